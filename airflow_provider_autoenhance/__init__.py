@@ -1,0 +1,3 @@
+"""Apache Airflow provider for Autoenhance.ai."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The HTTP contract without HTTP: requests built, responses parsed, settings checked, errors classified."""

@@ -1,0 +1,115 @@
+"""What can go wrong, and whether trying again can help.
+
+Every error says what happened, to which image, and what to do. ``retryable`` carries the retry meaning: operators fail a task at
+once (no Airflow retry) where it is false. All classes survive pickling, because Airflow sends exceptions between processes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AutoenhanceError(Exception):
+    """Base of everything that this provider raises on purpose.
+
+    :param message: one line: what happened, to which image, and what to do. Never contains a key or a presigned URL.
+    :param status_code: HTTP status of the answer, where there was one.
+    :param retry_after: seconds that the server asked us to wait, where it did.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, status_code: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, self.__dict__
+
+
+class ConnectionConfigError(AutoenhanceError):
+    """The Airflow connection cannot be used: no key, bad host, unknown or malformed extra."""
+
+
+class SettingsError(AutoenhanceError, ValueError):
+    """A setting's name or value is wrong, or the pinned API version does not know it. Raised before anything is sent."""
+
+
+class AuthenticationError(AutoenhanceError):
+    """401 or 403 from the API: the key is missing, wrong or not allowed."""
+
+
+class NoCreditsError(AutoenhanceError):
+    """402: a full-size download needs a credit or a plan."""
+
+
+class NotFoundError(AutoenhanceError):
+    """404: unknown, foreign or deleted id."""
+
+
+class ConflictError(AutoenhanceError):
+    """409: the chosen id is taken."""
+
+
+class InvalidRequestError(AutoenhanceError):
+    """400, 405, 413, 422 and their like: the API refuses the request as it stands."""
+
+
+class RateLimitError(AutoenhanceError):
+    """429: too many requests, or the same file name 30 times within an hour."""
+
+    retryable = True
+
+
+class ServerError(AutoenhanceError):
+    """5xx or an answer that is not the contract's."""
+
+    retryable = True
+
+
+class UnreachableError(AutoenhanceError):
+    """No answer: refused, reset, timed out.
+
+    :param maybe_received: the request may have reached the server, so repeating it blindly could act twice.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, maybe_received: bool = True) -> None:
+        super().__init__(message)
+        self.maybe_received = maybe_received
+
+
+class UploadError(AutoenhanceError):
+    """The upload host refused the bytes for a reason that repeating will not change."""
+
+
+class UploadUrlExpiredError(UploadError):
+    """The presigned upload URL is too old. The image has to be made again; nothing was spent."""
+
+
+class ImageFailedError(AutoenhanceError):
+    """Autoenhance could not process the image; the message carries its ``status_reason``."""
+
+
+class ImageExpiredError(AutoenhanceError):
+    """The image was never uploaded in time, or Autoenhance no longer keeps it."""
+
+
+class DeadlineError(AutoenhanceError):
+    """The wait went past its deadline while the image was still under way."""
+
+
+class SourceError(AutoenhanceError):
+    """A source photo is missing, unreadable, or not something that Autoenhance takes."""
+
+
+class DestinationError(AutoenhanceError):
+    """The destination cannot be written. Checked before a credit is spent."""
+
+
+class IntegrityError(AutoenhanceError):
+    """Bytes arrived cut short or altered. Nothing was published."""
+
+    retryable = True
