@@ -103,7 +103,7 @@ def _land(
     kind = sniff(download.peek())
     if kind is None:
         raise errors.IntegrityError(f"{image.label}: what arrived is no image ({download.content_type}).")
-    if format is not None and kind.name.lower() != format:
+    if format is not None and kind.mime != f"image/{format}":
         raise errors.ServerError(f"{image.label}: asked for {format}, but {kind.name} arrived.")
     body = CheckedReader(
         download, name=image.label, size=download.size, digests=sent_digests(download.headers), checks=[check_for(kind)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
 from airflow_provider_autoenhance.imaging.integrity import check_for
@@ -85,5 +86,5 @@ def _current(hook: AutoenhanceHook, image_id: str, ticket: UploadTicket | None) 
 def _put(hook: AutoenhanceHook, photo: PhotoSource, image_id: str, ticket: UploadTicket) -> str:
     about = f"image {ticket.image_name!r} ({image_id})"
     hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
-    log.info("Uploaded %s to %s", photo.uri.partition("?")[0], about)
+    log.info("Uploaded %s to %s", redact_url(photo.uri), about)
     return image_id
