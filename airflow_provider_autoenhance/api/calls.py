@@ -1,0 +1,237 @@
+"""Every endpoint of the contract as a :class:`Call`: what to send, and how to read the answer. No HTTP happens here.
+
+One function per operation; both hooks send the same calls. Collection paths end in a slash and item paths do not, because the vendor's
+server redirects or refuses the other spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from airflow_provider_autoenhance.api import models, versions
+from airflow_provider_autoenhance.api.errors import SettingsError
+
+T = TypeVar("T")
+
+Variant = Literal["enhanced", "original"]
+
+#: The API refuses more orders a page.
+MAX_ORDERS_PER_PAGE = 15
+
+REPORT_CATEGORIES = (
+    "AUTO_PRIVACY", "COLOUR", "CONTRAST", "DOWNLOAD", "DYNAMIC_RANGE", "EXPOSURE", "HDR", "IMAGE_QUALITY", "ITEM_REMOVAL",
+    "LENS_CORRECTION", "NO_COMPLAINTS", "NOISE", "OTHER", "PERSPECTIVE_CORRECTION", "PRIVACY", "PROCESSING", "SHARPNESS",
+    "SKY_REPLACEMENT", "WHITE_BALANCE", "WINDOW_PULL",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request and the reading of its answer.
+
+    :param about: what it concerns, for messages: ``image 1234``.
+    :param repeatable: whether sending it twice does no more than sending it once. Where it is false, an answer that got lost is
+        never answered by sending again.
+    :param missing_ok: a 404 is as good as success (deleting what is gone).
+    """
+
+    method: str
+    path: str
+    about: str
+    parse: Callable[[Any], T]
+    query: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+    repeatable: bool = True
+    missing_ok: bool = False
+
+
+def create_image(
+    image_name: str,
+    *,
+    order_id: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    content_type: str | None = None,
+    version: str = versions.DEFAULT_VERSION,
+) -> Call[models.CreatedImage]:
+    """Register an image. ``content_type`` is sent only to the old versions that sign it into the upload URL.
+
+    :param settings: wire settings (:func:`~airflow_provider_autoenhance.api.settings.wire_settings`).
+    """
+    body: dict[str, Any] = {**(settings or {}), "image_name": image_name}
+    body |= _given(order_id=order_id, metadata=dict(metadata) if metadata else None)
+    if content_type and version < versions.BRACKETS:
+        body["content_type"] = content_type
+    return Call("POST", "/v3/images/", f"image {image_name!r}", models.parse_created_image, body=body, repeatable=False)
+
+
+def retrieve_image(image_id: str) -> Call[models.Image]:
+    """Read one image."""
+    return Call("GET", _path("/v3/images/{}", image_id), f"image {image_id}", models.parse_image)
+
+
+def delete_image(image_id: str) -> Call[None]:
+    """Delete an image; one that is gone already counts as deleted."""
+    path = _path("/v3/images/{}", image_id)
+    return Call("DELETE", path, f"image {image_id}", models.parse_nothing, missing_ok=True)
+
+
+def process_image(image_id: str, *, settings: Mapping[str, Any] | None = None) -> Call[models.Image]:
+    """Enhance an image again. Preferences that are left out keep their value of the previous run."""
+    path = _path("/v3/images/{}/process", image_id)
+    return Call("POST", path, f"image {image_id}", models.parse_image, body=dict(settings or {}), repeatable=False)
+
+
+def report_image(
+    image_id: str, *, categories: Sequence[str], comment: str | None = None, score: int | None = None
+) -> Call[None]:
+    """Send feedback on an image's quality.
+
+    :param categories: from :data:`REPORT_CATEGORIES`.
+    :param score: 0 (worst) to 5.
+    :raises SettingsError: on an unknown category or a score out of range.
+    """
+    unknown = [each for each in categories if each.upper() not in REPORT_CATEGORIES]
+    if unknown or not categories:
+        named = f"unknown categories {unknown}" if unknown else "no category"
+        raise SettingsError(f"Report on image {image_id}: {named}; use any of {', '.join(REPORT_CATEGORIES)}.")
+    if score is not None and not 0 <= score <= 5:
+        raise SettingsError(f"Report on image {image_id}: score takes a whole number from 0 to 5, not {score!r}.")
+    body = {
+        "categories": [each.upper() for each in categories],
+        "source": "API",
+        **_given(comment=comment, score=score),
+    }
+    path = _path("/v3/images/{}/report", image_id)
+    return Call("POST", path, f"image {image_id}", models.parse_nothing, body=body, repeatable=False)
+
+
+def download_image(
+    image_id: str,
+    *,
+    variant: Variant = "enhanced",
+    preview: bool = True,
+    rendering: Mapping[str, str] | None = None,
+    version: str = versions.DEFAULT_VERSION,
+) -> Call[None]:
+    """Fetch an image's bytes, by way of one or more redirects.
+
+    ``preview`` is always sent, because its default differs between API versions and ``preview=false`` on an enhanced image spends a
+    credit the first time. Versions before 2024-11-01 do not know the flag and would charge, so they get the ``/preview`` path.
+
+    :param rendering: further query parameters (``format``, ``quality``, ``max_width``, ...).
+    """
+    about = f"image {image_id}"
+    if variant == "enhanced" and preview and version < versions.QUERY_RENDERING:
+        return Call("GET", _path("/v3/images/{}/preview", image_id), about, models.parse_nothing)
+    query = {**(rendering or {}), "preview": str(preview).lower()}
+    path = _path("/v3/images/{}/" + variant, image_id)
+    return Call("GET", path, about, models.parse_nothing, query=query)
+
+
+def create_order(*, order_id: str | None = None, name: str | None = None) -> Call[models.Order]:
+    """Create an order; a taken ``order_id`` is a :class:`~airflow_provider_autoenhance.api.errors.ConflictError`."""
+    body = _given(order_id=order_id, name=name)
+    return Call(
+        "POST", "/v3/orders/", f"order {order_id or name or ''}", models.parse_order, body=body, repeatable=False
+    )
+
+
+def list_orders(*, offset: str | None = None, per_page: int = MAX_ORDERS_PER_PAGE) -> Call[models.OrderPage]:
+    """Read one page of the account's orders.
+
+    :param offset: ``next_offset`` of the page before.
+    :param per_page: 1 to 15.
+    """
+    if not 1 <= per_page <= MAX_ORDERS_PER_PAGE:
+        raise SettingsError(f"per_page takes a whole number from 1 to {MAX_ORDERS_PER_PAGE}, not {per_page!r}.")
+    query = _given(offset=offset, per_page=str(per_page))
+    return Call("GET", "/v3/orders/", "the list of orders", models.parse_order_page, query=query)
+
+
+def retrieve_order(order_id: str) -> Call[models.Order]:
+    """Read an order with its images."""
+    return Call("GET", _path("/v3/orders/{}", order_id), f"order {order_id}", models.parse_order)
+
+
+def update_order(order_id: str, *, name: str) -> Call[models.Order]:
+    """Rename an order; nothing else about it can be changed."""
+    path = _path("/v3/orders/{}", order_id)
+    return Call("PATCH", path, f"order {order_id}", models.parse_order, body={"name": name})
+
+
+def delete_order(order_id: str) -> Call[None]:
+    """Delete an order; one that is gone already counts as deleted."""
+    path = _path("/v3/orders/{}", order_id)
+    return Call("DELETE", path, f"order {order_id}", models.parse_nothing, missing_ok=True)
+
+
+def process_order(
+    order_id: str,
+    *,
+    groups: Sequence[Sequence[str]] | None = None,
+    brackets_per_image: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    version: str = versions.DEFAULT_VERSION,
+) -> Call[models.Order | None]:
+    """Group an order's brackets and start enhancing. Give ``groups``, or ``brackets_per_image``, or neither (grouped by Autoenhance).
+
+    :param groups: bracket ids, one sequence per image.
+    """
+    if groups is not None and brackets_per_image:
+        raise SettingsError(f"Order {order_id}: give groups or brackets_per_image, not both.")
+    body = dict(settings or {})
+    if groups is not None:
+        body["images"] = [{"bracket_ids": list(group)} for group in groups]
+    if brackets_per_image:
+        body["number_of_brackets_per_image"] = brackets_per_image
+    verb = "process" if version >= versions.BRACKETS else "merge"
+    path = _path("/v3/orders/{}/" + verb, order_id)
+    return Call("POST", path, f"order {order_id}", _order_if_told, body=body, repeatable=False)
+
+
+def list_brackets(order_id: str) -> Call[tuple[models.Bracket, ...]]:
+    """Read the brackets of an order."""
+    return Call("GET", _path("/v3/orders/{}/brackets", order_id), f"order {order_id}", models.parse_brackets)
+
+
+def create_bracket(
+    name: str, *, order_id: str, metadata: Mapping[str, Any] | None = None
+) -> Call[models.CreatedBracket]:
+    """Register one exposure in an existing order."""
+    body = {"name": name, "order_id": order_id, **_given(metadata=dict(metadata) if metadata else None)}
+    return Call("POST", "/v3/brackets/", f"bracket {name!r}", models.parse_created_bracket, body=body, repeatable=False)
+
+
+def retrieve_bracket(bracket_id: str) -> Call[models.Bracket]:
+    """Read one bracket. Known from one integration only; prefer :func:`list_brackets`."""
+    return Call("GET", _path("/v3/brackets/{}", bracket_id), f"bracket {bracket_id}", models.parse_bracket)
+
+
+def delete_bracket(bracket_id: str) -> Call[None]:
+    """Delete one bracket. Known from one integration only."""
+    path = _path("/v3/brackets/{}", bracket_id)
+    return Call("DELETE", path, f"bracket {bracket_id}", models.parse_nothing, missing_ok=True)
+
+
+def _order_if_told(body: Any) -> models.Order | None:
+    """The old merge call answers with something untyped."""
+    return models.parse_order(body) if isinstance(body, Mapping) and body.get("order_id") else None
+
+
+def _path(template: str, identifier: str) -> str:
+    """Put an id into a path. An empty one would turn an item's path into the collection's.
+
+    :raises SettingsError: when there is no id.
+    """
+    text = str(identifier or "").strip()
+    if not text or text == "None":
+        raise SettingsError(f"No id given for {template.format('<id>')}; check the task that hands it over.")
+    return template.format(quote(text, safe=""))
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

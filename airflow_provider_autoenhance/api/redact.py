@@ -1,0 +1,35 @@
+"""Addresses made safe to show: a presigned URL is a credential, and so is whatever stands before an ``@``."""
+
+from __future__ import annotations
+
+import re
+
+_SECRET_IN_QUERY = re.compile(
+    r"\?(?=.*\b(?:sig|signature|x-amz-[a-z-]+|x-goog-[a-z-]+|token|key|secret|password)=)", re.I
+)
+_URL = re.compile(r"https?://[^\s'\"<>)\]]+", re.IGNORECASE)
+
+
+def redact_url(url: str) -> str:
+    """Return ``url`` without user info, and without query and fragment where these can hold a secret.
+
+    Of an http(s) URL query and fragment always go. Elsewhere ``?`` and ``#`` are ordinary characters of a file's name
+    (``s3://photos/house #4.jpg``) and stay, unless what follows the ``?`` looks like a signature or a token.
+
+    :param url: any URI or a plain path.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    authority, slash, path = rest.partition("/")
+    if scheme.lower() in ("http", "https"):
+        authority = re.split(r"[?#]", authority, maxsplit=1)[0]
+        path = re.split(r"[?#]", path, maxsplit=1)[0]
+    elif secret := _SECRET_IN_QUERY.search(path):
+        path = path[: secret.start()]
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def redact_text(text: str) -> str:
+    """Redact every web address in a text that somebody else wrote."""
+    return _URL.sub(lambda match: redact_url(match.group()), text)

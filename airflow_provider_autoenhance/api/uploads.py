@@ -1,0 +1,47 @@
+"""Rules of the presigned upload: which Content-Type to send, and what the upload host's refusals mean."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.answers import Answer
+
+
+def upload_content_type(upload_url: str, sent_at_creation: str | None = None) -> str:
+    """The Content-Type that the URL's signature covers.
+
+    The ``content-type`` query parameter where there is one; else what was sent when the image was created; else
+    ``application/octet-stream``. A wrong one is refused with 403.
+    """
+    for name, value in parse_qsl(urlsplit(upload_url).query):
+        if name.lower() == "content-type" and value:
+            return value
+    return sent_at_creation or "application/octet-stream"
+
+
+def check_upload(answer: Answer, about: str, content_type: str) -> None:
+    """Judge the upload host's answer by its status alone: S3 has nothing to say on success.
+
+    :raises UploadUrlExpiredError: the URL is too old.
+    :raises UploadError: refused for good (signature, size).
+    :raises ServerError: refused for now.
+    """
+    if 200 <= answer.status < 300:
+        return
+    said = answer.body.decode("utf-8", "replace")
+    if answer.status == 403 and "expired" in said.lower():
+        raise errors.UploadUrlExpiredError(
+            f"{about}: the upload URL has expired; the image has to be made again.", status_code=answer.status
+        )
+    if answer.status == 403:
+        raise errors.UploadError(
+            f"{about}: the upload host refused the signature (403). It covers the Content-Type; {content_type!r} was sent. "
+            "Leave content_type unset unless api_version is older than 2025-05-05.",
+            status_code=answer.status,
+        )
+    if answer.status in (408, 429) or answer.status >= 500:
+        raise errors.ServerError(f"{about}: the upload host answered {answer.status}.", status_code=answer.status)
+    raise errors.UploadError(
+        f"{about}: the upload host refused the bytes with {answer.status}.", status_code=answer.status
+    )

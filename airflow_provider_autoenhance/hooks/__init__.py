@@ -1,0 +1,1 @@
+"""From an Airflow connection to a client: AutoenhanceHook for workers, AutoenhanceAsyncHook for the triggerer."""

@@ -1,0 +1,398 @@
+"""The worker's client, on ``requests``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_autoenhance.api import calls, errors, models
+from airflow_provider_autoenhance.api.answers import Answer
+from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps, Wait, exchange, open_download
+from airflow_provider_autoenhance.api.settings import wire_settings
+from airflow_provider_autoenhance.api.uploads import check_upload, upload_content_type
+from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID, ApiConfig
+from airflow_provider_autoenhance.hooks.rate import TokenBucket
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+Settings = Mapping[str, Any] | str | None
+
+
+class SizedReader(Protocol):
+    """Bytes to upload: a length and blocks."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class AutoenhanceHook(BaseHook):
+    """Client of the Autoenhance.ai API: one method per endpoint, typed in and out. Safe to share between threads.
+
+    Passing faults are retried here, with backoff, jitter and respect for ``Retry-After``; a creation whose answer got lost is never
+    sent again blindly. See :class:`~airflow_provider_autoenhance.hooks.config.Extra` for the connection's extra fields.
+
+    :param autoenhance_conn_id: Airflow connection of type ``autoenhance``.
+    """
+
+    conn_name_attr = "autoenhance_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = "autoenhance"
+    hook_name = "Autoenhance"
+
+    def __init__(self, autoenhance_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.autoenhance_conn_id = autoenhance_conn_id
+        self._local = threading.local()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Say how Airflow before 3.2 shows the connection form."""
+        from airflow_provider_autoenhance.get_provider_info import ui_field_behaviour
+
+        return ui_field_behaviour()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Build the form fields for Airflow before 3.2."""
+        from airflow_provider_autoenhance.hooks.legacy_form import connection_form_widgets
+
+        return connection_form_widgets()
+
+    @cached_property
+    def config(self) -> ApiConfig:
+        """The checked connection, read once.
+
+        :raises ConnectionConfigError: when it cannot be used.
+        """
+        return ApiConfig.of(self.get_connection(self.autoenhance_conn_id))
+
+    @cached_property
+    def _bucket(self) -> TokenBucket:
+        return TokenBucket(self.config.extra.max_requests_per_second)
+
+    def get_conn(self) -> requests.Session:
+        """Return this thread's session. It carries no key by itself: each request adds what its host may see."""
+        if not hasattr(self._local, "session"):
+            from airflow_provider_autoenhance.hooks.session import new_session
+
+            self._local.session = new_session(self.config)
+        session: requests.Session = self._local.session
+        return session
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try the key with one harmless call; tells a wrong key from a host that cannot be reached. Bounded by one attempt."""
+        try:
+            send = next(exchange(calls.list_orders(per_page=1), self.config.base_url, self.config.patience))
+            answer = self._send(send) if isinstance(send, Send) else None
+        except errors.AutoenhanceError as error:
+            return False, str(error)
+        if not isinstance(answer, Answer):
+            return False, f"{self.config.base_url} cannot be reached: {answer.reason if answer else 'no answer'}."
+        if answer.status in (401, 403):
+            return False, f"{self.config.base_url} is there but refuses the API key ({answer.status})."
+        if answer.status != 200:
+            return (
+                False,
+                f"{self.config.base_url} answered {answer.status}, not what Autoenhance would; check the host.",
+            )
+        return True, f"Connected to {self.config.base_url} with API version {self.config.extra.api_version}."
+
+    # Images
+
+    def create_image(
+        self,
+        image_name: str,
+        *,
+        order_id: str | None = None,
+        settings: Settings = None,
+        metadata: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> models.CreatedImage:
+        """Register an image and get its upload URL.
+
+        :param image_name: up to 30 images an hour may share one exact name; make it unique.
+        :param order_id: existing or new order; Autoenhance makes one when left out.
+        :param settings: checked against the pinned API version before anything is sent.
+        :param metadata: any JSON object, returned as stored.
+        :param content_type: MIME type of the upload; only API versions before 2025-05-05 take it.
+        :raises SettingsError: on a bad setting.
+        :raises UnreachableError: when the answer got lost; read the order before creating again.
+        """
+        wire = wire_settings(settings, version=self._version)
+        return self.run(
+            calls.create_image(
+                image_name,
+                order_id=order_id,
+                settings=wire,
+                metadata=metadata,
+                content_type=content_type,
+                version=self._version,
+            )
+        )
+
+    def get_image(self, image_id: str) -> models.Image:
+        """Read an image."""
+        return self.run(calls.retrieve_image(image_id))
+
+    def delete_image(self, image_id: str) -> None:
+        """Delete an image; gone already is fine."""
+        self.run(calls.delete_image(image_id))
+
+    def process_image(self, image_id: str, *, settings: Settings = None) -> models.Image:
+        """Enhance an image again; settings left out keep their value. Costs nothing."""
+        return self.run(calls.process_image(image_id, settings=wire_settings(settings, version=self._version)))
+
+    def report_image(
+        self, image_id: str, *, categories: Sequence[str], comment: str | None = None, score: int | None = None
+    ) -> None:
+        """Send feedback on an image's quality."""
+        self.run(calls.report_image(image_id, categories=categories, comment=comment, score=score))
+
+    def upload(
+        self,
+        upload_url: str,
+        open_body: Callable[[], AbstractContextManager[SizedReader]],
+        *,
+        about: str,
+        sent_at_creation: str | None = None,
+    ) -> None:
+        """PUT bytes to a presigned URL, streaming, without the API key.
+
+        :param open_body: opens the bytes from their start; called again for each try.
+        :param about: which image it is, for messages.
+        :param sent_at_creation: MIME type sent when the image was created, if one was.
+        :raises UploadUrlExpiredError: when the URL is too old.
+        """
+        content_type = upload_content_type(upload_url, sent_at_creation)
+
+        def attempt() -> None:
+            with open_body() as body:
+                answer = self._put(upload_url, body, content_type)
+            if isinstance(answer, NoAnswer):
+                raise errors.UnreachableError(f"{about}: upload failed, {answer.reason}.")
+            check_upload(answer, about, content_type)
+
+        self._repeat(attempt)
+
+    def download_image(
+        self,
+        image_id: str,
+        receive: Callable[[Download], T],
+        *,
+        variant: calls.Variant = "enhanced",
+        preview: bool = True,
+        rendering: Mapping[str, str] | None = None,
+    ) -> T:
+        """Stream an image's bytes into ``receive``.
+
+        ``receive`` is called again, with a fresh stream, when the bytes stop short: reading and writing are retried together, because a
+        stream cannot be rewound. What is paid for is not paid for again.
+
+        :param variant: ``enhanced`` or ``original``.
+        :param preview: a small free rendering; ``False`` spends one credit the first time (enhanced only).
+        :param rendering: further query parameters: ``format``, ``quality``, ``max_width``, ``scale``, ``dpi``, ...
+        :raises NoCreditsError: when no credit is left.
+        """
+        call = calls.download_image(
+            image_id, variant=variant, preview=preview, rendering=rendering, version=self._version
+        )
+
+        def attempt() -> T:
+            with self._open(call) as download:
+                return receive(download)
+
+        return self._repeat(attempt)
+
+    # Orders and brackets
+
+    def create_order(self, *, order_id: str | None = None, name: str | None = None) -> models.Order:
+        """Create an order.
+
+        :raises ConflictError: when the id is taken.
+        """
+        return self.run(calls.create_order(order_id=order_id, name=name))
+
+    def get_order(self, order_id: str) -> models.Order:
+        """Read an order with its images."""
+        return self.run(calls.retrieve_order(order_id))
+
+    def list_orders(self) -> Iterator[models.Order]:
+        """Read all orders of the account, a page at a time."""
+        offset: str | None = None
+        while True:
+            page = self.run(calls.list_orders(offset=offset))
+            yield from page.orders
+            if page.next_offset is None or page.next_offset == offset:
+                return
+            offset = page.next_offset
+
+    def update_order(self, order_id: str, *, name: str) -> models.Order:
+        """Rename an order."""
+        return self.run(calls.update_order(order_id, name=name))
+
+    def delete_order(self, order_id: str) -> None:
+        """Delete an order; gone already is fine."""
+        self.run(calls.delete_order(order_id))
+
+    def process_order(
+        self,
+        order_id: str,
+        *,
+        groups: Sequence[Sequence[str]] | None = None,
+        brackets_per_image: int | None = None,
+        settings: Settings = None,
+    ) -> models.Order | None:
+        """Group an order's brackets and start enhancing.
+
+        :param groups: bracket ids, one sequence per image; or give ``brackets_per_image``; or neither, and Autoenhance groups.
+        """
+        wire = wire_settings(settings, version=self._version, order=True)
+        return self.run(
+            calls.process_order(
+                order_id,
+                groups=groups,
+                brackets_per_image=brackets_per_image,
+                settings=wire,
+                version=self._version,
+            )
+        )
+
+    def list_brackets(self, order_id: str) -> tuple[models.Bracket, ...]:
+        """Read an order's brackets."""
+        return self.run(calls.list_brackets(order_id))
+
+    def create_bracket(
+        self, name: str, *, order_id: str, metadata: Mapping[str, Any] | None = None
+    ) -> models.CreatedBracket:
+        """Register one exposure and get its upload URL."""
+        return self.run(calls.create_bracket(name, order_id=order_id, metadata=metadata))
+
+    def get_bracket(self, bracket_id: str) -> models.Bracket:
+        """Read one bracket (known from one integration only)."""
+        return self.run(calls.retrieve_bracket(bracket_id))
+
+    def delete_bracket(self, bracket_id: str) -> None:
+        """Delete one bracket (known from one integration only)."""
+        self.run(calls.delete_bracket(bracket_id))
+
+    # Carrying out
+
+    @property
+    def _version(self) -> str:
+        return self.config.extra.api_version
+
+    def run(self, call: calls.Call[T]) -> T:
+        """Carry out a call."""
+        return self._drive(exchange(call, self.config.base_url, self.config.patience), self._send)
+
+    @contextmanager
+    def _open(self, call: calls.Call[None]) -> Iterator[Download]:
+        """Open the bytes that a download leads to; the response of each step is closed when the next one is sent."""
+        from airflow_provider_autoenhance.hooks.session import Streamed
+
+        streamed = Streamed(self.get_conn(), self.config)
+
+        def send(step: Send) -> Answer | NoAnswer:
+            time.sleep(self._bucket.reserve() if step.to_api else 0.0)
+            return streamed.send(step)
+
+        try:
+            head = self._drive(open_download(call, self.config.base_url, self.config.patience), send)
+            yield Download(call.about, head, streamed.read)
+        finally:
+            streamed.close()
+
+    def _drive(self, steps: Steps[T], send: Callable[[Send], Answer | NoAnswer]) -> T:
+        answer: Answer | NoAnswer | None = None
+        try:
+            while True:
+                step = steps.send(answer)
+                if isinstance(step, Wait):
+                    self.log.warning("%s", step.reason)
+                    time.sleep(step.seconds)
+                    answer = None
+                else:
+                    answer = send(step)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+
+    def _send(self, send: Send) -> Answer | NoAnswer:
+        from airflow_provider_autoenhance.hooks.session import send_once
+
+        time.sleep(self._bucket.reserve())
+        return send_once(self.get_conn(), self.config, send)
+
+    def _put(self, url: str, body: SizedReader, content_type: str) -> Answer | NoAnswer:
+        from airflow_provider_autoenhance.hooks.session import put_once
+
+        return put_once(self.get_conn(), self.config, url, body, content_type)
+
+    def _repeat(self, attempt: Callable[[], T]) -> T:
+        """Try a transfer again after a passing fault, from its start."""
+        patience = self.config.patience
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return attempt()
+            except errors.AutoenhanceError as error:
+                pause = patience.wait_after(error, tries) if error.retryable else None
+                if pause is None:
+                    raise
+                self.log.warning("%s Trying again in %.1f s (%s of %s).", error, pause, tries, patience.max_attempts)
+            time.sleep(pause)
+
+
+class Download:
+    """Bytes on their way from Autoenhance.
+
+    :param about: which image it is, for messages.
+    :param head: status and headers; ``content-length``, ``content-type`` and digests are there where the host sends them.
+    """
+
+    def __init__(self, about: str, head: Answer, read: Callable[[int], bytes]) -> None:
+        self.about = about
+        self.headers = head.headers
+        self.content_type = head.content_type
+        self._read = read
+        self._head = b""
+
+    @property
+    def size(self) -> int | None:
+        """Number of bytes announced, ``None`` where the host does not say."""
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isdigit() else None
+
+    def peek(self, size: int = 1 << 16) -> bytes:
+        """Return the first bytes, which will be read again."""
+        if not self._head:
+            self._head = self._take(size)
+        return self._head
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read the next block; all that is left for -1.
+
+        :raises IntegrityError: when the bytes stop short.
+        """
+        if not self._head:
+            return self._take(size)
+        cut = len(self._head) if size < 0 else size
+        block, self._head = self._head[:cut], self._head[cut:]
+        return block + self._take(-1) if size < 0 else block
+
+    def _take(self, size: int) -> bytes:
+        try:
+            return self._read(size)
+        except OSError as error:
+            raise errors.IntegrityError(f"{self.about}: the download broke off ({type(error).__name__}).") from None

@@ -1,0 +1,127 @@
+"""The triggerer's client, on ``httpx``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_autoenhance.api.answers import Answer
+from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Wait, exchange
+from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID, ApiConfig
+from airflow_provider_autoenhance.hooks.rate import TokenBucket
+
+if TYPE_CHECKING:
+    import httpx
+
+    from airflow_provider_autoenhance.api.calls import Call
+
+T = TypeVar("T")
+
+#: One client and one rate per connection and event loop, whatever the number of triggers that wait in it.
+_SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+
+
+class AutoenhanceAsyncHook(BaseHook):
+    """Client of the Autoenhance.ai API for the triggerer: :meth:`run` carries out any call of
+    :mod:`~airflow_provider_autoenhance.api.calls`, with the same decisions as
+    :class:`~airflow_provider_autoenhance.hooks.autoenhance.AutoenhanceHook`. It moves no photo bytes.
+
+    :param autoenhance_conn_id: Airflow connection of type ``autoenhance``.
+    """
+
+    def __init__(self, autoenhance_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.autoenhance_conn_id = autoenhance_conn_id
+        self._config: ApiConfig | None = None
+
+    async def get_config(self) -> ApiConfig:
+        """Read and check the connection, once."""
+        if self._config is None:
+            from airflow.providers.common.compat.connection import get_async_connection
+
+            self._config = ApiConfig.of(await get_async_connection(self.autoenhance_conn_id))
+        return self._config
+
+    async def run(self, call: Call[T]) -> T:
+        """Carry out a call.
+
+        :raises AutoenhanceError: classified, as from the sync hook.
+        """
+        config = await self.get_config()
+        shared = await _shared(config)
+        steps = exchange(call, config.base_url, config.patience)
+        answer: Answer | NoAnswer | None = None
+        try:
+            while True:
+                step = steps.send(answer)
+                if isinstance(step, Wait):
+                    self.log.warning("%s", step.reason)
+                    await asyncio.sleep(step.seconds)
+                    answer = None
+                else:
+                    await asyncio.sleep(shared.bucket.reserve())
+                    answer = await _send_once(shared.client, config, step)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+
+
+class _Shared:
+    def __init__(self, config: ApiConfig, client: httpx.AsyncClient) -> None:
+        self.config = config
+        self.client = client
+        self.bucket = TokenBucket(config.extra.max_requests_per_second)
+
+
+async def _shared(config: ApiConfig) -> _Shared:
+    of_loop = _SHARED.setdefault(asyncio.get_running_loop(), {})
+    held = of_loop.get(config.conn_id)
+    if held is None or held.config != config:
+        # Reading the certificate store takes tens of milliseconds; the event loop must not stand still for it.
+        client = await asyncio.to_thread(_new_client, config)
+        held = of_loop[config.conn_id] = _Shared(config, client)
+    return held
+
+
+def _new_client(config: ApiConfig) -> httpx.AsyncClient:
+    import httpx
+
+    proxies = config.extra.proxies or {}
+    mounts = {f"{scheme}://": httpx.AsyncHTTPTransport(proxy=url) for scheme, url in proxies.items()}
+    return httpx.AsyncClient(
+        verify=_verification(config.extra.verify),
+        mounts=mounts or None,
+        timeout=httpx.Timeout(config.extra.timeout_seconds, connect=10.0, pool=None),
+        limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+        follow_redirects=False,
+    )
+
+
+def _verification(verify: bool | str) -> Any:
+    if isinstance(verify, bool):
+        return verify
+    import ssl
+
+    return ssl.create_default_context(cafile=verify)
+
+
+async def _send_once(client: httpx.AsyncClient, config: ApiConfig, send: Send) -> Answer | NoAnswer:
+    import httpx
+
+    host = urlsplit(send.url).netloc
+    try:
+        response = await client.request(
+            send.method, send.url, content=send.body, headers=config.headers(to_api=send.to_api)
+        )
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError):
+        return NoAnswer(f"no connection to {host}", maybe_received=False)
+    except httpx.TimeoutException:
+        return NoAnswer(f"{host} did not answer in time")
+    except httpx.TransportError:
+        return NoAnswer(f"the connection to {host} broke off")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, response.content)

@@ -1,0 +1,183 @@
+"""What an Airflow connection of type ``autoenhance`` says, checked."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_autoenhance.api import versions
+from airflow_provider_autoenhance.api.errors import ConnectionConfigError
+from airflow_provider_autoenhance.api.exchange import Patience
+from airflow_provider_autoenhance.api.redact import redact_url
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+DEFAULT_CONN_ID = "autoenhance_default"
+DEFAULT_BASE_URL = "https://api.autoenhance.ai"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """The connection's extra fields.
+
+    :param api_version: behaviour version of the API, ``YYYY-MM-DD``.
+    :param dev_mode: spend no credits; full-size downloads carry a watermark.
+    :param timeout_seconds: seconds without a byte after which a request counts as lost.
+    :param max_attempts: how often a request is sent before its error surfaces.
+    :param max_requests_per_second: ceiling for each process; the API refuses more than 300 from one address.
+    :param proxies: proxy URL by scheme, as ``requests`` takes it, or one URL for both.
+    :param verify: check the server's certificate; or the path of a CA bundle.
+    :param allow_http: allow a plain-http host that is not loopback.
+    :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
+    """
+
+    api_version: str = versions.DEFAULT_VERSION
+    dev_mode: bool = False
+    timeout_seconds: float = 60.0
+    max_attempts: int = 5
+    max_requests_per_second: float = 50.0
+    proxies: Mapping[str, str] | None = None
+    verify: bool | str = True
+    allow_http: bool = False
+    allow_private_sources: bool = False
+
+
+@dataclass(frozen=True)
+class ApiConfig:
+    """A usable connection: where the API is, and the key for it."""
+
+    conn_id: str
+    base_url: str
+    api_key: str = field(repr=False)
+    extra: Extra
+
+    @classmethod
+    def of(cls, connection: Connection) -> ApiConfig:
+        """Read a connection.
+
+        :raises ConnectionConfigError: no key, a host that is no address, plain http to another machine, a bad or unknown extra.
+        """
+        conn_id = connection.conn_id or DEFAULT_CONN_ID
+        if not (connection.password or "").strip():
+            raise ConnectionConfigError(
+                f"Connection {conn_id!r} has no API key; put it into the password field (Autoenhance web app, Settings, API)."
+            )
+        extra = _read_extra(conn_id, connection.extra_dejson)
+        base_url = _base_url(conn_id, connection, allow_http=extra.allow_http)
+        return cls(conn_id, base_url, connection.password.strip(), extra)
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long to try."""
+        return Patience(max_attempts=self.extra.max_attempts)
+
+    def headers(self, *, to_api: bool) -> dict[str, str]:
+        """Headers of a request; the key and the version only when it goes to the API."""
+        common = {"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
+        if not to_api:
+            return common
+        told = {"x-api-key": self.api_key, "x-api-version": self.extra.api_version, "Content-Type": "application/json"}
+        return common | told | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})
+
+
+def user_agent() -> str:
+    """Name and version of this provider, Airflow and Python."""
+    import platform
+
+    from airflow import __version__ as airflow_version
+
+    from airflow_provider_autoenhance import __version__
+
+    return f"airflow-provider-autoenhance/{__version__} apache-airflow/{airflow_version} python/{platform.python_version()}"
+
+
+def _base_url(conn_id: str, connection: Connection, *, allow_http: bool) -> str:
+    """``host`` may be a whole URL, or a host with ``schema`` and ``port`` beside it, as connection URIs spell it."""
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return DEFAULT_BASE_URL
+    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    if connection.port and urlsplit(url).port is None:
+        url = f"{url}:{connection.port}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise ConnectionConfigError(
+            f"Connection {conn_id!r}: host {redact_url(url)!r} is no http(s) address; leave it empty for {DEFAULT_BASE_URL}."
+        )
+    if parts.scheme == "http" and not (allow_http or _is_loopback(parts.hostname)):
+        raise ConnectionConfigError(
+            f"Connection {conn_id!r}: the API key would travel unencrypted to {parts.hostname}; use https, "
+            'or set "allow_http": true in the extra.'
+        )
+    return url.removesuffix("/v3")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_extra(conn_id: str, extra: Mapping[str, Any]) -> Extra:
+    known = {each.name for each in fields(Extra)}
+    given = {name.removeprefix("extra__autoenhance__"): value for name, value in extra.items()}
+    for name in given.keys() - known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise ConnectionConfigError(
+            f"Connection {conn_id!r}: unknown extra {name!r}."
+            + (f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}.")
+        )
+    try:
+        return Extra(**{name: _READERS[name](value) for name, value in given.items() if value not in (None, "")})
+    except (ValueError, TypeError) as error:
+        raise ConnectionConfigError(f"Connection {conn_id!r}: {error}") from None
+
+
+def _bool(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).strip().lower() in ("true", "false"):
+        return str(value).strip().lower() == "true"
+    raise ValueError(f"extra {name!r} takes true or false, not {value!r}")
+
+
+def _number(name: str, value: Any, low: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = low - 1
+    if number < low:
+        raise ValueError(f"extra {name!r} takes a number of at least {low:g}, not {value!r}")
+    return number
+
+
+def _verify(value: Any) -> bool | str:
+    return _bool("verify", value) if str(value).lower() in ("true", "false") else str(value)
+
+
+def _proxies(value: Any) -> Mapping[str, str]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        import json
+
+        value = json.loads(value)
+    return dict(value) if isinstance(value, Mapping) else {"http": str(value), "https": str(value)}
+
+
+_READERS: dict[str, Any] = {
+    "api_version": lambda value: versions.check_version(str(value)),
+    "dev_mode": lambda value: _bool("dev_mode", value),
+    "timeout_seconds": lambda value: _number("timeout_seconds", value, 1),
+    "max_attempts": lambda value: int(_number("max_attempts", value, 1)),
+    "max_requests_per_second": lambda value: _number("max_requests_per_second", value, 0.1),
+    "proxies": _proxies,
+    "verify": _verify,
+    "allow_http": lambda value: _bool("allow_http", value),
+    "allow_private_sources": lambda value: _bool("allow_private_sources", value),
+}

@@ -1,0 +1,63 @@
+"""The upload ticket: what one task hands to the next so that a photo can be uploaded, sealed because it holds a presigned URL.
+
+It is encrypted with a key derived from the connection's API key. So exactly the tasks that may use the connection can open it, with no
+need for a Fernet key on the worker; where none is configured, Airflow's own ``NullFernet`` would have left the URL in clear.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_autoenhance.api.errors import UploadUrlExpiredError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
+
+@dataclass(frozen=True)
+class UploadTicket:
+    """Where to put an image's bytes, and all that is needed to make the image again once that place is gone.
+
+    :param upload_url: the presigned URL; empty when the image needs no bytes any more.
+    :param content_type: the MIME type sent at creation, to the old API versions that take one.
+    """
+
+    image_name: str
+    order_id: str | None
+    settings: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    upload_url: str = field(default="", repr=False)
+    content_type: str | None = None
+
+    def seal(self, api_key: str) -> str:
+        """Encrypt, as URL-safe text."""
+        return _fernet(api_key).encrypt(json.dumps(asdict(self)).encode()).decode()
+
+    @classmethod
+    def open(cls, token: str, api_key: str, *, about: str) -> UploadTicket:
+        """Decrypt.
+
+        :raises UploadUrlExpiredError: when it is no ticket, or the API key has changed since.
+        """
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return cls(**json.loads(_fernet(api_key).decrypt(token.encode())))
+        except (InvalidToken, ValueError, TypeError):
+            raise UploadUrlExpiredError(
+                f"{about}: the upload ticket cannot be opened; it was made with another API key, or is not what "
+                "AutoenhanceCreateImageOperator returned as 'upload_url'. Clear the create task."
+            ) from None
+
+
+def _fernet(api_key: str) -> Fernet:
+    from cryptography.fernet import Fernet
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    derived = HKDF(SHA256(), 32, salt=None, info=b"airflow-provider-autoenhance upload ticket").derive(api_key.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))

@@ -1,0 +1,321 @@
+"""Is a picture file whole? Checked while its bytes pass, without decoding, in flat memory.
+
+A check finds that bytes are missing at the end. It does not find bytes altered in the middle: digests do that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from airflow_provider_autoenhance.imaging import sniff
+from airflow_provider_autoenhance.imaging.tiff import TiffParts
+
+
+class StreamCheck(Protocol):
+    """Takes a file's bytes in order; says at the end what is missing."""
+
+    def feed(self, block: bytes, /) -> None:
+        """Take the next bytes, in blocks of any size."""
+        ...
+
+    def finish(self) -> str | None:
+        """Return what is missing, in words, or None if the file is whole."""
+        ...
+
+
+def check_for(form: sniff.ImageFormat | None) -> StreamCheck:
+    """Return the check for a format, or one that finds nothing where the format has no end of its own (JPEG XL)."""
+    return _CHECKS.get(form, _NoCheck)() if form else _NoCheck()
+
+
+class _NoCheck:
+    def feed(self, block: bytes, /) -> None:
+        """Any bytes do."""
+
+    def finish(self) -> str | None:
+        return None
+
+
+class _Walker:
+    """Feeds a parser that asks for so many bytes to look at, or to skip.
+
+    A parser is a method that returns what it needs next; ``_need`` bytes are gathered and given to ``_step``.
+    """
+
+    def __init__(self, need: int) -> None:
+        self._need = need
+        self._skip = 0
+        self._gathered = bytearray()
+        self.done = False
+
+    def feed(self, block: bytes, /) -> None:
+        at, end = 0, len(block)
+        while at < end and not self.done:
+            if self._skip:
+                step = min(self._skip, end - at)
+                self._skip -= step
+                at += step
+                continue
+            missing = self._need - len(self._gathered)
+            self._gathered += block[at : at + missing]
+            at += min(missing, end - at)
+            if len(self._gathered) == self._need:
+                piece = bytes(self._gathered)
+                self._gathered.clear()
+                self._step(piece)
+
+    def _step(self, piece: bytes) -> None:
+        raise NotImplementedError
+
+
+class _Png(_Walker):
+    """Chunks up to IEND; what follows is no part of the picture."""
+
+    def __init__(self) -> None:
+        super().__init__(8)
+        self._started = False
+        self._last = False
+
+    def _step(self, piece: bytes) -> None:
+        if not self._started:
+            self._started = True
+        elif self._last:
+            self.done = True
+        elif piece[4:] == b"IEND":
+            self._last, self._need = True, 4
+        else:
+            self._skip = int.from_bytes(piece[:4], "big") + 4
+
+    def finish(self) -> str | None:
+        return None if self.done else "the PNG has no IEND chunk"
+
+
+class _IsoMedia(_Walker):
+    """Top-level boxes of AVIF, HEIC and CR3: each complete, and a description and the pixels among them."""
+
+    def __init__(self) -> None:
+        super().__init__(8)
+        self._kinds: set[bytes] = set()
+        self._kind = b""
+        self._long = False
+
+    def _step(self, piece: bytes) -> None:
+        if self._long:
+            self._long, self._need = False, 8
+            self._enter(int.from_bytes(piece, "big") - 16)
+            return
+        self._kind = piece[4:]
+        size = int.from_bytes(piece[:4], "big")
+        if not self._kind.isascii() or 1 < size < 8:
+            self.done = True  # no box: something was appended
+        elif size == 1:
+            self._long = True
+        elif size == 0:
+            self._kinds.add(self._kind)  # reaches to the file's end, wherever that is
+            self.done = True
+        else:
+            self._enter(size - 8)
+
+    def _enter(self, rest: int) -> None:
+        self._skip = max(rest, 0)
+        self._kinds.add(self._kind)
+
+    def finish(self) -> str | None:
+        if self._skip:
+            return f"{self._skip} bytes of its {self._kind.decode('ascii', 'replace')!r} box are missing"
+        if b"mdat" not in self._kinds or not self._kinds & {b"meta", b"moov"}:
+            return "the box with the pixels is missing"
+        return "a box is cut in its header" if self._long else None
+
+
+class _Gif(_Walker):
+    """Blocks up to the trailer."""
+
+    def __init__(self) -> None:
+        super().__init__(13)
+        self._next: Callable[[bytes], None] = self._screen
+
+    def _step(self, piece: bytes) -> None:
+        self._next(piece)
+
+    def _then(self, need: int, step: Callable[[bytes], None]) -> None:
+        self._need, self._next = need, step
+
+    def _screen(self, piece: bytes) -> None:
+        self._skip_colours(piece[10])
+        self._then(1, self._block)
+
+    def _block(self, piece: bytes) -> None:
+        if piece == b"\x3b":
+            self.done = True
+        elif piece == b"\x21":
+            self._skip = 1
+            self._then(1, self._sub_block)
+        elif piece == b"\x2c":
+            self._then(9, self._picture)
+
+    def _picture(self, piece: bytes) -> None:
+        self._skip_colours(piece[8])
+        self._skip += 1
+        self._then(1, self._sub_block)
+
+    def _sub_block(self, piece: bytes) -> None:
+        self._skip = piece[0]
+        if not self._skip:
+            self._then(1, self._block)
+
+    def _skip_colours(self, flags: int) -> None:
+        if flags & 0x80:
+            self._skip = 3 << ((flags & 7) + 1)
+
+    def finish(self) -> str | None:
+        return None if self.done else "the GIF has no trailer"
+
+
+class _Jpeg:
+    """Segments, and between them scans, up to the end-of-image marker.
+
+    Segments are stepped over by their length, so the end of a thumbnail inside one does not count. Inside a scan a 0xFF
+    byte is followed by 0 (stuffing) or a restart marker, everything else begins a segment.
+    """
+
+    _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+    _END, _WITHOUT_LENGTH = 0xD9, frozenset({0x01, 0xD8})
+
+    def __init__(self) -> None:
+        self._carry = b""
+        self._skip = 0
+        self.done = False
+
+    def feed(self, block: bytes, /) -> None:
+        if self._skip >= len(block):
+            self._skip -= len(block)
+            return
+        data = self._carry + block[self._skip :] if self._carry or self._skip else block
+        self._carry, self._skip = b"", 0
+        at = 0
+        while at < len(data) and not self.done:
+            found = self._MARKER.search(data, at)
+            if found is None:
+                self._carry = data[-1:] if data.endswith(b"\xff") else b""
+                return
+            at = self._after(data, found.start())
+
+    def _after(self, data: bytes, at: int) -> int:
+        """Return where the segment ends that begins at ``at``, and note what of it lies in later blocks."""
+        marker = data[at + 1]
+        if marker == self._END:
+            self.done = True
+        if marker in self._WITHOUT_LENGTH or self.done:
+            return at + 2
+        if len(data) < at + 4:
+            self._carry = data[at:]
+            return len(data)
+        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        self._skip = max(0, end - len(data))
+        return end
+
+    def finish(self) -> str | None:
+        return None if self.done else "the JPEG has no end-of-image marker"
+
+
+class _Sized:
+    """Base of formats whose header tells how far the file must reach."""
+
+    _HEAD = 1 << 20
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._total = 0
+
+    def feed(self, block: bytes, /) -> None:
+        if len(self._head) < self._HEAD:
+            self._head += block[: self._HEAD - len(self._head)]
+        self._total += len(block)
+
+    def finish(self) -> str | None:
+        missing = self._expected() - self._total
+        return f"at least {missing} bytes are missing" if missing > 0 else None
+
+    def _expected(self) -> int:
+        raise NotImplementedError
+
+
+class _Webp(_Sized):
+    """RIFF announces the number of bytes that follow."""
+
+    _HEAD = 12
+
+    def _expected(self) -> int:
+        return max(12, 8 + int.from_bytes(self._head[4:8], "little"))
+
+
+class _Bmp(_Sized):
+    """Uncompressed pixels have a known size; the file size field is what some writers get wrong."""
+
+    _HEAD = 54
+
+    def _expected(self) -> int:
+        number = [int.from_bytes(self._head[at : at + 4], "little", signed=True) for at in range(10, 38, 4)]
+        offset, header, width, height, planes_bits, compression, size = [*number, *[0] * 7][:7]
+        if header >= 40 and compression == 0:
+            size = (width * (planes_bits >> 16) + 31) // 32 * 4 * abs(height)
+        return max(26, offset + (size if header >= 40 else 0))
+
+
+class _Raf(_Sized):
+    """Fuji's header holds offset and length of preview, directory and sensor data."""
+
+    _HEAD = 108
+
+    def _expected(self) -> int:
+        number = [int.from_bytes(self._head[at : at + 4], "big") for at in range(84, 108, 4)]
+        return max(108, *(offset + length for offset, length in zip(number[::2], number[1::2], strict=True)))
+
+
+class _Tiff(_Sized):
+    """Directories, and the strips and tiles they point to, lie inside the file.
+
+    The first MiB is kept, and 128 KiB from the first directory on, where that comes later (libtiff writes it last).
+    What can be read of them counts; the rest is taken on trust.
+    """
+
+    _DIRECTORY = 1 << 17
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._directory = b""
+
+    def feed(self, block: bytes, /) -> None:
+        start = self._total
+        super().feed(block)
+        first = self._first()
+        if first is not None and first + 8 > len(self._head) and len(self._directory) < self._DIRECTORY:
+            at = max(0, first + len(self._directory) - start)
+            self._directory += block[at : at + self._DIRECTORY - len(self._directory)]
+
+    def _first(self) -> int | None:
+        return TiffParts(self._head[:16]).first
+
+    def _expected(self) -> int:
+        parts = TiffParts(self._head)
+        if not parts.first:
+            return self._total + 8
+        parts.add(parts.first, self._directory)
+        ends = [parts.end(directory) for directory in parts.directories()]
+        return max(parts.directory_end(parts.first), *ends, 0)
+
+
+_CHECKS: dict[sniff.ImageFormat | None, Callable[[], StreamCheck]] = {
+    sniff.JPEG: _Jpeg,
+    sniff.PNG: _Png,
+    sniff.WEBP: _Webp,
+    sniff.GIF: _Gif,
+    sniff.BMP: _Bmp,
+    sniff.RAF: _Raf,
+    **dict.fromkeys((sniff.AVIF, sniff.HEIC, sniff.CR3), _IsoMedia),
+    **dict.fromkeys((sniff.TIFF, sniff.DNG, sniff.CR2), _Tiff),
+    **dict.fromkeys((sniff.NEF, sniff.NRW, sniff.ARW, sniff.SR2, sniff.SRF), _Tiff),
+}

@@ -1,0 +1,113 @@
+"""What all operators and sensors of this provider have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+    from airflow_provider_autoenhance.triggers.status import Event
+
+
+@contextmanager
+def task_run(context: Context, *, label: str) -> Iterator[None]:
+    """Around a task's work: name its map index, and fail it at once (no Airflow retry) where a retry cannot help.
+
+    :param label: Jinja template of the map index's name in Airflow's UI, unless the DAG sets ``map_index_template``.
+    """
+    if context.get("map_index_template") is None:
+        context["map_index_template"] = label  # type: ignore[typeddict-unknown-key]
+    try:
+        yield
+    except errors.DeadlineError as error:
+        raise AirflowSensorTimeout(str(error)) from None
+    except errors.AutoenhanceError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+
+
+class AutoenhanceMixin:
+    """The hook of an operator or a sensor, and the end of its waiting."""
+
+    autoenhance_conn_id: str
+
+    @cached_property
+    def hook(self) -> AutoenhanceHook:
+        """Client of this task's connection."""
+        from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+
+        return AutoenhanceHook(self.autoenhance_conn_id)
+
+    @staticmethod
+    def image_of(event: Event | None) -> dict[str, Any]:
+        """Unpack a trigger's event: the image as XCom has it.
+
+        :raises AutoenhanceError: what the trigger ran into.
+        """
+        from airflow_provider_autoenhance.triggers.status import result_of
+
+        return result_of(event)
+
+
+class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
+    """Base of the operators: connection, map index label, fail-fast errors.
+
+    :param autoenhance_conn_id: Airflow connection of type ``autoenhance`` (templated).
+    """
+
+    ui_color = "#dff3ea"
+    template_fields_renderers: dict[str, str] = {"settings": "json", "metadata": "json", "output": "json"}  # noqa: RUF012
+
+    def __init__(self, *, autoenhance_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.autoenhance_conn_id = autoenhance_conn_id
+
+
+def required(owner: str, name: str, value: Any) -> str:
+    """Return a templated argument as text.
+
+    :raises SettingsError: when it rendered to nothing, which would otherwise reach the API.
+    """
+    text = str(value if value is not None else "").strip()
+    if text in ("", "None"):
+        raise errors.SettingsError(f"{owner}: {name} is empty; check the template or the task that hands it over.")
+    return text
+
+
+def mapping(owner: str, name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    """Return a templated argument as a mapping; Jinja may have made JSON text of it.
+
+    :raises SettingsError: when it is neither.
+    """
+    if isinstance(value, str):
+        import json
+
+        try:
+            value = json.loads(value) if value.strip() not in ("", "None") else None
+        except ValueError:
+            value = [value]  # type: ignore[assignment]
+    if value is not None and not isinstance(value, Mapping):
+        raise errors.SettingsError(f"{owner}: {name} takes an object, not {value!r:.80}.")
+    return dict(value or {})
+
+
+def boolean(owner: str, name: str, value: Any) -> bool:
+    """Return a templated argument as a bool; Jinja makes text of it.
+
+    :raises SettingsError: when it is neither true nor false, rather than guess about spending a credit.
+    """
+    spelled = str(value).strip().lower()
+    if spelled in ("true", "false"):
+        return spelled == "true"
+    raise errors.SettingsError(f"{owner}: {name} takes true or false, not {value!r}.")

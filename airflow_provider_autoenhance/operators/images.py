@@ -1,0 +1,366 @@
+"""Operators for single images: create, upload, reprocess, download, delete, report. Each is safe to retry and to map.
+
+For whole folders, a batch operator does the same with fewer tasks and calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.settings import wire_settings
+from airflow_provider_autoenhance.api.waiting import ImageWait, check_image
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, boolean, mapping, required, task_run
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_autoenhance.api.models import Image
+    from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+    from airflow_provider_autoenhance.imaging.output import OutputSpec
+    from airflow_provider_autoenhance.triggers.status import Event
+
+_IMAGE_LABEL = "{{ task.image_id }}"
+
+
+class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
+    """Register an image, or adopt the one that an earlier try of this task made.
+
+    Returns ``image_id``, ``order_id``, ``status`` and ``upload_url``. The last is not the URL itself but a ticket for
+    :class:`AutoenhanceUploadImageOperator`, encrypted, because a presigned URL is a credential; ``None`` when the adopted image has its
+    bytes already.
+
+    :param image_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
+    :param source: URI of the photo, as told to the upload task (templated). Optional, but it keeps photos of the same name apart, and
+        makes a mapped list safe to re-order and to re-expand.
+    :param order_id: order to put it into (templated). By default all images of one DAG run share one, whose id a retry derives again.
+    :param settings: an ``EnhancementSettings`` or a plain object (templated).
+    :param metadata: JSON object that comes back with the image (templated).
+    :param content_type: MIME type of the photo; only API versions before 2025-05-05 take it (templated).
+    :raises SettingsError: on a setting that is wrong or that the pinned API version does not know; nothing was sent.
+    """
+
+    template_fields: Sequence[str] = (
+        "image_name", "source", "order_id", "settings", "metadata", "content_type", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        image_name: str,
+        source: str | None = None,
+        order_id: str | None = None,
+        settings: Mapping[str, Any] | str | None = None,
+        metadata: Mapping[str, Any] | str | None = None,
+        content_type: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_name = image_name
+        self.source = source
+        self.order_id = order_id
+        self.settings = settings
+        self.metadata = metadata
+        self.content_type = content_type
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the order, then adopt or create."""
+        from airflow_provider_autoenhance.pipeline.creation import ensure_image
+        from airflow_provider_autoenhance.pipeline.identity import run_order_id
+
+        with task_run(context, label="{{ task.image_name }}"):
+            ti = context["ti"]
+            wanted = self._wanted(run_order_id(ti.dag_id, ti.run_id), context)
+            order_name = None if self.order_id else f"{ti.dag_id} {ti.run_id}"
+            made = ensure_image(
+                self.hook, wanted, order_name=order_name, check=partial(self._check_owner, ti.map_index)
+            )
+            verb = "Adopted" if made.adopted else "Created"
+            self.log.info("%s %s in order %s, %s", verb, made.image.label, made.ticket.order_id, made.image.status)
+            return {
+                "image_id": made.image.image_id,
+                "order_id": made.ticket.order_id,
+                "status": made.image.status.value,
+                "upload_url": None if made.adopted else made.ticket.seal(self.hook.config.api_key),
+            }
+
+    def _wanted(self, run_order: str, context: Context) -> UploadTicket:
+        from airflow_provider_autoenhance.api.redact import redact_url
+        from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+        from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+
+        ti = context["ti"]
+        name = required("AutoenhanceCreateImageOperator", "image_name", self.image_name)
+        settings = wire_settings(self.settings, version=self.hook.config.extra.api_version)
+        user = mapping(f"image {name!r}", "metadata", self.metadata)
+        identity = image_identity(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            image_name=name,
+            source=redact_url(self.source) if self.source else None,
+            settings=settings,
+            metadata=user,
+        )
+        own = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
+        return UploadTicket(name, self.order_id or run_order, settings, user | own, content_type=self.content_type)
+
+    def _check_owner(self, map_index: int, image: Image) -> None:
+        """Two mapped tasks of the same inputs would share one image, and one photo would get lost."""
+        from airflow_provider_autoenhance.pipeline.identity import ORIGIN_KEY
+
+        made_by = str(image.metadata.get(ORIGIN_KEY, ""))
+        if self.source or not made_by or made_by.endswith(f"[{map_index}]"):
+            return
+        raise errors.SettingsError(
+            f"image {image.image_name!r} of this run was already made by another mapped task ({made_by}); pass 'source', or give each "
+            "photo an image_name of its own."
+        )
+
+
+class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
+    """Stream a photo to Autoenhance. Enhancement starts by itself when it has arrived.
+
+    An image that has its bytes already is left alone. Where the upload URL has expired, the image is made again with the settings it was
+    created with. Returns the image id that holds from then on: use it, not the creation's, in the tasks that follow.
+
+    :param image_id: from the create task (templated).
+    :param upload_url: the create task's ``upload_url`` (templated); ``None`` when the image was adopted.
+    :param source: the photo: ``s3://``, another object storage URI, ``http(s)://``, or a local path (templated).
+    :param source_conn_id: Airflow connection of the source (templated).
+    :param content_type: MIME type, where the upload URL does not name it (templated).
+    :raises SourceError: missing, empty, cut short, or of a type that Autoenhance does not take.
+    """
+
+    template_fields: Sequence[str] = (
+        "image_id", "upload_url", "source", "source_conn_id", "content_type", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        image_id: str,
+        upload_url: str | None,
+        source: str,
+        source_conn_id: str | None = None,
+        content_type: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_id = image_id
+        self.upload_url = upload_url
+        self.source = source
+        self.source_conn_id = source_conn_id
+        self.content_type = content_type
+
+    def execute(self, context: Context) -> str:
+        """Upload unless that has been done."""
+        with task_run(context, label="{{ task.source.rpartition('/')[2].partition('?')[0] }}"):
+            from airflow_provider_autoenhance.pipeline.upload import PhotoSource, upload_photo
+
+            owner = type(self).__name__
+            photo = PhotoSource(
+                uri=required(owner, "source", self.source),
+                conn_id=self.source_conn_id or None,
+                allow_private_hosts=self.hook.config.extra.allow_private_sources,
+            )
+            token = None if self.upload_url in (None, "", "None") else self.upload_url
+            image_id = required(owner, "image_id", self.image_id)
+            return upload_photo(self.hook, photo, image_id=image_id, token=token, content_type=self.content_type)
+
+
+class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
+    """Enhance an image again with other settings; costs nothing. Settings left out keep their value.
+
+    Waits for the result unless told not to, and returns the image. A retry goes on waiting for what an earlier try started.
+
+    :param image_id: id of the image (templated).
+    :param settings: what to change (templated).
+    :param wait_for_completion: wait until it is enhanced again.
+    :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
+    :param poll_interval: seconds between polls.
+    :param timeout: seconds after which the wait fails.
+    """
+
+    template_fields: Sequence[str] = ("image_id", "settings", "autoenhance_conn_id")
+
+    def __init__(
+        self,
+        *,
+        image_id: str,
+        settings: Mapping[str, Any] | str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 10.0,
+        timeout: float = 60.0 * 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_id = image_id
+        self.settings = settings
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start, unless an earlier try did, and wait."""
+        from airflow_provider_autoenhance.pipeline.wait import wait_for_image
+        from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, image_xcom
+
+        with task_run(context, label=_IMAGE_LABEL):
+            image = self._start(retried=context["ti"].try_number > 1)
+            if not self.wait_for_completion:
+                return image_xcom(image)
+            wait = ImageWait(time.time() + self.timeout, self.poll_interval)
+            if self.deferrable and wait.on_image(image) is not None:
+                trigger = AutoenhanceImageTrigger(
+                    image_id=image.image_id,
+                    autoenhance_conn_id=self.autoenhance_conn_id,
+                    poll_interval=self.poll_interval,
+                    deadline=wait.deadline,
+                )
+                self.defer(trigger=trigger, method_name="execute_complete")
+            return image_xcom(wait_for_image(self.hook, image, wait))
+
+    def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
+        """Go on where the trigger ended."""
+        with task_run(context, label=_IMAGE_LABEL):
+            return self.image_of(event)
+
+    def _start(self, *, retried: bool) -> Image:
+        """Ask for the enhancement. On a retry, what is under way or has just these settings already is taken as it is."""
+        image_id = required(type(self).__name__, "image_id", self.image_id)
+        wire = wire_settings(self.settings, version=self.hook.config.extra.api_version)
+        if retried:
+            image = self.hook.get_image(image_id)
+            has_them = wire and all(image.raw.get(name) == value for name, value in wire.items())
+            if not image.status.final or (has_them and check_image(image)):
+                self.log.info("%s is %s with these settings already", image.label, image.status)
+                return image
+        image = self.hook.process_image(image_id, settings={"extra": wire})
+        self.log.info("Reprocessing %s", image.label)
+        return image
+
+
+class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
+    """Stream an image from Autoenhance to a file, whole or not at all.
+
+    The destination is tried before anything is spent. A retry downloads again, but never pays again. Returns ``uri``, ``size`` (bytes),
+    ``sha256``, ``content_type``, ``image_id`` and ``credit_spent`` (whether this try spent one).
+
+    :param image_id: id of the image (templated).
+    :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated).
+    :param destination_conn_id: Airflow connection of the destination (templated).
+    :param variant: ``enhanced``, or ``original`` (the upload; for HDR the merged picture).
+    :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
+    :param output: an ``OutputSpec``, an object of its fields, or just a format (templated).
+    :raises NoCreditsError: no credit is left; the enhanced image waits.
+    :raises DestinationError: not writable; nothing was spent.
+    """
+
+    template_fields: Sequence[str] = (
+        "image_id", "destination", "destination_conn_id", "preview", "output", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        image_id: str,
+        destination: str,
+        destination_conn_id: str | None = None,
+        variant: Literal["enhanced", "original"] = "enhanced",
+        preview: bool | str = True,
+        output: OutputSpec | Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if variant not in ("enhanced", "original"):
+            raise ValueError(f"variant takes 'enhanced' or 'original', not {variant!r}")
+        self.image_id = image_id
+        self.destination = destination
+        self.destination_conn_id = destination_conn_id
+        self.variant = variant
+        self.preview = preview
+        self.output = output
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, then download."""
+        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
+
+        with task_run(context, label="{{ task.destination.rpartition('/')[2] or task.image_id }}"):
+            owner = type(self).__name__
+            target = PhotoTarget(
+                uri=required(owner, "destination", self.destination),
+                conn_id=self.destination_conn_id or None,
+                output=OutputSpec.of(self.output),
+                variant=self.variant,
+                preview=boolean(owner, "preview", self.preview),
+            )
+            return download_photo(self.hook, target, image_id=required(owner, "image_id", self.image_id))
+
+
+class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
+    """Delete an image from Autoenhance. One that is gone already is fine, so a retry is too. Returns the image id.
+
+    :param image_id: id of the image (templated).
+    """
+
+    template_fields: Sequence[str] = ("image_id", "autoenhance_conn_id")
+
+    def __init__(self, *, image_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.image_id = image_id
+
+    def execute(self, context: Context) -> str:
+        """Delete."""
+        with task_run(context, label=_IMAGE_LABEL):
+            image_id = required(type(self).__name__, "image_id", self.image_id)
+            self.hook.delete_image(image_id)
+            self.log.info("Deleted image %s", image_id)
+            return image_id
+
+
+class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
+    """Send feedback on an image's quality to Autoenhance. Returns the image id.
+
+    :param image_id: id of the image (templated).
+    :param categories: one or more of :data:`~airflow_provider_autoenhance.api.calls.REPORT_CATEGORIES` (templated).
+    :param comment: free text (templated).
+    :param score: 0 (worst) to 5 (templated).
+    """
+
+    template_fields: Sequence[str] = ("image_id", "categories", "comment", "score", "autoenhance_conn_id")
+
+    def __init__(
+        self,
+        *,
+        image_id: str,
+        categories: Sequence[str] | str,
+        comment: str | None = None,
+        score: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_id = image_id
+        self.categories = categories
+        self.comment = comment
+        self.score = score
+
+    def execute(self, context: Context) -> str:
+        """Send the report."""
+        with task_run(context, label=_IMAGE_LABEL):
+            image_id = required(type(self).__name__, "image_id", self.image_id)
+            categories = [self.categories] if isinstance(self.categories, str) else list(self.categories)
+            score = int(self.score) if str(self.score).lstrip("-").isdigit() else self.score
+            if isinstance(score, str):
+                score = None if score in ("", "None") else -1
+            self.hook.report_image(image_id, categories=categories, comment=self.comment, score=score)
+            self.log.info("Reported image %s: %s", image_id, ", ".join(categories))
+            return image_id

@@ -1,0 +1,90 @@
+"""One photo from where it lies to Autoenhance, checked on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+from airflow_provider_autoenhance.imaging.integrity import check_for
+from airflow_provider_autoenhance.imaging.sniff import sniff
+from airflow_provider_autoenhance.pipeline.creation import ensure_image
+from airflow_provider_autoenhance.storage import open_source
+from airflow_provider_autoenhance.storage.streams import CheckedReader
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """A photo to be uploaded: URI, Airflow connection, and whether it may lie on a private network's web server."""
+
+    uri: str
+    conn_id: str | None = None
+    allow_private_hosts: bool = False
+
+    @contextmanager
+    def open(self) -> Iterator[CheckedReader]:
+        """Open it, check its type, and stream it so that a file that is cut short is never sent whole.
+
+        :raises SourceError: missing, empty, or not a type that Autoenhance takes.
+        """
+        with open_source(self.uri, conn_id=self.conn_id, allow_private_hosts=self.allow_private_hosts) as source:
+            if source.size == 0:
+                raise errors.SourceError(f"{source.uri} is empty. Put the photo there again.")
+            kind = sniff(source.peek(), source.name)
+            if kind is None or not kind.accepted:
+                found = f"a {kind.name} file" if kind else "not an image that this provider knows"
+                raise errors.SourceError(
+                    f"{source.uri} is {found}; Autoenhance takes JPEG, PNG, WEBP, AVIF, HEIC, TIFF and camera RAW. Convert it first."
+                )
+            yield CheckedReader(
+                source, name=source.uri, size=source.size, checks=[check_for(kind)], malformed=errors.SourceError
+            )
+
+
+def upload_photo(
+    hook: AutoenhanceHook, photo: PhotoSource, *, image_id: str, token: str | None, content_type: str | None = None
+) -> str:
+    """Upload, unless the image has its bytes; make the image again where its upload URL has expired.
+
+    :param token: sealed upload ticket of the creation, ``None`` when the image was adopted.
+    :returns: the id of the image that has the bytes.
+    """
+    ticket = UploadTicket.open(token, hook.config.api_key, about=f"image {image_id}") if token else None
+    image = _current(hook, image_id, ticket)
+    if image is not None and image.status not in (ImageStatus.WAITING, ImageStatus.EXPIRED):
+        log.info("%s has its bytes already (%s)", image.label, image.status)
+        return image.image_id
+    if ticket is None:
+        raise errors.ImageExpiredError(f"image {image_id} has no bytes and no upload ticket. Clear its create task.")
+    if image is not None and image.status is ImageStatus.WAITING:
+        try:
+            return _put(hook, photo, image.image_id, replace(ticket, content_type=ticket.content_type or content_type))
+        except errors.UploadUrlExpiredError as error:
+            log.info("%s", error)
+    made = ensure_image(hook, ticket)
+    log.info("Made %s again", made.image.label)
+    return made.image.image_id if made.adopted else _put(hook, photo, made.image.image_id, made.ticket)
+
+
+def _current(hook: AutoenhanceHook, image_id: str, ticket: UploadTicket | None) -> Image | None:
+    try:
+        return hook.get_image(image_id)
+    except errors.NotFoundError:
+        if ticket is None:
+            raise
+        return None
+
+
+def _put(hook: AutoenhanceHook, photo: PhotoSource, image_id: str, ticket: UploadTicket) -> str:
+    about = f"image {ticket.image_name!r} ({image_id})"
+    hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
+    log.info("Uploaded %s to %s", redact_url(photo.uri), about)
+    return image_id

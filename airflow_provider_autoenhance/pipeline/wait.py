@@ -1,0 +1,27 @@
+"""Waiting in a worker."""
+
+from __future__ import annotations
+
+import time
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Image
+from airflow_provider_autoenhance.api.waiting import ImageWait
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+
+
+def wait_for_image(hook: AutoenhanceHook, image: Image, wait: ImageWait) -> Image:
+    """Poll until the image is enhanced.
+
+    :raises AutoenhanceError: as :class:`~airflow_provider_autoenhance.api.waiting.ImageWait` decides.
+    """
+    pause = wait.on_image(image)
+    while pause is not None:
+        time.sleep(pause)
+        try:
+            image = hook.get_image(image.image_id)
+        except errors.AutoenhanceError as error:
+            pause = wait.on_error(error, image.label)
+        else:
+            pause = wait.on_image(image)
+    return image

@@ -1,0 +1,106 @@
+"""Sensors that wait for Autoenhance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.waiting import ImageWait
+from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, required, task_run
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_autoenhance.triggers.status import Event
+
+
+class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
+    """Wait until an image is enhanced; the image (id, status, scene, ...) is the XCom.
+
+    Fails at once, naming the vendor's reason, when the image failed or expired. A few passing errors in a row are tolerated. Works in
+    poke and reschedule mode, and deferrable: then no worker slot is held.
+
+    :param image_id: id of the image (templated).
+    :param autoenhance_conn_id: Airflow connection (templated).
+    :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
+    :param poke_interval: seconds between polls, also when deferred.
+    :param timeout: seconds after which the wait fails.
+    """
+
+    template_fields: Sequence[str] = ("image_id", "autoenhance_conn_id")
+    ui_color = "#fdf3d7"
+
+    def __init__(
+        self,
+        *,
+        image_id: str,
+        autoenhance_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 10.0,
+        timeout: float = 60.0 * 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.image_id = image_id
+        self.autoenhance_conn_id = autoenhance_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Wait here, or look once and wait in the triggerer."""
+        with task_run(context, label="{{ task.image_id }}"):
+            required(type(self).__name__, "image_id", self.image_id)
+            if self.deferrable:
+                return self._look_or_defer()
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout:
+                raise errors.DeadlineError(
+                    f"image {self.image_id} was not enhanced within {self.timeout:g} s. Nothing is lost: raise the sensor's timeout, "
+                    "clear it, and it goes on waiting."
+                ) from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        from airflow_provider_autoenhance.triggers.status import image_xcom
+
+        try:
+            image = self.hook.get_image(self.image_id)
+        except errors.AutoenhanceError as error:
+            self._wait.on_error(error, f"image {self.image_id}")
+            self.log.warning("%s Polling again.", error)
+            return PokeReturnValue(is_done=False)
+        done = self._wait.on_image(image) is None
+        self.log.info("%s is %s", image.label, image.status)
+        return PokeReturnValue(is_done=done, xcom_value=image_xcom(image) if done else None)
+
+    def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
+        """Go on where the trigger ended."""
+        with task_run(context, label="{{ task.image_id }}"):
+            return self.image_of(event)
+
+    @cached_property
+    def _wait(self) -> ImageWait:
+        # Airflow itself watches the timeout of a sensor that pokes.
+        return ImageWait(None, float(self.poke_interval))
+
+    def _look_or_defer(self) -> Any:
+        from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger
+
+        wait = ImageWait(time.time() + float(self.timeout), float(self.poke_interval))
+        seen = self.poke({})  # type: ignore[typeddict-item]
+        if seen.is_done:
+            return seen.xcom_value
+        trigger = AutoenhanceImageTrigger(
+            image_id=self.image_id,
+            autoenhance_conn_id=self.autoenhance_conn_id,
+            poll_interval=wait.interval,
+            deadline=wait.deadline,
+        )
+        # No defer(timeout=...): it would end the task without a word. The deadline is the trigger's.
+        self.defer(trigger=trigger, method_name="execute_complete")

@@ -1,0 +1,127 @@
+"""Where bytes come from and go to: S3, every store that Airflow has a filesystem for, local disks; the web as a source.
+
+Cheap to import: boto3, fsspec and requests load with the first file that needs them. Errors are SourceError and
+DestinationError where a retry cannot help, and ServerError, UnreachableError and IntegrityError where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
+from airflow_provider_autoenhance.storage.base import BLOCK, HEAD, Destination, Reader, Source, StoredFile
+from airflow_provider_autoenhance.storage.location import locate
+from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
+
+__all__ = [
+    "BLOCK",
+    "HEAD",
+    "CheckedReader",
+    "Destination",
+    "Reader",
+    "Source",
+    "StoredFile",
+    "StreamCheck",
+    "list_files",
+    "open_destination",
+    "open_source",
+]
+
+
+def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bool = False) -> Source:
+    """Open a file for reading; use it in a ``with`` statement.
+
+    :param uri: ``s3://[conn_id@]bucket/key``, ``http(s)://...``, ``file:///path``, ``/path``, or any scheme that
+        Airflow has a filesystem for; 1 to 4096 characters.
+    :param conn_id: Airflow connection of the store; for S3 ``aws_default`` when not given. None for the web and local
+        files.
+    :param allow_private_hosts: let ``http(s)://`` lead to private, loopback, link-local and reserved addresses.
+    :raises SourceError: missing, not readable, not allowed, or not a file.
+    :raises ServerError, UnreachableError: the store failed for the moment.
+    """
+    location = locate(uri, conn_id=conn_id, error=SourceError)
+    if location.scheme == "s3":
+        from airflow_provider_autoenhance.storage.s3 import open_s3
+
+        return open_s3(location)
+    if location.scheme in ("http", "https"):
+        from airflow_provider_autoenhance.storage.http import open_http
+
+        return open_http(location, allow_private_hosts=allow_private_hosts)
+    if location.scheme == "file":
+        from airflow_provider_autoenhance.storage.local import open_local
+
+        return open_local(location)
+    from airflow_provider_autoenhance.storage.objects import open_object
+
+    return open_object(location)
+
+
+def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:
+    """Name a file to be written. Nothing is touched yet; see ``Destination.check_writable``.
+
+    :param uri: as for ``open_source``, but not the web.
+    :param conn_id: Airflow connection of the store.
+    :raises DestinationError: the URI cannot be a destination.
+    """
+    location = locate(uri, conn_id=conn_id, error=DestinationError)
+    if location.scheme == "s3":
+        from airflow_provider_autoenhance.storage.s3 import S3Destination
+
+        return S3Destination(location)
+    if location.scheme in ("http", "https"):
+        raise DestinationError(
+            f"{location.uri}: the web can be a source only. Write to s3://, gs://, abfs:// or a local path."
+        )
+    if location.scheme == "file":
+        from airflow_provider_autoenhance.storage.local import LocalDestination
+
+        return LocalDestination(location)
+    from airflow_provider_autoenhance.storage.objects import ObjectDestination
+
+    return ObjectDestination(location)
+
+
+def list_files(
+    uri: str,
+    *,
+    conn_id: str | None = None,
+    recursive: bool = True,
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] = (),
+) -> Iterator[StoredFile]:
+    """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
+
+    An empty folder yields nothing. A single file's own URI yields that file.
+
+    :param uri: a folder; a trailing slash may be left out.
+    :param conn_id: Airflow connection of the store.
+    :param recursive: also look into subfolders.
+    :param include: glob patterns, upper and lower case alike. One without a slash is held against the file's name, one
+        with a slash against its path under the folder; ``*`` crosses slashes there.
+    :param exclude: patterns that keep a file out, whatever ``include`` says.
+    :raises SourceError: no such bucket or local folder, not allowed, or a web address.
+    """
+    location = locate(uri, conn_id=conn_id, error=SourceError)
+    if location.scheme == "s3":
+        from airflow_provider_autoenhance.storage.s3 import list_s3
+
+        found = list_s3(location, recursive=recursive)
+    elif location.scheme in ("http", "https"):
+        raise SourceError(f"{location.uri}: the web has no folders. Give the photos' addresses one by one.")
+    elif location.scheme == "file":
+        from airflow_provider_autoenhance.storage.local import list_local
+
+        found = list_local(location, recursive=recursive)
+    else:
+        from airflow_provider_autoenhance.storage.objects import list_objects
+
+        found = list_objects(location, recursive=recursive)
+    root = location.uri.rstrip("/") + "/"
+    return (file for file in found if _matches(file, root, include) and not _matches(file, root, exclude))
+
+
+def _matches(file: StoredFile, root: str, patterns: Sequence[str]) -> bool:
+    name, path = file.name.lower(), file.uri.removeprefix(root).lower()
+    return any(fnmatchcase(path if "/" in pattern else name, pattern.lower()) for pattern in patterns)

@@ -1,0 +1,60 @@
+"""Which internet addresses a source URL may lead to.
+
+A URL in a task's arguments can come from outside. It must not make the worker fetch from the company's own network,
+from the worker itself, or from a cloud's metadata service.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from airflow_provider_autoenhance.api.errors import SourceError, UnreachableError
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_AZURE_WIRESERVER = ipaddress.ip_address("168.63.129.16")  # public by number, yet it answers with a machine's secrets
+
+
+def resolve_public(host: str, port: int) -> list[str]:
+    """Return all addresses of a host, after checking that each is a public one.
+
+    :raises SourceError: the host is unknown, or one of its addresses is not public.
+    :raises UnreachableError: the name service did not answer.
+    """
+    addresses = resolve(host, port)
+    for address in addresses:
+        if not is_public(address):
+            raise SourceError(
+                f"The source's host {host!r} leads to {address}, which is not a public internet address. If you "
+                "trust this host, set allow_private_hosts, or read the photo through an Airflow connection instead."
+            )
+    return addresses
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return all addresses of a host."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise UnreachableError(f"The name service did not answer for host {host!r}; try again.") from None
+        raise SourceError(f"There is no host {host!r}. Check the source's URL.") from None
+    except (UnicodeError, OverflowError, ValueError):
+        raise SourceError(f"{host!r} is no valid host name. Check the source's URL.") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address belongs to the public internet, also when it is wrapped in an IPv6 one."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = _unwrap(ip)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and ip != _AZURE_WIRESERVER
+
+
+def _unwrap(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

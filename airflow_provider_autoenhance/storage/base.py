@@ -1,0 +1,181 @@
+"""The two ends of a transfer, and what is known about a file at rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError
+
+BLOCK = 1 << 20
+"""Bytes per read: 1 MiB. Smaller blocks cost CPU, bigger ones only memory."""
+
+HEAD = 1 << 16
+"""Bytes of a file's beginning that tell its format."""
+
+
+class Reader(Protocol):
+    """Anything that gives bytes in order."""
+
+    def read(self, n: int = -1, /) -> bytes:
+        """Return up to ``n`` bytes, all that is left for -1, and ``b""`` at the end."""
+        ...
+
+
+Explain = Callable[[Exception], AutoenhanceError]
+"""Turns a library's exception into one of ours, with a line that is safe to show."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file at rest.
+
+    :param uri: without connection id, credentials or query; opens again with the same ``conn_id``.
+    :param size: bytes.
+    :param etag: changes when the content does. S3's ETag without quotes; for stores that have none, time and size.
+    :param md5: hex, where the store vouches for it.
+    :param sha256: hex, where it was computed on the way.
+    :param modified: time of the last change.
+    """
+
+    uri: str
+    size: int
+    etag: str | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    modified: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The last path part."""
+        return self.uri.rpartition("/")[2]
+
+
+class Source:
+    """A file being read. Has a length, so it can be the body of an upload; notices when bytes are missing or too many.
+
+    :param file: what is known about it.
+    :param body: where the bytes come from.
+    :param explain: names what went wrong when ``body`` raises.
+    :param name: last path part, where the URI does not tell it.
+    """
+
+    def __init__(self, file: StoredFile, body: Reader, explain: Explain, *, name: str | None = None) -> None:
+        self.file = file
+        self.uri = file.uri
+        self.name = name or file.name
+        self.size = file.size
+        self.etag = file.etag
+        self.modified = file.modified
+        self._body = body
+        self._explain = explain
+        self._head = b""
+        self._taken = 0
+        self._exit = ExitStack()
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(BLOCK):
+            yield block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def on_close(self, release: Callable[[], object]) -> Self:
+        """Call ``release`` when the source is closed."""
+        self._exit.callback(release)
+        return self
+
+    def close(self) -> None:
+        """Let go of the connection or file handle."""
+        self._exit.close()
+
+    def peek(self, n: int = HEAD) -> bytes:
+        """Return the first bytes without consuming them. Only before the first ``read``.
+
+        :param n: bytes wanted; fewer come back when the file is shorter.
+        """
+        while len(self._head) < min(n, self.size):
+            self._head += self._pull(n - len(self._head))
+        return self._head[:n]
+
+    def read(self, n: int = -1, /) -> bytes:
+        """Return up to ``n`` bytes; ``b""`` at the end.
+
+        :raises IntegrityError: the store sent fewer or more bytes than it announced.
+        """
+        if n is None or n < 0:
+            return b"".join(self)
+        if self._head:
+            data, self._head = self._head[:n], self._head[n:]
+            return data
+        return self._pull(n)
+
+    def _pull(self, n: int) -> bytes:
+        if n == 0:
+            return b""
+        try:
+            data = self._body.read(n)
+        except AutoenhanceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every library has its own
+            raise self._explain(error) from None
+        self._taken += len(data)
+        if self._taken > self.size or (not data and self._taken < self.size):
+            raise IntegrityError(f"{self.uri}: {self._taken} of {self.size} bytes arrived; try again.")
+        return data
+
+
+class Destination(ABC):
+    """A file to be written. It appears whole or not at all.
+
+    :param uri: for display; carries no connection id.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @abstractmethod
+    def check_writable(self) -> None:
+        """Try whether a write would be allowed, leaving nothing behind. Folder URIs may be asked too.
+
+        :raises DestinationError: it would not be.
+        """
+
+    @abstractmethod
+    def stat(self) -> StoredFile | None:
+        """Return what is there now, or None."""
+
+    @abstractmethod
+    def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
+        """Store all of ``body``, replacing what was there.
+
+        :param body: the bytes; wrap it in a CheckedReader to have digests and format checked before anything is
+            published.
+        :param size: exact number of bytes, or None where it is not known (costs a temporary file).
+        :param content_type: MIME type to store with it, where the store keeps one.
+        :returns: the file with size, SHA-256 and etag.
+        :raises DestinationError: not allowed, no such bucket, disk full.
+        :raises IntegrityError: bytes missing, too many or altered. Nothing is published.
+        """
+
+
+def clean_etag(etag: object) -> str | None:
+    """Return an ETag without quotes and weakness mark, or None."""
+    text = str(etag or "").strip().removeprefix("W/").strip('"')
+    return text or None

@@ -1,0 +1,186 @@
+"""Photos from the web: public addresses only, redirects followed by hand, streamed, limited in size."""
+
+from __future__ import annotations
+
+import os
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, ServerError, SourceError, UnreachableError
+from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.storage.addresses import resolve_public
+from airflow_provider_autoenhance.storage.base import Reader, Source, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.location import Location
+from airflow_provider_autoenhance.storage.streams import CheckedReader, spooled
+
+if TYPE_CHECKING:
+    import requests
+
+MAX_BYTES = 512 << 20
+"""Largest photo taken from the web: 512 MiB, several times the biggest camera RAW."""
+
+MAX_REDIRECTS = 5
+_TIMEOUT = (10.0, 60.0)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_GONE = frozenset({404, 410})
+
+
+def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int = MAX_BYTES) -> Source:
+    """Open a web address for reading.
+
+    :param allow_private_hosts: also take hosts on private, loopback and link-local addresses.
+    :param max_bytes: refuse more than this.
+    """
+    if location.conn_id:
+        raise SourceError(
+            f"{location.uri}: a web address is read without a connection, but {location.conn_id!r} was given."
+        )
+    try:
+        answer = _follow(location, allow_private_hosts=allow_private_hosts)
+    except AutoenhanceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - requests and urllib3 put the full URL into their texts
+        raise _explain(error, location.uri) from None
+    try:
+        return _source(answer, location, max_bytes)
+    except BaseException:
+        answer.close()
+        raise
+
+
+def _follow(location: Location, *, allow_private_hosts: bool) -> requests.Response:
+    """Send through the adapter, not a session: that would follow redirects unchecked and read netrc."""
+    import requests
+
+    from airflow_provider_autoenhance.storage.http_adapter import PublicOnlyAdapter
+
+    adapter = requests.adapters.HTTPAdapter() if allow_private_hosts else PublicOnlyAdapter()
+    url = location.given
+    for _ in range(MAX_REDIRECTS + 1):
+        prepared = _prepare(url, location.uri)
+        proxies = requests.utils.get_environ_proxies(prepared.url or url)
+        if not allow_private_hosts and requests.utils.select_proxy(prepared.url or url, proxies):
+            _check_proxied(prepared.url or url)
+        answer = adapter.send(prepared, stream=True, timeout=_TIMEOUT, verify=_authorities(), proxies=proxies)
+        if answer.status_code not in _REDIRECTS:
+            return answer
+        target = answer.headers.get("Location")
+        answer.close()
+        if not target:
+            raise SourceError(f"{location.uri}: the host redirects to nowhere.", status_code=answer.status_code)
+        following = urljoin(prepared.url or url, target)
+        if urlsplit(prepared.url or url).scheme == "https" and urlsplit(following).scheme != "https":
+            raise SourceError(
+                f"{location.uri}: the host redirects from https to {redact_url(following)}. Give the final address."
+            )
+        url = following
+    raise SourceError(f"{location.uri}: more than {MAX_REDIRECTS} redirects. Give the final address.")
+
+
+def _prepare(url: str, shown: str) -> requests.PreparedRequest:
+    import requests
+
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SourceError(f"{shown}: the host redirects to {redact_url(url)}, which is no web address.")
+    headers = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
+    return requests.Request("GET", url, headers=headers).prepare()
+
+
+def _authorities() -> str | bool:
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
+def _check_proxied(url: str) -> None:
+    """The proxy resolves the name, so only what the worker's own name service says can be checked, if anything."""
+    from airflow_provider_autoenhance.storage.addresses import is_public, resolve
+
+    parts = urlsplit(url)
+    try:
+        addresses = resolve(parts.hostname or "", parts.port or 0)
+    except AutoenhanceError:
+        return
+    if not all(is_public(address) for address in addresses):
+        resolve_public(parts.hostname or "", parts.port or 0)
+
+
+def _source(answer: requests.Response, location: Location, max_bytes: int) -> Source:
+    _require_ok(answer, location.uri)
+    if answer.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+        raise SourceError(f"{location.uri}: the host sends a compressed form, not the file itself.")
+    body = _Body(answer.raw, location.uri, max_bytes)
+    announced = answer.headers.get("Content-Length", "")
+    if announced.isdigit():
+        if int(announced) > max_bytes:
+            raise SourceError(f"{location.uri} has {announced} bytes, more than the {max_bytes} allowed from the web.")
+        found = _stored(location.uri, answer, int(announced))
+        source = Source(found, body, lambda error: _explain(error, location.uri), name=location.name)
+        return source.on_close(answer.close)
+    return _spool(answer, body, location)
+
+
+def _spool(answer: requests.Response, body: Reader, location: Location) -> Source:
+    """Without an announced length, only a copy can tell the size that the upload has to announce."""
+    from contextlib import ExitStack
+
+    held = ExitStack()
+    try:
+        reader = CheckedReader(body, name=location.uri, size=None)
+        file = held.enter_context(spooled(reader))
+    finally:
+        answer.close()
+    found = _stored(location.uri, answer, reader.taken)
+    return Source(found, file, lambda error: _explain(error, location.uri), name=location.name).on_close(held.close)
+
+
+class _Body:
+    """The undecoded body, up to a limit."""
+
+    def __init__(self, raw: Any, shown: str, limit: int) -> None:
+        self._raw, self._shown, self._limit, self._taken = raw, shown, limit, 0
+
+    def read(self, n: int = -1, /) -> bytes:
+        block: bytes = self._raw.read(n if n >= 0 else None, decode_content=False)
+        self._taken += len(block)
+        if self._taken > self._limit:
+            raise SourceError(f"{self._shown} has more than the {self._limit} bytes allowed from the web.")
+        return block
+
+
+def _require_ok(answer: requests.Response, shown: str) -> None:
+    status = answer.status_code
+    if status == 200:
+        return
+    if status in (401, 403):
+        raise SourceError(
+            f"{shown}: the host refuses access. A presigned link may have expired: give a new one.", status_code=status
+        )
+    if status in _GONE:
+        raise SourceError(f"{shown} does not exist.", status_code=status)
+    if status == 429 or status >= 500:
+        wait = answer.headers.get("Retry-After", "")
+        seconds = float(wait) if wait.isdigit() else None
+        raise ServerError(f"{shown}: the host answered {status}; try again.", status_code=status, retry_after=seconds)
+    raise SourceError(f"{shown}: the host answered {status}, which is no file.", status_code=status)
+
+
+def _stored(uri: str, answer: requests.Response, size: int) -> StoredFile:
+    changed = answer.headers.get("Last-Modified")
+    modified = None
+    if changed:
+        try:
+            modified = parsedate_to_datetime(changed)
+        except ValueError:
+            changed = None
+    return StoredFile(uri, size, etag=clean_etag(answer.headers.get("ETag") or changed), modified=modified)
+
+
+def _explain(error: Exception, shown: str) -> AutoenhanceError:
+    if isinstance(error, AutoenhanceError):
+        return error
+    name = type(error).__name__
+    if name in ("InvalidURL", "LocationParseError", "InvalidSchema", "MissingSchema", "UnicodeError", "InvalidHeader"):
+        return SourceError(f"{shown} is no valid web address.")
+    if "SSL" in name and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return SourceError(f"{shown}: the host's TLS certificate is not trusted.")
+    return UnreachableError(f"{shown}: the connection to the host failed ({name}); try again.")

@@ -1,0 +1,88 @@
+"""What a URI means: which store, which connection, which file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
+from airflow_provider_autoenhance.api.redact import redact_url
+
+MAX_URI_LENGTH = 4096
+_S3_SCHEMES = frozenset({"s3", "s3a", "s3n"})
+_LOCAL_SCHEMES = frozenset({"", "file", "local"})
+
+
+@dataclass(frozen=True)
+class Location:
+    """A parsed URI.
+
+    :param scheme: ``s3``, ``file``, ``http``, ``https``, or any scheme that Airflow has a filesystem for.
+    :param bucket: the part between ``://`` and the first slash, without connection id or credentials; empty for local
+        files.
+    :param key: the rest: an S3 key, or an absolute local path.
+    :param conn_id: Airflow connection, from the argument or from ``s3://conn_id@bucket/key``.
+    :param uri: the URI to show and to store: no connection id, no credentials, no presigned query.
+    :param given: the URI as given. Never shown.
+    """
+
+    scheme: str
+    bucket: str
+    key: str
+    conn_id: str | None
+    uri: str
+    given: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The last path part."""
+        name = self.key.rstrip("/").rpartition("/")[2]
+        return unquote(name) if self.scheme in ("http", "https") else name
+
+
+def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> Location:
+    """Parse a URI or a local path.
+
+    Keys are taken literally: ``#``, ``?`` and ``%20`` are part of the name, as in Airflow's ObjectStoragePath and
+    unlike in a web address. A relative path counts from the worker's current directory and is shown absolute.
+
+    :param uri: ``s3://[conn_id@]bucket/key``, ``https://host/path``, ``gs://...``, ``file:///path`` or ``/path``.
+    :param conn_id: wins over a connection id inside the URI.
+    :param error: class to raise for a URI that means nothing.
+    """
+    if not uri or not uri.strip():
+        raise error("The URI is empty. Give one such as s3://bucket/folder/photo.jpg or /data/photo.jpg.")
+    if len(uri) > MAX_URI_LENGTH:
+        raise error(f"The URI is {len(uri)} characters long, more than {MAX_URI_LENGTH}: {redact_url(uri)[:80]}...")
+    if "\0" in uri:
+        raise error("The URI holds a NUL character, which no store takes.")
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        scheme, rest = "", uri
+    scheme = scheme.lower()
+    if scheme in _LOCAL_SCHEMES:
+        return _local(uri, rest, has_authority=bool(separator), error=error)
+    authority, _, key = rest.partition("/")
+    user, _, bucket = authority.rpartition("@")
+    if not bucket:
+        raise error(f"{redact_url(uri)} names no bucket or host. Write it as {scheme}://bucket/folder/photo.jpg.")
+    if scheme in ("http", "https"):
+        bare = redact_url(uri)
+        return Location(scheme, bucket, bare.partition("://")[2].partition("/")[2], conn_id, bare, uri)
+    if scheme in _S3_SCHEMES:
+        scheme = "s3"
+    return Location(scheme, bucket, key, conn_id or user or None, redact_url(f"{scheme}://{bucket}/{key}"), uri)
+
+
+def _local(uri: str, rest: str, *, has_authority: bool, error: type[AutoenhanceError]) -> Location:
+    path = rest
+    if has_authority:
+        host, slash, tail = rest.partition("/")
+        if not slash or host.rpartition("@")[2] not in ("", "localhost"):
+            raise error(f"{redact_url(uri)} names a host. Write a local file as file:///folder/photo.jpg.")
+        path = slash + tail
+    absolute = str(Path(path).absolute())
+    if path.endswith("/") and absolute != "/":
+        absolute += "/"
+    return Location("file", "", absolute, None, absolute, uri)

@@ -1,0 +1,208 @@
+"""Every other store that Airflow has a filesystem for (gs://, abfs://, sftp:// ...), through ObjectStoragePath."""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_autoenhance.api.errors import (
+    AutoenhanceError,
+    DestinationError,
+    IntegrityError,
+    ServerError,
+    SourceError,
+    UnreachableError,
+)
+from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.location import Location
+from airflow_provider_autoenhance.storage.streams import checked, spooled
+
+_ATOMIC_PUT = frozenset({"gs", "gcs", "abfs", "abfss", "az", "wasb", "wasbs", "adl", "oss", "oci", "cos", "r2"})
+"""Object stores: a put appears whole or not at all. Elsewhere it grows, so it is made beside its place and renamed."""
+
+
+def open_object(location: Location) -> Source:
+    """Open a file of any registered store for reading."""
+    try:
+        path = _path(location)
+        info = path.fs.info(path.path)
+        file = None if info.get("type") == "directory" else _open(path)
+    except Exception as error:  # noqa: BLE001 - every filesystem has its own
+        raise _explain(error, location, SourceError) from None
+    if file is None:
+        raise SourceError(f"{location.uri} is a folder, not a file.")
+    source = Source(_stored(location.uri, info), file, lambda error: _explain(error, location, SourceError))
+    return source.on_close(file.close)
+
+
+def list_objects(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
+    """Yield the files under a folder, sorted; a file's own URI yields that file."""
+    try:
+        path = _path(location)
+        path.fs.invalidate_cache()
+        found = path.fs.find(path.path, detail=True, maxdepth=None if recursive else 1)
+        for name in sorted(found):
+            if found[name].get("type") != "directory" and not name.endswith("/"):
+                yield _stored(_uri_of(name, path, location), found[name])
+    except Exception as error:  # noqa: BLE001
+        raise _explain(error, location, SourceError) from None
+
+
+class ObjectDestination(Destination):
+    """A file of any registered store, put from a verified temporary file."""
+
+    def __init__(self, location: Location) -> None:
+        super().__init__(location.uri)
+        self._location = location
+
+    def check_writable(self) -> None:
+        """Write an empty probe beside the file and remove it again."""
+        try:
+            path = _path(self._location)
+            probe = self._beside(path)
+            self._make_folder(path)
+            path.fs.pipe_file(probe, b"")
+        except Exception as error:  # noqa: BLE001
+            raise _explain(error, self._location, DestinationError) from None
+        with suppress(Exception):  # a store may allow to write and not to delete; the probe is empty
+            path.fs.rm_file(probe)
+
+    def stat(self) -> StoredFile | None:
+        """Return what the store knows about the file, or None."""
+        try:
+            path = _path(self._location)
+            path.fs.invalidate_cache()
+            info = path.fs.info(path.path)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001
+            raise _explain(error, self._location, DestinationError) from None
+        return None if info.get("type") == "directory" else _stored(self.uri, info)
+
+    def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
+        """Verify a local copy, put it, look whether it is there in full."""
+        if not self._location.key or self._location.key.endswith("/"):
+            raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
+        reader = checked(body, name=self.uri, size=size)
+        with spooled(reader) as file:
+            try:
+                path = _path(self._location)
+                self._make_folder(path)
+                self._put(path, file.name, content_type)
+            except Exception as error:  # noqa: BLE001
+                raise _explain(error, self._location, DestinationError) from None
+        found = self.stat()
+        if found is None or found.size != reader.taken:
+            there = found.size if found else 0
+            raise IntegrityError(
+                f"{self.uri}: {there} of {reader.taken} bytes are in the store after writing; try again."
+            )
+        return StoredFile(self.uri, found.size, etag=found.etag, sha256=reader.hexdigest(), modified=found.modified)
+
+    def _put(self, path: Any, copy: str, content_type: str) -> None:
+        options = {"content_type": content_type} if _accepts(path.fs.put_file, "content_type") else {}
+        if self._location.scheme in _ATOMIC_PUT:
+            path.fs.put_file(copy, path.path, **options)
+            return
+        partial = self._beside(path)
+        try:
+            path.fs.put_file(copy, partial, **options)
+            path.fs.mv(partial, path.path)
+        except BaseException:
+            with suppress(Exception):
+                path.fs.rm_file(partial)
+            raise
+
+    def _beside(self, path: Any) -> str:
+        folder = path.path if self._location.key.endswith("/") else path.path.rpartition("/")[0]
+        return f"{folder.rstrip('/')}/.autoenhance-{secrets.token_hex(8)}.part"
+
+    def _make_folder(self, path: Any) -> None:
+        if self._location.scheme not in _ATOMIC_PUT:
+            path.fs.makedirs(self._beside(path).rpartition("/")[0], exist_ok=True)
+
+
+def _path(location: Location) -> Any:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(f"{location.scheme}://{location.bucket}/{location.key}", conn_id=location.conn_id)
+
+
+def _open(path: Any) -> Any:
+    try:
+        return path.open("rb", block_size=BLOCK, cache_type="readahead")
+    except TypeError:  # a filesystem with its own idea of caching
+        return path.open("rb")
+
+
+def _uri_of(name: str, path: Any, location: Location) -> str:
+    """Filesystems list names with or without the bucket, with or without a leading slash."""
+    root = path.path.rstrip("/")
+    inside = name.lstrip("/").removeprefix(root.lstrip("/")).lstrip("/")
+    base = f"{location.scheme}://{location.bucket}/{location.key}".rstrip("/")
+    return f"{base}/{inside}" if inside else base
+
+
+def _stored(uri: str, info: dict[str, Any]) -> StoredFile:
+    modified = _time(info.get("mtime") or info.get("LastModified") or info.get("last_modified") or info.get("updated"))
+    modified = modified or _time(info.get("created"))
+    size = int(info.get("size") or 0)
+    etag = clean_etag(info.get("ETag") or info.get("etag") or info.get("md5Hash"))
+    if etag is None and modified is not None:
+        etag = f"{int(modified.timestamp() * 1e6):x}-{size:x}"
+    return StoredFile(uri, size, etag=etag, modified=modified)
+
+
+def _time(value: Any) -> datetime | None:
+    if isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _accepts(function: Any, parameter: str) -> bool:
+    try:
+        return parameter in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _explain(error: Exception, location: Location, kind: type[AutoenhanceError]) -> AutoenhanceError:
+    if isinstance(error, AutoenhanceError):
+        return error
+    uri, name = location.uri, type(error).__name__
+    where = f" (connection {location.conn_id!r})" if location.conn_id else ""
+    status = _status(error)
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return kind(f"{uri} does not exist{where}.")
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return kind(f"{uri}: access denied{where}. Check what its credentials may do.")
+    if isinstance(error, (IsADirectoryError, NotADirectoryError)):
+        return kind(f"{uri} is not where a file can be ({name}).")
+    if isinstance(error, ImportError):
+        return kind(f"{uri}: the filesystem for {location.scheme}:// is not installed ({error.name or name}).")
+    if name == "AirflowNotFoundException":
+        return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
+    if isinstance(error, ValueError) and "scheme" in str(error):
+        return kind(
+            f"{uri}: Airflow knows no filesystem for {location.scheme}://. Install the provider that brings it."
+        )
+    if isinstance(error, (OSError, TimeoutError)):
+        return UnreachableError(f"{uri}: the store failed ({name}){where}; try again.")
+    return ServerError(f"{uri}: the store failed ({name}){where}; try again.", status_code=status)
+
+
+def _status(error: Exception) -> int | None:
+    for attribute in ("status_code", "status", "code"):
+        value = getattr(error, attribute, None)
+        if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+            return int(value)
+    return None

@@ -1,0 +1,66 @@
+"""boto3 clients made by S3Hook and shared by the threads of a task.
+
+boto3 clients are thread-safe and pool their connections, while making one takes tens of milliseconds and is not
+thread-safe: so one per Airflow connection, made under a lock. A task's process is short-lived; elsewhere a client is
+made anew after ten minutes, so that an edited connection is noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+_MAX_AGE_SECONDS = 600.0
+_POOL_SIZE = 64
+
+_lock = threading.Lock()
+_clients: dict[tuple[str, int], tuple[float, Any]] = {}
+
+
+def s3_client(conn_id: str | None) -> Any:
+    """Return the shared S3 client of an Airflow connection.
+
+    :param conn_id: AWS connection; None means ``aws_default``, which falls back to boto3's own credentials chain.
+    """
+    key = (conn_id or "aws_default", os.getpid())
+    with _lock:
+        made, client = _clients.get(key, (0.0, None))
+        if client is None or time.monotonic() - made > _MAX_AGE_SECONDS:
+            client = _make(key[0])
+            _clients[key] = (time.monotonic(), client)
+        return client
+
+
+def forget_clients() -> None:
+    """Make the next call build a fresh client; for tests, and after a connection was changed."""
+    with _lock:
+        _clients.clear()
+
+
+def can_stream(client: Any) -> bool:
+    """Tell whether a put can send a body that cannot be rewound.
+
+    It cannot with ``awscrt`` installed (botocore's CRT signer wants bytes), nor where the connection's
+    ``config_kwargs`` demand signed payloads.
+    """
+    from botocore.compat import HAS_CRT
+
+    return not HAS_CRT and not (client.meta.config.s3 or {}).get("payload_signing_enabled")
+
+
+def _make(conn_id: str) -> Any:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.config import Config
+
+    hook = S3Hook(aws_conn_id=conn_id)
+    chosen: Any = hook.config  # the connection's config_kwargs; a Config given to the hook would replace them
+    options: dict[str, Any] = {
+        "max_pool_connections": max(_POOL_SIZE, chosen.max_pool_connections or 0),
+        "s3": {"payload_signing_enabled": False, **(chosen.s3 or {})},
+    }
+    if "request_checksum_calculation" in Config.OPTION_DEFAULTS:  # botocore 1.36
+        # The default sends streams in aws-chunked form, which S3 clones refuse.
+        options |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+    return hook.get_client_type(config=chosen.merge(Config(**options)))

@@ -1,0 +1,103 @@
+"""Waiting in the triggerer: poll, decide, report. Nothing is downloaded or written here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_autoenhance.api import calls, errors
+from airflow_provider_autoenhance.api.models import Image
+from airflow_provider_autoenhance.api.waiting import EARLIEST_EVENT_SECONDS, ImageWait
+from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID
+
+
+class Event(TypedDict, total=False):
+    """Payload of this module's events: an image when the wait ended well, else what went wrong."""
+
+    image: dict[str, Any]
+    error: str
+    message: str
+
+
+class AutoenhanceImageTrigger(BaseTrigger):
+    """Wait until an image is enhanced, failed or expired, or until the deadline.
+
+    One event, never earlier than 5 seconds after the start, because Airflow can fail a task whose trigger fires while it is still being
+    deferred (apache/airflow#71580). It holds ids only, since Airflow prints triggers into logs. Killing or clearing the task leaves the
+    image alone: what is enhanced is kept by Autoenhance and paid only when it is downloaded.
+
+    :param image_id: id of the image.
+    :param autoenhance_conn_id: Airflow connection.
+    :param poll_interval: seconds between polls.
+    :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
+    """
+
+    def __init__(
+        self,
+        image_id: str,
+        autoenhance_conn_id: str = DEFAULT_CONN_ID,
+        poll_interval: float = 10.0,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.image_id = image_id
+        self.autoenhance_conn_id = autoenhance_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "image_id": self.image_id,
+            "autoenhance_conn_id": self.autoenhance_conn_id,
+            "poll_interval": self.poll_interval,
+            "deadline": self.deadline,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until there is something to report."""
+        started = time.monotonic()
+        event = await self._wait()
+        await asyncio.sleep(max(0.0, EARLIEST_EVENT_SECONDS - (time.monotonic() - started)))
+        yield TriggerEvent(event)
+
+    async def _wait(self) -> Event:
+        hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
+        wait = ImageWait(self.deadline, self.poll_interval)
+        try:
+            while True:
+                try:
+                    image = await hook.run(calls.retrieve_image(self.image_id))
+                except errors.AutoenhanceError as error:
+                    pause: float | None = wait.on_error(error, f"image {self.image_id}")
+                else:
+                    pause = wait.on_image(image)
+                    if pause is None:
+                        return Event(image=image_xcom(image))
+                await asyncio.sleep(pause or 0.0)
+        except errors.AutoenhanceError as error:
+            return Event(error=type(error).__name__, message=str(error))
+
+
+def result_of(event: Event | None) -> dict[str, Any]:
+    """Return the image that an event reports.
+
+    :raises AutoenhanceError: of the class that the trigger met.
+    """
+    if event and "image" in event:
+        return event["image"]
+    kind = getattr(errors, (event or {}).get("error", ""), errors.ServerError)
+    raise kind((event or {}).get("message", "the trigger ended without saying why; clear the task to wait again"))
+
+
+def image_xcom(image: Image) -> dict[str, Any]:
+    """An image as tasks hand it on: plain values, nothing secret."""
+    told = asdict(image)
+    del told["raw"]
+    return {**told, "status": image.status.value, "metadata": dict(image.metadata)}

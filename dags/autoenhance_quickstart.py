@@ -1,0 +1,82 @@
+"""Photos of a folder, one task each per step: list -> create -> upload -> wait -> download.
+
+The steps of this DAG are the provider's single-image operators, to learn from and to build on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Param, dag, task, task_group
+
+from airflow_provider_autoenhance.operators.images import (
+    AutoenhanceCreateImageOperator,
+    AutoenhanceDownloadImageOperator,
+    AutoenhanceUploadImageOperator,
+)
+from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    tags=["autoenhance"],
+    doc_md=__doc__,
+    params={
+        "source": Param(
+            "s3://listings/maple-street-12/", type="string", description="Folder of photos", section="Photos"
+        ),
+        "destination": Param(
+            "s3://enhanced/maple-street-12/", type="string", description="Folder for the results", section="Photos"
+        ),
+        "preview": Param(
+            True,
+            type="boolean",
+            description="Small free renderings; off: full size, one credit per photo",
+            section="Cost",
+        ),
+        "settings": Param(
+            {"enhance_type": "neutral"}, type="object", description="Enhancement settings", section="Enhancement"
+        ),
+    },
+)
+def autoenhance_quickstart() -> None:
+    @task
+    def list_photos(params: dict[str, Any]) -> list[dict[str, str]]:
+        from airflow_provider_autoenhance.imaging.output import file_name
+        from airflow_provider_autoenhance.storage import list_files
+
+        source, destination = (params[name].rstrip("/") + "/" for name in ("source", "destination"))
+        photos = [file.uri.removeprefix(source) for file in list_files(source)]
+        return [
+            {
+                "image_name": f"{source}{name}",
+                "source": f"{source}{name}",
+                "destination": destination + file_name(name, "jpeg"),
+            }
+            for name in photos
+        ]
+
+    @task_group
+    def enhance(image_name: str, source: str, destination: str) -> None:
+        created = AutoenhanceCreateImageOperator(
+            task_id="create", image_name=image_name, source=source, settings="{{ params.settings | tojson }}"
+        )
+        uploaded = AutoenhanceUploadImageOperator(
+            task_id="upload",
+            image_id=created.output["image_id"],
+            upload_url=created.output["upload_url"],
+            source=source,
+        )
+        enhanced = AutoenhanceImageStatusSensor(task_id="wait", image_id=uploaded.output, deferrable=True)
+        AutoenhanceDownloadImageOperator(
+            task_id="download",
+            image_id=enhanced.output["image_id"],
+            destination=destination,
+            preview="{{ params.preview }}",
+        )
+
+    enhance.expand_kwargs(list_photos())
+
+
+autoenhance_quickstart()

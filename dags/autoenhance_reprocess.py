@@ -1,0 +1,71 @@
+"""Enhance images again with other settings, from the Trigger button. Reprocessing is free; so is downloading what was bought before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Param, dag, task
+
+from airflow_provider_autoenhance.operators.images import (
+    AutoenhanceDownloadImageOperator,
+    AutoenhanceReprocessImageOperator,
+)
+from airflow_provider_autoenhance.params import chosen_settings, settings_params
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    tags=["autoenhance"],
+    doc_md=__doc__,
+    params={
+        "image_ids": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            minItems=1,
+            description="Image ids, one per line",
+            section="Images",
+        ),
+        "destination": Param(
+            None,
+            type=["string", "null"],
+            description="Folder for the results, such as s3://enhanced/again/; leave empty to look at them in Autoenhance",
+            section="Images",
+        ),
+        "preview": Param(
+            True,
+            type="boolean",
+            description="Small free renderings; off: full size, a credit unless bought before",
+            section="Images",
+        ),
+        **settings_params(),
+    },
+)
+def autoenhance_reprocess() -> None:
+    @task
+    def choose_images(params: dict[str, Any]) -> list[str]:
+        return list(dict.fromkeys(each.strip() for each in params["image_ids"] if each.strip()))
+
+    @task
+    def choose_settings(params: dict[str, Any]) -> dict[str, Any]:
+        return chosen_settings(params)
+
+    @task
+    def choose_destinations(images: list[dict[str, Any]], params: dict[str, Any]) -> list[dict[str, str]]:
+        folder = params["destination"]
+        return (
+            [{"image_id": each["image_id"], "destination": folder.rstrip("/") + "/"} for each in images]
+            if folder
+            else []
+        )
+
+    reprocessed = AutoenhanceReprocessImageOperator.partial(
+        task_id="reprocess", settings=choose_settings(), deferrable=True
+    ).expand(image_id=choose_images())
+    AutoenhanceDownloadImageOperator.partial(task_id="download", preview="{{ params.preview }}").expand_kwargs(
+        choose_destinations(reprocessed.output)
+    )
+
+
+autoenhance_reprocess()
