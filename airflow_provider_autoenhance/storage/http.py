@@ -179,7 +179,7 @@ def _explain(error: Exception, shown: str) -> AutoenhanceError:
     if isinstance(error, AutoenhanceError):
         return error
     name = type(error).__name__
-    if name in ("InvalidURL", "LocationParseError", "InvalidSchema", "MissingSchema", "UnicodeError", "InvalidHeader"):
+    if isinstance(error, ValueError):  # also what requests and urllib3 raise for malformed addresses
         return SourceError(f"{shown} is no valid web address.")
     if "SSL" in name and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return SourceError(f"{shown}: the host's TLS certificate is not trusted.")

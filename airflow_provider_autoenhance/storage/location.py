@@ -65,7 +65,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         return _local(uri, rest, has_authority=bool(separator), error=error)
     authority, _, key = rest.partition("/")
     user, _, bucket = authority.rpartition("@")
-    if not bucket:
+    if not bucket and (not user or scheme in _S3_SCHEMES or scheme in ("http", "https")):
         raise error(f"{redact_url(uri)} names no bucket or host. Write it as {scheme}://bucket/folder/photo.jpg.")
     if scheme in ("http", "https"):
         bare = redact_url(uri)

@@ -28,7 +28,7 @@ _ATOMIC_PUT = frozenset({"gs", "gcs", "abfs", "abfss", "az", "wasb", "wasbs", "a
 def open_object(location: Location) -> Source:
     """Open a file of any registered store for reading."""
     try:
-        path = _path(location)
+        path = _path(location, SourceError)
         info = path.fs.info(path.path)
         file = None if info.get("type") == "directory" else _open(path)
     except Exception as error:  # noqa: BLE001 - every filesystem has its own
@@ -42,7 +42,7 @@ def open_object(location: Location) -> Source:
 def list_objects(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
     """Yield the files under a folder, sorted; a file's own URI yields that file."""
     try:
-        path = _path(location)
+        path = _path(location, SourceError)
         path.fs.invalidate_cache()
         found = path.fs.find(path.path, detail=True, maxdepth=None if recursive else 1)
         for name in sorted(found):
@@ -62,7 +62,7 @@ class ObjectDestination(Destination):
     def check_writable(self) -> None:
         """Write an empty probe beside the file and remove it again."""
         try:
-            path = _path(self._location)
+            path = _path(self._location, DestinationError)
             probe = self._beside(path)
             self._make_folder(path)
             path.fs.pipe_file(probe, b"")
@@ -74,7 +74,7 @@ class ObjectDestination(Destination):
     def stat(self) -> StoredFile | None:
         """Return what the store knows about the file, or None."""
         try:
-            path = _path(self._location)
+            path = _path(self._location, DestinationError)
             path.fs.invalidate_cache()
             info = path.fs.info(path.path)
         except FileNotFoundError:
@@ -90,7 +90,7 @@ class ObjectDestination(Destination):
         reader = checked(body, name=self.uri, size=size)
         with spooled(reader) as file:
             try:
-                path = _path(self._location)
+                path = _path(self._location, DestinationError)
                 self._make_folder(path)
                 self._put(path, file.name, content_type)
             except Exception as error:  # noqa: BLE001
@@ -126,10 +126,17 @@ class ObjectDestination(Destination):
             path.fs.makedirs(self._beside(path).rpartition("/")[0], exist_ok=True)
 
 
-def _path(location: Location) -> Any:
+def _path(location: Location, kind: type[AutoenhanceError]) -> Any:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    return ObjectStoragePath(f"{location.scheme}://{location.bucket}/{location.key}", conn_id=location.conn_id)
+    try:
+        path = ObjectStoragePath(f"{location.scheme}://{location.bucket}/{location.key}", conn_id=location.conn_id)
+        path.fs.protocol  # noqa: B018 - builds the filesystem now
+    except ValueError:
+        raise kind(
+            f"{location.uri}: Airflow has no filesystem for {location.scheme}://. Install the provider that brings it."
+        ) from None
+    return path
 
 
 def _open(path: Any) -> Any:
@@ -191,10 +198,6 @@ def _explain(error: Exception, location: Location, kind: type[AutoenhanceError])
         return kind(f"{uri}: the filesystem for {location.scheme}:// is not installed ({error.name or name}).")
     if name == "AirflowNotFoundException":
         return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
-    if isinstance(error, ValueError) and "scheme" in str(error):
-        return kind(
-            f"{uri}: Airflow knows no filesystem for {location.scheme}://. Install the provider that brings it."
-        )
     if isinstance(error, (OSError, TimeoutError)):
         return UnreachableError(f"{uri}: the store failed ({name}){where}; try again.")
     return ServerError(f"{uri}: the store failed ({name}){where}; try again.", status_code=status)

@@ -13,6 +13,10 @@ from airflow_provider_autoenhance.api.errors import DestinationError, IntegrityE
 from airflow_provider_autoenhance.storage import CheckedReader, list_files, local, open_destination, open_source
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.mark.parametrize("prefix", ["", "file://", "file://localhost", "file://some_conn@", "local://"])
 def test_reads_what_was_written(tmp_path: Path, prefix: str) -> None:
     path = tmp_path / "new folder" / "kitchen #1?%20.jpg"
@@ -47,7 +51,7 @@ def test_a_damaged_body_leaves_the_old_file_and_nothing_else(tmp_path: Path, dat
     with pytest.raises(IntegrityError):
         open_destination(str(path)).write(io.BytesIO(data), size=3, content_type="image/jpeg")
     assert path.read_bytes() == b"the earlier one"
-    assert os.listdir(tmp_path) == ["a.jpg"]
+    assert names(tmp_path) == ["a.jpg"]
 
 
 def test_a_size_that_is_not_known_is_found(tmp_path: Path) -> None:
@@ -58,8 +62,8 @@ def test_a_size_that_is_not_known_is_found(tmp_path: Path) -> None:
 def test_checking_makes_the_folder_and_leaves_no_file(tmp_path: Path) -> None:
     for uri in (f"{tmp_path}/new/a.jpg", f"{tmp_path}/other/"):
         open_destination(uri).check_writable()
-    assert sorted(os.listdir(tmp_path)) == ["new", "other"]
-    assert os.listdir(tmp_path / "new") == os.listdir(tmp_path / "other") == []
+    assert names(tmp_path) == ["new", "other"]
+    assert names(tmp_path / "new") == names(tmp_path / "other") == []
 
 
 def test_a_destination_that_is_a_folder(tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_what_the_disk_says(
     monkeypatch.setattr(local.os, "fsync", refuse)
     with pytest.raises(kind, match=says):
         open_destination(f"{tmp_path}/a.jpg").write(io.BytesIO(b"x"), size=1, content_type="image/jpeg")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_stat(tmp_path: Path) -> None:

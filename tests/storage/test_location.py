@@ -47,6 +47,7 @@ def test_no_query_is_ever_shown(scheme: str, host: str, path: str, mark: str) ->
         ("s3a://bucket/b", ("s3", "bucket", "b", None, "s3://bucket/b")),
         ("S3://bucket", ("s3", "bucket", "", None, "s3://bucket/")),
         ("gs://conn@bucket/x", ("gs", "bucket", "x", "conn", "gs://bucket/x")),
+        ("sftp://conn@/data/a.jpg", ("sftp", "", "data/a.jpg", "conn", "sftp:///data/a.jpg")),
         ("file:///data/a.jpg", ("file", "", "/data/a.jpg", None, "/data/a.jpg")),
         ("/data/folder/", ("file", "", "/data/folder/", None, "/data/folder/")),
         ("/", ("file", "", "/", None, "/")),
@@ -83,7 +84,7 @@ def test_what_means_nothing(uri: str, says: str, kind: type[AutoenhanceError]) -
 
 
 def test_the_longest_uri_passes() -> None:
-    with pytest.raises(SourceError, match="cannot be used|does not exist"):
+    with pytest.raises(SourceError, match=r"cannot be used|does not exist"):
         open_source("/" + "a/" * 2047 + "b")
 
 

@@ -99,7 +99,7 @@ class TestReading:
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         monkeypatch.setenv("AIRFLOW_CONN_EMPTY", '{"conn_type": "aws"}')
-        with pytest.raises(SourceError, match="no AWS credentials.*'empty'"):
+        with pytest.raises(SourceError, match=r"no AWS credentials.*'empty'"):
             open_source(f"s3://{BUCKET}/a.jpg", conn_id="empty")
 
     def test_no_server_is_worth_a_retry(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,9 +366,7 @@ class TestClient:
         clock[0] += 2
         assert s3_client.s3_client(None) is not first
 
-    def test_the_connections_own_settings_stay(
-        self, s3: Any, s3_address: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_connections_own_settings_stay(self, s3: Any, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         chosen = {"s3": {"addressing_style": "path"}, "max_pool_connections": 100, "read_timeout": 7}
         monkeypatch.setenv("AIRFLOW_CONN_OTHER", aws_connection(s3_address, config_kwargs=chosen))
         config = s3_client.s3_client("other").meta.config
