@@ -21,7 +21,8 @@ from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked, spooled
 
-_ATOMIC_PUT = frozenset({"gs", "gcs", "abfs", "abfss", "az", "wasb", "wasbs", "adl", "oss", "oci", "cos", "r2"})
+_AZURE = frozenset({"abfs", "abfss", "az", "wasb", "wasbs"})
+_ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
 """Object stores: a put appears whole or not at all. Elsewhere it grows, so it is made beside its place and renamed."""
 
 
@@ -104,7 +105,7 @@ class ObjectDestination(Destination):
         return StoredFile(self.uri, found.size, etag=found.etag, sha256=reader.hexdigest(), modified=found.modified)
 
     def _put(self, path: Any, copy: str, content_type: str) -> None:
-        options = {"content_type": content_type} if _accepts(path.fs.put_file, "content_type") else {}
+        options = _content_type(path.fs, self._location.scheme, content_type)
         if self._location.scheme in _ATOMIC_PUT:
             path.fs.put_file(copy, path.path, **options)
             return
@@ -175,11 +176,15 @@ def _time(value: Any) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _accepts(function: Any, parameter: str) -> bool:
-    try:
-        return parameter in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
+def _content_type(filesystem: Any, scheme: str, mime: str) -> dict[str, Any]:
+    """Return the option by which a filesystem's put_file takes a MIME type, where it does."""
+    if scheme in _AZURE:
+        with suppress(ImportError):
+            from azure.storage.blob import ContentSettings  # type: ignore[import-not-found, unused-ignore]
+
+            return {"content_settings": ContentSettings(content_type=mime)}
+    takes = "content_type" in inspect.signature(filesystem.put_file).parameters
+    return {"content_type": mime} if takes else {}
 
 
 def _explain(error: Exception, location: Location, kind: type[AutoenhanceError]) -> AutoenhanceError:
@@ -188,6 +193,10 @@ def _explain(error: Exception, location: Location, kind: type[AutoenhanceError])
     uri, name = location.uri, type(error).__name__
     where = f" (connection {location.conn_id!r})" if location.conn_id else ""
     status = _status(error)
+    if name == "AirflowNotFoundException":
+        return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
+    if (isinstance(error, FileNotFoundError) or status == 404) and kind is DestinationError:
+        return kind(f"{uri}: its bucket or folder does not exist{where}.")
     if isinstance(error, FileNotFoundError) or status == 404:
         return kind(f"{uri} does not exist{where}.")
     if isinstance(error, PermissionError) or status in (401, 403):
@@ -196,8 +205,6 @@ def _explain(error: Exception, location: Location, kind: type[AutoenhanceError])
         return kind(f"{uri} is not where a file can be ({name}).")
     if isinstance(error, ImportError):
         return kind(f"{uri}: the filesystem for {location.scheme}:// is not installed ({error.name or name}).")
-    if name == "AirflowNotFoundException":
-        return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
     if isinstance(error, (OSError, TimeoutError)):
         return UnreachableError(f"{uri}: the store failed ({name}){where}; try again.")
     return ServerError(f"{uri}: the store failed ({name}){where}; try again.", status_code=status)

@@ -42,10 +42,10 @@ class Store(MemoryFileSystem):
         self._maybe_fail()
         return super().info(path, **options)
 
-    def put_file(self, lpath: str, rpath: str, *args: Any, **options: Any) -> None:
+    def put_file(self, lpath: str, rpath: str, content_type: str | None = None, **options: Any) -> None:
         self._maybe_fail()
-        self.calls.append(f"put {rpath}")
-        super().put_file(lpath, rpath, *args, **options)
+        self.calls.append(f"put {rpath} as {content_type}")
+        super().put_file(lpath, rpath, **options)
         if self.trickling:
             self.pipe_file(rpath, b"half of it")
 
@@ -101,7 +101,7 @@ class TestTransfer:
 
     def test_an_object_store_is_put_in_one(self, store: Store) -> None:
         put("gs://bucket/a.jpg")
-        assert store.calls == ["put bucket/a.jpg"]
+        assert store.calls == ["put bucket/a.jpg as image/jpeg"]
 
     def test_a_damaged_body_touches_nothing(self, store: Store) -> None:
         put("memory://bucket/a.jpg", b"the earlier one")
@@ -219,6 +219,21 @@ def test_what_a_store_can_say(store: Store, failure: Exception, kind: type[Autoe
     assert "memory://bucket/a.jpg" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert caught.value.retryable is (kind is not SourceError)
+
+
+def test_a_connection_that_does_not_exist(store: Store) -> None:
+    class AirflowNotFoundException(Exception):  # noqa: N818 - Airflow's name, which has moved between versions
+        status_code = 404
+
+    store.failing = AirflowNotFoundException()
+    with pytest.raises(SourceError, match="no Airflow connection 'shelf'"):
+        open_source("memory://shelf@bucket/a.jpg")
+
+
+def test_a_bucket_that_does_not_exist(store: Store) -> None:
+    store.failing = FileNotFoundError("x")
+    with pytest.raises(DestinationError, match="its bucket or folder does not exist"):
+        open_destination("gs://bucket/a.jpg").check_writable()
 
 
 def test_a_scheme_that_nobody_knows() -> None:
