@@ -17,7 +17,15 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
     UnreachableError,
 )
-from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.base import (
+    BLOCK,
+    OWN_PREFIX,
+    Destination,
+    Reader,
+    Source,
+    StoredFile,
+    clean_etag,
+)
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked, spooled
 
@@ -120,7 +128,7 @@ class ObjectDestination(Destination):
 
     def _beside(self, path: Any) -> str:
         folder = path.path if self._location.key.endswith("/") else path.path.rpartition("/")[0]
-        return f"{folder.rstrip('/')}/.autoenhance-{secrets.token_hex(8)}.part"
+        return f"{folder.rstrip('/')}/{OWN_PREFIX}{secrets.token_hex(8)}.part"
 
     def _make_folder(self, path: Any) -> None:
         if self._location.scheme not in _ATOMIC_PUT:

@@ -115,10 +115,16 @@ def test_stat(tmp_path: Path) -> None:
     assert found.size == 3
 
 
-@pytest.mark.parametrize(("name", "says"), [("missing.jpg", "does not exist"), ("", "is a folder")])
+@pytest.mark.parametrize(("name", "says"), [("missing.jpg", "does not exist"), ("", "not a file")])
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(SourceError, match=says):
         open_source(f"{tmp_path}/{name}")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="not a file"):
+        open_source(f"{tmp_path}/pipe")
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
@@ -134,7 +140,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 class TestListing:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        for name in ("b.jpg", "a.JPG", "notes.txt", "sub/c.jpg"):
+        for name in ("b.jpg", "a.JPG", "notes.txt", "sub/c.jpg", ".autoenhance-0123456789abcdef.part"):
             path = tmp_path / name
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(b"x" * len(name))

@@ -23,6 +23,8 @@ from airflow_provider_autoenhance.storage.location import locate
         ("s3://conn@bucket/house #4?.jpg", "s3://bucket/house #4?.jpg"),
         ("abfs://conn@container/a.jpg?sv=2024&sig=abc", "abfs://container/a.jpg"),
         ("/data/house #4?x=1.jpg", "/data/house #4?x=1.jpg"),
+        ("https:/host/a.jpg?X-Amz-Signature=abc", "https:/host/a.jpg"),
+        ("host/a.jpg?token=abc", "host/a.jpg"),
     ],
 )
 def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
@@ -72,7 +74,10 @@ def test_an_explicit_connection_wins() -> None:
         ("s3://conn@/a.jpg", "names no bucket"),
         ("file://server/share/a.jpg", "names a host"),
         ("file://", "names a host"),
-        ("/a\0b", "NUL"),
+        ("/a\0b", "control character"),
+        ("s3://bucket/a\nb", "control character"),
+        ("https:/host/a.jpg", "lacks a slash"),
+        ("s3:/bucket/a.jpg", "lacks a slash"),
         ("s3://bucket/" + "a" * 4096, "4108 characters"),
     ],
 )

@@ -61,7 +61,9 @@ class TestReading:
             assert source.read() == PHOTO[5:]
             assert source.read(10) == b""
 
-    @pytest.mark.parametrize("key", ["a b/ü#1?.jpg", "a%20b.jpg", "/leading.jpg", "a//b.jpg", "+&=;.jpg"])
+    @pytest.mark.parametrize(
+        "key", ["a b/ü#1?.jpg", "a%20b.jpg", "/leading.jpg", "a//b.jpg", "+&=;.jpg", "Screenshot at 9.41\u202fAM.png"]
+    )
     def test_keys_are_taken_literally(self, s3: Any, key: str) -> None:
         destination = open_destination(f"s3://{BUCKET}/{key}")
         destination.write(io.BytesIO(b"x"), size=1, content_type="image/jpeg")
@@ -200,7 +202,7 @@ class TestWriting:
         assert found is not None
         assert found.md5 is None
 
-    @pytest.mark.parametrize("name", ["botocore.compat.HAS_CRT", "signed payload"])
+    @pytest.mark.parametrize("name", ["botocore.compat.HAS_CRT", "signed payload", "checksums"])
     def test_a_client_that_cannot_stream_gets_a_file(
         self, s3: Any, s3_address: str, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
@@ -212,9 +214,12 @@ class TestWriting:
             return original(self, client, body, size, content_type)
 
         monkeypatch.setattr(S3Destination, "_put", spy)
-        if name == "signed payload":
-            signed = aws_connection(s3_address, config_kwargs={"s3": {"payload_signing_enabled": True}})
-            monkeypatch.setenv("AIRFLOW_CONN_OTHER", signed)
+        chosen: dict[str, dict[str, Any]] = {
+            "signed payload": {"s3": {"payload_signing_enabled": True}},
+            "checksums": {"request_checksum_calculation": "when_supported"},
+        }
+        if name in chosen:
+            monkeypatch.setenv("AIRFLOW_CONN_OTHER", aws_connection(s3_address, config_kwargs=chosen[name]))
         else:
             monkeypatch.setattr(name, True)
         destination = open_destination(f"s3://{BUCKET}/a.jpg", conn_id="other")
