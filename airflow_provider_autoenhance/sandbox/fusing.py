@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float32]
 
 MIN_LEVEL_SIDE = 8
 MAX_SHIFT_BITS = 6
+_MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
 def fuse(exposures: Sequence[Pixels]) -> Pixels:
@@ -74,10 +75,11 @@ def _weight(exposure: Pixels) -> Floats:
     """Rate each pixel by contrast, saturation and good exposure."""
     image = exposure.astype(np.float32) / 255.0
     contrast = np.abs(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F)) + 0.02
-    saturation = image.std(axis=2) + 0.05
     image -= 0.5
-    np.square(image, out=image)
-    exposedness = np.exp(image.sum(axis=2) * (-0.5 / 0.2**2))
+    mean = cv2.transform(image, _MEAN)
+    square = cv2.transform(cv2.multiply(image, image), _MEAN)
+    saturation = np.sqrt(np.maximum(square - mean * mean, 0.0)) + 0.05
+    exposedness = cv2.exp(square * (-1.5 / 0.2**2))
     return np.asarray(contrast * saturation * exposedness, np.float32)
 
 
