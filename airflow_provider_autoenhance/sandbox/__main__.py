@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     where.add_argument("--tls-key", type=Path, help="its key file")
     where.add_argument("--data-dir", type=Path, help="folder for files while it runs (default: a temporary one)")
     where.add_argument("--env-file", type=Path, help="also write the environment lines to this file when ready")
+    where.add_argument("--stop-on-eof", action="store_true", help="also stop when standard input ends")
     what = parser.add_argument_group("what it does")
     what.add_argument("--api-key", action="append", metavar="KEY", help=f"account key, may be repeated ({DEFAULT_KEY})")
     what.add_argument("--credits", type=int, metavar="N", help="credits per account (1000)")
@@ -113,6 +114,7 @@ def _run(parsed: argparse.Namespace) -> int:
         public_host=parsed.public_host,
         env_file=parsed.env_file,
         tls=(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None,
+        stop_on_eof=parsed.stop_on_eof,
         settings=Settings.model_validate(_settings(parsed)),
         rules=[FaultRule.model_validate(rule) for rule in rules],
     )
