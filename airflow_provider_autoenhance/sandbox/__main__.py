@@ -11,6 +11,19 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_KEY = "sandbox-key"
+OPTIONS = frozenset(
+    [
+        "credits",
+        "daily_limit",
+        "latency_ms",
+        "processing_seconds",
+        "render",
+        "strict",
+        "upload_url_seconds",
+        "webhook_token",
+        "webhook_url",
+    ],
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -60,25 +73,15 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
-    names = [
-        "credits",
-        "daily_limit",
-        "processing_seconds",
-        "latency_ms",
-        "upload_url_seconds",
-        "render",
-        "webhook_url",
-        "webhook_token",
-        "strict",
-    ]
-    chosen = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
+    chosen: dict[str, Any] = {}
     for pair in parsed.set:
         name, _, value = pair.partition("=")
         try:
             chosen[name] = json.loads(value)
         except ValueError:
             chosen[name] = value
-    return chosen
+    options = {name: value for name, value in vars(parsed).items() if name in OPTIONS and value is not None}
+    return chosen | options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

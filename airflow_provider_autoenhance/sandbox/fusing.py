@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float32]
 
 MIN_LEVEL_SIDE = 8
 MAX_SHIFT_BITS = 6
+MIN_BITMAP_SIDE = 16
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
@@ -55,10 +56,13 @@ def fuse(exposures: Sequence[Pixels]) -> Pixels:
 
 
 def _align(exposures: Sequence[Pixels]) -> list[Pixels]:
-    """Shift every exposure onto the middle one."""
+    """Shift every exposure onto the middle one; pictures too small for a bitmap pyramid stay as they are."""
+    bits = min(MAX_SHIFT_BITS, int(np.log2(max(1.0, min(exposures[0].shape[:2]) / MIN_BITMAP_SIDE))))
+    if bits < 1:
+        return list(exposures)
     grays = [cv2.cvtColor(exposure, cv2.COLOR_RGB2GRAY) for exposure in exposures]
     reference = int(np.argsort([gray.mean() for gray in grays])[len(grays) // 2])
-    aligner = cv2.createAlignMTB(MAX_SHIFT_BITS)
+    aligner = cv2.createAlignMTB(bits)
     aligned = []
     for exposure, gray in zip(exposures, grays, strict=True):
         x, y = aligner.calculateShift(grays[reference], gray)
