@@ -9,7 +9,7 @@ from typing import Any
 
 from . import versions
 
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,100}")
 Check = Callable[[Any], str | None]
 
 STYLES = ("property", "property_usa", "warm", "neutral", "modern", "authentic")

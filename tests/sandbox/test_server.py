@@ -21,6 +21,7 @@ from tests.sandbox.api import Api
 from tests.support.pictures import photo
 from tests.support.sandbox import ROOT, Sandbox
 
+COMMAND = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox"]
 PACKAGE = ROOT / "airflow_provider_autoenhance" / "sandbox"
 
 
@@ -78,8 +79,7 @@ def test_it_stops_while_clients_wait() -> None:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
@@ -112,20 +112,8 @@ def test_bad_options_are_named(arguments: list[str], said: str) -> None:
 def test_options_reach_the_settings(tmp_path: Path) -> None:
     rules = tmp_path / "faults.json"
     rules.write_text(json.dumps([{"endpoint": "list_orders", "kind": 500}]))
-    options = [
-        "--no-s3",
-        "--credits",
-        "7",
-        "--daily-limit",
-        "9",
-        "--strict",
-        "--latency-ms",
-        "1",
-        "--upload-url-seconds",
-        "60",
-        "--render",
-        "copy",
-    ]
+    options = ["--no-s3", "--strict", "--render", "copy", "--credits", "7", "--daily-limit", "9"]
+    options += ["--latency-ms", "1", "--upload-url-seconds", "60"]
     server = Sandbox.start(*options, "--processing-seconds", "0,0.01", "--faults", str(rules))
     try:
         shown = server.control("GET", "settings")
@@ -154,17 +142,7 @@ def test_https_on_all_ports(tmp_path: Path) -> None:
 
     trusted = ssl.create_default_context(cafile=str(certificate))
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "airflow_provider_autoenhance.sandbox",
-            "--port",
-            "0",
-            "--tls-cert",
-            str(certificate),
-            "--tls-key",
-            str(key),
-        ],
+        [*COMMAND, "--port", "0", "--tls-cert", str(certificate), "--tls-key", str(key)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
