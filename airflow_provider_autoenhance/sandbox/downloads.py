@@ -93,7 +93,7 @@ def _uploaded(image: Image) -> Asset | None:
     upload = image.upload
     if upload is None:
         return None
-    return Asset(upload.path, upload.content_type, upload.size, upload.md5)
+    return Asset(upload.path, upload.content_type, upload.size, upload.etag)
 
 
 def _not_ready(call: Call) -> ApiError:
