@@ -122,7 +122,7 @@ async def _render(call: Call, world: World, source: Path, name: str, rendering: 
     target = world.folder / "renders" / uuid.uuid4().hex
     limit = world.settings.max_megapixels
     return await asyncio.get_running_loop().run_in_executor(
-        call.service.pixels, render, source, name, target, rendering, limit
+        call.service.renders, render, source, name, target, rendering, limit
     )
 
 
