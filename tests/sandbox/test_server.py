@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,6 +64,18 @@ def test_it_ends_with_its_parent() -> None:
     server.process.stdin.close()
     assert server.process.wait(30) == 0
     server.stop()
+
+
+def test_its_s3_ends_with_it_even_when_killed(tmp_path: Path) -> None:
+    server = Sandbox.start("--data-dir", str(tmp_path))
+    host, _, port = urlsplit(server.s3_url).netloc.partition(":")
+    server.stop(signal.SIGKILL)
+    for _ in range(500):
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) != 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError("S3 outlived the sandbox")
 
 
 def test_it_stops_while_clients_wait() -> None:
