@@ -73,7 +73,7 @@ def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:
         return errors.ServerError(
             f"{told} A redirect where none belongs; check the connection's host.", status_code=status
         )
-    if 400 <= status < 500:
+    if 400 <= status < 500 and status not in (408, 425):
         return errors.InvalidRequestError(f"{told} Correct the named fields and run again.", status_code=status)
     return errors.ServerError(
         f"{told} The service is in trouble; try again later.",

@@ -64,13 +64,14 @@ class ApiConfig:
         :raises ConnectionConfigError: no key, a host that is no address, plain http to another machine, a bad or unknown extra.
         """
         conn_id = connection.conn_id or DEFAULT_CONN_ID
-        if not (connection.password or "").strip():
+        api_key = (connection.password or "").strip()
+        if not api_key:
             raise ConnectionConfigError(
                 f"Connection {conn_id!r} has no API key; put it into the password field (Autoenhance web app, Settings, API)."
             )
         extra = _read_extra(conn_id, connection.extra_dejson)
         base_url = _base_url(conn_id, connection, allow_http=extra.allow_http)
-        return cls(conn_id, base_url, connection.password.strip(), extra)
+        return cls(conn_id, base_url, api_key, extra)
 
     @cached_property
     def patience(self) -> Patience:
@@ -99,13 +100,16 @@ def user_agent() -> str:
 
 def _base_url(conn_id: str, connection: Connection, *, allow_http: bool) -> str:
     """``host`` may be a whole URL, or a host with ``schema`` and ``port`` beside it, as connection URIs spell it."""
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     if not host:
         return DEFAULT_BASE_URL
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    if connection.port and urlsplit(url).port is None:
-        url = f"{url}:{connection.port}"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        if connection.port and parts.port is None:
+            parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise ConnectionConfigError(
             f"Connection {conn_id!r}: host {redact_url(url)!r} is no http(s) address; leave it empty for {DEFAULT_BASE_URL}."
@@ -115,7 +119,7 @@ def _base_url(conn_id: str, connection: Connection, *, allow_http: bool) -> str:
             f"Connection {conn_id!r}: the API key would travel unencrypted to {parts.hostname}; use https, "
             'or set "allow_http": true in the extra.'
         )
-    return url.removesuffix("/v3")
+    return parts.geturl().rstrip("/").removesuffix("/v3")
 
 
 def _is_loopback(host: str) -> bool:
@@ -153,7 +157,7 @@ def _number(name: str, value: Any, low: float) -> float:
         number = float(value)
     except (TypeError, ValueError):
         number = low - 1
-    if number < low:
+    if not number >= low:  # not a number compares as neither
         raise ValueError(f"extra {name!r} takes a number of at least {low:g}, not {value!r}")
     return number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
 
@@ -26,7 +26,7 @@ def task_run(context: Context, *, label: str) -> Iterator[None]:
     :param label: Jinja template of the map index's name in Airflow's UI, unless the DAG sets ``map_index_template``.
     """
     if context.get("map_index_template") is None:
-        context["map_index_template"] = label  # type: ignore[typeddict-unknown-key]
+        context["map_index_template"] = label
     try:
         yield
     except errors.DeadlineError as error:
@@ -67,7 +67,11 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
     """
 
     ui_color = "#dff3ea"
-    template_fields_renderers: dict[str, str] = {"settings": "json", "metadata": "json", "output": "json"}  # noqa: RUF012
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "settings": "json",
+        "metadata": "json",
+        "output_spec": "json",
+    }
 
     def __init__(self, *, autoenhance_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -111,3 +115,16 @@ def boolean(owner: str, name: str, value: Any) -> bool:
     if spelled in ("true", "false"):
         return spelled == "true"
     raise errors.SettingsError(f"{owner}: {name} takes true or false, not {value!r}.")
+
+
+def whole_number(owner: str, name: str, value: Any) -> int | None:
+    """Return a templated argument as an int, ``None`` where it is empty; Jinja makes text of it.
+
+    :raises SettingsError: when it is anything else.
+    """
+    spelled = str(value).strip()
+    if spelled in ("", "None"):
+        return None
+    if spelled.isdigit():
+        return int(spelled)
+    raise errors.SettingsError(f"{owner}: {name} takes a whole number, not {value!r}.")

@@ -15,7 +15,14 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.settings import wire_settings
 from airflow_provider_autoenhance.api.waiting import ImageWait, check_image
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, boolean, mapping, required, task_run
+from airflow_provider_autoenhance.operators.base import (
+    AutoenhanceBaseOperator,
+    boolean,
+    mapping,
+    required,
+    task_run,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -110,7 +117,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         own = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
         return UploadTicket(name, self.order_id or run_order, settings, user | own, content_type=self.content_type)
 
-    def _check_owner(self, map_index: int, image: Image) -> None:
+    def _check_owner(self, map_index: int | None, image: Image) -> None:
         """Two mapped tasks of the same inputs would share one image, and one photo would get lost."""
         from airflow_provider_autoenhance.pipeline.identity import ORIGIN_KEY
 
@@ -259,13 +266,13 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param variant: ``enhanced``, or ``original`` (the upload; for HDR the merged picture).
     :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
-    :param output: an ``OutputSpec``, an object of its fields, or just a format (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format (templated).
     :raises NoCreditsError: no credit is left; the enhanced image waits.
     :raises DestinationError: not writable; nothing was spent.
     """
 
     template_fields: Sequence[str] = (
-        "image_id", "destination", "destination_conn_id", "preview", "output", "autoenhance_conn_id",
+        "image_id", "destination", "destination_conn_id", "preview", "output_spec", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -276,7 +283,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
         destination_conn_id: str | None = None,
         variant: Literal["enhanced", "original"] = "enhanced",
         preview: bool | str = True,
-        output: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -287,7 +294,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
         self.destination_conn_id = destination_conn_id
         self.variant = variant
         self.preview = preview
-        self.output = output
+        self.output_spec = output_spec
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""
@@ -299,7 +306,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
             target = PhotoTarget(
                 uri=required(owner, "destination", self.destination),
                 conn_id=self.destination_conn_id or None,
-                output=OutputSpec.of(self.output),
+                output=OutputSpec.of(self.output_spec),
                 variant=self.variant,
                 preview=boolean(owner, "preview", self.preview),
             )
@@ -358,9 +365,7 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
         with task_run(context, label=_IMAGE_LABEL):
             image_id = required(type(self).__name__, "image_id", self.image_id)
             categories = [self.categories] if isinstance(self.categories, str) else list(self.categories)
-            score = int(self.score) if str(self.score).lstrip("-").isdigit() else self.score
-            if isinstance(score, str):
-                score = None if score in ("", "None") else -1
+            score = whole_number(f"Report on image {image_id}", "score", self.score)
             self.hook.report_image(image_id, categories=categories, comment=self.comment, score=score)
             self.log.info("Reported image %s: %s", image_id, ", ".join(categories))
             return image_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +84,7 @@ def _make_order(hook: AutoenhanceHook, order_id: str, order_name: str | None) ->
 def _is_same(image: Image, wanted: UploadTicket) -> bool:
     """By identity; by name where an old API version returns no metadata."""
     if IDENTITY_KEY in image.metadata:
-        return image.metadata[IDENTITY_KEY] == wanted.metadata.get(IDENTITY_KEY)
+        return bool(image.metadata[IDENTITY_KEY] == wanted.metadata.get(IDENTITY_KEY))
     return not image.metadata and image.image_name == wanted.image_name
 
 
@@ -95,8 +95,3 @@ def _check_whole(order: Order) -> None:
             f"order {order.order_id} lists {len(order.images)} of its {int(total)} images, so it cannot be told whether this one "
             "exists already; give smaller groups of photos an order_id of their own."
         )
-
-
-def metadata_with(user: Mapping[str, Any] | None, **own: str) -> dict[str, Any]:
-    """Join the user's metadata and ours."""
-    return {**(user or {}), **own}

@@ -93,7 +93,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
         from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger
 
         wait = ImageWait(time.time() + float(self.timeout), float(self.poke_interval))
-        seen = self.poke({})  # type: ignore[typeddict-item]
+        seen = self.poke({})
         if seen.is_done:
             return seen.xcom_value
         trigger = AutoenhanceImageTrigger(

@@ -45,7 +45,7 @@ class AutoenhanceImageTrigger(BaseTrigger):
         poll_interval: float = 10.0,
         deadline: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.image_id = image_id
         self.autoenhance_conn_id = autoenhance_conn_id
         self.poll_interval = poll_interval

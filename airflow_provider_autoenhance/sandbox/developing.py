@@ -1,0 +1,73 @@
+"""From uploaded files to the finished master of one image; runs in a worker thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .decoding import Picture, PixelError, Pixels, check, decode
+from .enhancing import enhance
+from .fusing import fuse
+from .models import Asset
+from .rendering import FULL_QUALITY, measured
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    :param sources: the upload, or the exposures of a bracket.
+    :param name: file name of the first, for its extension.
+    :param target: path without suffix for what is made.
+    :param copy: hand the upload back instead of working on its pixels.
+    """
+
+    sources: list[Path]
+    name: str
+    settings: dict[str, Any]
+    target: Path
+    max_megapixels: float
+    copy: bool
+
+
+@dataclass(frozen=True)
+class Failure:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Developed:
+    """
+    :param original: the merged, unenhanced picture of a bracket.
+    """
+
+    enhanced: Asset
+    original: Asset | None = None
+
+
+Outcome = Failure | Developed
+
+
+def develop(job: Job) -> Outcome:
+    """Decode, merge, enhance and store; a file that can't be used becomes a :class:`Failure`."""
+    try:
+        if job.copy:
+            kind = check(job.sources[0], job.name)
+            asset = measured(job.sources[0], kind)
+            return Developed(asset, asset)
+        first = decode(job.sources[0], job.name, job.max_megapixels)
+        others = [decode(path, job.name, job.max_megapixels).pixels for path in job.sources[1:]]
+        merged = fuse([first.pixels, *others])
+        enhanced = _store(job, "enhanced", enhance(merged, job.settings), first)
+        return Developed(enhanced, _store(job, "merged", merged, first) if others else enhanced)
+    except PixelError as error:
+        return Failure(str(error))
+
+
+def _store(job: Job, kind: str, pixels: Pixels, first: Picture) -> Asset:
+    path = job.target.with_name(f"{job.target.name}-{kind}.jpg")
+    options = {"icc_profile": first.icc} if first.icc else {}
+    Image.fromarray(pixels).save(path, "JPEG", quality=FULL_QUALITY, subsampling=0, **options)
+    return measured(path, "image/jpeg")

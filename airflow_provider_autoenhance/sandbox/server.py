@@ -1,0 +1,190 @@
+"""Starts the listeners, says when they are ready, and stops them cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from .endpoints import API, ASSETS, CONTROL
+from .faults import FaultRule
+from .listener import Listener
+from .s3 import S3Process
+from .service import Service
+from .settings import Settings
+from .wire import ExposingProtocol
+
+KEEP_ALIVE_SECONDS = 75
+STOP_SECONDS = 1
+
+
+@dataclass
+class Options:
+    """
+    What can only be said at start.
+
+    :param s3_port: None leaves S3 out.
+    :param data_dir: where files go while it runs; None = a temporary folder.
+    :param public_host: name used in URLs that clients get; None = the one each client used.
+    :param env_file: where to write the environment lines when ready.
+    :param tls: certificate and key files for all ports.
+    """
+
+    settings: Settings
+    host: str = "127.0.0.1"
+    port: int = 8787
+    s3_port: int | None = 8788
+    asset_port: int = 8789
+    api_keys: list[str] = field(default_factory=list)
+    data_dir: Path | None = None
+    public_host: str | None = None
+    env_file: Path | None = None
+    tls: tuple[Path, Path] | None = None
+    rules: list[FaultRule] = field(default_factory=list)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that leaves signals to us, as two of them share the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(options: Options) -> None:
+    """
+    Run the sandbox until SIGINT or SIGTERM.
+
+    :raises OSError: when a port is taken.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with _folder(options.data_dir) as folder:
+        await _serve(options, folder, stop)
+
+
+async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
+    api, assets = (_listen(options.host, port) for port in (options.port, options.asset_port))
+    scheme = "https" if options.tls else "http"
+    host = options.public_host or ("127.0.0.1" if options.host == "0.0.0.0" else options.host)  # noqa: S104
+    service = Service(
+        options.settings,
+        options.rules,
+        options.api_keys,
+        folder,
+        scheme=scheme,
+        asset_port=assets.getsockname()[1],
+        public_host=options.public_host,
+    )
+    api_address, asset_address = (f"{host}:{sock.getsockname()[1]}" for sock in (api, assets))
+    servers = [
+        _server(options, Listener(service, [*API, *CONTROL], api_address, storage=False)),
+        _server(options, Listener(service, ASSETS, asset_address, storage=True)),
+    ]
+    tasks = [asyncio.ensure_future(server.serve([sock])) for server, sock in zip(servers, (api, assets), strict=True)]
+    try:
+        s3_address = await _start_s3(options, service, folder, host)
+        while not all(server.started for server in servers):
+            await asyncio.sleep(0.01)
+        _announce(options, f"{scheme}://{api_address}", s3_address and f"{scheme}://{s3_address}")
+        if service.world.settings.webhook_url:
+            service.webhooks.saved(service.world)
+        await stop.wait()
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await service.stop()
+        if service.s3:
+            await service.s3.stop()
+
+
+async def _start_s3(options: Options, service: Service, folder: Path, host: str) -> str | None:
+    if options.s3_port is None:
+        return None
+    service.s3 = await S3Process.start(options.host, options.s3_port, folder / "s3", options.tls)
+    address = f"{host}:{service.s3.port}"
+
+    def on_api_key() -> None:
+        service.world.api_key_hosts[address] += 1
+
+    service.s3.watch(on_api_key)
+    return address
+
+
+def _announce(options: Options, api_url: str, s3_url: str | None) -> None:
+    connections: dict[str, dict[str, object]] = {
+        "AIRFLOW_CONN_AUTOENHANCE_DEFAULT": {
+            "conn_type": "autoenhance",
+            "host": api_url,
+            "password": options.api_keys[0],
+        },
+    }
+    if s3_url:
+        connections["AIRFLOW_CONN_AWS_DEFAULT"] = {
+            "conn_type": "aws",
+            "login": "sandbox",
+            "password": "sandbox",
+            "extra": {"endpoint_url": s3_url, "region_name": "us-east-1"},
+        }
+    lines = [f"export {name}={shlex.quote(json.dumps(value))}" for name, value in connections.items()]
+    text = "\n".join(lines) + "\n"
+    if options.env_file:
+        partial = options.env_file.with_name(f".{options.env_file.name}.partial")
+        partial.write_text(text)
+        partial.replace(options.env_file)
+    print(text + "ready", flush=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"Can't listen on {host}:{port}: {error.strerror}. Choose another port.") from None
+    return sock
+
+
+def _server(options: Options, app: Listener) -> _Server:
+    certificate, key = options.tls or (None, None)
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=ExposingProtocol,
+            ws="none",
+            lifespan="off",
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        ),
+    )
+
+
+@contextlib.contextmanager
+def _folder(chosen: Path | None) -> Iterator[Path]:
+    """Yield the folder for files; what the sandbox put there goes when it ends."""
+    parent = chosen or Path(tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="autoenhance-sandbox-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

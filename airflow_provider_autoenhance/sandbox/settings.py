@@ -1,0 +1,89 @@
+"""What the sandbox can be told, at start and while it runs (``POST /sandbox/settings``)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Range = tuple[float, float]
+
+
+class Settings(BaseModel):
+    """
+    Behaviour that can change while the sandbox runs.
+
+    :param credits: balance of every account; each first full-size download of an image takes one.
+    :param daily_limit: enhancements per account and UTC day; what is over it ends in ``error``. 0 = no limit.
+    :param processing_seconds: shortest and longest enhancement, in seconds, drawn uniformly.
+    :param merging_seconds: the same for grouping an order's brackets.
+    :param render: ``enhance`` works on the pixels; ``copy`` hands the upload back, for load tests.
+    :param upload_url_seconds: life of an upload URL; an image never uploaded by then is ``expired``.
+    :param upload_flag_lag_seconds: how long ``is_uploaded`` of a bracket lags its upload.
+    :param asset_url_seconds: life of the URL that a download redirects to.
+    :param asset_hops: redirects before the bytes of a download, 1 or 2.
+    :param max_upload_bytes: bigger uploads get S3's ``EntityTooLarge``.
+    :param max_megapixels: bigger images end in ``error``.
+    :param requests_per_second: per client address; more get 429. 0 = no limit.
+    :param same_name_limit: uses of one file name per account and hour; more get 429. 0 = no limit.
+    :param retry_after: seconds in a ``Retry-After`` header on those 429s; None sends no header.
+    :param latency_ms: delay added to each API call, in milliseconds.
+    :param account_api_version: the version that applies to calls without ``x-api-version``.
+    :param not_ready_status: status of a download before the image is ready, 404 or 422.
+    :param strict: refuse fields that the contract doesn't name with 422, where the vendor ignores them.
+    :param short_pages: list pages hold one order less than asked for, as the contract allows.
+    :param reuse_deleted_ids: whether the id of a deleted order may be used again (else 409).
+    :param fail_images: file name pattern (glob) to the ``status_reason`` its processing ends with.
+    :param webhook_url: where events are posted; None sends none.
+    :param webhook_token: value of their ``Authentication`` header.
+    :param webhook_attempts: tries per event; the vendor is not known to repeat any.
+    :param webhook_copies: how often each event is sent, to try receivers with duplicates.
+    :param clock_offset_seconds: shifts the sandbox's clock, to pass an hour or a day at once.
+    :param seed: of every random choice.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    credits: int = Field(1000, ge=0)
+    daily_limit: int = Field(500, ge=0)
+    processing_seconds: Range = (1.0, 3.0)
+    merging_seconds: Range = (0.2, 0.5)
+    render: Literal["enhance", "copy"] = "enhance"
+    upload_url_seconds: int = Field(3600, ge=1)
+    upload_flag_lag_seconds: float = Field(0.0, ge=0)
+    asset_url_seconds: int = Field(300, ge=1)
+    asset_hops: int = Field(1, ge=1, le=2)
+    max_upload_bytes: int = Field(5 * 1024**3, ge=0)
+    max_megapixels: float = Field(150.0, gt=0)
+    requests_per_second: int = Field(300, ge=0)
+    same_name_limit: int = Field(30, ge=0)
+    retry_after: int | None = None
+    latency_ms: float = Field(0.0, ge=0)
+    account_api_version: str = Field("2025-08-31", pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    not_ready_status: Literal[404, 422] = 404
+    strict: bool = False
+    short_pages: bool = False
+    reuse_deleted_ids: bool = True
+    fail_images: dict[str, str] = Field(default_factory=dict)
+    webhook_url: str | None = None
+    webhook_token: str | None = None
+    webhook_attempts: int = Field(1, ge=1)
+    webhook_copies: int = Field(1, ge=1)
+    clock_offset_seconds: float = 0.0
+    seed: int = 0
+
+    @field_validator("processing_seconds", "merging_seconds")
+    @classmethod
+    def _ordered(cls, value: Range) -> Range:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError("must be MIN,MAX with 0 <= MIN <= MAX")
+        return value
+
+    def changed(self, changes: dict[str, Any]) -> Settings:
+        """
+        Return a checked copy with some fields replaced.
+
+        :param changes: field names to new values.
+        :raises pydantic.ValidationError: for an unknown field or a bad value.
+        """
+        return Settings.model_validate({**self.model_dump(), **changes})

@@ -1,0 +1,83 @@
+"""What each dated API version adds and takes away."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+SDK_AI_VERSIONS = frozenset(
+    ["dev", "5.x", "5.0", "4.x", "4.7", "4.5", "4.4", "4.3", "4.2", "4.1", "4.0", "3.x", "3.5", "3.4", "3.3", "3.2", "3.1", "3.0"],
+)
+_CHANNELS = frozenset(["latest", "stable", "beta", "5.1", "5.2", "5.3"])
+SLIDERS = (
+    "brightness_boost",
+    "brightness_boost_external",
+    "brightness_boost_internal",
+    "contrast_boost",
+    "contrast_boost_external",
+    "contrast_boost_internal",
+    "clarity_level",
+    "denoise_level",
+    "saturation_level",
+    "sharpen_level",
+)
+
+
+@dataclass(frozen=True)
+class Version:
+    """An ``x-api-version``; ISO dates compare as text."""
+
+    date: str
+
+    @staticmethod
+    def is_valid(text: str) -> bool:
+        return _DATE.fullmatch(text) is not None
+
+    @property
+    def upload_url_key(self) -> str:
+        return "upload_url" if self.has_brackets else "s3PutObjectUrl"
+
+    @property
+    def has_brackets(self) -> bool:
+        return self.date >= "2025-05-05"
+
+    @property
+    def has_status(self) -> bool:
+        return self.date >= "2024-07-01"
+
+    @property
+    def has_metadata_out(self) -> bool:
+        return self.date >= "2024-09-01"
+
+    @property
+    def has_sliders(self) -> bool:
+        return self.date < "2025-01-01"
+
+    @property
+    def previews_by_default(self) -> bool:
+        return self.date >= "2024-11-01"
+
+    @property
+    def has_window_pull_type(self) -> bool:
+        return self.date >= "2025-08-31"
+
+    @property
+    def has_perspective(self) -> bool:
+        return self.date >= "2026-09-02"
+
+    @property
+    def has_sort_order(self) -> bool:
+        return self.date >= "2026-10-01"
+
+    def ai_version(self, wanted: str | None) -> str:
+        """
+        Tell which AI version answers a wish, in words this API version knows.
+
+        Versions up to 2025-08-31 answer with the closed list their SDK accepts; later ones with channels, too.
+        """
+        known = SDK_AI_VERSIONS if self.date < "2025-08-31" else SDK_AI_VERSIONS | _CHANNELS
+        if wanted in known:
+            return wanted
+        return "5.x" if self.date < "2025-08-31" else "latest"

@@ -1,0 +1,81 @@
+"""Answers of older and newer API versions, and odd ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_autoenhance.api import models
+from airflow_provider_autoenhance.api.errors import ServerError
+from airflow_provider_autoenhance.api.models import ImageStatus
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"status": "waiting"}, ImageStatus.WAITING),
+        ({"status": "PROCESSED"}, ImageStatus.PROCESSED),
+        ({"status": "expired"}, ImageStatus.EXPIRED),
+        ({"status": "failed"}, ImageStatus.ERROR),
+        ({"status": "completed"}, ImageStatus.PROCESSED),
+        ({"status": "uploading"}, ImageStatus.WAITING),
+        ({"status": "polishing"}, ImageStatus.PROCESSING),
+        ({}, ImageStatus.PROCESSING),
+        ({"enhanced": True}, ImageStatus.PROCESSED),
+        ({"error": True, "enhanced": True}, ImageStatus.ERROR),
+        ({"error": "bad file"}, ImageStatus.ERROR),
+        ({"status": "processing", "error": True}, ImageStatus.ERROR),
+        ({"status": "processing", "enhanced": True}, ImageStatus.PROCESSING),
+        ({"status": "processed", "error": False}, ImageStatus.PROCESSED),
+    ],
+)
+def test_status_of_any_version(answer: dict[str, object], status: ImageStatus) -> None:
+    assert models.parse_image({"image_id": "i", **answer}).status is status
+
+
+def test_an_image_keeps_what_is_not_modelled_and_never_the_upload_url() -> None:
+    body = {
+        "image_id": 7,
+        "image_name": "a",
+        "new": 1,
+        "upload_url": "https://s3/x?X-Amz-Signature=abc",
+        "metadata": None,
+    }
+    created = models.parse_created_image(body)
+    assert created.image.image_id == "7"
+    assert created.image.raw["new"] == 1
+    assert created.image.metadata == {}
+    assert created.upload_url.endswith("abc")
+    assert "abc" not in repr(created)
+    assert "upload_url" not in created.image.raw
+
+
+def test_old_accounts_name_the_upload_url_otherwise() -> None:
+    assert models.parse_created_image({"image_id": "i", "s3PutObjectUrl": "https://x"}).upload_url == "https://x"
+    with pytest.raises(ServerError, match=r"no upload URL .*'image_id', 'other'"):
+        models.parse_created_image({"image_id": "i", "other": 1})
+
+
+@pytest.mark.parametrize("body", [None, [], "text", {}, {"message": "hello"}, {"image_id": None}])
+def test_an_answer_that_is_not_the_contract_is_said_so(body: object) -> None:
+    with pytest.raises(ServerError, match="check the pinned api_version"):
+        models.parse_image(body)
+
+
+def test_a_fresh_order_looks_finished_but_is_not_settled() -> None:
+    fresh = {"order_id": "o", "is_merging": False, "is_processing": False, "images": []}
+    done = {"image_id": "i", "status": "processed"}
+    assert not models.parse_order(fresh).settled
+    assert models.parse_order({**fresh, "images": [done]}).settled
+    assert not models.parse_order({**fresh, "images": [done, {"image_id": "j", "status": "processing"}]}).settled
+    assert not models.parse_order({**fresh, "is_merging": True, "images": [done]}).settled
+    assert models.parse_order({"order_id": "o", "images": [{"no": "id"}, done]}).images[0].image_id == "i"
+
+
+def test_pages_and_brackets() -> None:
+    page = models.parse_order_page({"orders": [{"order_id": "o"}], "pagination": {"next_offset": "abc"}})
+    assert (page.orders[0].order_id, page.next_offset) == ("o", "abc")
+    assert models.parse_order_page({"orders": []}).next_offset is None
+    brackets = models.parse_brackets({"brackets": [{"bracket_id": "b", "is_uploaded": True, "image_id": "i"}]})
+    assert brackets[0].is_uploaded
+    assert brackets[0].image_id == "i"
+    assert models.parse_created_bracket({"bracket_id": "b", "upload_url": "u"}).upload_url == "u"

@@ -1,0 +1,161 @@
+"""Connections: what is accepted, what is refused and how it is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_autoenhance.api.errors import ConnectionConfigError, UploadUrlExpiredError
+from airflow_provider_autoenhance.get_provider_info import connection_fields, get_provider_info
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.hooks.config import ApiConfig, Extra
+from airflow_provider_autoenhance.hooks.rate import TokenBucket
+from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+
+KEY = "key-5f0c"
+
+
+def config(extra: dict[str, Any] | None = None, **fields: Any) -> ApiConfig:
+    fields = {"conn_id": "ae", "conn_type": "autoenhance", "password": KEY, **fields}
+    return ApiConfig.of(Connection(extra=json.dumps(extra or {}), **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({}, "https://api.autoenhance.ai"),
+        ({"host": "https://api.autoenhance.ai/"}, "https://api.autoenhance.ai"),
+        ({"host": "https://api.autoenhance.ai/v3"}, "https://api.autoenhance.ai"),
+        ({"host": "api.example"}, "https://api.example"),
+        ({"host": "api.example", "port": 8443}, "https://api.example:8443"),
+        ({"host": "127.0.0.1", "schema": "http", "port": 8787}, "http://127.0.0.1:8787"),
+        ({"host": "http://localhost:8787"}, "http://localhost:8787"),
+        ({"host": "http://[::1]:8787"}, "http://[::1]:8787"),
+    ],
+)
+def test_base_urls(fields: dict[str, Any], url: str) -> None:
+    assert config(**fields).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "told"),
+    [
+        ({"password": None}, {}, "'ae' has no API key"),
+        ({"password": "  "}, {}, "'ae' has no API key"),
+        ({"host": "http://api.example"}, {}, "would travel unencrypted to api.example"),
+        ({"host": "ftp://api.example"}, {}, "no http.* address"),
+        ({"host": "https://"}, {}, "no http.* address"),
+        ({}, {"dev_mod": True}, "unknown extra 'dev_mod'. Did you mean 'dev_mode'"),
+        ({}, {"qqq": True}, "unknown extra 'qqq'. Known: "),
+        ({}, {"api_version": "latest"}, "'latest' is not a date"),
+        ({}, {"dev_mode": "maybe"}, "'dev_mode' takes true or false"),
+        ({}, {"max_attempts": 0}, "'max_attempts' takes a number of at least 1"),
+        ({}, {"timeout_seconds": "slow"}, "'timeout_seconds' takes a number"),
+        ({}, {"max_requests_per_second": "nan"}, "'max_requests_per_second' takes a number"),
+    ],
+)
+def test_refusals_name_the_connection_and_the_way_out(fields: dict[str, Any], extra: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConnectionConfigError, match=told) as caught:
+        config(extra, **fields)
+    assert KEY not in str(caught.value)
+
+
+def test_extras_of_forms_are_text() -> None:
+    extra = config(
+        {"dev_mode": "true", "max_attempts": "3", "timeout_seconds": "9.5", "verify": "false", "proxies": "http://p:1"}
+    ).extra
+    assert (extra.dev_mode, extra.max_attempts, extra.timeout_seconds, extra.verify) == (True, 3, 9.5, False)
+    assert extra.proxies == {"http": "http://p:1", "https": "http://p:1"}
+    assert config({"proxies": '{"https": "http://p:2"}', "verify": "/etc/ca.pem"}).extra.proxies == {
+        "https": "http://p:2"
+    }
+    assert config({"api_version": "", "dev_mode": None}).extra == Extra()
+    assert config({"allow_http": True}, host="http://api.example").base_url == "http://api.example"
+
+
+def test_a_connection_survives_the_round_trip_through_its_uri() -> None:
+    extra = {"api_version": "2025-05-08", "dev_mode": True, "max_attempts": 2, "proxies": {"https": "http://p:1"}}
+    first = Connection(
+        conn_id="ae", conn_type="autoenhance", password="k/:@ey", host="http://127.0.0.1:8787", extra=json.dumps(extra)
+    )
+    again = (
+        Connection(conn_id="ae", uri=first.get_uri()) if _takes_uri() else Connection.from_uri(first.get_uri(), "ae")
+    )
+    assert ApiConfig.of(again) == ApiConfig.of(first)
+
+
+def _takes_uri() -> bool:
+    return not hasattr(Connection, "from_uri")
+
+
+def test_the_key_goes_to_the_api_alone_and_stays_out_of_reprs() -> None:
+    it = config({"dev_mode": True})
+    assert it.headers(to_api=True)["x-api-key"] == KEY
+    assert it.headers(to_api=True)["x-dev-mode"] == "true"
+    assert KEY not in str(it.headers(to_api=False))
+    assert "x-dev-mode" not in config().headers(to_api=True)
+    assert KEY not in repr(it)
+    agent = it.headers(to_api=False)["User-Agent"]
+    assert agent.startswith("airflow-provider-autoenhance/")
+    assert "apache-airflow/" in agent
+
+
+def test_the_form_offers_every_extra_with_its_default() -> None:
+    fields = connection_fields()
+    assert set(fields) == set(Extra.__dataclass_fields__)
+    for name, field in fields.items():
+        default = getattr(Extra(), name)
+        if default is not None:
+            told = field["schema"]["default"]
+            assert told == (str(default).lower() if name == "verify" else default)
+
+
+def test_provider_info_names_modules_that_exist() -> None:
+    import importlib
+
+    info = get_provider_info()
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in info[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+    assert AutoenhanceHook.conn_type == info["connection-types"][0]["connection-type"]
+    assert AutoenhanceHook.get_ui_field_behaviour() == info["connection-types"][0]["ui-field-behaviour"]
+
+
+# Upload tickets
+
+TICKET = UploadTicket(
+    "a.jpg", "o", {"enhance_type": "warm"}, {"k": "v"}, "https://s3/x?X-Amz-Signature=abc", "image/jpeg"
+)
+
+
+def test_a_ticket_is_sealed_with_the_api_key() -> None:
+    token = TICKET.seal(KEY)
+    assert "Signature" not in token
+    assert "abc" not in repr(TICKET)
+    assert UploadTicket.open(token, KEY, about="image 1") == TICKET
+    for key, given_token in (("another", token), (KEY, token[:-4] + "AAAA"), (KEY, "https://s3/x?X-Amz-Signature=abc")):
+        with pytest.raises(UploadUrlExpiredError, match="image 1: the upload ticket cannot be opened"):
+            UploadTicket.open(given_token, key, about="image 1")
+
+
+# Rate
+
+
+@given(st.floats(0.5, 200), st.lists(st.floats(0, 5), min_size=1, max_size=60))
+def test_the_bucket_never_lets_more_through_than_its_rate(rate: float, pauses: list[float]) -> None:
+    now = 0.0
+    bucket = TokenBucket(rate, clock=lambda: now)
+    granted = []
+    for pause in pauses:
+        now += pause
+        granted.append(now + bucket.reserve())
+    burst = max(1.0, rate)
+    for start in range(len(granted)):
+        for end in range(start, len(granted)):
+            assert end - start + 1 <= burst + (granted[end] - granted[start]) * rate + 1 + 1e-6
