@@ -12,10 +12,14 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.processes import Children
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUN = REPOSITORY / ".run"
 DAGS = REPOSITORY / "dags"
 ADMIN = "admin"
+AIRFLOW = (sys.executable, "-m", "airflow")
+_MIGRATE_SECONDS = 180
 
 # What the user's shell may hold for another Airflow or another AWS account stays out of ours.
 _FOREIGN = ("AIRFLOW", "_AIRFLOW", "AWS_", "AUTOENHANCE")
@@ -116,3 +120,11 @@ class AirflowHome:
             "AIRFLOW__API_AUTH__JWT_SECRET": self.jwt_secret,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
         }
+
+
+def migrate(children: Children, environment: dict[str, str], folder: Path) -> None:
+    """Make the metadata database of the Airflow that ``environment`` describes; ``folder`` gets the log."""
+    command = [*AIRFLOW, "db", "migrate"]
+    children.run(
+        "airflow db migrate", command, environment=environment, log=folder / "airflow-db.log", seconds=_MIGRATE_SECONDS
+    )

@@ -9,8 +9,9 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tools.airflow_home import RUN, AirflowHome
+from tools.airflow_home import RUN, AirflowHome, migrate
 from tools.console import detail, problem, size, step, table
 from tools.dag_events import EventLog, RunRecord
 from tools.demo_checks import PhotoResult, check_ledger, check_secrets, collect_results, save_pairs
@@ -23,11 +24,10 @@ from tools.local_service import (
     sample_photos,
     start_local_service,
 )
-from tools.processes import Child, Children, ProcessFailed, exit_on_terminate
+from tools.processes import Child, Children, ProcessFailed, leave_on_signals
 
 FOLDER = RUN / "demo"
 DAG_ID = "autoenhance_quickstart"
-_MIGRATE_SECONDS = 180
 _RUN_SECONDS = 900
 
 
@@ -46,7 +46,7 @@ def run_demo(children: Children, photos: list[Path], *, times: int) -> int:
     home = AirflowHome(FOLDER / "airflow")
     home.create()
     environment = home.environment(service.connections)
-    migrate(children, environment)
+    migrate(children, environment, FOLDER)
 
     step(f"Running DAG {DAG_ID}{f' {times} times under one run id' if times > 1 else ''}")
     detail(f"Airflow's own output: {FOLDER / 'airflow.log'}")
@@ -55,18 +55,6 @@ def run_demo(children: Children, photos: list[Path], *, times: int) -> int:
     step("Checking results, accounts and logs")
     results = collect_results(service, photos, run)
     return report(service, results, run)
-
-
-def migrate(children: Children, environment: dict[str, str]) -> None:
-    """Make the metadata database."""
-    child = children.start(
-        "airflow db migrate",
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        environment=environment,
-        log=FOLDER / "airflow-db.log",
-    )
-    if child.wait(_MIGRATE_SECONDS):
-        raise ProcessFailed(f"airflow db migrate failed: {child.log}")
 
 
 def run_dag(children: Children, environment: dict[str, str], photos: int, *, times: int) -> RunRecord:
@@ -124,9 +112,10 @@ def report(service: LocalService, results: list[PhotoResult], run: RunRecord) ->
     problems += check_ledger(service, results)
     problems += check_secrets(service, FOLDER)
     books = service.ledger()
-    spent = books["credits"]["spent"]
-    print(f"Accounts  {books['images_created']} images made, {spent} credits spent, API key seen on the API's host alone"
-          if not problems else f"Accounts  {books['images_created']} images made, {spent} credits spent")  # fmt: skip
+    print(
+        f"Accounts  {books['images_created']} images made, {books['credits']['spent']} credits spent, "
+        f"API key seen on {', '.join(books['api_key_hosts'])} (Autoenhance is {urlsplit(service.api).netloc})"
+    )
     if sheet := save_pairs(service, results, FOLDER):
         print(f"Compare   {sheet}")
     print(f"Logs      {FOLDER}\n")
@@ -143,7 +132,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--times", type=int, default=1, help="run the DAG so often under one run id (default 1)")
     arguments = parser.parse_args()
-    exit_on_terminate()
+    leave_on_signals()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     step(

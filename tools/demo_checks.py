@@ -101,15 +101,23 @@ def _check_file(service: LocalService, landed: dict[str, Any]) -> tuple[str, byt
 
 
 def check_ledger(service: LocalService, results: list[PhotoResult]) -> list[str]:
-    """Return what is wrong in the accounts: one image and one credit for each photo, and the key seen by the API alone."""
+    """Return what is wrong in the accounts: not one image, one upload and one credit for each photo, or a key gone astray.
+
+    Photos that failed may have less, never more.
+    """
     books = service.ledger()
     found = {
         "images created": books["images_created"],
         "uploads": books["uploads_received"],
         "credits spent": books["credits"]["spent"],
     }
-    problems = [f"{what}: {count}, but {len(results)} photos" for what, count in found.items() if count != len(results)]
-    problems += [f"{result.key}: {result.credits} credits" for result in results if result.credits != 1]
+    photos, enhanced = len(results), sum(not result.reason for result in results)
+    problems = [
+        f"{what}: {count}, for {photos} photos, {enhanced} of them enhanced"
+        for what, count in found.items()
+        if not enhanced <= count <= photos
+    ]
+    problems += [f"{result.key}: {result.credits} credits" for result in results if result.credits != 1 and not result.reason]
     if books["api_key_hosts"] != [urlsplit(service.api).netloc]:
         problems.append(f"the API key was seen on {', '.join(books['api_key_hosts']) or 'no host'}")
     return problems

@@ -152,17 +152,35 @@ class Children:
         self._children.append(child)
         return child
 
+    def run(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], log: Path, seconds: float
+    ) -> None:
+        """Run a command to its end.
+
+        :raises ProcessFailed: it failed, or took longer than ``seconds``.
+        """
+        child = self.start(name, command, environment=environment, log=log)
+        try:
+            status = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise ProcessFailed(f"{name} took more than {seconds:.0f} s: {log}") from None
+        if status:
+            raise ProcessFailed(f"{name} failed (status {status}): {log}")
+        self._children.remove(child)
+
     def ended(self) -> Child | None:
         """Return a child that has ended by itself, if any."""
         return next((child for child in self._children if not child.running()), None)
 
 
-def exit_on_terminate() -> None:
-    """Turn SIGTERM and SIGHUP into ``SystemExit``, so that ``with`` blocks close."""
+def leave_on_signals() -> None:
+    """Turn SIGTERM and SIGHUP into ``SystemExit``, SIGINT into ``KeyboardInterrupt``, so that ``with`` blocks close."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
+    # A shell starts background jobs with SIGINT ignored, and Python leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGHUP, leave)
 
