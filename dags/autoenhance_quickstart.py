@@ -47,14 +47,16 @@ def autoenhance_quickstart() -> None:
         from airflow_provider_autoenhance.storage import list_files
 
         source, destination = (params[name].rstrip("/") + "/" for name in ("source", "destination"))
-        photos = [file.uri.removeprefix(source) for file in list_files(source)]
+        listing = source.rstrip("/").rpartition("/")[2]
+        names = [file.uri.removeprefix(source) for file in list_files(source)]
         return [
+            # Autoenhance refuses the same name 30 times an hour, so the listing is part of it.
             {
-                "image_name": f"{source}{name}",
-                "source": f"{source}{name}",
+                "image_name": f"{listing}/{name}",
+                "source": source + name,
                 "destination": destination + file_name(name, "jpeg"),
             }
-            for name in photos
+            for name in names
         ]
 
     @task_group

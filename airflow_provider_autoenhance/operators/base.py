@@ -78,6 +78,16 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
         self.autoenhance_conn_id = autoenhance_conn_id
 
 
+def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    """Push each key of a task's result as an XCom of its own too, so that ``.output["image_id"]`` works in mapped task groups as well.
+
+    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default.
+    """
+    for name, value in result.items():
+        context["ti"].xcom_push(key=name, value=value)
+    return result
+
+
 def required(owner: str, name: str, value: Any) -> str:
     """Return a templated argument as text.
 

@@ -18,6 +18,7 @@ from airflow_provider_autoenhance.api.waiting import ImageWait, check_image
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
+    hand_on,
     mapping,
     required,
     task_run,
@@ -89,12 +90,13 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
             )
             verb = "Adopted" if made.adopted else "Created"
             self.log.info("%s %s in order %s, %s", verb, made.image.label, made.ticket.order_id, made.image.status)
-            return {
+            result = {
                 "image_id": made.image.image_id,
                 "order_id": made.ticket.order_id,
                 "status": made.image.status.value,
                 "upload_url": None if made.adopted else made.ticket.seal(self.hook.config.api_key),
             }
+            return hand_on(context, result)
 
     def _wanted(self, run_order: str, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
@@ -223,7 +225,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         with task_run(context, label=_IMAGE_LABEL):
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
-                return image_xcom(image)
+                return hand_on(context, image_xcom(image))
             wait = ImageWait(time.time() + self.timeout, self.poll_interval)
             if self.deferrable and wait.on_image(image) is not None:
                 trigger = AutoenhanceImageTrigger(
@@ -233,12 +235,12 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
                     deadline=wait.deadline,
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
-            return image_xcom(wait_for_image(self.hook, image, wait))
+            return hand_on(context, image_xcom(wait_for_image(self.hook, image, wait)))
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
         with task_run(context, label=_IMAGE_LABEL):
-            return self.image_of(event)
+            return hand_on(context, self.image_of(event))
 
     def _start(self, *, retried: bool) -> Image:
         """Ask for the enhancement. On a retry, what is under way or has just these settings already is taken as it is."""
@@ -310,7 +312,8 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
                 variant=self.variant,
                 preview=boolean(owner, "preview", self.preview),
             )
-            return download_photo(self.hook, target, image_id=required(owner, "image_id", self.image_id))
+            image_id = required(owner, "image_id", self.image_id)
+            return hand_on(context, download_photo(self.hook, target, image_id=image_id))
 
 
 class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):

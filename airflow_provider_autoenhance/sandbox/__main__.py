@@ -59,7 +59,17 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
-    names = ["credits", "daily_limit", "processing_seconds", "latency_ms", "upload_url_seconds", "render", "webhook_url", "webhook_token", "strict"]
+    names = [
+        "credits",
+        "daily_limit",
+        "processing_seconds",
+        "latency_ms",
+        "upload_url_seconds",
+        "render",
+        "webhook_url",
+        "webhook_token",
+        "strict",
+    ]
     chosen = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
     for pair in parsed.set:
         name, _, value = pair.partition("=")

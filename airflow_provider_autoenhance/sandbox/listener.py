@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from .errors import ApiError, SandboxError, StorageError, fault_response
 from .faults import FaultRule
 from .routing import Redirect, Route, Router
 from .wire import SLOW_SECONDS, Dropped, MidAnswer, MidUpload, Wire
-import contextlib
 
 if TYPE_CHECKING:
     from .service import Service

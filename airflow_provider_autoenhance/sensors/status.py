@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensor
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.waiting import ImageWait
 from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID
-from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, required, task_run
+from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, hand_on, required, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -56,9 +56,9 @@ class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
         with task_run(context, label="{{ task.image_id }}"):
             required(type(self).__name__, "image_id", self.image_id)
             if self.deferrable:
-                return self._look_or_defer()
+                return hand_on(context, self._look_or_defer())
             try:
-                return super().execute(context)
+                return hand_on(context, super().execute(context))
             except AirflowSensorTimeout:
                 raise errors.DeadlineError(
                     f"image {self.image_id} was not enhanced within {self.timeout:g} s. Nothing is lost: raise the sensor's timeout, "
@@ -82,7 +82,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
         with task_run(context, label="{{ task.image_id }}"):
-            return self.image_of(event)
+            return hand_on(context, self.image_of(event))
 
     @cached_property
     def _wait(self) -> ImageWait:
