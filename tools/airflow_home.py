@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RUN = REPOSITORY / ".run"
 DAGS = REPOSITORY / "dags"
 ADMIN = "admin"
-AIRFLOW = (sys.executable, "-m", "airflow")
+PYTHON = Path(sys.executable)
 _MIGRATE_SECONDS = 180
 
 # What the user's shell may hold for another Airflow or another AWS account stays out of ours.
@@ -51,11 +51,13 @@ class AirflowHome:
     :param path: its home folder; what was there before is deleted by :meth:`create`.
     :param dags: the folder of its DAG files.
     :param port: the port of its API server and UI, on loopback.
+    :param python: the interpreter of the environment that it is installed in.
     """
 
     path: Path
     dags: Path = DAGS
     port: int = 0
+    python: Path = PYTHON
     password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
     fernet_key: str = field(default_factory=lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(), repr=False)
     jwt_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
@@ -82,10 +84,15 @@ class AirflowHome:
 
         :param connections: ``AIRFLOW_CONN_...`` variables.
         """
-        binaries = str(Path(sys.executable).parent)
-        return clean_environment() | connections | self._core() | self._servers() | {
-            "PATH": os.pathsep.join([binaries, os.environ.get("PATH", "")]),
-        }
+        return (
+            clean_environment()
+            | connections
+            | self._core()
+            | self._servers()
+            | {
+                "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", "")]),
+            }
+        )
 
     @property
     def _passwords(self) -> Path:
@@ -122,9 +129,9 @@ class AirflowHome:
         }
 
 
-def migrate(children: Children, environment: dict[str, str], folder: Path) -> None:
+def migrate(children: Children, environment: dict[str, str], folder: Path, *, python: Path = PYTHON) -> None:
     """Make the metadata database of the Airflow that ``environment`` describes; ``folder`` gets the log."""
-    command = [*AIRFLOW, "db", "migrate"]
+    command = [str(python), "-m", "airflow", "db", "migrate"]
     children.run(
         "airflow db migrate", command, environment=environment, log=folder / "airflow-db.log", seconds=_MIGRATE_SECONDS
     )

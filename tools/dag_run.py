@@ -49,7 +49,8 @@ class TaskEvents:
 
     def _tell(self, state: str, task: Any, **more: str) -> None:
         now = datetime.now(UTC).timestamp()
-        self.write(event="task", state=state, task=task.task_id, index=task.map_index, at=now, **more)
+        label = task.rendered_map_index or ""
+        self.write(event="task", state=state, task=task.task_id, index=task.map_index, label=label, at=now, **more)
 
 
 def run(dag_id: str, conf: dict[str, Any], events: TextIO, *, times: int) -> bool:

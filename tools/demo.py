@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tools.airflow_home import RUN, AirflowHome, migrate
@@ -24,7 +25,7 @@ from tools.local_service import (
     sample_photos,
     start_local_service,
 )
-from tools.processes import Child, Children, ProcessFailed, leave_on_signals
+from tools.processes import Child, Children, ProcessError, leave_on_signals
 
 FOLDER = RUN / "demo"
 DAG_ID = "autoenhance_quickstart"
@@ -70,13 +71,14 @@ def run_dag(children: Children, environment: dict[str, str], photos: int, *, tim
     )
     log = follow(child, events, photos)
     if not log.runs or log.runs[-1].state == "none":
-        raise ProcessFailed(f"DAG {DAG_ID} did not run to its end: {child.log}")
+        raise ProcessError(f"DAG {DAG_ID} did not run to its end: {child.log}")
     return log.runs[-1]
 
 
 def follow(child: Child, events: Path, photos: int) -> EventLog:
     """Show each task that ends, until the run has ended."""
     log = EventLog(events)
+    names: dict[int, str] = {}
     deadline = time.monotonic() + _RUN_SECONDS
     while True:
         running = child.running()
@@ -84,26 +86,29 @@ def follow(child: Child, events: Path, photos: int) -> EventLog:
             if event["event"] == "run" and event["number"] > 1:
                 detail(f"-- again, cleared (run {event['number']})")
             if event["event"] == "task" and event["state"] != "running":
-                detail(_progress(event, photos))
+                # The first task of a photo is labelled with its name, later ones may be labelled with its image id.
+                name = names.setdefault(event["index"], event["label"])
+                detail(_progress(event, f"{event['index'] + 1}/{photos} {name}".rstrip()))
         if not running:
             return log
         if time.monotonic() > deadline:
-            raise ProcessFailed(f"{child.name} still ran after {_RUN_SECONDS} s: {child.log}")
+            raise ProcessError(f"{child.name} still ran after {_RUN_SECONDS} s: {child.log}")
         time.sleep(0.2)
 
 
-def _progress(event: dict[str, object], photos: int) -> str:
-    task, index = str(event["task"]).rpartition(".")[2], int(str(event["index"]))
-    photo = f" photo {index + 1}/{photos}" if index >= 0 else ""
-    failed = f": {event['error']}" if event["state"] == "failed" else ""
-    return f"{task}{photo} {event['state']}{failed}"
+def _progress(event: dict[str, Any], photo: str) -> str:
+    task = event["task"].rpartition(".")[2]
+    which = f" {photo}" if event["index"] >= 0 else ""
+    state = {"success": "done"}.get(event["state"], event["state"])
+    return f"{task}{which}: {state}" + (f", {event['error']}" if event["state"] == "failed" else "")
 
 
 def report(service: LocalService, results: list[PhotoResult], run: RunRecord) -> int:
     """Print the table and what is wrong; return the exit status."""
     heads = ("photo", "status", "before", "after", "seconds", "credits")
     rows = [
-        (r.key, r.status, size(r.bytes_before), size(r.bytes_after), f"{r.seconds:.1f}", str(r.credits)) for r in results
+        (r.key, r.status, size(r.bytes_before), size(r.bytes_after), f"{r.seconds:.1f}", str(r.credits))
+        for r in results
     ]
     print(f"\n{table(heads, rows, right=(2, 3, 4, 5))}\n")
     problems = [f"{result.key}: {result.reason}" for result in results if result.reason]
@@ -142,7 +147,7 @@ def main() -> int:
     try:
         with Children() as children:
             return run_demo(children, sample_photos(brackets=False), times=arguments.times)
-    except ProcessFailed as failure:
+    except ProcessError as failure:
         problem(str(failure))
         return 1
     except KeyboardInterrupt:

@@ -62,7 +62,13 @@ def _result(
         reason, content = _check_file(service, landed)
     image_id = str(landed.get("image_id", ""))
     return PhotoResult(
-        key, image_id, reason, photo.stat().st_size, sum(task.seconds for task in tasks), credits.get(image_id, 0), content
+        key,
+        image_id,
+        reason,
+        photo.stat().st_size,
+        sum(task.seconds for task in tasks),
+        credits.get(image_id, 0),
+        content,
     )
 
 
@@ -117,7 +123,9 @@ def check_ledger(service: LocalService, results: list[PhotoResult]) -> list[str]
         for what, count in found.items()
         if not enhanced <= count <= photos
     ]
-    problems += [f"{result.key}: {result.credits} credits" for result in results if result.credits != 1 and not result.reason]
+    problems += [
+        f"{result.key}: {result.credits} credits" for result in results if result.credits != 1 and not result.reason
+    ]
     if books["api_key_hosts"] != [urlsplit(service.api).netloc]:
         problems.append(f"the API key was seen on {', '.join(books['api_key_hosts']) or 'no host'}")
     return problems
@@ -144,7 +152,9 @@ def save_pairs(service: LocalService, results: list[PhotoResult], folder: Path) 
         after = folder / "enhanced" / result.key
         after.parent.mkdir(parents=True, exist_ok=True)
         after.write_bytes(result.content)
-        pairs.append(Pair(result.key, PHOTOS / result.key, after, [f"{result.seconds:.1f} s", f"{result.credits} credit"]))
+        pairs.append(
+            Pair(result.key, PHOTOS / result.key, after, [f"{result.seconds:.1f} s", f"{result.credits} credit"])
+        )
     if not pairs:
         return None
     sheet = folder / "contact-sheet.jpg"

@@ -10,13 +10,10 @@ import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tools.airflow_home import REPOSITORY, clean_environment
-from tools.processes import Children, ProcessFailed
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tools.processes import Children, ProcessError
 
 PHOTOS = REPOSITORY / "samples" / "photos"
 SOURCE_BUCKET = "listings"
@@ -50,8 +47,8 @@ class LocalService:
         with urllib.request.urlopen(f"{self.api}/sandbox/ledger", timeout=30) as answer:
             return dict(json.load(answer))
 
-    def s3(self) -> S3Client:
-        """Return a client of its S3."""
+    def s3(self) -> Any:
+        """Return a boto3 client of its S3."""
         import boto3
 
         connection = self._connection("AWS")
@@ -99,7 +96,7 @@ def start_local_service(
     connections = dict(word.split("=", 1) for word in words)
     for name in ("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", "AIRFLOW_CONN_AWS_DEFAULT"):
         if name not in connections:
-            raise ProcessFailed(f"sandbox did not print {name}: {child.log}")
+            raise ProcessError(f"sandbox did not print {name}: {child.log}")
     return LocalService(connections)
 
 

@@ -18,7 +18,7 @@ import psutil
 _POLL_SECONDS = 0.1
 
 
-class ProcessFailed(Exception):
+class ProcessError(Exception):
     """A child ended, or was not ready, before its time. The message names its log."""
 
 
@@ -86,15 +86,17 @@ class Child:
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str = "ready") -> None:
         """Wait until ``ready()``.
 
-        :raises ProcessFailed: the child ended first, or the time ran out.
+        :raises ProcessError: the child ended first, or the time ran out.
         """
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running():
                 self._reader.join(timeout=5)
-                raise ProcessFailed(f"{self.name} ended (status {self._process.returncode}) before it was {what}: {self.log}")
+                raise ProcessError(
+                    f"{self.name} ended (status {self._process.returncode}) before it was {what}: {self.log}"
+                )
             if time.monotonic() > deadline:
-                raise ProcessFailed(f"{self.name} was not {what} within {seconds:.0f} s: {self.log}")
+                raise ProcessError(f"{self.name} was not {what} within {seconds:.0f} s: {self.log}")
             time.sleep(_POLL_SECONDS)
 
     def wait_for_line(self, text: str, *, seconds: float) -> None:
@@ -157,15 +159,15 @@ class Children:
     ) -> None:
         """Run a command to its end.
 
-        :raises ProcessFailed: it failed, or took longer than ``seconds``.
+        :raises ProcessError: it failed, or took longer than ``seconds``.
         """
         child = self.start(name, command, environment=environment, log=log)
         try:
             status = child.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise ProcessFailed(f"{name} took more than {seconds:.0f} s: {log}") from None
+            raise ProcessError(f"{name} took more than {seconds:.0f} s: {log}") from None
         if status:
-            raise ProcessFailed(f"{name} failed (status {status}): {log}")
+            raise ProcessError(f"{name} failed (status {status}): {log}")
         self._children.remove(child)
 
     def ended(self) -> Child | None:

@@ -13,10 +13,10 @@ import urllib.request
 from contextlib import suppress
 from typing import Any
 
-from tools.airflow_home import ADMIN, AIRFLOW, DAGS, RUN, AirflowHome, free_port, migrate
+from tools.airflow_home import ADMIN, DAGS, RUN, AirflowHome, free_port, migrate
 from tools.console import detail, problem, step
 from tools.local_service import SOURCE_BUCKET, LocalService, fill_buckets, sample_photos, start_local_service
-from tools.processes import Child, Children, ProcessFailed, leave_on_signals
+from tools.processes import Child, Children, ProcessError, leave_on_signals
 
 FOLDER = RUN / "up"
 # Log servers are left out: all components share one log folder, and nothing should listen beyond loopback.
@@ -32,7 +32,9 @@ _START_SECONDS = 180
 def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalService]:
     """Start the sandbox, fill its buckets, and start Airflow's components; return when the UI shows the DAGs."""
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
-    service = start_local_service(children, FOLDER, port=free_port(8787), s3_port=free_port(8788), processing_seconds="3,8")
+    service = start_local_service(
+        children, FOLDER, port=free_port(8787), s3_port=free_port(8788), processing_seconds="3,8"
+    )
     photos = sample_photos(brackets=True)
     fill_buckets(service, photos)
     detail(f"{len(photos)} photos in s3://{SOURCE_BUCKET}/")
@@ -45,7 +47,9 @@ def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalServi
 
     step(f"Starting {', '.join(COMPONENTS)}")
     components = {
-        name: children.start(name, [*AIRFLOW, *words], environment=environment, log=FOLDER / f"{name}.log")
+        name: children.start(
+            name, [sys.executable, "-m", "airflow", *words], environment=environment, log=FOLDER / f"{name}.log"
+        )
         for name, words in COMPONENTS.items()
     }
     wait_until_usable(home, components)
@@ -88,7 +92,9 @@ def _token(home: AirflowHome) -> str:
 def _healthy(home: AirflowHome) -> bool:
     with suppress(urllib.error.URLError, OSError):
         health = _call(home, "/api/v2/monitor/health")
-        return all(health[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor", "triggerer"))
+        return all(
+            health[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        )
     return False
 
 
@@ -111,7 +117,9 @@ def run_until_stopped(children: Children) -> int:
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="make up", description=__doc__)
-    parser.add_argument("--port", type=int, default=8080, help="the UI's port, if it is free; else another (default 8080)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="the UI's port, if it is free; else another (default 8080)"
+    )
     arguments = parser.parse_args()
     leave_on_signals()
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -123,9 +131,12 @@ def main() -> int:
             step("Ready")
             print(f"\n  Airflow      {home.address}\n  Login        {ADMIN} / {home.password}")
             print(f"  Autoenhance  {service.api} (its accounts: {service.api}/sandbox/ledger)")
-            print(f"  S3           {service.s3().meta.endpoint_url}\n  Logs         {FOLDER}\n\nCtrl-C stops all of it.", flush=True)
+            print(
+                f"  S3           {service.s3().meta.endpoint_url}\n  Logs         {FOLDER}\n\nCtrl-C stops all of it.",
+                flush=True,
+            )
             return run_until_stopped(children)
-    except ProcessFailed as failure:
+    except ProcessError as failure:
         problem(str(failure))
         return 1
     except KeyboardInterrupt:
