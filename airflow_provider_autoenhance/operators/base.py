@@ -84,7 +84,8 @@ def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default.
     """
     for name, value in result.items():
-        context["ti"].xcom_push(key=name, value=value)
+        if value is not None:  # Airflow takes such an XCom for one that is missing
+            context["ti"].xcom_push(key=name, value=value)
     return result
 
 

@@ -40,7 +40,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     """Register an image, or adopt the one that an earlier try of this task made.
 
     Returns ``image_id``, ``order_id``, ``status`` and ``upload_url``. The last is not the URL itself but a ticket for
-    :class:`AutoenhanceUploadImageOperator`, encrypted, because a presigned URL is a credential; ``None`` when the adopted image has its
+    :class:`AutoenhanceUploadImageOperator`, encrypted, because a presigned URL is a credential; empty when the adopted image has its
     bytes already.
 
     :param image_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
@@ -94,7 +94,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
                 "image_id": made.image.image_id,
                 "order_id": made.ticket.order_id,
                 "status": made.image.status.value,
-                "upload_url": None if made.adopted else made.ticket.seal(self.hook.config.api_key),
+                "upload_url": "" if made.adopted else made.ticket.seal(self.hook.config.api_key),
             }
             return hand_on(context, result)
 
@@ -139,7 +139,7 @@ class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
     created with. Returns the image id that holds from then on: use it, not the creation's, in the tasks that follow.
 
     :param image_id: from the create task (templated).
-    :param upload_url: the create task's ``upload_url`` (templated); ``None`` when the image was adopted.
+    :param upload_url: the create task's ``upload_url`` (templated); empty when the image was adopted.
     :param source: the photo: ``s3://``, another object storage URI, ``http(s)://``, or a local path (templated).
     :param source_conn_id: Airflow connection of the source (templated).
     :param content_type: MIME type, where the upload URL does not name it (templated).
@@ -154,7 +154,7 @@ class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
         self,
         *,
         image_id: str,
-        upload_url: str | None,
+        upload_url: str,
         source: str,
         source_conn_id: str | None = None,
         content_type: str | None = None,
@@ -178,9 +178,10 @@ class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
                 conn_id=self.source_conn_id or None,
                 allow_private_hosts=self.hook.config.extra.allow_private_sources,
             )
-            token = None if self.upload_url in (None, "", "None") else self.upload_url
             image_id = required(owner, "image_id", self.image_id)
-            return upload_photo(self.hook, photo, image_id=image_id, token=token, content_type=self.content_type)
+            return upload_photo(
+                self.hook, photo, image_id=image_id, token=self.upload_url or "", content_type=self.content_type
+            )
 
 
 class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):

@@ -50,11 +50,11 @@ class PhotoSource:
 
 
 def upload_photo(
-    hook: AutoenhanceHook, photo: PhotoSource, *, image_id: str, token: str | None, content_type: str | None = None
+    hook: AutoenhanceHook, photo: PhotoSource, *, image_id: str, token: str, content_type: str | None = None
 ) -> str:
     """Upload, unless the image has its bytes; make the image again where its upload URL has expired.
 
-    :param token: sealed upload ticket of the creation, ``None`` when the image was adopted.
+    :param token: sealed upload ticket of the creation, empty when the image was adopted.
     :returns: the id of the image that has the bytes.
     """
     ticket = UploadTicket.open(token, hook.config.api_key, about=f"image {image_id}") if token else None

@@ -1,0 +1,29 @@
+"""An isolated Airflow for the test run, and the fixtures that all tests share.
+
+Airflow reads its environment at import, so it is set before anything else is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+_HOME = Path(tempfile.mkdtemp(prefix="autoenhance-tests-"))
+os.environ |= {
+    "AIRFLOW_HOME": str(_HOME),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
+    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+for _name in list(os.environ):
+    if _name.startswith("AIRFLOW_CONN_"):
+        del os.environ[_name]
+
+from tests.support.sandbox import autoenhance, sandbox, sandbox_server  # noqa: E402
+from tests.support.tasks import airflow_db, s3  # noqa: E402
+
+__all__ = ["airflow_db", "autoenhance", "s3", "sandbox", "sandbox_server"]

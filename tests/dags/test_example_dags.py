@@ -1,0 +1,116 @@
+"""The example DAGs, on a real Airflow."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.api.settings import PREFERENCES, RESTAGE_VALUES
+from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+from airflow_provider_autoenhance.params import chosen_settings, settings_params
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import run_dag
+
+DAGS = sorted(Path("dags").glob("*.py"))
+
+
+def load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
+def test_each_dag_is_named_like_its_file_and_explains_itself(path: Path) -> None:
+    dag = getattr(load(path), path.stem)()
+    assert dag.dag_id == path.stem
+    assert dag.doc_md
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.description, name
+        assert param.schema["section"], name
+
+
+def test_the_form_offers_every_setting_with_its_values() -> None:
+    params = settings_params()
+    for name, preference in PREFERENCES.items():
+        if name == "restage" or not preference.known_to(DEFAULT_VERSION):
+            assert name not in params
+        elif preference.values:
+            assert params[name].schema["enum"] == [None, *preference.values]
+        assert params.get(name) is None or params[name].resolve() is None
+    assert {f"restage_{switch}" for switch in RESTAGE_VALUES} <= set(params)
+    assert "brightness_boost" in settings_params("2024-10-01")
+
+
+def test_what_the_form_leaves_empty_is_not_sent() -> None:
+    blank = dict.fromkeys(settings_params())
+    assert chosen_settings(blank) == {}
+    filled = blank | {
+        "enhance_type": "warm",
+        "sky_replacement": "true",
+        "restage_grass": "GREEN",
+        "finetune_settings": {},
+    }
+    assert chosen_settings(filled) == {"enhance_type": "warm", "sky_replacement": "true", "restage": {"grass": "GREEN"}}
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_quickstart_lands_every_photo_once_however_often_the_run_is_cleared(
+    autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    for name in ("kitchen.jpg", "upstairs/bedroom.png"):
+        s3.put(f"maple/{name}", photo("PNG" if name.endswith("png") else "JPEG"))
+    conf = {"source": "s3://listings/maple", "destination": "s3://enhanced/maple/", "preview": False}
+    runs = [run_dag("autoenhance_quickstart", "2026-01-01", conf) for _ in range(2)]
+    for each in runs:
+        assert each.returncode == 0, each.stdout[-3000:]
+        assert autoenhance.api_key not in each.stdout
+        assert "X-Amz-Signature" not in each.stdout
+    assert s3.keys() == ["maple/kitchen.jpg", "maple/upstairs/bedroom.png.jpg"]
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["uploads_received"], ledger["credits"]["spent"]) == (2, 2, 2)
+    assert len(ledger["api_key_hosts"]) == 1
+    assert {image["name"] for image in ledger["images"]} == {"maple/kitchen.jpg", "maple/upstairs/bedroom.png"}
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_one_bad_photo_fails_by_name_and_the_others_land(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    s3.put("oak/good.jpg", photo())
+    s3.put("oak/bad.jpg", photo()[:-50])
+    conf = {"source": "s3://listings/oak/", "destination": "s3://enhanced/oak/", "preview": False}
+    run = run_dag("autoenhance_quickstart", "2026-01-02", conf)
+    assert run.returncode != 0
+    assert "s3://listings/oak/bad.jpg: the file is cut short" in run.stdout
+    assert s3.keys() == ["oak/good.jpg"]
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_reprocess_from_the_form(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    s3.put("elm/kitchen.jpg", photo())
+    conf: dict[str, Any] = {"source": "s3://listings/elm/", "destination": "s3://enhanced/elm/", "preview": False}
+    assert run_dag("autoenhance_quickstart", "2026-01-03", conf).returncode == 0
+    image_id = autoenhance.ledger()["live_images"][0]
+    conf = {
+        "image_ids": [image_id, f" {image_id} "],
+        "enhance_type": "warm",
+        "destination": "s3://enhanced/again",
+        "preview": False,
+    }
+    run = run_dag("autoenhance_reprocess", "2026-01-03", conf)
+    assert run.returncode == 0, run.stdout[-3000:]
+    ledger = autoenhance.ledger()
+    assert ledger["images"][0]["settings"]["enhance_type"] == "warm"
+    assert ledger["credits"]["spent"] == 1
+    assert s3.keys() == ["again/elm/kitchen.jpg", "elm/kitchen.jpg"]
+    assert json.dumps(ledger["images"][0]["settings"]).count("null") == 0

@@ -1,0 +1,343 @@
+"""The hooks against the sandbox, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.api import calls, errors
+from airflow_provider_autoenhance.api.models import CreatedImage, Image, ImageStatus
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook, Download
+from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+from tests.support.photos import photo, upload
+from tests.support.sandbox import Sandbox
+
+FAST = {"max_attempts": 3, "timeout_seconds": 3}
+
+
+@pytest.fixture
+def connect(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AutoenhanceHook]:
+    """Return a function that makes a hook with a changed connection; waits between tries are cut short."""
+    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
+
+    def make(*, host: str = autoenhance.url, password: str = autoenhance.api_key, **extra: Any) -> AutoenhanceHook:
+        fields = {"conn_type": "autoenhance", "host": host, "password": password, "extra": FAST | extra}
+        monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields))
+        return AutoenhanceHook()
+
+    return make
+
+
+@pytest.fixture
+def hook(connect: Callable[..., AutoenhanceHook]) -> AutoenhanceHook:
+    return connect()
+
+
+def processed(hook: AutoenhanceHook, name: str = "kitchen.jpg", **options: Any) -> Image:
+    created = hook.create_image(name, **options)
+    upload(hook, created, photo())
+    return until_final(hook, created.image.image_id)
+
+
+def until_final(hook: AutoenhanceHook, image_id: str) -> Image:
+    import time
+
+    for _ in range(200):
+        image = hook.get_image(image_id)
+        if image.status.final:
+            return image
+        time.sleep(0.05)
+    raise AssertionError(f"{image} never became final")
+
+
+def read_all(download: Download) -> bytes:
+    return download.read()
+
+
+def test_an_image_goes_through_its_whole_life(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    image = processed(hook, settings={"enhance_type": "warm"}, metadata={"listing": "maple"})
+    assert image.status is ImageStatus.PROCESSED
+    assert image.metadata == {"listing": "maple"}
+    assert image.raw["enhance_type"] == "warm"
+    preview = hook.download_image(image.image_id, read_all)
+    assert not hook.get_image(image.image_id).downloaded
+    full = hook.download_image(image.image_id, read_all, preview=False, rendering={"format": "png"})
+    assert (preview[:2], full[:4]) == (b"\xff\xd8", b"\x89PNG")
+    assert hook.get_image(image.image_id).downloaded
+    again = hook.process_image(image.image_id, settings={"enhance_type": "neutral"})
+    assert again.status is ImageStatus.PROCESSING
+    until_final(hook, image.image_id)
+    hook.report_image(image.image_id, categories=["noise"], comment="grainy", score=2)
+    assert hook.download_image(image.image_id, read_all, variant="original", preview=False) == photo()
+    hook.delete_image(image.image_id)
+    hook.delete_image(image.image_id)
+    with pytest.raises(errors.NotFoundError, match=image.image_id):
+        hook.get_image(image.image_id)
+    ledger = autoenhance.ledger()
+    assert ledger["credits"]["spent"] == 1
+    assert ledger["images_created"] == 1
+    assert ledger["reports"][0]["comment"] == "grainy"
+
+
+def test_orders_and_brackets(hook: AutoenhanceHook) -> None:
+    order = hook.create_order(order_id="order-1", name="12 Maple Street")
+    assert not order.settled
+    with pytest.raises(errors.ConflictError, match="order-1"):
+        hook.create_order(order_id="order-1")
+    assert hook.update_order("order-1", name="12 Maple St").name == "12 Maple St"
+    brackets = []
+    for exposure in range(3):
+        created = hook.create_bracket(f"living-{exposure}.jpg", order_id="order-1", metadata={"n": exposure})
+        hook_upload = CreatedImage(
+            Image(created.bracket.bracket_id, created.bracket.name, None, ImageStatus.WAITING), created.upload_url
+        )
+        upload(hook, hook_upload, photo(shade=40 + 80 * exposure))
+        brackets.append(created.bracket.bracket_id)
+    assert [each.is_uploaded for each in hook.list_brackets("order-1")] == [True] * 3
+    assert hook.get_bracket(brackets[0]).metadata == {"n": 0}
+    hook.process_order("order-1", groups=[brackets], settings={"enhance_type": "warm"})
+    for _ in range(100):
+        order = hook.get_order("order-1")
+        if order.settled:
+            break
+        asyncio.run(asyncio.sleep(0.05))
+    assert [image.status for image in order.images] == [ImageStatus.PROCESSED]
+    hook.delete_bracket(hook.create_bracket("spare.jpg", order_id="order-1").bracket.bracket_id)
+    hook.delete_order("order-1")
+    hook.delete_order("order-1")
+
+
+def test_all_orders_are_listed_page_by_page(hook: AutoenhanceHook) -> None:
+    names = {hook.create_order(order_id=f"order-{n:02}").order_id for n in range(33)}
+    assert {order.order_id for order in hook.list_orders()} == names
+
+
+@pytest.mark.parametrize("version", ["2024-10-01", "2025-01-01", "2025-05-08", "2025-08-31", "2026-10-01"])
+def test_every_pinned_version_works(
+    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox, version: str
+) -> None:
+    hook = connect(api_version=version)
+    image = processed(hook, content_type="application/octet-stream")
+    hook.download_image(image.image_id, read_all)
+    assert autoenhance.ledger()["credits"]["spent"] == 0
+    hook.download_image(image.image_id, read_all, preview=False)
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+def test_dev_mode_spends_nothing(connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox) -> None:
+    hook = connect(dev_mode=True)
+    hook.download_image(processed(hook).image_id, read_all, preview=False)
+    assert autoenhance.ledger()["credits"]["spent"] == 0
+
+
+# The key and the presigned URLs
+
+
+def test_the_key_is_seen_by_the_api_alone(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    autoenhance.settings(asset_hops=2)
+    hook.download_image(processed(hook).image_id, read_all, preview=False)
+    assert autoenhance.ledger()["api_key_hosts"] == [autoenhance.url.removeprefix("http://")]
+
+
+def test_no_secret_reaches_the_log_even_at_debug(
+    hook: AutoenhanceHook, autoenhance: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    autoenhance.faults(
+        [
+            {"endpoint": "put_object", "kind": "500", "count": 1},
+            {"endpoint": "get_object", "kind": "truncate", "count": 1},
+            {"endpoint": "retrieve_image", "kind": "503", "count": 1},
+        ]
+    )
+    hook.download_image(processed(hook).image_id, read_all, preview=False)
+    assert len(caplog.records) > 5
+    assert "X-Amz-Signature" not in caplog.text
+    assert autoenhance.api_key not in caplog.text
+
+
+# Wrong keys and unreachable hosts
+
+
+def test_the_connection_test_tells_a_wrong_key_from_a_missing_host(
+    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox
+) -> None:
+    assert connect().test_connection()[0] is True
+    ok, message = connect(password="wrong-key").test_connection()
+    assert (ok, "refuses the API key" in message, "wrong-key" in message) == (False, True, False)
+    ok, message = connect(host="http://127.0.0.1:9").test_connection()
+    assert (ok, "cannot be reached" in message) == (False, True)
+    ok, message = connect(host=autoenhance.s3_url).test_connection()
+    assert (ok, "check the host" in message) == (False, True)
+    ok, message = connect(password="").test_connection()
+    assert (ok, "no API key" in message) == (False, True)
+
+
+def test_a_wrong_key_fails_at_once(connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox) -> None:
+    with pytest.raises(errors.AuthenticationError, match=r"image 'a.jpg'.*connection's password"):
+        connect(password="wrong").create_image("a.jpg")
+    assert autoenhance.ledger()["requests"] == {"POST /v3/images/": 1}
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9", "http://localhost:9"])
+def test_an_unreachable_host_is_certainly_not_reached(connect: Callable[..., AutoenhanceHook], host: str) -> None:
+    with pytest.raises(errors.UnreachableError, match="no connection to") as caught:
+        connect(host=host, max_attempts=2).create_image("a.jpg")
+    assert not caught.value.maybe_received
+
+
+# Faults
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "429", "reset", "timeout"])
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_reading_outlives_every_passing_fault(
+    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox, kind: str, phase: str
+) -> None:
+    hook = connect(timeout_seconds=1)
+    image = hook.create_image("a.jpg").image
+    autoenhance.faults([{"endpoint": "retrieve_image", "kind": kind, "phase": phase, "count": 2}])
+    assert hook.get_image(image.image_id).image_id == image.image_id
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "reset", "timeout"])
+@pytest.mark.parametrize(("phase", "made"), [("before", 0), ("after", 1)])
+def test_a_creation_is_never_repeated_blindly(
+    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox, kind: str, phase: str, made: int
+) -> None:
+    autoenhance.faults([{"endpoint": "create_image", "kind": kind, "phase": phase, "count": 1}])
+    with pytest.raises((errors.ServerError, errors.UnreachableError)) as caught:
+        connect(timeout_seconds=1).create_image("a.jpg")
+    assert caught.value.retryable
+    ledger = autoenhance.ledger()
+    assert ledger["images_created"] == made
+    assert ledger["requests"]["POST /v3/images/"] == 1
+
+
+def test_a_creation_refused_with_429_is_repeated_as_told(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    autoenhance.faults([{"endpoint": "create_image", "kind": "429", "retry_after": 1, "count": 1}])
+    hook.create_image("a.jpg")
+    assert autoenhance.ledger()["images_created"] == 1
+
+
+@pytest.mark.parametrize("kind", ["truncate", "reset", "500", "503"])
+@pytest.mark.parametrize("endpoint", ["get_object", "download_enhanced_image"])
+def test_a_download_that_breaks_is_read_again_and_paid_once(
+    hook: AutoenhanceHook, autoenhance: Sandbox, kind: str, endpoint: str
+) -> None:
+    image = processed(hook)
+    whole = hook.download_image(image.image_id, read_all, preview=False)
+    phase = "mid-body" if kind in ("truncate", "reset") and endpoint == "get_object" else "before"
+    if kind == "truncate" and endpoint != "get_object":
+        kind = "reset"
+    autoenhance.faults([{"endpoint": endpoint, "kind": kind, "phase": phase, "count": 2}])
+    assert (
+        hashlib.sha256(hook.download_image(image.image_id, read_all, preview=False)).digest()
+        == hashlib.sha256(whole).digest()
+    )
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+def test_an_upload_that_breaks_is_sent_again_from_its_start(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    autoenhance.faults(
+        [
+            {"endpoint": "put_object", "kind": "reset", "phase": "mid-body", "count": 1},
+            {"endpoint": "put_object", "kind": "503", "count": 1},
+        ]
+    )
+    assert processed(hook).status is ImageStatus.PROCESSED
+    assert autoenhance.ledger()["uploads"][0]["sha256"] == hashlib.sha256(photo()).hexdigest()
+
+
+def test_an_expired_upload_url_is_told_apart_from_a_wrong_content_type(
+    hook: AutoenhanceHook, autoenhance: Sandbox
+) -> None:
+    created = hook.create_image("a.jpg")
+    wrong = CreatedImage(created.image, created.upload_url.replace("content-type", "content-typo"))
+    with pytest.raises(errors.UploadError, match=r"a.jpg.*signature"):
+        upload(hook, wrong, photo())
+    autoenhance.settings(clock_offset_seconds=7200)
+    with pytest.raises(errors.UploadUrlExpiredError, match=r"a.jpg.*expired"):
+        upload(hook, created, photo())
+
+
+def test_without_credits_nothing_is_lost(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    autoenhance.settings(credits=0)
+    image = processed(hook)
+    with pytest.raises(errors.NoCreditsError, match=r"buy credits.*kept and waits"):
+        hook.download_image(image.image_id, read_all, preview=False)
+    hook.download_image(image.image_id, read_all)
+
+
+def test_bad_settings_are_never_sent(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    for settings in ({"enhance_typ": "warm"}, {"enhance_type": "odd"}, {"window_pull": True}):
+        with pytest.raises(errors.SettingsError):
+            hook.create_image("a.jpg", settings=settings)
+    assert autoenhance.ledger()["requests"] == {}
+
+
+# The async hook: the same decisions
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (None, None),
+        ({"kind": "503", "count": 2}, None),
+        ({"kind": "reset", "count": 2}, None),
+        ({"kind": "timeout", "count": 1}, None),
+        ({"kind": "429", "count": 1, "retry_after": 1}, None),
+        ({"kind": "500"}, errors.ServerError),
+        ({"kind": "reset"}, errors.UnreachableError),
+        ({"kind": "401"}, errors.AuthenticationError),
+        ({"kind": "404"}, errors.NotFoundError),
+    ],
+)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_both_hooks_decide_alike(
+    connect: Callable[..., AutoenhanceHook],
+    autoenhance: Sandbox,
+    mode: str,
+    fault: dict[str, Any] | None,
+    error: type[Exception] | None,
+) -> None:
+    hook = connect(timeout_seconds=1)
+    image_id = hook.create_image("a.jpg").image.image_id
+    if fault:
+        autoenhance.faults([{"endpoint": "retrieve_image", **fault}])
+    call = calls.retrieve_image(image_id)
+
+    def read() -> Image:
+        return hook.run(call) if mode == "sync" else asyncio.run(AutoenhanceAsyncHook().run(call))
+
+    if error is None:
+        assert read().image_id == image_id
+    else:
+        with pytest.raises(error):
+            read()
+
+
+def test_the_async_hook_cannot_reach_a_host_either(connect: Callable[..., AutoenhanceHook]) -> None:
+    connect(host="http://127.0.0.1:9", max_attempts=1)
+    with pytest.raises(errors.UnreachableError, match="no connection to 127.0.0.1:9"):
+        asyncio.run(AutoenhanceAsyncHook().run(calls.retrieve_image("i")))
+
+
+def test_triggers_of_one_loop_share_one_client(hook: AutoenhanceHook) -> None:
+    image_id = hook.create_image("a.jpg").image.image_id
+
+    async def clients() -> set[int]:
+        from airflow_provider_autoenhance.hooks import autoenhance_async
+
+        hooks = [AutoenhanceAsyncHook() for _ in range(20)]
+        await hooks[0].run(calls.retrieve_image(image_id))
+        await asyncio.gather(*(each.run(calls.retrieve_image(image_id)) for each in hooks))
+        return {id((await autoenhance_async._shared(await each.get_config())).client) for each in hooks}
+
+    assert len(asyncio.run(clients())) == 1

@@ -1,0 +1,87 @@
+"""Operators and DAGs in tests: a task's context without a scheduler, a real Airflow database, an S3 client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.sandbox import Sandbox
+
+
+class Task:
+    """Stands for a task instance: remembers what is pushed to XCom."""
+
+    def __init__(self, task_id: str, *, map_index: int, try_number: int, run_id: str) -> None:
+        self.dag_id = "nightly"
+        self.task_id = task_id
+        self.run_id = run_id
+        self.map_index = map_index
+        self.try_number = try_number
+        self.max_tries = 0
+        self.xcom: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcom[key] = value
+
+    def get_first_reschedule_date(self, context: Any) -> None:
+        """This is the first poke."""
+
+
+def context(operator: Any, *, map_index: int = -1, try_number: int = 1, run_id: str = "manual__1") -> dict[str, Any]:
+    """Return what an operator's ``execute`` gets, as far as this provider reads it."""
+    task = Task(operator.task_id, map_index=map_index, try_number=try_number, run_id=run_id)
+    return {"ti": task, "task": operator, "map_index_template": None}
+
+
+def run(operator: Any, **about: Any) -> Any:
+    """Execute an operator as a worker would."""
+    return operator.execute(context(operator, **about))
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """A migrated Airflow database for the session."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+def run_dag(name: str, date: str, conf: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run a DAG of ``dags/`` in a process of its own; see :mod:`tests.support.run_dag`."""
+    script = Path(__file__).with_name("run_dag.py")
+    command = [sys.executable, str(script), str(script.parents[2] / "dags" / f"{name}.py"), date, json.dumps(conf)]
+    return subprocess.run(
+        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
+    )
+
+
+@pytest.fixture
+def s3(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Buckets ``listings`` and ``enhanced`` in the sandbox's S3, and the client that filled them."""
+    import boto3
+
+    from airflow_provider_autoenhance.storage.s3_client import forget_clients
+
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", sandbox.env["AIRFLOW_CONN_AWS_DEFAULT"])
+    forget_clients()
+    client = boto3.client(
+        "s3",
+        endpoint_url=sandbox.s3_url,
+        region_name="us-east-1",
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",
+    )
+    for bucket in ("listings", "enhanced"):
+        client.create_bucket(Bucket=bucket)
+    return SimpleNamespace(
+        client=client,
+        put=lambda key, data: client.put_object(Bucket="listings", Key=key, Body=data),
+        get=lambda key: client.get_object(Bucket="enhanced", Key=key)["Body"].read(),
+        keys=lambda bucket="enhanced": [
+            each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", [])
+        ],
+    )
