@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shlex
@@ -50,6 +51,7 @@ class LocalService:
     def s3(self) -> Any:
         """Return a boto3 client of its S3."""
         import boto3
+        from botocore.config import Config
 
         connection = self._connection("AWS")
         extra = connection.get("extra") or {}
@@ -60,6 +62,7 @@ class LocalService:
             region_name=extra.get("region_name", "us-east-1"),
             aws_access_key_id=connection["login"],
             aws_secret_access_key=connection["password"],
+            config=Config(s3={"addressing_style": "path"}),
         )
 
     def _connection(self, name: str) -> dict[str, Any]:
@@ -126,3 +129,10 @@ def fill_buckets(service: LocalService, photos: list[Path]) -> None:
 def key_of(photo: Path) -> str:
     """Return the key of a sample photo in the bucket."""
     return photo.relative_to(PHOTOS).as_posix()
+
+
+if __name__ == "__main__":  # docker-compose.yaml fills the buckets of its own sandbox so
+    fill_buckets(
+        LocalService({name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}),
+        sample_photos(brackets=True),
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tools.airflow_home import REPOSITORY, RUN, AirflowHome, migrate
+from tools.airflow_home import REPOSITORY, RUN, AirflowHome, clean_environment, migrate
 from tools.console import detail, step, table
 from tools.processes import Children, ProcessError, leave_on_signals
 
@@ -111,7 +111,11 @@ def run_cell(children: Children, cell: Cell, arguments: list[str]) -> Outcome:
             *arguments,
         ]
         children.run(
-            f"tests on {cell.version}", command, environment=environment, log=cell.log("tests"), seconds=_TEST_SECONDS
+            f"tests on {cell.version}",
+            command,
+            environment=clean_environment(),
+            log=cell.log("tests"),
+            seconds=_TEST_SECONDS,
         )
     except ProcessError as failure:
         problem = str(failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import shutil
 import sys
 import time
@@ -42,7 +43,10 @@ def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalServi
     step("Making an Airflow of its own")
     home = AirflowHome(FOLDER / "airflow", port=free_port(port))
     home.create()
-    environment = home.environment({})
+    environment = home.environment({}) | {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(max(4, os.cpu_count() or 1)),
+    }
     migrate(children, environment, FOLDER)
 
     step(f"Starting {', '.join(COMPONENTS)}")
