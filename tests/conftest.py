@@ -23,7 +23,7 @@ for _name in list(os.environ):
     if _name.startswith("AIRFLOW_CONN_"):
         del os.environ[_name]
 
-from tests.support.sandbox import autoenhance, sandbox, sandbox_server  # noqa: E402
-from tests.support.tasks import airflow_db, s3  # noqa: E402
+from tests.support.sandbox import sandbox, sandbox_server  # noqa: E402
+from tests.support.tasks import airflow_db, autoenhance, s3  # noqa: E402
 
 __all__ = ["airflow_db", "autoenhance", "s3", "sandbox", "sandbox_server"]

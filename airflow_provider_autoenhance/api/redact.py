@@ -20,14 +20,17 @@ def redact_url(url: str) -> str:
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return url
+        return _without_secret(url)
     authority, slash, path = rest.partition("/")
     if scheme.lower() in ("http", "https"):
         authority = re.split(r"[?#]", authority, maxsplit=1)[0]
         path = re.split(r"[?#]", path, maxsplit=1)[0]
-    elif secret := _SECRET_IN_QUERY.search(path):
-        path = path[: secret.start()]
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{_without_secret(path)}"
+
+
+def _without_secret(path: str) -> str:
+    secret = _SECRET_IN_QUERY.search(path)
+    return path[: secret.start()] if secret else path
 
 
 def redact_text(text: str) -> str:

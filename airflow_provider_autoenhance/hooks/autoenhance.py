@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -22,17 +22,11 @@ from airflow_provider_autoenhance.hooks.rate import TokenBucket
 if TYPE_CHECKING:
     import requests
 
+    from airflow_provider_autoenhance.transport.requests_session import SizedReader
+
 T = TypeVar("T")
 
 Settings = Mapping[str, Any] | str | None
-
-
-class SizedReader(Protocol):
-    """Bytes to upload: a length and blocks."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class AutoenhanceHook(BaseHook):
@@ -83,7 +77,7 @@ class AutoenhanceHook(BaseHook):
     def get_conn(self) -> requests.Session:
         """Return this thread's session. It carries no key by itself: each request adds what its host may see."""
         if not hasattr(self._local, "session"):
-            from airflow_provider_autoenhance.hooks.session import new_session
+            from airflow_provider_autoenhance.transport.requests_session import new_session
 
             self._local.session = new_session(self.config)
         session: requests.Session = self._local.session
@@ -298,7 +292,7 @@ class AutoenhanceHook(BaseHook):
     @contextmanager
     def _open(self, call: calls.Call[None]) -> Iterator[Download]:
         """Open the bytes that a download leads to; the response of each step is closed when the next one is sent."""
-        from airflow_provider_autoenhance.hooks.session import Streamed
+        from airflow_provider_autoenhance.transport.requests_session import Streamed
 
         streamed = Streamed(self.get_conn(), self.config)
 
@@ -328,13 +322,13 @@ class AutoenhanceHook(BaseHook):
             return result
 
     def _send(self, send: Send) -> Answer | NoAnswer:
-        from airflow_provider_autoenhance.hooks.session import send_once
+        from airflow_provider_autoenhance.transport.requests_session import send_once
 
         time.sleep(self._bucket.reserve())
         return send_once(self.get_conn(), self.config, send)
 
     def _put(self, url: str, body: SizedReader, content_type: str) -> Answer | NoAnswer:
-        from airflow_provider_autoenhance.hooks.session import put_once
+        from airflow_provider_autoenhance.transport.requests_session import put_once
 
         return put_once(self.get_conn(), self.config, url, body, content_type)
 

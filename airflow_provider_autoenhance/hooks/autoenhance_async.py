@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_autoenhance.api.answers import Answer
-from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Wait, exchange
+from airflow_provider_autoenhance.api.exchange import NoAnswer, Wait, exchange
 from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID, ApiConfig
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
@@ -51,6 +50,8 @@ class AutoenhanceAsyncHook(BaseHook):
 
         :raises AutoenhanceError: classified, as from the sync hook.
         """
+        from airflow_provider_autoenhance.transport.httpx_client import send_once
+
         config = await self.get_config()
         shared = await _shared(config)
         steps = exchange(call, config.base_url, config.patience)
@@ -64,7 +65,7 @@ class AutoenhanceAsyncHook(BaseHook):
                     answer = None
                 else:
                     await asyncio.sleep(shared.bucket.reserve())
-                    answer = await _send_once(shared.client, config, step)
+                    answer = await send_once(shared.client, config, step)
         except StopIteration as finished:
             result: T = finished.value
             return result
@@ -78,50 +79,12 @@ class _Shared:
 
 
 async def _shared(config: ApiConfig) -> _Shared:
+    from airflow_provider_autoenhance.transport.httpx_client import new_client
+
     of_loop = _SHARED.setdefault(asyncio.get_running_loop(), {})
     held = of_loop.get(config.conn_id)
     if held is None or held.config != config:
         # Reading the certificate store takes tens of milliseconds; the event loop must not stand still for it.
-        client = await asyncio.to_thread(_new_client, config)
+        client = await asyncio.to_thread(new_client, config)
         held = of_loop[config.conn_id] = _Shared(config, client)
     return held
-
-
-def _new_client(config: ApiConfig) -> httpx.AsyncClient:
-    import httpx
-
-    proxies = config.extra.proxies or {}
-    mounts = {f"{scheme}://": httpx.AsyncHTTPTransport(proxy=url) for scheme, url in proxies.items()}
-    return httpx.AsyncClient(
-        verify=_verification(config.extra.verify),
-        mounts=mounts or None,
-        timeout=httpx.Timeout(config.extra.timeout_seconds, connect=10.0, pool=None),
-        limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-        follow_redirects=False,
-    )
-
-
-def _verification(verify: bool | str) -> Any:
-    if isinstance(verify, bool):
-        return verify
-    import ssl
-
-    return ssl.create_default_context(cafile=verify)
-
-
-async def _send_once(client: httpx.AsyncClient, config: ApiConfig, send: Send) -> Answer | NoAnswer:
-    import httpx
-
-    host = urlsplit(send.url).netloc
-    try:
-        response = await client.request(
-            send.method, send.url, content=send.body, headers=config.headers(to_api=send.to_api)
-        )
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError):
-        return NoAnswer(f"no connection to {host}", maybe_received=False)
-    except httpx.TimeoutException:
-        return NoAnswer(f"{host} did not answer in time")
-    except httpx.TransportError:
-        return NoAnswer(f"the connection to {host} broke off")
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, response.content)

@@ -304,8 +304,7 @@ class _Tiff(_Sized):
         if not parts.first:
             return self._total + 8
         parts.add(parts.first, self._directory)
-        ends = [parts.end(directory) for directory in parts.directories()]
-        return max(parts.directory_end(parts.first), *ends, 0)
+        return max(parts.end(*found) for found in parts.directories())
 
 
 _CHECKS: dict[sniff.ImageFormat | None, Callable[[], StreamCheck]] = {

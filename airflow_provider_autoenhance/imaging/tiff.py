@@ -68,20 +68,22 @@ class TiffParts:
         raw = self.bytes_at(position, width)
         return None if raw is None else int.from_bytes(raw, "little" if self.order == "<" else "big")
 
-    def directories(self) -> Iterator[Directory]:
-        """Yield the directories at hand: the chain from the first one, and those inside them."""
-        waiting, seen = [self.first], set[int]()
+    def directories(self) -> Iterator[tuple[int, Directory]]:
+        """Yield position and fields of the directories in the chain from the first one, and of those inside them.
+
+        Of a directory that is not at hand only the position is known.
+        """
+        waiting, seen = [(self.first, True)], set[int]()
         while waiting and len(seen) < _MAX_DIRECTORIES:
-            position = waiting.pop(0)
+            position, in_chain = waiting.pop(0)
             if not position or position in seen:
                 continue
             seen.add(position)
-            found = self.directory(position)
-            if found is None:
-                continue
-            directory, following = found
-            yield directory
-            waiting += [*self.integers(directory.get(SUB_DIRECTORIES)), following]
+            directory, following = self.directory(position) or ({}, None)
+            yield position, directory
+            waiting += [(inside, False) for inside in self.integers(directory.get(SUB_DIRECTORIES))]
+            if in_chain:  # inside, writers leave anything in this field
+                waiting.append((following, True))
 
     def directory(self, position: int) -> tuple[Directory, int | None] | None:
         """Return the directory at a position and the next one's position."""
@@ -105,7 +107,7 @@ class TiffParts:
         """Bytes of a directory's count, of an entry, and of a value or position inside one."""
         return (8, 20, 8) if self.big else (2, 12, 4)
 
-    def directory_end(self, position: int) -> int:
+    def _directory_end(self, position: int) -> int:
         """Return the file position after a directory, as far as at hand."""
         count_width, entry_size, value_width = self._widths
         count = self.number(position, count_width)
@@ -127,13 +129,14 @@ class TiffParts:
             return []
         return list(struct.unpack(f"{self.order}{entry.count}{_INTEGERS[entry.kind]}", entry.value))
 
-    def end(self, directory: Directory) -> int:
-        """Return the file position after the picture data that a directory points to, as far as at hand."""
-        ends = [entry.end for tag, entry in directory.items() if tag < _FIRST_PRIVATE_TAG]
+    def end(self, position: int, directory: Directory) -> int:
+        """Return the file position after a directory and the picture data that it points to, as far as at hand."""
+        ends = [self._directory_end(position)]
+        ends += [entry.end for tag, entry in directory.items() if tag < _FIRST_PRIVATE_TAG]
         for offsets, sizes in _DATA:
             pairs = zip(self.integers(directory.get(offsets)), self.integers(directory.get(sizes)), strict=False)
             ends += [offset + size for offset, size in pairs if size]
-        return max(ends, default=0)
+        return max(ends)
 
 
 class TiffHead:
@@ -144,9 +147,9 @@ class TiffHead:
 
     def __init__(self, head: bytes) -> None:
         parts = TiffParts(head)
-        directories = list(parts.directories())
+        directories = [directory for _, directory in parts.directories()]
         first = directories[0] if directories else {}
-        self.first_directory_seen = parts.first is not None and parts.directory(parts.first) is not None
+        self.first_directory_seen = bool(first)
         self.make = _text(first.get(MAKE)).upper()
         self.model = _text(first.get(MODEL)).upper()
         self.has_dng_version = DNG_VERSION in first

@@ -11,6 +11,19 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_KEY = "sandbox-key"
+OPTIONS = frozenset(
+    [
+        "credits",
+        "daily_limit",
+        "latency_ms",
+        "processing_seconds",
+        "render",
+        "strict",
+        "upload_url_seconds",
+        "webhook_token",
+        "webhook_url",
+    ],
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,6 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     where.add_argument("--tls-key", type=Path, help="its key file")
     where.add_argument("--data-dir", type=Path, help="folder for files while it runs (default: a temporary one)")
     where.add_argument("--env-file", type=Path, help="also write the environment lines to this file when ready")
+    where.add_argument("--stop-on-eof", action="store_true", help="also stop when standard input ends")
     what = parser.add_argument_group("what it does")
     what.add_argument("--api-key", action="append", metavar="KEY", help=f"account key, may be repeated ({DEFAULT_KEY})")
     what.add_argument("--credits", type=int, metavar="N", help="credits per account (1000)")
@@ -59,25 +73,15 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
-    names = [
-        "credits",
-        "daily_limit",
-        "processing_seconds",
-        "latency_ms",
-        "upload_url_seconds",
-        "render",
-        "webhook_url",
-        "webhook_token",
-        "strict",
-    ]
-    chosen = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
+    chosen: dict[str, Any] = {}
     for pair in parsed.set:
         name, _, value = pair.partition("=")
         try:
             chosen[name] = json.loads(value)
         except ValueError:
             chosen[name] = value
-    return chosen
+    options = {name: value for name, value in vars(parsed).items() if name in OPTIONS and value is not None}
+    return chosen | options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +117,7 @@ def _run(parsed: argparse.Namespace) -> int:
         public_host=parsed.public_host,
         env_file=parsed.env_file,
         tls=(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None,
+        stop_on_eof=parsed.stop_on_eof,
         settings=Settings.model_validate(_settings(parsed)),
         rules=[FaultRule.model_validate(rule) for rule in rules],
     )

@@ -82,7 +82,7 @@ class FileSlice(Response):
         self._path, self._first, self._length = asset.path, first, last - first + 1
         self.headers.update(REQUEST_ID)
         self.headers["Accept-Ranges"] = "bytes"
-        self.headers["ETag"] = f'"{asset.md5}"'
+        self.headers["ETag"] = f'"{asset.etag}"'
         self.headers["Content-Length"] = str(self._length)
         if partial:
             self.headers["Content-Range"] = f"bytes {first}-{last}/{asset.size}"

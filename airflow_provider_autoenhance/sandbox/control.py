@@ -16,7 +16,8 @@ _RULES = TypeAdapter(list[FaultRule])
 
 
 async def get_health(call: Call) -> Response:
-    return JSONResponse({"status": "ok"})
+    """Tell that it runs, and where its other hosts are."""
+    return JSONResponse({"status": "ok", **call.service.addresses})
 
 
 async def get_ledger(call: Call) -> Response:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 try:
-    from pi_heif import register_heif_opener
+    from pi_heif import register_heif_opener  # type: ignore[import-untyped, unused-ignore]
 except ImportError:  # HEIC then ends in a status_reason
     pass
 else:
@@ -89,7 +89,7 @@ def media_type(path: Path) -> str | None:
     try:
         with Image.open(path) as image:
             return Image.MIME.get(image.format or "")
-    except Exception:
+    except Exception:  # noqa: BLE001 - broken files raise anything
         return None
 
 
@@ -152,7 +152,7 @@ def _preview_size(data: bytes) -> int | None:
             image.load()
             with Image.open(BytesIO(data)) as full:
                 width, height = full.size
-    except Exception:
+    except Exception:  # noqa: BLE001 - broken files raise anything
         return None
     return width * height if max(width, height) >= _MIN_PREVIEW_SIDE else None
 

@@ -11,7 +11,7 @@ from PIL import Image
 from .decoding import Picture, PixelError, Pixels, check, decode
 from .enhancing import enhance
 from .fusing import fuse
-from .models import Asset
+from .models import Asset, Upload
 from .rendering import FULL_QUALITY, measured
 
 
@@ -24,7 +24,7 @@ class Job:
     :param copy: hand the upload back instead of working on its pixels.
     """
 
-    sources: list[Path]
+    sources: list[Upload]
     name: str
     settings: dict[str, Any]
     target: Path
@@ -54,11 +54,11 @@ def develop(job: Job) -> Outcome:
     """Decode, merge, enhance and store; a file that can't be used becomes a :class:`Failure`."""
     try:
         if job.copy:
-            kind = check(job.sources[0], job.name)
-            asset = measured(job.sources[0], kind)
+            upload = job.sources[0]
+            asset = Asset(upload.path, check(upload.path, job.name), upload.size, upload.etag)
             return Developed(asset, asset)
-        first = decode(job.sources[0], job.name, job.max_megapixels)
-        others = [decode(path, job.name, job.max_megapixels).pixels for path in job.sources[1:]]
+        first = decode(job.sources[0].path, job.name, job.max_megapixels)
+        others = [decode(upload.path, job.name, job.max_megapixels).pixels for upload in job.sources[1:]]
         merged = fuse([first.pixels, *others])
         enhanced = _store(job, "enhanced", enhance(merged, job.settings), first)
         return Developed(enhanced, _store(job, "merged", merged, first) if others else enhanced)

@@ -17,6 +17,7 @@ from .models import Asset, Image
 from .rendering import Rendering, render
 from .world import World
 
+MAX_DPI = 65_535
 _OLD_SIZES = {"small": 400, "large": 1600, "big": None}
 
 
@@ -79,7 +80,7 @@ def _wanted(call: Call, variant: str, *, preview_default: bool) -> Wanted:
         quality=query.integer("quality", 1, 90),
         max_width=max_width,
         scale=query.number("scale", 0.0, 1.0),
-        dpi=query.integer("dpi", 72),
+        dpi=query.integer("dpi", 72, MAX_DPI),
         preview=preview,
         watermark=bool(watermark) or (variant == "enhanced" and call.dev_mode and not preview),
     )
@@ -92,7 +93,7 @@ def _uploaded(image: Image) -> Asset | None:
     upload = image.upload
     if upload is None:
         return None
-    return Asset(upload.path, upload.content_type, upload.size, upload.md5)
+    return Asset(upload.path, upload.content_type, upload.size, upload.etag)
 
 
 def _not_ready(call: Call) -> ApiError:

@@ -21,8 +21,9 @@ Floats = npt.NDArray[np.float32]
 
 STATS_SIDE = 640
 STRIP_ROWS = 256
-TARGET_MEDIAN = 0.56
+TARGET_MEDIAN = 0.62
 MAX_GAIN = 4.0
+TABLE_SIZE = 2048
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -36,15 +37,15 @@ class Look:
 
     warmth: float = 0.0
     contrast: float = 0.22
-    vibrance: float = 0.14
+    vibrance: float = 0.06
 
 
 LOOKS = {
     "warm": Look(warmth=0.025),
     "neutral": Look(),
     "modern": Look(warmth=-0.01, contrast=0.32, vibrance=0.08),
-    "property": Look(vibrance=0.2),
-    "property_usa": Look(warmth=0.015, contrast=0.28, vibrance=0.24),
+    "property": Look(vibrance=0.12),
+    "property_usa": Look(warmth=0.015, contrast=0.28, vibrance=0.16),
     "authentic": Look(contrast=0.12, vibrance=0.05),
 }
 
@@ -71,7 +72,7 @@ def _enhance(pixels: Pixels, look: Look) -> Pixels:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
     gains = _white_balance(small, look.warmth)
-    small = np.minimum(small * gains, 1.0)
+    small = _balanced(small, gains)
     luma = small @ _LUMA
     slope, offset = _guided_filter(luma, radius=max(2, max(size) // 24), epsilon=0.012)
     tone = _tone_curve(slope * luma + offset)
@@ -80,14 +81,13 @@ def _enhance(pixels: Pixels, look: Look) -> Pixels:
     result = np.empty_like(pixels)
     for top in range(0, height, STRIP_ROWS):
         bottom = min(height, top + STRIP_ROWS)
-        strip = pixels[top:bottom].astype(np.float32) * (gains / 255.0)
-        np.minimum(strip, 1.0, out=strip)
+        strip = _balanced(pixels[top:bottom].astype(np.float32) / 255.0, gains)
         luma = strip @ _LUMA
         base = _upsample(slope, width, height, top, bottom) * luma + _upsample(offset, width, height, top, bottom)
-        strip *= np.interp(base, tone[0], tone[1]).astype(np.float32)[..., None]
+        strip *= _lookup(base, tone)[..., None]
         strip = (strip - black) / (white - black)
         strip = _soft_clip(strip)
-        strip = _apply(strip, curve)
+        strip = _lookup(strip, curve)
         strip = _vibrance(strip, look.vibrance)
         result[top:bottom] = (strip * 255.0 + 0.5).clip(0, 255).astype(np.uint8)
     return result
@@ -106,6 +106,12 @@ def _white_balance(image: Floats, warmth: float) -> Floats:
     return np.asarray(gains, np.float32)
 
 
+def _balanced(image: Floats, gains: Floats) -> Floats:
+    """Apply the gains, but leave white what the camera clipped to white."""
+    clipped = np.clip((image.min(axis=2, keepdims=True) - 0.85) / 0.13, 0.0, 1.0)
+    return np.asarray(np.minimum(image * (gains + (1.0 - gains) * clipped), 1.0), np.float32)
+
+
 def _guided_filter(guide: Floats, radius: int, epsilon: float) -> tuple[Floats, Floats]:
     """Return the linear model (slope, offset) whose output is the guide, smoothed but for its edges."""
     box = (2 * radius + 1, 2 * radius + 1)
@@ -116,45 +122,49 @@ def _guided_filter(guide: Floats, radius: int, epsilon: float) -> tuple[Floats, 
     return cv2.blur(slope, box).astype(np.float32), cv2.blur(offset, box).astype(np.float32)
 
 
-def _tone_curve(base: Floats) -> tuple[Floats, Floats]:
-    """Return brightness of the base against the gain that lifts shadows and keeps windows."""
+def _tone_curve(base: Floats) -> Floats:
+    """Return the table of gains, by brightness of the base, that lifts shadows and keeps windows."""
     median = float(np.clip(np.median(base), 0.02, 0.98))
     power = float(np.clip(np.log(TARGET_MEDIAN) / np.log(median), 0.42, 1.0))
-    levels = np.linspace(0.0, 1.0, 256, dtype=np.float32)
+    levels = np.linspace(0.0, 1.0, TABLE_SIZE, dtype=np.float32)
     floor = np.maximum(levels, 0.015)
     gain = np.minimum(np.power(floor, power - 1.0), MAX_GAIN)
     highlight = np.clip((levels - 0.72) / 0.28, 0.0, 1.0)
     gain *= 1.0 - 0.06 * highlight * highlight * (3.0 - 2.0 * highlight)
-    return levels, gain.astype(np.float32)
+    return np.asarray(gain, np.float32)
 
 
-def _end_points(image: Floats, base: Floats, tone: tuple[Floats, Floats]) -> tuple[float, float]:
-    lifted = (image @ _LUMA) * np.interp(base, tone[0], tone[1])
+def _end_points(image: Floats, base: Floats, tone: Floats) -> tuple[float, float]:
+    lifted = (image @ _LUMA) * _lookup(base, tone)
     low, high = np.percentile(lifted, (0.4, 99.2))
     return float(min(low, 0.1)) * 0.85, float(np.clip(high, 0.8, 1.0))
 
 
 def _s_curve(strength: float) -> Floats:
-    levels = np.linspace(0.0, 1.0, 1024, dtype=np.float32)
+    levels = np.linspace(0.0, 1.0, TABLE_SIZE, dtype=np.float32)
     curved = levels * levels * (3.0 - 2.0 * levels)
     return np.asarray(levels + strength * (curved - levels), np.float32)
 
 
-def _apply(values: Floats, curve: Floats) -> Floats:
-    index = (values * (len(curve) - 1)).clip(0, len(curve) - 1).astype(np.int16)
-    return np.asarray(curve[index], np.float32)
+def _lookup(values: Floats, table: Floats) -> Floats:
+    """Read a function of 0..1 from its table."""
+    last = len(table) - 1
+    return np.asarray(np.take(table, (values * last).clip(0, last).astype(np.int16)), np.float32)
 
 
-def _soft_clip(values: Floats) -> Floats:
+def _soft_clip(values: npt.NDArray[np.floating[Any]]) -> Floats:
     """Roll off what lies above 0.9 instead of cutting it, so that windows keep their drawing."""
     over = np.maximum(values - 0.9, 0.0)
     return np.asarray(np.clip(np.minimum(values, 0.9) + 0.1 * (1.0 - np.exp(-over / 0.1)), 0.0, 1.0), np.float32)
 
 
 def _vibrance(values: Floats, amount: float) -> Floats:
+    """Deepen dull colours, and take the tint that remains out of walls and ceilings."""
     luma = (values @ _LUMA)[..., None]
     spread = (values.max(axis=2) - values.min(axis=2))[..., None]
-    return np.asarray(luma + (values - luma) * (1.0 + amount * (1.0 - spread)), np.float32)
+    levels = np.linspace(0.0, 1.0, TABLE_SIZE)
+    factor = 1.0 + np.interp(levels, (0.0, 0.06, 0.2, 0.5, 1.0), (-0.5, -0.3, amount, amount, 0.0))
+    return np.asarray(luma + (values - luma) * _lookup(spread, factor.astype(np.float32)), np.float32)
 
 
 def _upsample(coarse: Floats, width: int, height: int, top: int, bottom: int) -> Floats:

@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float32]
 
 MIN_LEVEL_SIDE = 8
 MAX_SHIFT_BITS = 6
+MIN_BITMAP_SIDE = 16
+_MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
 def fuse(exposures: Sequence[Pixels]) -> Pixels:
@@ -54,10 +56,13 @@ def fuse(exposures: Sequence[Pixels]) -> Pixels:
 
 
 def _align(exposures: Sequence[Pixels]) -> list[Pixels]:
-    """Shift every exposure onto the middle one."""
+    """Shift every exposure onto the middle one; pictures too small for a bitmap pyramid stay as they are."""
+    bits = min(MAX_SHIFT_BITS, int(np.log2(max(1.0, min(exposures[0].shape[:2]) / MIN_BITMAP_SIDE))))
+    if bits < 1:
+        return list(exposures)
     grays = [cv2.cvtColor(exposure, cv2.COLOR_RGB2GRAY) for exposure in exposures]
     reference = int(np.argsort([gray.mean() for gray in grays])[len(grays) // 2])
-    aligner = cv2.createAlignMTB(MAX_SHIFT_BITS)
+    aligner = cv2.createAlignMTB(bits)
     aligned = []
     for exposure, gray in zip(exposures, grays, strict=True):
         x, y = aligner.calculateShift(grays[reference], gray)
@@ -74,10 +79,11 @@ def _weight(exposure: Pixels) -> Floats:
     """Rate each pixel by contrast, saturation and good exposure."""
     image = exposure.astype(np.float32) / 255.0
     contrast = np.abs(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F)) + 0.02
-    saturation = image.std(axis=2) + 0.05
     image -= 0.5
-    np.square(image, out=image)
-    exposedness = np.exp(image.sum(axis=2) * (-0.5 / 0.2**2))
+    mean = cv2.transform(image, _MEAN)
+    square = cv2.transform(cv2.multiply(image, image), _MEAN)
+    saturation = np.sqrt(np.maximum(square - mean * mean, 0.0)) + 0.05
+    exposedness = cv2.exp(square * (-1.5 / 0.2**2))
     return np.asarray(contrast * saturation * exposedness, np.float32)
 
 

@@ -88,7 +88,7 @@ def _capture(path: Path) -> Capture | None:
             taken = datetime.strptime(str(details[_TAKEN]), "%Y:%m:%d %H:%M:%S")
             fraction = float(f"0.{str(details.get(_SUBSECOND, '0')).strip() or '0'}")
             return Capture(str(exif.get(_MODEL, "")), taken.timestamp() + fraction, *_exposure(details))
-    except Exception:
+    except Exception:  # noqa: BLE001 - broken EXIF raises anything
         return None
 
 

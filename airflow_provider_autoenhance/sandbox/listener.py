@@ -41,8 +41,12 @@ class Listener:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        with contextlib.suppress(Dropped, ClientDisconnect):
-            await self._serve(scope, receive, send)
+        try:
+            with contextlib.suppress(Dropped, ClientDisconnect):
+                await self._serve(scope, receive, send)
+        except asyncio.CancelledError:
+            Wire(scope, receive).abort()
+            raise
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._note_keys(scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .grouping import Shot, group_shots
@@ -12,6 +13,21 @@ from .world import World
 
 if TYPE_CHECKING:
     from .service import Service
+
+
+@dataclass(frozen=True)
+class Wish:
+    """
+    What a process call asks for.
+
+    :param groups: brackets per image as chosen by the caller; empty = not chosen.
+    :param size: brackets per image in order of registration; 0 = group by what the shots show.
+    """
+
+    settings: dict[str, Any]
+    groups: list[list[Bracket]]
+    size: int
+    dev_mode: bool
 
 
 class Merging:
@@ -23,23 +39,9 @@ class Merging:
         self._service = service
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(
-        self,
-        world: World,
-        order: Order,
-        settings: dict[str, Any],
-        explicit: list[list[Bracket]] | None,
-        size: int,
-        *,
-        dev_mode: bool,
-    ) -> None:
-        """
-        Begin to group the uploaded brackets that belong to no image yet; without any this does nothing.
-
-        :param explicit: groups chosen by the caller.
-        :param size: brackets per group in order of registration; 0 = group by what the shots show.
-        """
-        chosen = [b for group in explicit for b in group] if explicit is not None else world.order_brackets(order)
+    def start(self, world: World, order: Order, wish: Wish) -> None:
+        """Begin to group the uploaded brackets that belong to no image yet; without any this does nothing."""
+        chosen = [b for group in wish.groups for b in group] if wish.groups else world.order_brackets(order)
         free = [b for b in chosen if b.upload and b.image_id is None and b.bracket_id not in world.claimed]
         if not free:
             return
@@ -47,47 +49,34 @@ class Merging:
         order.is_merging = True
         order.updated_at = world.now()
         world.merges[order.order_id] += 1
-        task = asyncio.ensure_future(self._run(world, order, settings, explicit, free, size, dev_mode))
+        task = asyncio.ensure_future(self._run(world, order, wish, free))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(
-        self,
-        world: World,
-        order: Order,
-        settings: dict[str, Any],
-        explicit: list[list[Bracket]] | None,
-        free: list[Bracket],
-        size: int,
-        dev_mode: bool,
-    ) -> None:
+    async def _run(self, world: World, order: Order, wish: Wish, free: list[Bracket]) -> None:
         await asyncio.sleep(world.random.uniform(*world.settings.merging_seconds))
-        groups = await self._groups(world, explicit, free, size)
+        groups = await self._groups(world, wish, free)
         world.merges[order.order_id] -= 1
         order.is_merging = world.merges[order.order_id] > 0
         if world.closed or order.is_deleted:
             return
         for group in groups:
             if present := [bracket for bracket in group if not bracket.deleted]:
-                self._make_image(world, order, settings, present, dev_mode)
+                self._make_image(world, order, wish, present)
 
-    async def _groups(
-        self, world: World, explicit: list[list[Bracket]] | None, free: list[Bracket], size: int
-    ) -> list[list[Bracket]]:
-        if explicit is not None:
+    async def _groups(self, world: World, wish: Wish, free: list[Bracket]) -> list[list[Bracket]]:
+        if wish.groups:
             wanted = {bracket.bracket_id for bracket in free}
-            kept = [[b for b in group if b.bracket_id in wanted] for group in explicit]
+            kept = [[b for b in group if b.bracket_id in wanted] for group in wish.groups]
             return [group for group in kept if group]
-        if size:
-            return [free[start : start + size] for start in range(0, len(free), size)]
+        if wish.size:
+            return [free[start : start + wish.size] for start in range(0, len(free), wish.size)]
         shots = [Shot(b.bracket_id, b.name, b.upload.path) for b in free if b.upload]
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._service.pixels, group_shots, shots)
         return [[world.brackets[bracket_id] for bracket_id in ids] for ids in found]
 
-    def _make_image(
-        self, world: World, order: Order, settings: dict[str, Any], group: list[Bracket], dev_mode: bool
-    ) -> None:
+    def _make_image(self, world: World, order: Order, wish: Wish, group: list[Bracket]) -> None:
         now = world.now()
         first = group[0]
         alone = len(group) == 1
@@ -98,9 +87,9 @@ class Merging:
             order.user_id,
             now,
             now + world.settings.upload_url_seconds,
-            dict(settings),
+            dict(wish.settings),
             first.metadata if alone else None,
-            dev_mode=dev_mode,
+            dev_mode=wish.dev_mode,
             bracket_ids=[bracket.bracket_id for bracket in group],
         )
         world.images[image.image_id] = image

@@ -23,8 +23,8 @@ class Upload:
 
     path: Path
     size: int
-    md5: str
-    sha256: str
+    etag: str
+    sha256: str | None
     content_type: str
     at: float
 
@@ -36,7 +36,7 @@ class Asset:
     path: Path
     content_type: str
     size: int
-    md5: str
+    etag: str
 
 
 @dataclass(slots=True)

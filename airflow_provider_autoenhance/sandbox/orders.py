@@ -12,6 +12,7 @@ from . import schemas, uploads, views
 from .call import Call
 from .errors import invalid
 from .images import chosen_settings
+from .merging import Wish
 from .models import Bracket, Order
 from .world import page_start, page_token
 
@@ -88,13 +89,13 @@ async def process_order(call: Call) -> Response:
     explicit = _explicit_groups(call, order, body.get("images"))
     settings = chosen_settings(body, schemas.preferences(call.version))
     size = int(body.get("number_of_brackets_per_image") or 0)
-    call.service.merging.start(world, order, settings, explicit, size, dev_mode=call.dev_mode)
+    call.service.merging.start(world, order, Wish(settings, explicit, size, call.dev_mode))
     return JSONResponse(views.order_out(world, order, call.version))
 
 
-def _explicit_groups(call: Call, order: Order, images: list[dict[str, Any]] | None) -> list[list[Bracket]] | None:
+def _explicit_groups(call: Call, order: Order, images: list[dict[str, Any]] | None) -> list[list[Bracket]]:
     if not images:
-        return None
+        return []
     known = {bracket.bracket_id: bracket for bracket in call.world.order_brackets(order)}
     seen: set[str] = set()
     problems: dict[str, Any] = {}

@@ -61,7 +61,7 @@ class Processing:
                 return Failure(reason)
         uploads = [world.brackets[bracket_id].upload for bracket_id in image.bracket_ids] or [image.upload]
         job = Job(
-            sources=[upload.path for upload in uploads if upload],
+            sources=[upload for upload in uploads if upload],
             name=image.name if not image.bracket_ids else world.brackets[image.bracket_ids[0]].name,
             settings=dict(image.settings),
             target=world.folder / "masters" / f"{uploads[0].path.name if uploads[0] else ''}-{revision}",

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import versions
 
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,100}")
 Check = Callable[[Any], str | None]
 
 STYLES = ("property", "property_usa", "warm", "neutral", "modern", "authentic")
@@ -17,29 +17,27 @@ CLOUDS = ("CLEAR", "LOW_CLOUD", "HIGH_CLOUD", "LOW_CLOUD_LOW_SAT")
 WINDOW_PULLS = ("NONE", "ONLY_WINDOWS", "WINDOWS_WITH_SKIES")
 PERSPECTIVES = ("DEFAULT_ENABLED", "PRESERVE_CONTENT", "PRIORITIZE_PERSPECTIVE")
 LEVELS = ("NONE", "LOW", "MEDIUM", "HIGH")
-CATEGORIES = tuple(
-    [
-        "AUTO_PRIVACY",
-        "COLOUR",
-        "CONTRAST",
-        "DOWNLOAD",
-        "DYNAMIC_RANGE",
-        "EXPOSURE",
-        "HDR",
-        "IMAGE_QUALITY",
-        "ITEM_REMOVAL",
-        "LENS_CORRECTION",
-        "NO_COMPLAINTS",
-        "NOISE",
-        "OTHER",
-        "PERSPECTIVE_CORRECTION",
-        "PROCESSING",
-        "SHARPNESS",
-        "SKY_REPLACEMENT",
-        "WHITE_BALANCE",
-        "WINDOW_PULL",
-        "PRIVACY",
-    ],
+CATEGORIES = (
+    "AUTO_PRIVACY",
+    "COLOUR",
+    "CONTRAST",
+    "DOWNLOAD",
+    "DYNAMIC_RANGE",
+    "EXPOSURE",
+    "HDR",
+    "IMAGE_QUALITY",
+    "ITEM_REMOVAL",
+    "LENS_CORRECTION",
+    "NO_COMPLAINTS",
+    "NOISE",
+    "OTHER",
+    "PERSPECTIVE_CORRECTION",
+    "PROCESSING",
+    "SHARPNESS",
+    "SKY_REPLACEMENT",
+    "WHITE_BALANCE",
+    "WINDOW_PULL",
+    "PRIVACY",
 )
 FORMATS = ("png", "jpeg", "webp", "avif", "jxl")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ class Options:
     :param public_host: name used in URLs that clients get; None = the one each client used.
     :param env_file: where to write the environment lines when ready.
     :param tls: certificate and key files for all ports.
+    :param stop_on_eof: also stop when standard input ends, as it does when the parent dies.
     """
 
     settings: Settings
@@ -50,6 +53,7 @@ class Options:
     public_host: str | None = None
     env_file: Path | None = None
     tls: tuple[Path, Path] | None = None
+    stop_on_eof: bool = False
     rules: list[FaultRule] = field(default_factory=list)
 
 
@@ -71,8 +75,15 @@ async def serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if options.stop_on_eof:
+        loop.add_reader(sys.stdin, lambda: None if os.read(sys.stdin.fileno(), 4096) else _stop_reading(loop, stop))
     with _folder(options.data_dir) as folder:
         await _serve(options, folder, stop)
+
+
+def _stop_reading(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    loop.remove_reader(sys.stdin)
+    stop.set()
 
 
 async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
@@ -98,7 +109,12 @@ async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
         s3_address = await _start_s3(options, service, folder, host)
         while not all(server.started for server in servers):
             await asyncio.sleep(0.01)
-        _announce(options, f"{scheme}://{api_address}", s3_address and f"{scheme}://{s3_address}")
+        service.addresses = {
+            "api": f"{scheme}://{api_address}",
+            "assets": f"{scheme}://{asset_address}",
+            "s3": f"{scheme}://{s3_address}" if s3_address else None,
+        }
+        _announce(options, service.addresses)
         if service.world.settings.webhook_url:
             service.webhooks.saved(service.world)
         await stop.wait()
@@ -124,20 +140,20 @@ async def _start_s3(options: Options, service: Service, folder: Path, host: str)
     return address
 
 
-def _announce(options: Options, api_url: str, s3_url: str | None) -> None:
+def _announce(options: Options, addresses: dict[str, str | None]) -> None:
     connections: dict[str, dict[str, object]] = {
         "AIRFLOW_CONN_AUTOENHANCE_DEFAULT": {
             "conn_type": "autoenhance",
-            "host": api_url,
+            "host": addresses["api"],
             "password": options.api_keys[0],
         },
     }
-    if s3_url:
+    if addresses["s3"]:
         connections["AIRFLOW_CONN_AWS_DEFAULT"] = {
             "conn_type": "aws",
             "login": "sandbox",
             "password": "sandbox",
-            "extra": {"endpoint_url": s3_url, "region_name": "us-east-1"},
+            "extra": {"endpoint_url": addresses["s3"], "region_name": "us-east-1"},
         }
     lines = [f"export {name}={shlex.quote(json.dumps(value))}" for name, value in connections.items()]
     text = "\n".join(lines) + "\n"

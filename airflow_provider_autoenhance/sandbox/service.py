@@ -54,6 +54,7 @@ class Service:
         self.processing = Processing(self)
         self.merging = Merging(self)
         self.s3: S3Process | None = None
+        self.addresses: dict[str, str | None] = {}
         self.world = self._new_world(settings)
 
     def _new_world(self, settings: Settings) -> World:

@@ -23,6 +23,8 @@ class Settings(BaseModel):
     :param asset_url_seconds: life of the URL that a download redirects to.
     :param asset_hops: redirects before the bytes of a download, 1 or 2.
     :param max_upload_bytes: bigger uploads get S3's ``EntityTooLarge``.
+    :param upload_digests: whether uploads are hashed; without it, for load tests, their ETag is no MD5, as S3's is not
+        for multipart or KMS objects, and the ledger has no SHA-256.
     :param max_megapixels: bigger images end in ``error``.
     :param requests_per_second: per client address; more get 429. 0 = no limit.
     :param same_name_limit: uses of one file name per account and hour; more get 429. 0 = no limit.
@@ -54,6 +56,7 @@ class Settings(BaseModel):
     asset_url_seconds: int = Field(300, ge=1)
     asset_hops: int = Field(1, ge=1, le=2)
     max_upload_bytes: int = Field(5 * 1024**3, ge=0)
+    upload_digests: bool = True
     max_megapixels: float = Field(150.0, gt=0)
     requests_per_second: int = Field(300, ge=0)
     same_name_limit: int = Field(30, ge=0)

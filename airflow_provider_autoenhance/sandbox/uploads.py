@@ -78,17 +78,14 @@ async def put_object(call: Call) -> Response:
     partial = world.folder / "uploads" / f"{key}-{uuid.uuid4().hex}"
     try:
         await _receive(call, partial, length)
-        if length < _HASH_INLINE_BELOW:
-            md5, sha256 = _digests(partial)
-        else:
-            md5, sha256 = await asyncio.get_running_loop().run_in_executor(call.service.files, _digests, partial)
-        _check_md5(call, md5)
+        etag, sha256 = await _digests(call, partial, length)
+        _check_md5(call, etag)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     content_type = call.headers.get("content-type", "binary/octet-stream")
-    _attach(call, world, key, Upload(partial, length, md5, sha256, content_type, world.now()))
-    return Response(headers={**REQUEST_ID, "ETag": f'"{md5}"', "Content-Length": "0"})
+    _attach(call, world, key, Upload(partial, length, etag, sha256, content_type, world.now()))
+    return Response(headers={**REQUEST_ID, "ETag": f'"{etag}"', "Content-Length": "0"})
 
 
 def _content_length(call: Call) -> int:
@@ -125,7 +122,16 @@ async def _receive(call: Call, path: Path, length: int) -> None:
         )
 
 
-def _digests(path: Path) -> tuple[str, str]:
+async def _digests(call: Call, path: Path, length: int) -> tuple[str, str | None]:
+    """Return ETag and SHA-256 of a file; big ones are read in a thread."""
+    if not call.world.settings.upload_digests and "content-md5" not in call.headers:
+        return f"{uuid.uuid4().hex}-1", None
+    if length < _HASH_INLINE_BELOW:
+        return _hash(path)
+    return await asyncio.get_running_loop().run_in_executor(call.service.files, _hash, path)
+
+
+def _hash(path: Path) -> tuple[str, str]:
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(1 << 20):

@@ -40,7 +40,9 @@ def image_out(image: Image, version: Version) -> dict[str, Any]:
         out["status"] = image.status
     else:
         out.update(enhanced=image.status == "processed", error=image.status in ("error", "expired"))
-        out.update(image_type=image.content_type, is_threesixty=bool(chosen.get("threesixty")))
+        out["is_threesixty"] = bool(chosen.get("threesixty"))
+        if image.content_type:
+            out["image_type"] = image.content_type
     if version.has_metadata_out:
         out.update(status_reason=image.status_reason, metadata=image.metadata)
     if version.has_brackets:

@@ -46,9 +46,13 @@ class Wire:
         """
         connection = self._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        self.abort()
         await self._gone()
         raise Dropped
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
 
     async def cut(self) -> None:
         """

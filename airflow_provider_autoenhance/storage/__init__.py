@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
-from airflow_provider_autoenhance.storage.base import BLOCK, HEAD, Destination, Reader, Source, StoredFile
+from airflow_provider_autoenhance.storage.base import BLOCK, HEAD, OWN_PREFIX, Destination, Reader, Source, StoredFile
 from airflow_provider_autoenhance.storage.location import locate
 from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
 
@@ -119,7 +119,11 @@ def list_files(
 
         found = list_objects(location, recursive=recursive)
     root = location.uri.rstrip("/") + "/"
-    return (file for file in found if _matches(file, root, include) and not _matches(file, root, exclude))
+    return (
+        file
+        for file in found
+        if _matches(file, root, include) and not _matches(file, root, exclude) and not file.name.startswith(OWN_PREFIX)
+    )
 
 
 def _matches(file: StoredFile, root: str, patterns: Sequence[str]) -> bool:

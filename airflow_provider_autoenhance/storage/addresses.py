@@ -22,13 +22,18 @@ def resolve_public(host: str, port: int) -> list[str]:
     :raises UnreachableError: the name service did not answer.
     """
     addresses = resolve(host, port)
+    require_public(host, addresses)
+    return addresses
+
+
+def require_public(host: str, addresses: list[str]) -> None:
+    """Raise SourceError unless each address of the host is a public one."""
     for address in addresses:
         if not is_public(address):
             raise SourceError(
                 f"The source's host {host!r} leads to {address}, which is not a public internet address. If you "
                 "trust this host, set allow_private_hosts, or read the photo through an Airflow connection instead."
             )
-    return addresses
 
 
 def resolve(host: str, port: int) -> list[str]:

@@ -15,6 +15,9 @@ from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityE
 BLOCK = 1 << 20
 """Bytes per read: 1 MiB. Smaller blocks cost CPU, bigger ones only memory."""
 
+OWN_PREFIX = ".autoenhance-"
+"""Names of probes and of files that are not whole yet begin so. A killed worker can leave one; no listing shows it."""
+
 HEAD = 1 << 16
 """Bytes of a file's beginning that tell its format."""
 

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, ServerError, SourceError, UnreachableError
 from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.storage.addresses import resolve_public
+from airflow_provider_autoenhance.storage.addresses import require_public, resolve
 from airflow_provider_autoenhance.storage.base import Reader, Source, StoredFile, clean_etag
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import CheckedReader, spooled
@@ -93,15 +93,13 @@ def _authorities() -> str | bool:
 
 def _check_proxied(url: str) -> None:
     """The proxy resolves the name, so only what the worker's own name service says can be checked, if anything."""
-    from airflow_provider_autoenhance.storage.addresses import is_public, resolve
-
     parts = urlsplit(url)
+    host = parts.hostname or ""
     try:
-        addresses = resolve(parts.hostname or "", parts.port or 0)
+        addresses = resolve(host, parts.port or 0)
     except AutoenhanceError:
         return
-    if not all(is_public(address) for address in addresses):
-        resolve_public(parts.hostname or "", parts.port or 0)
+    require_public(host, addresses)
 
 
 def _source(answer: requests.Response, location: Location, max_bytes: int) -> Source:
@@ -179,7 +177,7 @@ def _explain(error: Exception, shown: str) -> AutoenhanceError:
     if isinstance(error, AutoenhanceError):
         return error
     name = type(error).__name__
-    if name in ("InvalidURL", "LocationParseError", "InvalidSchema", "MissingSchema", "UnicodeError", "InvalidHeader"):
+    if isinstance(error, ValueError):  # also what requests and urllib3 raise for malformed addresses
         return SourceError(f"{shown} is no valid web address.")
     if "SSL" in name and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return SourceError(f"{shown}: the host's TLS certificate is not trusted.")

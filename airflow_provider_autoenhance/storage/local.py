@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, ServerError, SourceError
-from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile
+from airflow_provider_autoenhance.storage.base import BLOCK, OWN_PREFIX, Destination, Reader, Source, StoredFile
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked
 
@@ -24,8 +24,8 @@ def open_local(location: Location) -> Source:
     """Open a local file for reading."""
     path = Path(location.key)
     try:
-        if path.is_dir():
-            raise SourceError(f"{location.uri} is a folder, not a file.")
+        if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
+            raise SourceError(f"{location.uri} is a folder or device, not a file.")
         file = path.open("rb")
     except OSError as error:
         raise _explain(error, location.uri, SourceError) from None
@@ -108,7 +108,7 @@ class LocalDestination(Destination):
     def _create(self) -> tuple[int, Path]:
         """Not mkstemp: its files are 0600 and would stay so after the rename; here the umask decides."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f".autoenhance-{secrets.token_hex(8)}.part"
+        path = self._folder / f"{OWN_PREFIX}{secrets.token_hex(8)}.part"
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), path
 
     def _sync_folder(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,6 +12,8 @@ from airflow_provider_autoenhance.api.redact import redact_url
 
 MAX_URI_LENGTH = 4096
 _S3_SCHEMES = frozenset({"s3", "s3a", "s3n"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ONE_SLASH = re.compile(r"(https?|s3|gs|abfs|file):/", re.IGNORECASE)
 _LOCAL_SCHEMES = frozenset({"", "file", "local"})
 
 
@@ -55,17 +58,19 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         raise error("The URI is empty. Give one such as s3://bucket/folder/photo.jpg or /data/photo.jpg.")
     if len(uri) > MAX_URI_LENGTH:
         raise error(f"The URI is {len(uri)} characters long, more than {MAX_URI_LENGTH}: {redact_url(uri)[:80]}...")
-    if "\0" in uri:
-        raise error("The URI holds a NUL character, which no store takes.")
+    if _CONTROL.search(uri):
+        raise error(f"The URI holds a control character: {redact_url(uri)!r}.")
     scheme, separator, rest = uri.partition("://")
     if not separator:
         scheme, rest = "", uri
+        if _ONE_SLASH.match(uri):
+            raise error(f"{redact_url(uri)} lacks a slash: a scheme is followed by ://")
     scheme = scheme.lower()
     if scheme in _LOCAL_SCHEMES:
         return _local(uri, rest, has_authority=bool(separator), error=error)
     authority, _, key = rest.partition("/")
     user, _, bucket = authority.rpartition("@")
-    if not bucket:
+    if not bucket and (not user or scheme in _S3_SCHEMES or scheme in ("http", "https")):
         raise error(f"{redact_url(uri)} names no bucket or host. Write it as {scheme}://bucket/folder/photo.jpg.")
     if scheme in ("http", "https"):
         bare = redact_url(uri)
@@ -85,4 +90,4 @@ def _local(uri: str, rest: str, *, has_authority: bool, error: type[AutoenhanceE
     absolute = str(Path(path).absolute())
     if path.endswith("/") and absolute != "/":
         absolute += "/"
-    return Location("file", "", absolute, None, absolute, uri)
+    return Location("file", "", absolute, None, redact_url(absolute), uri)

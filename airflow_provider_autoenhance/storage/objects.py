@@ -17,18 +17,27 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
     UnreachableError,
 )
-from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.base import (
+    BLOCK,
+    OWN_PREFIX,
+    Destination,
+    Reader,
+    Source,
+    StoredFile,
+    clean_etag,
+)
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked, spooled
 
-_ATOMIC_PUT = frozenset({"gs", "gcs", "abfs", "abfss", "az", "wasb", "wasbs", "adl", "oss", "oci", "cos", "r2"})
+_AZURE = frozenset({"abfs", "abfss", "az", "wasb", "wasbs"})
+_ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
 """Object stores: a put appears whole or not at all. Elsewhere it grows, so it is made beside its place and renamed."""
 
 
 def open_object(location: Location) -> Source:
     """Open a file of any registered store for reading."""
     try:
-        path = _path(location)
+        path = _path(location, SourceError)
         info = path.fs.info(path.path)
         file = None if info.get("type") == "directory" else _open(path)
     except Exception as error:  # noqa: BLE001 - every filesystem has its own
@@ -42,7 +51,7 @@ def open_object(location: Location) -> Source:
 def list_objects(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
     """Yield the files under a folder, sorted; a file's own URI yields that file."""
     try:
-        path = _path(location)
+        path = _path(location, SourceError)
         path.fs.invalidate_cache()
         found = path.fs.find(path.path, detail=True, maxdepth=None if recursive else 1)
         for name in sorted(found):
@@ -62,7 +71,7 @@ class ObjectDestination(Destination):
     def check_writable(self) -> None:
         """Write an empty probe beside the file and remove it again."""
         try:
-            path = _path(self._location)
+            path = _path(self._location, DestinationError)
             probe = self._beside(path)
             self._make_folder(path)
             path.fs.pipe_file(probe, b"")
@@ -74,7 +83,7 @@ class ObjectDestination(Destination):
     def stat(self) -> StoredFile | None:
         """Return what the store knows about the file, or None."""
         try:
-            path = _path(self._location)
+            path = _path(self._location, DestinationError)
             path.fs.invalidate_cache()
             info = path.fs.info(path.path)
         except FileNotFoundError:
@@ -90,7 +99,7 @@ class ObjectDestination(Destination):
         reader = checked(body, name=self.uri, size=size)
         with spooled(reader) as file:
             try:
-                path = _path(self._location)
+                path = _path(self._location, DestinationError)
                 self._make_folder(path)
                 self._put(path, file.name, content_type)
             except Exception as error:  # noqa: BLE001
@@ -104,7 +113,7 @@ class ObjectDestination(Destination):
         return StoredFile(self.uri, found.size, etag=found.etag, sha256=reader.hexdigest(), modified=found.modified)
 
     def _put(self, path: Any, copy: str, content_type: str) -> None:
-        options = {"content_type": content_type} if _accepts(path.fs.put_file, "content_type") else {}
+        options = _content_type(path.fs, self._location.scheme, content_type)
         if self._location.scheme in _ATOMIC_PUT:
             path.fs.put_file(copy, path.path, **options)
             return
@@ -119,17 +128,24 @@ class ObjectDestination(Destination):
 
     def _beside(self, path: Any) -> str:
         folder = path.path if self._location.key.endswith("/") else path.path.rpartition("/")[0]
-        return f"{folder.rstrip('/')}/.autoenhance-{secrets.token_hex(8)}.part"
+        return f"{folder.rstrip('/')}/{OWN_PREFIX}{secrets.token_hex(8)}.part"
 
     def _make_folder(self, path: Any) -> None:
         if self._location.scheme not in _ATOMIC_PUT:
             path.fs.makedirs(self._beside(path).rpartition("/")[0], exist_ok=True)
 
 
-def _path(location: Location) -> Any:
+def _path(location: Location, kind: type[AutoenhanceError]) -> Any:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    return ObjectStoragePath(f"{location.scheme}://{location.bucket}/{location.key}", conn_id=location.conn_id)
+    try:
+        path = ObjectStoragePath(f"{location.scheme}://{location.bucket}/{location.key}", conn_id=location.conn_id)
+        path.fs.protocol  # noqa: B018 - builds the filesystem now
+    except ValueError:
+        raise kind(
+            f"{location.uri}: Airflow has no filesystem for {location.scheme}://. Install the provider that brings it."
+        ) from None
+    return path
 
 
 def _open(path: Any) -> Any:
@@ -168,11 +184,15 @@ def _time(value: Any) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _accepts(function: Any, parameter: str) -> bool:
-    try:
-        return parameter in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
+def _content_type(filesystem: Any, scheme: str, mime: str) -> dict[str, Any]:
+    """Return the option by which a filesystem's put_file takes a MIME type, where it does."""
+    if scheme in _AZURE:
+        with suppress(ImportError):
+            from azure.storage.blob import ContentSettings  # type: ignore[import-not-found, unused-ignore]
+
+            return {"content_settings": ContentSettings(content_type=mime)}
+    takes = "content_type" in inspect.signature(filesystem.put_file).parameters
+    return {"content_type": mime} if takes else {}
 
 
 def _explain(error: Exception, location: Location, kind: type[AutoenhanceError]) -> AutoenhanceError:
@@ -181,6 +201,10 @@ def _explain(error: Exception, location: Location, kind: type[AutoenhanceError])
     uri, name = location.uri, type(error).__name__
     where = f" (connection {location.conn_id!r})" if location.conn_id else ""
     status = _status(error)
+    if name == "AirflowNotFoundException":
+        return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
+    if (isinstance(error, FileNotFoundError) or status == 404) and kind is DestinationError:
+        return kind(f"{uri}: its bucket or folder does not exist{where}.")
     if isinstance(error, FileNotFoundError) or status == 404:
         return kind(f"{uri} does not exist{where}.")
     if isinstance(error, PermissionError) or status in (401, 403):
@@ -189,12 +213,6 @@ def _explain(error: Exception, location: Location, kind: type[AutoenhanceError])
         return kind(f"{uri} is not where a file can be ({name}).")
     if isinstance(error, ImportError):
         return kind(f"{uri}: the filesystem for {location.scheme}:// is not installed ({error.name or name}).")
-    if name == "AirflowNotFoundException":
-        return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
-    if isinstance(error, ValueError) and "scheme" in str(error):
-        return kind(
-            f"{uri}: Airflow knows no filesystem for {location.scheme}://. Install the provider that brings it."
-        )
     if isinstance(error, (OSError, TimeoutError)):
         return UnreachableError(f"{uri}: the store failed ({name}){where}; try again.")
     return ServerError(f"{uri}: the store failed ({name}){where}; try again.", status_code=status)

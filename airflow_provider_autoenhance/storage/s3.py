@@ -13,7 +13,7 @@ from airflow_provider_autoenhance.api.errors import (
     IntegrityError,
     SourceError,
 )
-from airflow_provider_autoenhance.storage.base import Destination, Reader, Source, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.base import OWN_PREFIX, Destination, Reader, Source, StoredFile, clean_etag
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.s3_client import can_stream, s3_client
 from airflow_provider_autoenhance.storage.s3_errors import error_code, explain
@@ -65,7 +65,7 @@ class S3Destination(Destination):
         """Begin a multipart upload and abort it: needs the same permission as a put and leaves nothing."""
         key = self._location.key
         if not key or key.endswith("/"):
-            key += ".autoenhance-probe"
+            key += f"{OWN_PREFIX}probe"
         target = {"Bucket": self._location.bucket, "Key": key}
         try:
             client = s3_client(self._location.conn_id)

@@ -42,12 +42,14 @@ def forget_clients() -> None:
 def can_stream(client: Any) -> bool:
     """Tell whether a put can send a body that cannot be rewound.
 
-    It cannot with ``awscrt`` installed (botocore's CRT signer wants bytes), nor where the connection's
-    ``config_kwargs`` demand signed payloads.
+    It cannot with ``awscrt`` installed (botocore's CRT signer wants bytes), nor where the connection's ``config_kwargs``
+    ask for signed payloads or for checksums on every request (buckets with a default retention need these).
     """
     from botocore.compat import HAS_CRT
 
-    return not HAS_CRT and not (client.meta.config.s3 or {}).get("payload_signing_enabled")
+    config = client.meta.config
+    hashed_first = getattr(config, "request_checksum_calculation", None) == "when_supported"
+    return not HAS_CRT and not hashed_first and not (config.s3 or {}).get("payload_signing_enabled")
 
 
 def _make(conn_id: str) -> Any:
@@ -62,5 +64,6 @@ def _make(conn_id: str) -> Any:
     }
     if "request_checksum_calculation" in Config.OPTION_DEFAULTS:  # botocore 1.36
         # The default sends streams in aws-chunked form, which S3 clones refuse.
-        options |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+        for name in ("request_checksum_calculation", "response_checksum_validation"):
+            options[name] = getattr(chosen, name) or "when_required"
     return hook.get_client_type(config=chosen.merge(Config(**options)))

@@ -66,6 +66,8 @@ def explain(error: Exception, location: Location, kind: type[AutoenhanceError]) 
         return kind(
             f"{location.uri}: refused before it was sent ({name}). Check the bucket's name and connection {conn_id!r}."
         )
+    if name == "UnseekableStreamError":  # botocore wanted to repeat the put, and a stream cannot be rewound
+        return ServerError(f"{location.uri}: S3 broke off the upload; try again.")
     if name in ("AirflowNotFoundException", "AirflowException"):
         return kind(f"{location.uri}: the Airflow connection {conn_id!r} cannot be used ({name}).")
     return UnreachableError(f"{location.uri}: the connection to S3 failed ({name}); try again.")

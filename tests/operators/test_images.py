@@ -447,7 +447,7 @@ def test_bytes_that_do_not_arrive_whole_are_never_published(
         download(enhanced, preview=False)
     assert caught.value.retryable
     assert s3.keys() == []
-    autoenhance.clear_faults()
+    autoenhance.faults([])
     download(enhanced, preview=False)
     assert autoenhance.ledger()["credits"]["spent"] == 1
 

@@ -59,6 +59,19 @@ def run_dag(name: str, date: str, conf: dict[str, Any]) -> subprocess.CompletedP
     )
 
 
+def connection_of(sandbox: Sandbox, name: str) -> str:
+    """Return an Airflow connection that the sandbox printed, as the environment variable's value."""
+    line = next(line for line in sandbox.output.splitlines() if f"AIRFLOW_CONN_{name}" in line)
+    return line.partition("=")[2].strip("'")
+
+
+@pytest.fixture
+def autoenhance(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The sandbox as Airflow's connection ``autoenhance_default``."""
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", connection_of(sandbox, "AUTOENHANCE_DEFAULT"))
+    return sandbox
+
+
 @pytest.fixture
 def s3(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Buckets ``listings`` and ``enhanced`` in the sandbox's S3, and the client that filled them."""
@@ -66,7 +79,7 @@ def s3(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     from airflow_provider_autoenhance.storage.s3_client import forget_clients
 
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", sandbox.env["AIRFLOW_CONN_AWS_DEFAULT"])
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection_of(sandbox, "AWS_DEFAULT"))
     forget_clients()
     client = boto3.client(
         "s3",

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.api.errors import DestinationError, IntegrityError, ServerError, SourceError
+from airflow_provider_autoenhance.storage import CheckedReader, list_files, local, open_destination, open_source
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("prefix", ["", "file://", "file://localhost", "file://some_conn@", "local://"])
+def test_reads_what_was_written(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "new folder" / "kitchen #1?%20.jpg"
+    stored = open_destination(f"{prefix}{path}").write(io.BytesIO(b"abc"), size=3, content_type="image/jpeg")
+    assert path.read_bytes() == b"abc"
+    assert (stored.size, stored.sha256) == (3, hashlib.sha256(b"abc").hexdigest())
+    with open_source(f"{prefix}{path}") as source:
+        assert (source.uri, source.name, source.etag) == (str(path), path.name, stored.etag)
+        assert source.peek(2) == b"ab"
+        assert source.peek() == source.read() == b"abc"
+
+
+def test_a_relative_path_is_shown_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=str(tmp_path / "a.jpg")):
+        open_source("a.jpg")
+
+
+def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        open_destination(f"{tmp_path}/a.jpg").write(io.BytesIO(b"x"), size=1, content_type="image/jpeg")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("data", [b"ab", b"abcd"])
+def test_a_damaged_body_leaves_the_old_file_and_nothing_else(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"the earlier one")
+    with pytest.raises(IntegrityError):
+        open_destination(str(path)).write(io.BytesIO(data), size=3, content_type="image/jpeg")
+    assert path.read_bytes() == b"the earlier one"
+    assert names(tmp_path) == ["a.jpg"]
+
+
+def test_a_size_that_is_not_known_is_found(tmp_path: Path) -> None:
+    body = CheckedReader(io.BytesIO(b"abc"), name="a", size=None)
+    assert open_destination(f"{tmp_path}/a").write(body, size=None, content_type="image/jpeg").size == 3
+
+
+def test_checking_makes_the_folder_and_leaves_no_file(tmp_path: Path) -> None:
+    for uri in (f"{tmp_path}/new/a.jpg", f"{tmp_path}/other/"):
+        open_destination(uri).check_writable()
+    assert names(tmp_path) == ["new", "other"]
+    assert names(tmp_path / "new") == names(tmp_path / "other") == []
+
+
+def test_a_destination_that_is_a_folder(tmp_path: Path) -> None:
+    for act in (
+        open_destination(str(tmp_path)).check_writable,
+        lambda: open_destination(str(tmp_path)).write(io.BytesIO(b"x"), size=1, content_type="image/jpeg"),
+        lambda: open_destination(f"{tmp_path}/").write(io.BytesIO(b"x"), size=1, content_type="image/jpeg"),
+    ):
+        with pytest.raises(DestinationError, match="is a folder"):
+            act()
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    destination = open_destination(f"{tmp_path}/file/a.jpg")
+    with pytest.raises(DestinationError, match=f"{tmp_path}/file/a.jpg"):
+        destination.check_writable()
+    assert destination.stat() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        (errno.ENOSPC, DestinationError, "disk is full"),
+        (errno.EDQUOT, DestinationError, "disk is full"),
+        (errno.EACCES, DestinationError, "no permission"),
+        (errno.EROFS, DestinationError, "no permission"),
+        (errno.EIO, ServerError, "for the moment: EIO"),
+        (errno.ENAMETOOLONG, DestinationError, "too long"),
+    ],
+)
+def test_what_the_disk_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception], says: str
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(local.os, "fsync", refuse)
+    with pytest.raises(kind, match=says):
+        open_destination(f"{tmp_path}/a.jpg").write(io.BytesIO(b"x"), size=1, content_type="image/jpeg")
+    assert names(tmp_path) == []
+
+
+def test_stat(tmp_path: Path) -> None:
+    destination = open_destination(f"{tmp_path}/a.jpg")
+    assert destination.stat() is None
+    (tmp_path / "a.jpg").write_bytes(b"abc")
+    found: Any = destination.stat()
+    assert found.size == 3
+
+
+@pytest.mark.parametrize(("name", "says"), [("missing.jpg", "does not exist"), ("", "not a file")])
+def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(SourceError, match=says):
+        open_source(f"{tmp_path}/{name}")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="not a file"):
+        open_source(f"{tmp_path}/pipe")
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(bytes(100_000))
+    with open_source(str(path)) as source:
+        source.read(10)
+        os.truncate(path, 20_000)
+        with pytest.raises(IntegrityError, match="of 100000 bytes"):
+            source.read()
+
+
+class TestListing:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("b.jpg", "a.JPG", "notes.txt", "sub/c.jpg", ".autoenhance-0123456789abcdef.part"):
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"x" * len(name))
+        (tmp_path / "empty").mkdir()
+        return tmp_path
+
+    def test_everything_in_order(self, folder: Path) -> None:
+        found = list(list_files(str(folder)))
+        assert [file.uri for file in found] == [f"{folder}/{n}" for n in ("a.JPG", "b.jpg", "notes.txt", "sub/c.jpg")]
+        for file in found:
+            with open_source(file.uri) as source:
+                assert (source.size, source.etag) == (file.size, file.etag)
+
+    def test_narrowed_down(self, folder: Path) -> None:
+        found = list_files(f"file://{folder}/", recursive=False, include=["*.jpg"], exclude=["b*"])
+        assert [file.name for file in found] == ["a.JPG"]
+
+    def test_patterns_with_a_slash_look_at_the_path(self, folder: Path) -> None:
+        assert [file.name for file in list_files(str(folder), include=["sub/*"])] == ["c.jpg"]
+
+    def test_an_empty_folder_and_a_single_file(self, folder: Path) -> None:
+        assert list(list_files(f"{folder}/empty")) == []
+        assert [file.name for file in list_files(f"{folder}/b.jpg")] == ["b.jpg"]
+
+    def test_a_missing_folder(self, folder: Path) -> None:
+        with pytest.raises(SourceError, match="does not exist"):
+            list(list_files(f"{folder}/missing"))

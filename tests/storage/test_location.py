@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, SourceError
+from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.storage import list_files, open_destination, open_source
+from airflow_provider_autoenhance.storage.location import locate
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:pw@host:8443/a/b.jpg?X-Amz-Signature=abc#frag", "https://host:8443/a/b.jpg"),
+        ("HTTPS://host?token=abc", "HTTPS://host"),
+        ("https://host#token=abc", "https://host"),
+        ("https://us/er:p?w@host/", "https://us/er:p"),
+        ("s3://conn@bucket/house #4?.jpg", "s3://bucket/house #4?.jpg"),
+        ("abfs://conn@container/a.jpg?sv=2024&sig=abc", "abfs://container/a.jpg"),
+        ("/data/house #4?x=1.jpg", "/data/house #4?x=1.jpg"),
+        ("https:/host/a.jpg?X-Amz-Signature=abc", "https:/host/a.jpg"),
+        ("host/a.jpg?token=abc", "host/a.jpg"),
+    ],
+)
+def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
+    assert redact_url(url) == shown
+
+
+@given(
+    st.sampled_from(["http", "https", "HTTP"]),
+    st.text(st.characters(blacklist_characters="/?#"), max_size=20),
+    st.text(st.characters(blacklist_characters="?#"), max_size=30),
+    st.sampled_from(["?", "#", "?a=1&", "#x?"]),
+)
+def test_no_query_is_ever_shown(scheme: str, host: str, path: str, mark: str) -> None:
+    assert "X-Amz-Signature" not in redact_url(f"{scheme}://{host}/{path}{mark}X-Amz-Signature=secret")
+    assert "secret" not in redact_url(f"{scheme}://user:secret@{host}/{path}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "parts"),
+    [
+        ("s3://conn@bucket/a/b.jpg", ("s3", "bucket", "a/b.jpg", "conn", "s3://bucket/a/b.jpg")),
+        ("s3a://bucket/b", ("s3", "bucket", "b", None, "s3://bucket/b")),
+        ("S3://bucket", ("s3", "bucket", "", None, "s3://bucket/")),
+        ("gs://conn@bucket/x", ("gs", "bucket", "x", "conn", "gs://bucket/x")),
+        ("sftp://conn@/data/a.jpg", ("sftp", "", "data/a.jpg", "conn", "sftp:///data/a.jpg")),
+        ("file:///data/a.jpg", ("file", "", "/data/a.jpg", None, "/data/a.jpg")),
+        ("/data/folder/", ("file", "", "/data/folder/", None, "/data/folder/")),
+        ("/", ("file", "", "/", None, "/")),
+    ],
+)
+def test_parts(uri: str, parts: tuple[str, ...]) -> None:
+    found = locate(uri, conn_id=None, error=SourceError)
+    assert (found.scheme, found.bucket, found.key, found.conn_id, found.uri) == parts
+
+
+def test_an_explicit_connection_wins() -> None:
+    assert locate("s3://inside@bucket/a", conn_id="explicit", error=SourceError).conn_id == "explicit"
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("s3://", "names no bucket"),
+        ("s3:///a.jpg", "names no bucket"),
+        ("s3://conn@/a.jpg", "names no bucket"),
+        ("file://server/share/a.jpg", "names a host"),
+        ("file://", "names a host"),
+        ("/a\0b", "control character"),
+        ("s3://bucket/a\nb", "control character"),
+        ("https:/host/a.jpg", "lacks a slash"),
+        ("s3:/bucket/a.jpg", "lacks a slash"),
+        ("s3://bucket/" + "a" * 4096, "4108 characters"),
+    ],
+)
+@pytest.mark.parametrize("kind", [SourceError, DestinationError])
+def test_what_means_nothing(uri: str, says: str, kind: type[AutoenhanceError]) -> None:
+    act = open_source if kind is SourceError else open_destination
+    with pytest.raises(kind, match=says):
+        act(uri)
+
+
+def test_the_longest_uri_passes() -> None:
+    with pytest.raises(SourceError, match=r"cannot be used|does not exist"):
+        open_source("/" + "a/" * 2047 + "b")
+
+
+def test_the_web_is_no_destination_and_no_folder() -> None:
+    for act in (lambda: open_destination("https://host/a?sig=abc"), lambda: list(list_files("https://host/a?sig=abc"))):
+        with pytest.raises(AutoenhanceError) as caught:
+            act()
+        assert "abc" not in str(caught.value)
+
+
+def test_importing_loads_no_library() -> None:
+    code = (
+        "import sys, airflow_provider_autoenhance.storage, airflow_provider_autoenhance.imaging.integrity; "
+        "print([m for m in ('requests', 'urllib3', 'boto3', 'fsspec', 'PIL', 'airflow') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,56 @@
+"""A web server on loopback that answers as told."""
+
+from __future__ import annotations
+
+import http.server
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+class Host:
+    """A web server on loopback whose paths answer as told."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.paths: dict[str, Answer] = {}
+        self.on_delete: Answer = lambda handler: handler.send_error(404)
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        host = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                host.seen.append((self.path, dict(self.headers)))
+                host.paths.get(self.path.split("?")[0], lambda h: h.send_error(404))(self)
+
+            do_PUT = do_GET  # noqa: N815
+
+            def do_DELETE(self) -> None:
+                host.on_delete(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up, that is the point
+        self.port = self._server.server_port
+        if context:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> Host:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
+        return f"{scheme}://{host}:{self.port}{path}"
