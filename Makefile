@@ -11,9 +11,6 @@ UV := $(BIN)/uv
 CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
-# Tests and type checks import Airflow, which makes its home folder then; never the user's own.
-test lint: export AIRFLOW_HOME := $(CURDIR)/.run/test-airflow
-
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint format matrix bench-import samples clean
 

@@ -10,11 +10,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 from tools.airflow_home import REPOSITORY, RUN, AirflowHome, clean_environment, migrate
 from tools.console import detail, step, table
 from tools.processes import Children, ProcessError, leave_on_signals
+from tools.report_counts import counts
 
 VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2")
 ENVIRONMENTS = REPOSITORY / ".envs"
@@ -122,17 +122,6 @@ def run_cell(children: Children, cell: Cell, arguments: list[str]) -> Outcome:
     outcome = Outcome(cell.version, time.monotonic() - started, problem, *counts(report))
     detail(f"{cell.version}: {outcome.passed} passed, {outcome.failed} failed{f' - {problem}' if problem else ''}")
     return outcome
-
-
-def counts(report: Path) -> tuple[int, int, int]:
-    """Return how many tests passed, failed and were skipped, from pytest's report; zeros without one."""
-    if not report.exists():
-        return 0, 0, 0
-    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
-    total, failed, errors, skipped = (
-        sum(int(suite.get(name, "0")) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
-    )
-    return total - failed - errors - skipped, failed + errors, skipped
 
 
 def run_matrix(versions: list[str], arguments: list[str], *, jobs: int) -> list[Outcome]:

@@ -10,7 +10,8 @@ import pytest
 
 from tools.bench_import import public_modules
 from tools.console import size, table
-from tools.matrix import LEFT_OUT, VERSIONS, counts
+from tools.matrix import LEFT_OUT, VERSIONS
+from tools.report_counts import counts
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
