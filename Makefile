@@ -43,8 +43,8 @@ matrix: $(INSTALLED) ## Run the suite on every supported Airflow, each in its ow
 bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file
 	@$(BIN)/python -m tools.bench_import $(ARGS)
 
-samples: ## Render the sample photos anew from their scenes (needs POV-Ray)
-	@$(MAKE) --no-print-directory -C samples
+samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
+	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)
 
 clean: ## Delete environments, caches and what the commands left behind
 	rm -rf $(VENV) .envs .run build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ from tools.console import detail, problem, size, step, table
 from tools.dag_events import EventLog, RunRecord
 from tools.demo_checks import PhotoResult, check_ledger, check_secrets, collect_results, save_pairs
 from tools.local_service import (
+    PHOTOS,
     RESULT_BUCKET,
     SOURCE_BUCKET,
     LocalService,
@@ -138,6 +139,10 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=1, help="run the DAG so often under one run id (default 1)")
     arguments = parser.parse_args()
     leave_on_signals()
+    photos = sample_photos(brackets=False)
+    if not photos:
+        problem(f"no sample photos in {PHOTOS}; make samples renders them")
+        return 1
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     step(
@@ -146,7 +151,7 @@ def main() -> int:
     )
     try:
         with Children() as children:
-            return run_demo(children, sample_photos(brackets=False), times=arguments.times)
+            return run_demo(children, photos, times=arguments.times)
     except ProcessError as failure:
         problem(str(failure))
         return 1

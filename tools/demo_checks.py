@@ -153,7 +153,7 @@ def save_pairs(service: LocalService, results: list[PhotoResult], folder: Path) 
         after.parent.mkdir(parents=True, exist_ok=True)
         after.write_bytes(result.content)
         pairs.append(
-            Pair(result.key, PHOTOS / result.key, after, [f"{result.seconds:.1f} s", f"{result.credits} credit"])
+            Pair(result.key, PHOTOS / result.key, after, (f"{result.seconds:.1f} s", f"{result.credits} credit"))
         )
     if not pairs:
         return None

@@ -46,6 +46,7 @@ class Child:
         self.private_lines: list[str] = []
         self._private = private
         self._seen: list[str] = []
+        self._asked: list[psutil.Process] = []
         log.parent.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             list(command),
@@ -103,11 +104,16 @@ class Child:
         """Wait until it has printed the line ``text``, compared without surrounding space."""
         self.wait_until(lambda: any(line.strip() == text for line in self.lines), seconds=seconds)
 
+    def ask_to_stop(self) -> None:
+        """Ask it and everything that it started to end."""
+        if not self._asked:
+            self._asked = _family(self.pid)
+            _signal_all(self._asked, signal.SIGTERM)
+
     def stop(self, *, seconds: float = 10) -> None:
         """End it and everything that it started: politely, then, after ``seconds``, by force."""
-        family = _family(self.pid)
-        _signal_all(family, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=seconds)
+        self.ask_to_stop()
+        _, alive = psutil.wait_procs(self._asked, timeout=seconds)
         late = [process for process in _family(self.pid) if process not in alive]
         _signal_all([*alive, *late], signal.SIGKILL)
         psutil.wait_procs([*alive, *late], timeout=5)
@@ -127,7 +133,7 @@ class Child:
 
 
 class Children:
-    """The children of one command. Leaving the ``with`` block, for whatever reason, stops them, the youngest first."""
+    """The children of one command. Leaving the ``with`` block, for whatever reason, stops them all."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
@@ -137,6 +143,8 @@ class Children:
 
     def __exit__(self, *_: object) -> None:
         with _signals_ignored():
+            for child in self._children:
+                child.ask_to_stop()
             while self._children:
                 self._children.pop().stop()
 
