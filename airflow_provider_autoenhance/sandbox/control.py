@@ -33,7 +33,11 @@ async def get_faults(call: Call) -> Response:
 async def add_faults(call: Call) -> Response:
     """Take one rule or a list of rules, added to those in force."""
     body = await call.raw_json()
-    call.service.faults.add(parse_rules(body if isinstance(body, list) else [body]))
+    rules = _checked(_RULES.validate_python, body if isinstance(body, list) else [body])
+    try:
+        call.service.faults.add(rules)
+    except ValueError as error:
+        raise invalid("json", {"endpoint": [str(error)]}) from None
     return JSONResponse(_faults(call))
 
 
@@ -63,16 +67,6 @@ async def reset(call: Call) -> Response:
     settings = _checked(call.service.initial_settings.changed, body)
     await call.service.reset(settings, keep_s3=keep_s3)
     return JSONResponse(settings.model_dump(exclude={"webhook_token"}))
-
-
-def parse_rules(rules: Any) -> list[FaultRule]:
-    """
-    Check fault rules.
-
-    :raises ApiError: 422 that says which rule is wrong and why.
-    """
-    result: list[FaultRule] = _checked(_RULES.validate_python, rules)
-    return result
 
 
 def _checked(function: Any, value: Any) -> Any:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from . import schemas
 from .assets import asset_url
 from .call import Call
+from .decoding import media_type
 from .errors import ApiError, html_response, invalid
 from .models import Asset, Image
 from .rendering import Rendering, render
@@ -93,7 +94,7 @@ def _uploaded(image: Image) -> Asset | None:
     upload = image.upload
     if upload is None:
         return None
-    return Asset(upload.path, upload.content_type, upload.size, upload.etag)
+    return Asset(upload.path, media_type(upload.path) or upload.content_type, upload.size, upload.etag)
 
 
 def _not_ready(call: Call) -> ApiError:
@@ -122,7 +123,7 @@ async def _render(call: Call, world: World, source: Path, name: str, rendering: 
     target = world.folder / "renders" / uuid.uuid4().hex
     limit = world.settings.max_megapixels
     return await asyncio.get_running_loop().run_in_executor(
-        call.service.pixels, render, source, name, target, rendering, limit
+        call.service.renders, render, source, name, target, rendering, limit
     )
 
 

@@ -82,16 +82,27 @@ class Faults:
     """
     The rules in force and how often each struck.
 
+    :param endpoints: names that rules may use.
     :param seed: of the rates.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, endpoints: frozenset[str], seed: int = 0) -> None:
+        self._endpoints = endpoints | {"*"}
         self._random = random.Random(seed)
         self.rules: list[FaultRule] = []
         self.seen: list[int] = []
         self.struck: list[int] = []
 
     def add(self, rules: list[FaultRule]) -> None:
+        """
+        Put rules in force.
+
+        :raises ValueError: for an endpoint that doesn't exist.
+        """
+        unknown = sorted({rule.endpoint for rule in rules} - self._endpoints)
+        if unknown:
+            known = ", ".join(sorted(name for name in self._endpoints if " " not in name))
+            raise ValueError(f"No endpoint is called {', '.join(unknown)}. There are: {known}")
         self.rules.extend(rules)
         self.seen.extend(0 for _ in rules)
         self.struck.extend(0 for _ in rules)

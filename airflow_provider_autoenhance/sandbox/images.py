@@ -52,7 +52,6 @@ async def create_image(call: Call) -> Response:
         body.get("metadata"),
         body.get("rating"),
         body.get("content_type") or body.get("contentType"),
-        call.dev_mode,
     )
     world.images[image_id] = image
     order.image_ids.append(image_id)

@@ -27,7 +27,6 @@ class Wish:
     settings: dict[str, Any]
     groups: list[list[Bracket]]
     size: int
-    dev_mode: bool
 
 
 class Merging:
@@ -89,7 +88,6 @@ class Merging:
             now + world.settings.upload_url_seconds,
             dict(wish.settings),
             first.metadata if alone else None,
-            dev_mode=wish.dev_mode,
             bracket_ids=[bracket.bracket_id for bracket in group],
         )
         world.images[image.image_id] = image

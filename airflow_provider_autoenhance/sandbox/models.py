@@ -51,7 +51,6 @@ class Image:
     metadata: dict[str, Any] | None = None
     rating: int | None = None
     content_type: str | None = None
-    dev_mode: bool = False
     status: str = "waiting"
     status_reason: str | None = None
     scene: str | None = None
@@ -69,10 +68,6 @@ class Image:
         if self.status == "waiting" and now >= self.upload_expires_at:
             self.status = "expired"
             self.status_reason = "No file was uploaded before the upload URL expired."
-
-    @property
-    def is_final(self) -> bool:
-        return self.status in ("processed", "error", "expired")
 
 
 @dataclass(slots=True)

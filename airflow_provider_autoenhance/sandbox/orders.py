@@ -89,7 +89,7 @@ async def process_order(call: Call) -> Response:
     explicit = _explicit_groups(call, order, body.get("images"))
     settings = chosen_settings(body, schemas.preferences(call.version))
     size = int(body.get("number_of_brackets_per_image") or 0)
-    call.service.merging.start(world, order, Wish(settings, explicit, size, call.dev_mode))
+    call.service.merging.start(world, order, Wish(settings, explicit, size))
     return JSONResponse(views.order_out(world, order, call.version))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import ssl
@@ -24,6 +25,7 @@ WITHOUT_DESCRIPTORS_BYTES = 64 << 20
 PLENTY_OF_DESCRIPTORS = 16_384
 START_SECONDS = 60
 Environ = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 class S3Process:
@@ -34,6 +36,7 @@ class S3Process:
         self._host, self._scheme = host, scheme
         self.port = port
         self._watcher: asyncio.Task[None] | None = None
+        self._stopping = False
 
     @classmethod
     async def start(cls, host: str, port: int, folder: Path, tls: tuple[Path, Path] | None) -> S3Process:
@@ -71,6 +74,8 @@ class S3Process:
             assert self._process.stdout is not None  # noqa: S101 - piped at start
             while await self._process.stdout.readline():
                 on_api_key()
+            if not self._stopping:
+                log.error("S3 on port %s has died; restart the sandbox", self.port)
 
         self._watcher = asyncio.ensure_future(read())
 
@@ -86,6 +91,7 @@ class S3Process:
             pass
 
     async def stop(self) -> None:
+        self._stopping = True
         if self._watcher:
             self._watcher.cancel()
         if self._process.stdin:

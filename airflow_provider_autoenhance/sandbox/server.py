@@ -95,6 +95,9 @@ async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
         options.rules,
         options.api_keys,
         folder,
+        endpoints=frozenset(
+            [name for route in (*API, *ASSETS) for name in (route.name, route.label)],
+        ),
         scheme=scheme,
         asset_port=assets.getsockname()[1],
         public_host=options.public_host,

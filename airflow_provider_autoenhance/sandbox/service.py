@@ -28,6 +28,7 @@ class Service:
     :param rules: faults from the start on.
     :param api_keys: one account each.
     :param folder: where files go.
+    :param endpoints: names that fault rules may use.
     :param public_host: name to use in URLs; None = the one each client used.
     """
 
@@ -38,6 +39,7 @@ class Service:
         api_keys: list[str],
         folder: Path,
         *,
+        endpoints: frozenset[str],
         scheme: str,
         asset_port: int,
         public_host: str | None,
@@ -47,8 +49,10 @@ class Service:
         self._scheme, self._asset_port, self._public_host = scheme, asset_port, public_host
         self._runs = itertools.count(1)
         self.pixels = ThreadPoolExecutor(os.cpu_count() or 1, "pixels")
+        self.renders = ThreadPoolExecutor(os.cpu_count() or 1, "renders")
         self.files = ThreadPoolExecutor(4, "files")
-        self.faults = Faults(settings.seed)
+        self._endpoints = endpoints
+        self.faults = Faults(endpoints, settings.seed)
         self.faults.add(rules)
         self.webhooks = Webhooks()
         self.processing = Processing(self)
@@ -68,7 +72,7 @@ class Service:
         """Forget everything: accounts, images, faults, counts, and the buckets unless told to keep them."""
         old, self.world = self.world, self._new_world(settings)
         old.closed = True
-        self.faults = Faults(settings.seed)
+        self.faults = Faults(self._endpoints, settings.seed)
         if self.s3 and not keep_s3:
             await self.s3.reset()
         await asyncio.get_running_loop().run_in_executor(self.files, shutil.rmtree, old.folder, True)
@@ -79,5 +83,6 @@ class Service:
         await self.processing.stop()
         await self.webhooks.stop()
         self.pixels.shutdown(wait=True, cancel_futures=True)
+        self.renders.shutdown(wait=True, cancel_futures=True)
         self.files.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.world.folder, ignore_errors=True)

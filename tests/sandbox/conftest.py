@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sandbox.api import Api
-from tests.support.sandbox import Sandbox, sandbox, sandbox_server
-
-__all__ = ["sandbox", "sandbox_server"]
+from tests.support.sandbox import Sandbox
 
 
 @pytest.fixture

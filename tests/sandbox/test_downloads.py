@@ -141,7 +141,7 @@ def test_a_key_that_follows_the_redirect_is_noticed(api: Api, image_id: str, san
 
 def test_the_original_is_the_file_that_was_uploaded(api: Api) -> None:
     data = encode(room(), "PNG")
-    image = api.finished(data, "plan.png")
+    image = api.finished(data, "plan")
     original = api.http.get(f"/v3/images/{image['image_id']}/original")
     answer = api.asset(original)
     assert (answer.content, answer.headers["content-type"]) == (data, "image/png")

@@ -199,6 +199,7 @@ def test_a_bought_download_whose_answer_was_lost_costs_no_second_credit(api: Api
         {"kind": "corrupt", "phase": "before"},
         {"kind": 500, "rate": 2},
         {"kind": 500, "endpiont": "create_image"},
+        {"kind": 500, "endpoint": "creat_image"},
         {},
     ],
 )
