@@ -31,7 +31,7 @@ def settings_params(version: str = DEFAULT_VERSION, *, section: str = "Enhanceme
                 about = f"Restage: {switch.replace('_', ' ')}"
                 params[_RESTAGE + switch] = _choice(about, {value: value for value in values}, section)
         else:
-            params[name] = _param(preference, section)
+            params[name] = _param(preference, version, section)
     return params
 
 
@@ -42,11 +42,11 @@ def chosen_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     return chosen | ({"restage": restage} if restage else {})
 
 
-def _param(preference: Preference, section: str) -> Param:
+def _param(preference: Preference, version: str, section: str) -> Param:
     if preference.kind is bool:
         return _choice(preference.about, _SWITCH, section)
     if preference.values:
-        return _choice(preference.about, {value: value for value in preference.values}, section)
+        return _choice(preference.about, {value: value for value in preference.values_for(version)}, section)
     schema: dict[str, Any] = {"type": ["object" if preference.kind is dict else "string", "null"]}
     if preference.kind is int and preference.bounds:
         low, high = preference.bounds

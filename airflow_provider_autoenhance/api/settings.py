@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_autoenhance.api import versions
@@ -26,6 +26,7 @@ class Preference:
     :param until: first API version that no longer knows it.
     :param orders: whether it may be sent when an order's brackets are processed.
     :param bounds: lowest and highest value of an ``int``.
+    :param retired: values that are gone, each with the first API version that no longer takes it.
     """
 
     kind: type
@@ -36,10 +37,15 @@ class Preference:
     until: str = "9999"
     orders: bool = True
     bounds: tuple[int, int] | None = None
+    retired: Mapping[str, str] = field(default_factory=dict)
 
     def known_to(self, version: str) -> bool:
         """Say whether this API version takes the preference."""
         return self.since <= version < self.until
+
+    def values_for(self, version: str) -> tuple[str, ...]:
+        """Return the values that this API version takes."""
+        return tuple(value for value in self.values if version < self.retired.get(value, "9999"))
 
 
 def _slider(about: str) -> Preference:
@@ -51,7 +57,10 @@ PREFERENCES: dict[str, Preference] = {
     "preset_id": Preference(str, "Preset made in the Autoenhance web app", since=versions.WINDOW_PULL_TYPE),
     "enhance": Preference(bool, "Enhance colours, light and contrast (on unless switched off)"),
     "enhance_type": Preference(
-        str, "Style of the enhancement", values=("property", "property_usa", "warm", "neutral", "modern", "authentic")
+        str,
+        "Style of the enhancement",
+        values=("property", "property_usa", "warm", "neutral", "modern", "authentic"),
+        retired={"authentic": versions.NO_SLIDERS},
     ),
     "ai_version": Preference(str, "AI version: latest, stable, beta, a number such as 5.3, or a family such as 5.x"),
     "sky_replacement": Preference(bool, "Replace a dull sky"),
@@ -151,7 +160,7 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
         _check_version(name, preference, version)
         if order and not preference.orders:
             raise SettingsError(f"Setting {name!r} cannot be given for an order's brackets; set it per image.")
-        wire[name] = _wire_value(name, preference, value)
+        wire[name] = _wire_value(name, preference, value, version)
     extra = given.get(EXTRA) or {}
     if not isinstance(extra, Mapping):
         raise SettingsError(f"Setting 'extra' takes an object of settings to pass through, not {extra!r}.")
@@ -193,14 +202,14 @@ def _check_version(name: str, preference: Preference, version: str) -> None:
     )
 
 
-def _wire_value(name: str, preference: Preference, value: Any) -> Any:
+def _wire_value(name: str, preference: Preference, value: Any, version: str = "") -> Any:
     if preference.kind is bool:
         return _wire_bool(name, value)
     if preference.kind is int:
         return _wire_int(name, preference, value)
     if preference.kind is dict:
         return _wire_object(name, value)
-    return _wire_text(name, preference, value)
+    return _wire_text(name, preference, value, version)
 
 
 def _wire_bool(name: str, value: Any) -> bool:
@@ -231,12 +240,12 @@ def _wire_object(name: str, value: Any) -> dict[str, Any]:
     }
 
 
-def _wire_text(name: str, preference: Preference, value: Any) -> str:
+def _wire_text(name: str, preference: Preference, value: Any, version: str) -> str:
     if not preference.values:
         if isinstance(value, str) and value.strip():
             return value.strip()
         raise SettingsError(f"Setting {name!r} takes text, not {value!r}.")
-    return _one_of(name, preference.values, preference.aliases or {}, value)
+    return _one_of(name, preference.values_for(version), preference.aliases or {}, value)
 
 
 def _one_of(name: str, values: tuple[str, ...], aliases: Mapping[str, str], value: Any) -> str:

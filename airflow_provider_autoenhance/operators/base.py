@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
 
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.triggers.status import Event
 
 
+#: The map index's name is handed to Airflow's template by value: on some versions ``task`` in it is not rendered yet.
+_LABEL = "autoenhance_label"
+
+
 @contextmanager
-def task_run(context: Context, *, label: str) -> Iterator[None]:
+def task_run(context: Context, *, label: Any) -> Iterator[None]:
     """Around a task's work: name its map index, and fail it at once (no Airflow retry) where a retry cannot help.
 
-    :param label: Jinja template of the map index's name in Airflow's UI, unless the DAG sets ``map_index_template``.
+    :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
     """
     if context.get("map_index_template") is None:
-        context["map_index_template"] = label
+        cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: str(label)})
     try:
         yield
     except errors.DeadlineError as error:
@@ -81,8 +85,11 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
 def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     """Push each key of a task's result as an XCom of its own too, so that ``.output["image_id"]`` works in mapped task groups as well.
 
-    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default.
+    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result names the image, the map
+    index gets that name.
     """
+    if result.get("image_name"):
+        cast("dict[str, Any]", context)[_LABEL] = result["image_name"]
     for name, value in result.items():
         if value is not None:  # Airflow takes such an XCom for one that is missing
             context["ti"].xcom_push(key=name, value=value)
@@ -139,3 +146,8 @@ def whole_number(owner: str, name: str, value: Any) -> int | None:
     if spelled.isdigit():
         return int(spelled)
     raise errors.SettingsError(f"{owner}: {name} takes a whole number, not {value!r}.")
+
+
+def file_part(uri: Any) -> str:
+    """Return the file's name in a URI."""
+    return str(uri).rpartition("/")[2].partition("?")[0]

@@ -18,6 +18,7 @@ from airflow_provider_autoenhance.api.waiting import ImageWait, check_image
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
+    file_part,
     hand_on,
     mapping,
     required,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.hooks.ticket import UploadTicket
     from airflow_provider_autoenhance.imaging.output import OutputSpec
     from airflow_provider_autoenhance.triggers.status import Event
-
-_IMAGE_LABEL = "{{ task.image_id }}"
 
 
 class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
@@ -81,7 +80,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.creation import ensure_image
         from airflow_provider_autoenhance.pipeline.identity import run_order_id
 
-        with task_run(context, label="{{ task.image_name }}"):
+        with task_run(context, label=self.image_name):
             ti = context["ti"]
             wanted = self._wanted(run_order_id(ti.dag_id, ti.run_id), context)
             order_name = None if self.order_id else f"{ti.dag_id} {ti.run_id}"
@@ -169,7 +168,7 @@ class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Upload unless that has been done."""
-        with task_run(context, label="{{ task.source.rpartition('/')[2].partition('?')[0] }}"):
+        with task_run(context, label=file_part(self.source)):
             from airflow_provider_autoenhance.pipeline.upload import PhotoSource, upload_photo
 
             owner = type(self).__name__
@@ -223,7 +222,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.wait import wait_for_image
         from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, image_xcom
 
-        with task_run(context, label=_IMAGE_LABEL):
+        with task_run(context, label=self.image_id):
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
                 return hand_on(context, image_xcom(image))
@@ -240,7 +239,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
-        with task_run(context, label=_IMAGE_LABEL):
+        with task_run(context, label=self.image_id):
             return hand_on(context, self.image_of(event))
 
     def _start(self, *, retried: bool) -> Image:
@@ -304,7 +303,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.imaging.output import OutputSpec
         from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
 
-        with task_run(context, label="{{ task.destination.rpartition('/')[2] or task.image_id }}"):
+        with task_run(context, label=file_part(self.destination) or self.image_id):
             owner = type(self).__name__
             target = PhotoTarget(
                 uri=required(owner, "destination", self.destination),
@@ -331,7 +330,7 @@ class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Delete."""
-        with task_run(context, label=_IMAGE_LABEL):
+        with task_run(context, label=self.image_id):
             image_id = required(type(self).__name__, "image_id", self.image_id)
             self.hook.delete_image(image_id)
             self.log.info("Deleted image %s", image_id)
@@ -366,7 +365,7 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Send the report."""
-        with task_run(context, label=_IMAGE_LABEL):
+        with task_run(context, label=self.image_id):
             image_id = required(type(self).__name__, "image_id", self.image_id)
             categories = [self.categories] if isinstance(self.categories, str) else list(self.categories)
             score = whole_number(f"Report on image {image_id}", "score", self.score)

@@ -53,7 +53,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and wait in the triggerer."""
-        with task_run(context, label="{{ task.image_id }}"):
+        with task_run(context, label=self.image_id):
             required(type(self).__name__, "image_id", self.image_id)
             if self.deferrable:
                 return hand_on(context, self._look_or_defer())
@@ -81,7 +81,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
-        with task_run(context, label="{{ task.image_id }}"):
+        with task_run(context, label=self.image_id):
             return hand_on(context, self.image_of(event))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Every other store that Airflow has a filesystem for (gs://, abfs://, sftp:// ...), through ObjectStoragePath."""
+"""Every other store that Airflow has a filesystem for (gs://, abfs://, sftp:// ...), through that."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
 def open_object(location: Location) -> Source:
     """Open a file of any registered store for reading."""
     try:
-        path = _path(location, SourceError)
-        info = path.fs.info(path.path)
-        file = None if info.get("type") == "directory" else _open(path)
+        filesystem, path = _attach(location, SourceError)
+        info = filesystem.info(path)
+        file = None if info.get("type") == "directory" else _open(filesystem, path)
     except Exception as error:  # noqa: BLE001 - every filesystem has its own
         raise _explain(error, location, SourceError) from None
     if file is None:
@@ -51,9 +51,9 @@ def open_object(location: Location) -> Source:
 def list_objects(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
     """Yield the files under a folder, sorted; a file's own URI yields that file."""
     try:
-        path = _path(location, SourceError)
-        path.fs.invalidate_cache()
-        found = path.fs.find(path.path, detail=True, maxdepth=None if recursive else 1)
+        filesystem, path = _attach(location, SourceError)
+        filesystem.invalidate_cache()
+        found = filesystem.find(path, detail=True, maxdepth=None if recursive else 1)
         for name in sorted(found):
             if found[name].get("type") != "directory" and not name.endswith("/"):
                 yield _stored(_uri_of(name, path, location), found[name])
@@ -67,25 +67,26 @@ class ObjectDestination(Destination):
     def __init__(self, location: Location) -> None:
         super().__init__(location.uri)
         self._location = location
+        self._names_folder = not location.key or location.key.endswith("/")
 
     def check_writable(self) -> None:
         """Write an empty probe beside the file and remove it again."""
         try:
-            path = _path(self._location, DestinationError)
+            filesystem, path = _attach(self._location, DestinationError)
             probe = self._beside(path)
-            self._make_folder(path)
-            path.fs.pipe_file(probe, b"")
+            self._make_folder(filesystem, path)
+            filesystem.pipe_file(probe, b"")
         except Exception as error:  # noqa: BLE001
             raise _explain(error, self._location, DestinationError) from None
         with suppress(Exception):  # a store may allow to write and not to delete; the probe is empty
-            path.fs.rm_file(probe)
+            filesystem.rm_file(probe)
 
     def stat(self) -> StoredFile | None:
         """Return what the store knows about the file, or None."""
         try:
-            path = _path(self._location, DestinationError)
-            path.fs.invalidate_cache()
-            info = path.fs.info(path.path)
+            filesystem, path = _attach(self._location, DestinationError)
+            filesystem.invalidate_cache()
+            info = filesystem.info(path)
         except FileNotFoundError:
             return None
         except Exception as error:  # noqa: BLE001
@@ -94,14 +95,14 @@ class ObjectDestination(Destination):
 
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Verify a local copy, put it, look whether it is there in full."""
-        if not self._location.key or self._location.key.endswith("/"):
+        if self._names_folder:
             raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
         reader = checked(body, name=self.uri, size=size)
         with spooled(reader) as file:
             try:
-                path = _path(self._location, DestinationError)
-                self._make_folder(path)
-                self._put(path, file.name, content_type)
+                filesystem, path = _attach(self._location, DestinationError)
+                self._make_folder(filesystem, path)
+                self._put(filesystem, path, file.name, content_type)
             except Exception as error:  # noqa: BLE001
                 raise _explain(error, self._location, DestinationError) from None
         found = self.stat()
@@ -112,52 +113,58 @@ class ObjectDestination(Destination):
             )
         return StoredFile(self.uri, found.size, etag=found.etag, sha256=reader.hexdigest(), modified=found.modified)
 
-    def _put(self, path: Any, copy: str, content_type: str) -> None:
-        options = _content_type(path.fs, self._location.scheme, content_type)
+    def _put(self, filesystem: Any, path: str, copy: str, content_type: str) -> None:
+        options = _content_type(filesystem, self._location.scheme, content_type)
         if self._location.scheme in _ATOMIC_PUT:
-            path.fs.put_file(copy, path.path, **options)
+            filesystem.put_file(copy, path, **options)
             return
         partial = self._beside(path)
         try:
-            path.fs.put_file(copy, partial, **options)
-            path.fs.mv(partial, path.path)
+            filesystem.put_file(copy, partial, **options)
+            filesystem.mv(partial, path)
         except BaseException:
             with suppress(Exception):
-                path.fs.rm_file(partial)
+                filesystem.rm_file(partial)
             raise
 
-    def _beside(self, path: Any) -> str:
-        folder = path.path if self._location.key.endswith("/") else path.path.rpartition("/")[0]
+    def _beside(self, path: str) -> str:
+        folder = path if self._names_folder else path.rpartition("/")[0]
         return f"{folder.rstrip('/')}/{OWN_PREFIX}{secrets.token_hex(8)}.part"
 
-    def _make_folder(self, path: Any) -> None:
+    def _make_folder(self, filesystem: Any, path: str) -> None:
         if self._location.scheme not in _ATOMIC_PUT:
-            path.fs.makedirs(self._beside(path).rpartition("/")[0], exist_ok=True)
+            filesystem.makedirs(self._beside(path).rpartition("/")[0], exist_ok=True)
 
 
-def _path(location: Location, kind: type[AutoenhanceError]) -> Any:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+def _attach(location: Location, kind: type[AutoenhanceError]) -> tuple[Any, str]:
+    """Return Airflow's filesystem for a URI, and the path that it goes by there.
 
+    Not ObjectStoragePath: that is the same filesystem behind universal-pathlib, whose releases break it on some Airflow
+    versions, and it shows the connection id in lineage.
+    """
     try:
-        path = ObjectStoragePath(f"{location.scheme}://{location.bucket}/{location.key}", conn_id=location.conn_id)
-        path.fs.protocol  # noqa: B018 - builds the filesystem now
+        from airflow.sdk.io import attach
+    except ImportError:  # Airflow 2
+        from airflow.io.store import attach  # type: ignore[import-not-found, no-redef, unused-ignore]
+    try:
+        filesystem = attach(location.scheme, location.conn_id).fs
     except ValueError:
         raise kind(
             f"{location.uri}: Airflow has no filesystem for {location.scheme}://. Install the provider that brings it."
         ) from None
-    return path
+    return filesystem, filesystem._strip_protocol(f"{location.scheme}://{location.bucket}/{location.key}")
 
 
-def _open(path: Any) -> Any:
+def _open(filesystem: Any, path: str) -> Any:
     try:
-        return path.open("rb", block_size=BLOCK, cache_type="readahead")
+        return filesystem.open(path, "rb", block_size=BLOCK, cache_type="readahead")
     except TypeError:  # a filesystem with its own idea of caching
-        return path.open("rb")
+        return filesystem.open(path, "rb")
 
 
-def _uri_of(name: str, path: Any, location: Location) -> str:
+def _uri_of(name: str, path: str, location: Location) -> str:
     """Filesystems list names with or without the bucket, with or without a leading slash."""
-    root = path.path.rstrip("/")
+    root = path.rstrip("/")
     inside = name.lstrip("/").removeprefix(root.lstrip("/")).lstrip("/")
     base = f"{location.scheme}://{location.bucket}/{location.key}".rstrip("/")
     return f"{base}/{inside}" if inside else base

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Protocol
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError, UnreachableError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError, ServerError, UnreachableError
 from airflow_provider_autoenhance.storage.base import BLOCK, Reader
 
 
@@ -207,11 +207,20 @@ def checked(body: Reader, *, name: str, size: int | None) -> CheckedReader:
 
 
 @contextmanager
-def spooled(reader: Reader) -> Iterator[IO[bytes]]:
-    """Copy everything to a temporary file, which is gone afterwards, and hand it out rewound."""
+def spooled(reader: CheckedReader) -> Iterator[IO[bytes]]:
+    """Copy everything to a temporary file, which is gone afterwards, and hand it out rewound.
+
+    :raises ServerError: no room in the worker's temporary folder.
+    """
     with tempfile.NamedTemporaryFile(prefix="autoenhance-") as file:
-        while block := reader.read(BLOCK):
-            file.write(block)
-        file.flush()
+        try:
+            while block := reader.read(BLOCK):
+                file.write(block)
+            file.flush()
+        except OSError as error:
+            raise ServerError(
+                f"{reader.name}: the worker has no room for a temporary copy in {tempfile.gettempdir()} "
+                f"({type(error).__name__} {error.errno}). Free some space, or set TMPDIR."
+            ) from None
         file.seek(0)
         yield file

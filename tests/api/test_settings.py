@@ -32,7 +32,8 @@ def test_each_preference_passes_in_a_version_that_knows_it_and_no_other(name: st
 
 def test_every_allowed_value_passes_in_any_case() -> None:
     for name, preference in PREFERENCES.items():
-        version = preference.since or ("2024-10-01" if preference.until < "9999" else NOW)
+        old = preference.until < "9999" or preference.retired
+        version = preference.since or ("2024-10-01" if old else NOW)
         for value in preference.values:
             for spelled in (value, value.lower(), value.upper(), f" {value} "):
                 assert wire_settings({name: spelled}, version=version) == {name: value}
@@ -45,6 +46,7 @@ def test_every_allowed_value_passes_in_any_case() -> None:
         ({"auto_privacy": True}, "Did you mean 'privacy'"),
         ({"zzz": 1}, "'extra'"),
         ({"enhance_type": "sepia"}, "one of property, property_usa, warm"),
+        ({"enhance_type": "authentic"}, "not 'authentic'"),
         ({"sky_replacement": "perhaps"}, "true or false, not 'perhaps'"),
         ({"sky_replacement": 1}, "true or false"),
         ({"rating": 6}, "from 0 to 5, not 6"),

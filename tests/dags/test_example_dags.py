@@ -46,7 +46,7 @@ def test_the_form_offers_every_setting_with_its_values() -> None:
         if name == "restage" or not preference.known_to(DEFAULT_VERSION):
             assert name not in params
         elif preference.values:
-            assert params[name].schema["enum"] == [None, *preference.values]
+            assert params[name].schema["enum"] == [None, *preference.values_for(DEFAULT_VERSION)]
         assert params.get(name) is None or params[name].resolve() is None
     assert {f"restage_{switch}" for switch in RESTAGE_VALUES} <= set(params)
     assert "brightness_boost" in settings_params("2024-10-01")

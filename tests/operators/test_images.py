@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from jinja2 import Environment
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -66,6 +67,11 @@ def download(image_id: str, destination: str = "s3://enhanced/maple/kitchen.jpg"
     return result
 
 
+def label(it: dict[str, Any]) -> str:
+    """Render the map index's name as Airflow does after a task has run."""
+    return Environment(autoescape=False).from_string(it["map_index_template"]).render(it)
+
+
 @pytest.fixture
 def enhanced(autoenhance: Sandbox, s3: SimpleNamespace) -> str:
     """Id of an enhanced image."""
@@ -99,7 +105,7 @@ def test_results_are_pushed_key_by_key_for_mapped_groups(autoenhance: Sandbox) -
     it = context(operator)
     result = operator.execute(it)
     assert it["ti"].xcom == result
-    assert it["map_index_template"] == "{{ task.image_name }}"
+    assert label(it) == "a.jpg"
     assert set(result) == {"image_id", "order_id", "status", "upload_url"}
 
 
@@ -107,7 +113,14 @@ def test_the_users_own_map_index_template_stays(autoenhance: Sandbox) -> None:
     operator = AutoenhanceCreateImageOperator(task_id="create", image_name="a.jpg")
     it = context(operator) | {"map_index_template": "mine"}
     operator.execute(it)
-    assert it["map_index_template"] == "mine"
+    assert label(it) == "mine"
+
+
+def test_waiting_tasks_are_labelled_with_the_image_s_name(enhanced: str) -> None:
+    sensor = AutoenhanceImageStatusSensor(task_id="wait", image_id=enhanced)
+    it = context(sensor)
+    sensor.execute(it)
+    assert label(it) == "maple/kitchen.jpg"
 
 
 def test_the_upload_url_is_handed_on_encrypted(autoenhance: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,63 @@
+# Needs python3.11 and make; everything else is installed into .venv and .envs.
+
+PYTHON ?= python3.11
+AIRFLOW_VERSION ?= 3.3.2
+WORKERS ?= 2
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
+INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint format matrix bench-import samples clean
+
+help: ## Show these commands
+	@echo "Usage: make COMMAND [ARGS=...]"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+
+demo: $(INSTALLED) ## Enhance the sample photos on a real Airflow, from S3 and back; results, table and contact sheet
+	@$(BIN)/python -m tools.demo $(ARGS)
+
+up: $(INSTALLED) ## Start a live Airflow with its UI, wired to the sandbox; Ctrl-C stops it
+	@$(BIN)/python -m tools.up $(ARGS)
+
+test: $(INSTALLED) ## Run the test suite, with branch coverage
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+lint: $(INSTALLED) ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+matrix: $(INSTALLED) ## Run the suite on every supported Airflow, each in its own environment
+	@$(BIN)/python -m tools.matrix $(ARGS)
+
+bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file
+	@$(BIN)/python -m tools.bench_import $(ARGS)
+
+samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
+	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)
+
+clean: ## Delete environments, caches and what the commands left behind
+	rm -rf $(VENV) .envs .run build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name another with make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+
+$(INSTALLED): pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	@echo "Installing Airflow $(AIRFLOW_VERSION) and the provider into $(VENV) (a minute or so the first time)"
+	@$(UV) pip install --python $(BIN)/python --quiet -e '.[dev,sandbox,imaging]' apache-airflow==$(AIRFLOW_VERSION) $(addprefix -c ,$(CONSTRAINTS))
+	@rm -f $(VENV)/.installed-airflow-*
+	@touch $@

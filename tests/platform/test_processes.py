@@ -1,0 +1,112 @@
+"""Children end with the command that started them, whatever way it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tools.processes import Child, Children, ProcessError
+
+# Starts a child of its own in another session, as Airflow's components do, prints its pid, and sleeps.
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print("export SECRET=1", flush=True)
+print(child.pid, flush=True)
+print("ready", flush=True)
+time.sleep(600)
+"""
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+)
+
+
+def start(children: Children, program: str, log: Path) -> Child:
+    return children.start(
+        "child",
+        [sys.executable, "-c", program],
+        environment=dict(os.environ),
+        log=log,
+        private=lambda line: line.startswith("export "),
+    )
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_leaving_the_block_ends_a_child_and_its_children(tmp_path: Path) -> None:
+    with Children() as children:
+        child = start(children, PARENT, tmp_path / "log")
+        child.wait_for_line("ready", seconds=30)
+        grandchild = int(child.lines[0])
+        assert alive(grandchild)
+    assert not alive(child.pid)
+    assert not alive(grandchild)
+
+
+def test_a_failure_in_the_block_ends_them_too(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Children() as children:
+        child = start(children, PARENT, tmp_path / "log")
+        raise RuntimeError
+    assert not alive(child.pid)
+
+
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    with Children() as children:
+        child = start(children, STUBBORN, tmp_path / "log")
+        child.wait_for_line("ready", seconds=30)
+        child.stop(seconds=0.5)
+        assert not alive(child.pid)
+
+
+def test_private_lines_stay_out_of_the_log(tmp_path: Path) -> None:
+    with Children() as children:
+        child = start(children, PARENT, tmp_path / "log")
+        child.wait_for_line("ready", seconds=30)
+    assert child.private_lines == ["export SECRET=1"]
+    assert "SECRET" not in (tmp_path / "log").read_text()
+
+
+def test_a_child_that_ends_before_it_is_ready_is_named_with_its_log(tmp_path: Path) -> None:
+    with Children() as children:
+        child = start(children, "raise SystemExit(3)", tmp_path / "log")
+        with pytest.raises(ProcessError, match=r"child ended \(status 3\) before it was ready: .*log"):
+            child.wait_for_line("ready", seconds=30)
+        assert children.ended() is child
+
+
+def test_a_command_that_fails_is_named_with_its_status_and_log(tmp_path: Path) -> None:
+    with Children() as children, pytest.raises(ProcessError, match=r"try failed \(status 4\): .*log"):
+        command = [sys.executable, "-c", "raise SystemExit(4)"]
+        children.run("try", command, environment=dict(os.environ), log=tmp_path / "log", seconds=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_command_ends_its_children(tmp_path: Path, number: signal.Signals) -> None:
+    command = f"""
+import os, pathlib, sys, time
+from tools.processes import Children, leave_on_signals
+leave_on_signals()
+with Children() as children:
+    program = [sys.executable, "-c", {PARENT!r}]
+    child = children.start("child", program, environment=dict(os.environ), log=pathlib.Path({str(tmp_path / "log")!r}))
+    child.wait_for_line("ready", seconds=30)
+    print(child.pid, child.lines[1], flush=True)
+    time.sleep(600)
+"""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", command], cwd=root, stdout=subprocess.PIPE, text=True) as tool:
+        assert tool.stdout is not None
+        pids = [int(word) for word in tool.stdout.readline().split()]
+        assert all(alive(pid) for pid in pids)
+        tool.send_signal(number)
+        tool.wait(timeout=60)
+    assert tool.returncode != 0
+    assert [pid for pid in pids if alive(pid)] == []

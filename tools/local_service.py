@@ -1,0 +1,138 @@
+"""The local Autoenhance and S3 that ``make demo`` and ``make up`` work with, and the sample photos in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shlex
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.airflow_home import REPOSITORY, clean_environment
+from tools.processes import Children, ProcessError
+
+PHOTOS = REPOSITORY / "samples" / "photos"
+SOURCE_BUCKET = "listings"
+RESULT_BUCKET = "enhanced"
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """A running sandbox.
+
+    :param connections: the ``AIRFLOW_CONN_...`` variables that connect an Airflow to it.
+    """
+
+    connections: dict[str, str]
+
+    @property
+    def api(self) -> str:
+        """The address of the Autoenhance API."""
+        connection = self._connection("AUTOENHANCE")
+        host = str(connection["host"])
+        return host if "://" in host else f"http://{host}:{connection['port']}"
+
+    @property
+    def api_key(self) -> str:
+        """The API key of its account, made for this run."""
+        return str(self._connection("AUTOENHANCE")["password"])
+
+    def ledger(self) -> dict[str, Any]:
+        """Return its books: what was created, uploaded, bought and deleted, and who saw an API key."""
+        with urllib.request.urlopen(f"{self.api}/sandbox/ledger", timeout=30) as answer:
+            return dict(json.load(answer))
+
+    def s3(self) -> Any:
+        """Return a boto3 client of its S3."""
+        import boto3
+        from botocore.config import Config
+
+        connection = self._connection("AWS")
+        extra = connection.get("extra") or {}
+        extra = json.loads(extra) if isinstance(extra, str) else extra
+        return boto3.client(
+            "s3",
+            endpoint_url=extra["endpoint_url"],
+            region_name=extra.get("region_name", "us-east-1"),
+            aws_access_key_id=connection["login"],
+            aws_secret_access_key=connection["password"],
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def _connection(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.connections[f"AIRFLOW_CONN_{name}_DEFAULT"]))
+
+
+def start_local_service(
+    children: Children, folder: Path, *, port: int = 0, s3_port: int = 0, processing_seconds: str = "1,3"
+) -> LocalService:
+    """Start the sandbox and wait until it answers.
+
+    :param folder: gets its log, which the API key and the S3 keys are kept out of.
+    :param port: of the API; 0 takes a free one.
+    :param s3_port: of S3; 0 takes a free one.
+    :param processing_seconds: how long an enhancement takes, ``MIN,MAX``.
+    """
+    options = {
+        "--port": port,
+        "--s3-port": s3_port,
+        "--asset-port": 0,
+        "--processing-seconds": processing_seconds,
+        "--api-key": secrets.token_hex(16),
+    }
+    command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox"]
+    child = children.start(
+        "sandbox",
+        [*command, *(str(word) for option in options.items() for word in option)],
+        environment=clean_environment(),
+        log=folder / "sandbox.log",
+        private=lambda line: line.startswith("export "),
+    )
+    child.wait_for_line("ready", seconds=_START_SECONDS)
+    words = [word for line in child.private_lines for word in shlex.split(line)[1:]]
+    connections = dict(word.split("=", 1) for word in words)
+    for name in ("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", "AIRFLOW_CONN_AWS_DEFAULT"):
+        if name not in connections:
+            raise ProcessError(f"sandbox did not print {name}: {child.log}")
+    return LocalService(connections)
+
+
+def sample_photos(*, brackets: bool) -> list[Path]:
+    """Return the sample photos.
+
+    :param brackets: with all the shots of an exposure bracket; else with its middle one alone, as a photo of its own.
+    """
+    scenes: dict[str, list[Path]] = {}
+    for photo in sorted(PHOTOS.glob("*/*.jpg")):
+        scene = re.sub(r"-\d$", "", str(photo.with_suffix("")))
+        scenes.setdefault(scene, []).append(photo)
+    if brackets:
+        return [photo for shots in scenes.values() for photo in shots]
+    return [shots[len(shots) // 2] for shots in scenes.values()]
+
+
+def fill_buckets(service: LocalService, photos: list[Path]) -> None:
+    """Make both buckets and put the photos, one folder per listing, into the first."""
+    s3 = service.s3()
+    for bucket in (SOURCE_BUCKET, RESULT_BUCKET):
+        s3.create_bucket(Bucket=bucket)
+    for photo in photos:
+        s3.upload_file(str(photo), SOURCE_BUCKET, key_of(photo), ExtraArgs={"ContentType": "image/jpeg"})
+
+
+def key_of(photo: Path) -> str:
+    """Return the key of a sample photo in the bucket."""
+    return photo.relative_to(PHOTOS).as_posix()
+
+
+if __name__ == "__main__":  # docker-compose.yaml fills the buckets of its own sandbox so
+    fill_buckets(
+        LocalService({name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}),
+        sample_photos(brackets=True),
+    )

@@ -1,0 +1,174 @@
+"""``make matrix``: the test suite on every supported Airflow, each in an environment of its own under ``.envs/``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.airflow_home import REPOSITORY, RUN, AirflowHome, clean_environment, migrate
+from tools.console import detail, step, table
+from tools.processes import Children, ProcessError, leave_on_signals
+from tools.report_counts import counts
+
+VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2")
+ENVIRONMENTS = REPOSITORY / ".envs"
+FOLDER = RUN / "matrix"
+UV = Path(sys.executable).with_name("uv")
+# What does not depend on the Airflow version: the sandbox against its contract, and these commands themselves.
+LEFT_OUT = ("tests/sandbox", "tests/platform")
+PROVIDER = "airflow-provider-autoenhance"
+_INSTALL_SECONDS = 600
+_PROVIDER_SECONDS = 120
+_TEST_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One Airflow version."""
+
+    version: str
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return ENVIRONMENTS / f"airflow-{self.version}" / "bin" / "python"
+
+    def log(self, what: str) -> Path:
+        """The log of one of its steps."""
+        return FOLDER / f"airflow-{self.version}-{what}.log"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    :param problem: why it failed; empty when it passed.
+    """
+
+    version: str
+    seconds: float
+    problem: str = ""
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def install(children: Children, cell: Cell) -> None:
+    """Make the environment, or bring it up to date."""
+    environment = dict(os.environ)
+    if not cell.python.exists():
+        command = [str(UV), "venv", "--quiet", "--python", sys.executable, str(cell.python.parent.parent)]
+        children.run(
+            f"uv venv for {cell.version}",
+            command,
+            environment=environment,
+            log=cell.log("install"),
+            seconds=_INSTALL_SECONDS,
+        )
+    constraints = REPOSITORY / "requirements" / f"airflow-{cell.version}.txt"
+    command = [str(UV), "pip", "install", "--python", str(cell.python), "-e", ".[test,sandbox,imaging]"]
+    command += [f"apache-airflow=={cell.version}", *(["-c", str(constraints)] if constraints.exists() else [])]
+    children.run(
+        f"installing Airflow {cell.version}",
+        command,
+        environment=environment,
+        log=cell.log("install"),
+        seconds=_INSTALL_SECONDS,
+    )
+
+
+def run_cell(children: Children, cell: Cell, arguments: list[str]) -> Outcome:
+    """Migrate a database, see that Airflow knows the provider, run the suite."""
+    started = time.monotonic()
+    home = AirflowHome(FOLDER / f"airflow-{cell.version}-home", python=cell.python)
+    home.create()
+    environment = home.environment({})
+    report = FOLDER / f"airflow-{cell.version}.xml"
+    ignored = [f"--ignore={path}" for path in LEFT_OUT]
+    problem = ""
+    try:
+        migrate(children, environment, home.path, python=cell.python)
+        command = [str(cell.python), "-m", "airflow", "providers", "get", PROVIDER]
+        children.run(
+            f"airflow providers get on {cell.version}", command,
+            environment=environment, log=cell.log("provider"), seconds=_PROVIDER_SECONDS,
+        )  # fmt: skip
+        command = [
+            str(cell.python),
+            "-m",
+            "pytest",
+            "-q",
+            f"--junitxml={report}",
+            "-p",
+            "no:cacheprovider",
+            *ignored,
+            *arguments,
+        ]
+        children.run(
+            f"tests on {cell.version}",
+            command,
+            environment=clean_environment(),
+            log=cell.log("tests"),
+            seconds=_TEST_SECONDS,
+        )
+    except ProcessError as failure:
+        problem = str(failure)
+    outcome = Outcome(cell.version, time.monotonic() - started, problem, *counts(report))
+    detail(f"{cell.version}: {outcome.passed} passed, {outcome.failed} failed{f' - {problem}' if problem else ''}")
+    return outcome
+
+
+def run_matrix(versions: list[str], arguments: list[str], *, jobs: int) -> list[Outcome]:
+    """Install all cells one after another, then test ``jobs`` of them at a time."""
+    cells = [Cell(version) for version in versions]
+    outcomes = []
+    # Leaving ends the children first, which frees the threads that wait for them.
+    with ThreadPoolExecutor(jobs) as pool, Children() as children:
+        step(f"Installing Airflow {', '.join(versions)} into {ENVIRONMENTS}")
+        ready = []
+        for cell in cells:
+            try:
+                install(children, cell)
+                ready.append(cell)
+            except ProcessError as failure:
+                outcomes.append(Outcome(cell.version, 0.0, str(failure)))
+                detail(str(failure))
+        step(f"Testing, {jobs} at a time; logs in {FOLDER}")
+        try:
+            outcomes += pool.map(lambda cell: run_cell(children, cell, arguments), ready)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return sorted(outcomes, key=lambda outcome: versions.index(outcome.version))
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
+    parser.add_argument("--only", action="append", choices=VERSIONS, help="this version only; may be repeated")
+    parser.add_argument("--jobs", type=int, default=2, help="cells tested at the same time (default 2)")
+    parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    arguments = parser.parse_args()
+    leave_on_signals()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    try:
+        outcomes = run_matrix(arguments.only or list(VERSIONS), arguments.pytest, jobs=arguments.jobs)
+    except KeyboardInterrupt:
+        return 130
+    rows = [
+        (o.version, str(o.passed), str(o.failed), str(o.skipped), f"{o.seconds:.0f}", o.problem or "passed")
+        for o in outcomes
+    ]
+    print(f"\n{table(('airflow', 'passed', 'failed', 'skipped', 'seconds', 'result'), rows, right=(1, 2, 3, 4))}")
+    return 1 if any(outcome.problem or not outcome.passed for outcome in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
