@@ -20,8 +20,8 @@ VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2")
 ENVIRONMENTS = REPOSITORY / ".envs"
 FOLDER = RUN / "matrix"
 UV = Path(sys.executable).with_name("uv")
-# What does not depend on the Airflow version: the sandbox against its contract, and these commands themselves.
-LEFT_OUT = ("tests/sandbox", "tests/platform")
+# What does not depend on the Airflow version: the sandbox against its contract, the samples, and these commands themselves.
+LEFT_OUT = ("tests/sandbox", "tests/samples", "tests/tools", "tests/platform")
 PROVIDER = "airflow-provider-autoenhance"
 _INSTALL_SECONDS = 600
 _PROVIDER_SECONDS = 120
