@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from airflow_provider_autoenhance.api import models, versions
+from airflow_provider_autoenhance.api import versions
 from airflow_provider_autoenhance.api.errors import SettingsError
+
+if TYPE_CHECKING:
+    from airflow_provider_autoenhance.api import models
 
 T = TypeVar("T")
 
@@ -65,24 +68,24 @@ def create_image(
     body |= _given(order_id=order_id, metadata=dict(metadata) if metadata else None)
     if content_type and version < versions.BRACKETS:
         body["content_type"] = content_type
-    return Call("POST", "/v3/images/", f"image {image_name!r}", models.parse_created_image, body=body, repeatable=False)
+    return Call("POST", "/v3/images/", f"image {image_name!r}", _created_image, body=body, repeatable=False)
 
 
 def retrieve_image(image_id: str) -> Call[models.Image]:
     """Read one image."""
-    return Call("GET", _path("/v3/images/{}", image_id), f"image {image_id}", models.parse_image)
+    return Call("GET", _path("/v3/images/{}", image_id), f"image {image_id}", _image)
 
 
 def delete_image(image_id: str) -> Call[None]:
     """Delete an image; one that is gone already counts as deleted."""
     path = _path("/v3/images/{}", image_id)
-    return Call("DELETE", path, f"image {image_id}", models.parse_nothing, missing_ok=True)
+    return Call("DELETE", path, f"image {image_id}", _nothing, missing_ok=True)
 
 
 def process_image(image_id: str, *, settings: Mapping[str, Any] | None = None) -> Call[models.Image]:
     """Enhance an image again. Preferences that are left out keep their value of the previous run."""
     path = _path("/v3/images/{}/process", image_id)
-    return Call("POST", path, f"image {image_id}", models.parse_image, body=dict(settings or {}), repeatable=False)
+    return Call("POST", path, f"image {image_id}", _image, body=dict(settings or {}), repeatable=False)
 
 
 def report_image(
@@ -106,7 +109,7 @@ def report_image(
         **_given(comment=comment, score=score),
     }
     path = _path("/v3/images/{}/report", image_id)
-    return Call("POST", path, f"image {image_id}", models.parse_nothing, body=body, repeatable=False)
+    return Call("POST", path, f"image {image_id}", _nothing, body=body, repeatable=False)
 
 
 def download_image(
@@ -126,17 +129,24 @@ def download_image(
     """
     about = f"image {image_id}"
     if variant == "enhanced" and preview and version < versions.QUERY_RENDERING:
-        return Call("GET", _path("/v3/images/{}/preview", image_id), about, models.parse_nothing)
+        return Call("GET", _path("/v3/images/{}/preview", image_id), about, _nothing)
     query = {**(rendering or {}), "preview": str(preview).lower()}
     path = _path("/v3/images/{}/" + variant, image_id)
-    return Call("GET", path, about, models.parse_nothing, query=query)
+    return Call("GET", path, about, _nothing, query=query)
 
 
 def create_order(*, order_id: str | None = None, name: str | None = None) -> Call[models.Order]:
-    """Create an order; a taken ``order_id`` is a :class:`~airflow_provider_autoenhance.api.errors.ConflictError`."""
-    body = _given(order_id=order_id, name=name)
+    """Create an order; a taken ``order_id`` is a :class:`~airflow_provider_autoenhance.api.errors.ConflictError`.
+
+    With an id of the caller's it may be sent again, because the second time changes nothing.
+    """
     return Call(
-        "POST", "/v3/orders/", f"order {order_id or name or ''}", models.parse_order, body=body, repeatable=False
+        "POST",
+        "/v3/orders/",
+        f"order {order_id or name or ''}",
+        _order,
+        body=_given(order_id=order_id, name=name),
+        repeatable=order_id is not None,
     )
 
 
@@ -149,24 +159,24 @@ def list_orders(*, offset: str | None = None, per_page: int = MAX_ORDERS_PER_PAG
     if not 1 <= per_page <= MAX_ORDERS_PER_PAGE:
         raise SettingsError(f"per_page takes a whole number from 1 to {MAX_ORDERS_PER_PAGE}, not {per_page!r}.")
     query = _given(offset=offset, per_page=str(per_page))
-    return Call("GET", "/v3/orders/", "the list of orders", models.parse_order_page, query=query)
+    return Call("GET", "/v3/orders/", "the list of orders", _order_page, query=query)
 
 
 def retrieve_order(order_id: str) -> Call[models.Order]:
     """Read an order with its images."""
-    return Call("GET", _path("/v3/orders/{}", order_id), f"order {order_id}", models.parse_order)
+    return Call("GET", _path("/v3/orders/{}", order_id), f"order {order_id}", _order)
 
 
 def update_order(order_id: str, *, name: str) -> Call[models.Order]:
     """Rename an order; nothing else about it can be changed."""
     path = _path("/v3/orders/{}", order_id)
-    return Call("PATCH", path, f"order {order_id}", models.parse_order, body={"name": name})
+    return Call("PATCH", path, f"order {order_id}", _order, body={"name": name})
 
 
 def delete_order(order_id: str) -> Call[None]:
     """Delete an order; one that is gone already counts as deleted."""
     path = _path("/v3/orders/{}", order_id)
-    return Call("DELETE", path, f"order {order_id}", models.parse_nothing, missing_ok=True)
+    return Call("DELETE", path, f"order {order_id}", _nothing, missing_ok=True)
 
 
 def process_order(
@@ -195,7 +205,7 @@ def process_order(
 
 def list_brackets(order_id: str) -> Call[tuple[models.Bracket, ...]]:
     """Read the brackets of an order."""
-    return Call("GET", _path("/v3/orders/{}/brackets", order_id), f"order {order_id}", models.parse_brackets)
+    return Call("GET", _path("/v3/orders/{}/brackets", order_id), f"order {order_id}", _brackets)
 
 
 def create_bracket(
@@ -203,23 +213,23 @@ def create_bracket(
 ) -> Call[models.CreatedBracket]:
     """Register one exposure in an existing order."""
     body = {"name": name, "order_id": order_id, **_given(metadata=dict(metadata) if metadata else None)}
-    return Call("POST", "/v3/brackets/", f"bracket {name!r}", models.parse_created_bracket, body=body, repeatable=False)
+    return Call("POST", "/v3/brackets/", f"bracket {name!r}", _created_bracket, body=body, repeatable=False)
 
 
 def retrieve_bracket(bracket_id: str) -> Call[models.Bracket]:
     """Read one bracket. Known from one integration only; prefer :func:`list_brackets`."""
-    return Call("GET", _path("/v3/brackets/{}", bracket_id), f"bracket {bracket_id}", models.parse_bracket)
+    return Call("GET", _path("/v3/brackets/{}", bracket_id), f"bracket {bracket_id}", _bracket)
 
 
 def delete_bracket(bracket_id: str) -> Call[None]:
     """Delete one bracket. Known from one integration only."""
     path = _path("/v3/brackets/{}", bracket_id)
-    return Call("DELETE", path, f"bracket {bracket_id}", models.parse_nothing, missing_ok=True)
+    return Call("DELETE", path, f"bracket {bracket_id}", _nothing, missing_ok=True)
 
 
 def _order_if_told(body: Any) -> models.Order | None:
     """The old merge call answers with something untyped."""
-    return models.parse_order(body) if isinstance(body, Mapping) and body.get("order_id") else None
+    return _order(body) if isinstance(body, Mapping) and body.get("order_id") else None
 
 
 def _path(template: str, identifier: str) -> str:
@@ -235,3 +245,52 @@ def _path(template: str, identifier: str) -> str:
 
 def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+# Readers that load the models with the first answer, not with every DAG file that imports a hook.
+
+
+def _bracket(body: Any) -> models.Bracket:
+    from airflow_provider_autoenhance.api.models import parse_bracket
+
+    return parse_bracket(body)
+
+
+def _brackets(body: Any) -> tuple[models.Bracket, ...]:
+    from airflow_provider_autoenhance.api.models import parse_brackets
+
+    return parse_brackets(body)
+
+
+def _created_bracket(body: Any) -> models.CreatedBracket:
+    from airflow_provider_autoenhance.api.models import parse_created_bracket
+
+    return parse_created_bracket(body)
+
+
+def _created_image(body: Any) -> models.CreatedImage:
+    from airflow_provider_autoenhance.api.models import parse_created_image
+
+    return parse_created_image(body)
+
+
+def _image(body: Any) -> models.Image:
+    from airflow_provider_autoenhance.api.models import parse_image
+
+    return parse_image(body)
+
+
+def _nothing(body: Any) -> None:
+    """Accept any answer to a call that has nothing to say."""
+
+
+def _order(body: Any) -> models.Order:
+    from airflow_provider_autoenhance.api.models import parse_order
+
+    return parse_order(body)
+
+
+def _order_page(body: Any) -> models.OrderPage:
+    from airflow_provider_autoenhance.api.models import parse_order_page
+
+    return parse_order_page(body)

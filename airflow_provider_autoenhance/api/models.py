@@ -193,10 +193,6 @@ def parse_order_page(body: Any) -> OrderPage:
     return OrderPage(tuple(parse_order(each) for each in answer["orders"] or ()), _text(following))
 
 
-def parse_nothing(body: Any) -> None:
-    """Accept any answer to a call that has nothing to say."""
-
-
 def _object(body: Any, what: str, key: str) -> Mapping[str, Any]:
     if isinstance(body, Mapping) and key in body and body[key] is not None:
         return body

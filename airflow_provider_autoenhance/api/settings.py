@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -183,6 +182,8 @@ def _as_mapping(settings: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
 def _preference(name: str) -> Preference:
     if name in PREFERENCES:
         return PREFERENCES[name]
+    import difflib
+
     close = difflib.get_close_matches(name.removeprefix("auto_"), PREFERENCES, n=1, cutoff=0.6)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise SettingsError(

@@ -12,10 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Image, ImageStatus
-
-#: A trigger that fires at once can fail its task (apache/airflow#71580): measured 9 of 40 at 0 s, none at 5 s.
-EARLIEST_EVENT_SECONDS = 5.0
+from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 
 
 def check_image(image: Image) -> bool:
@@ -37,8 +34,8 @@ def check_image(image: Image) -> bool:
 
 
 @dataclass
-class ImageWait:
-    """One wait for one image.
+class _Wait:
+    """The patience of one wait.
 
     :param deadline: seconds since the epoch; absolute, so that it survives a restart of the triggerer. ``None``: no deadline.
     :param interval: seconds between polls, stretched by up to a tenth so that many waits do not beat in step.
@@ -51,17 +48,6 @@ class ImageWait:
     clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     _errors_in_a_row: int = field(default=0, init=False)
-
-    def on_image(self, image: Image) -> float | None:
-        """Take in an observed state: seconds until the next poll, or ``None`` when the image is enhanced.
-
-        :raises ImageFailedError, ImageExpiredError: the image will not get there.
-        :raises DeadlineError: it is still under way past the deadline.
-        """
-        self._errors_in_a_row = 0
-        if check_image(image):
-            return None
-        return self._next_poll(f"{image.label} is still {image.status}")
 
     def on_error(self, error: errors.AutoenhanceError, about: str) -> float:
         """Take in a failed poll: seconds until the next.
@@ -84,3 +70,38 @@ class ImageWait:
                 f"{state} past the deadline of the wait. Nothing is lost: allow more time and clear the task, it goes on from here."
             )
         return min(pause, max(left, 0.1))
+
+
+@dataclass
+class ImageWait(_Wait):
+    """One wait for one image."""
+
+    def on_image(self, image: Image) -> float | None:
+        """Take in an observed state: seconds until the next poll, or ``None`` when the image is enhanced.
+
+        :raises ImageFailedError, ImageExpiredError: the image will not get there.
+        :raises DeadlineError: it is still under way past the deadline.
+        """
+        self._errors_in_a_row = 0
+        if check_image(image):
+            return None
+        return self._next_poll(f"{image.label} is still {image.status}")
+
+
+@dataclass
+class OrderWait(_Wait):
+    """One wait for all images of an order to become final, well or badly."""
+
+    def on_order(self, order: Order, expected: int | None = None) -> float | None:
+        """Take in an observed order: seconds until the next poll, or ``None`` when it is finished.
+
+        A fresh order looks finished. So it counts as finished only with at least one image, and with as many final ones as expected.
+
+        :param expected: images that will become final; ``None``: all that the order lists.
+        :raises DeadlineError: it is still under way past the deadline.
+        """
+        self._errors_in_a_row = 0
+        final = sum(image.status.final for image in order.images)
+        if order.settled if expected is None else final >= expected:
+            return None
+        return self._next_poll(f"order {order.order_id} has {final} of {expected or len(order.images)} images finished")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_autoenhance.api import calls, errors, models
-from airflow_provider_autoenhance.api.answers import Answer
-from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps, Wait, exchange, open_download
-from airflow_provider_autoenhance.api.settings import wire_settings
-from airflow_provider_autoenhance.api.uploads import check_upload, upload_content_type
-from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID, ApiConfig
+from airflow_provider_autoenhance.api import calls, errors
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks.config import ApiConfig
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
 if TYPE_CHECKING:
     import requests
 
+    from airflow_provider_autoenhance.api import models
+    from airflow_provider_autoenhance.api.answers import Answer
+    from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
     from airflow_provider_autoenhance.transport.requests_session import SizedReader
 
 T = TypeVar("T")
@@ -85,6 +85,9 @@ class AutoenhanceHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the key with one harmless call; tells a wrong key from a host that cannot be reached. Bounded by one attempt."""
+        from airflow_provider_autoenhance.api.answers import Answer
+        from airflow_provider_autoenhance.api.exchange import Send, exchange
+
         try:
             send = next(exchange(calls.list_orders(per_page=1), self.config.base_url, self.config.patience))
             answer = self._send(send) if isinstance(send, Send) else None
@@ -122,7 +125,7 @@ class AutoenhanceHook(BaseHook):
         :raises SettingsError: on a bad setting.
         :raises UnreachableError: when the answer got lost; read the order before creating again.
         """
-        wire = wire_settings(settings, version=self._version)
+        wire = self._wire(settings)
         return self.run(
             calls.create_image(
                 image_name,
@@ -144,7 +147,7 @@ class AutoenhanceHook(BaseHook):
 
     def process_image(self, image_id: str, *, settings: Settings = None) -> models.Image:
         """Enhance an image again; settings left out keep their value. Costs nothing."""
-        return self.run(calls.process_image(image_id, settings=wire_settings(settings, version=self._version)))
+        return self.run(calls.process_image(image_id, settings=self._wire(settings)))
 
     def report_image(
         self, image_id: str, *, categories: Sequence[str], comment: str | None = None, score: int | None = None
@@ -167,6 +170,9 @@ class AutoenhanceHook(BaseHook):
         :param sent_at_creation: MIME type sent when the image was created, if one was.
         :raises UploadUrlExpiredError: when the URL is too old.
         """
+        from airflow_provider_autoenhance.api.exchange import NoAnswer
+        from airflow_provider_autoenhance.api.uploads import check_upload, upload_content_type
+
         content_type = upload_content_type(upload_url, sent_at_creation)
 
         def attempt() -> None:
@@ -250,7 +256,7 @@ class AutoenhanceHook(BaseHook):
 
         :param groups: bracket ids, one sequence per image; or give ``brackets_per_image``; or neither, and Autoenhance groups.
         """
-        wire = wire_settings(settings, version=self._version, order=True)
+        wire = self._wire(settings, order=True)
         return self.run(
             calls.process_order(
                 order_id,
@@ -285,13 +291,21 @@ class AutoenhanceHook(BaseHook):
     def _version(self) -> str:
         return self.config.extra.api_version
 
+    def _wire(self, settings: Settings, *, order: bool = False) -> dict[str, Any]:
+        from airflow_provider_autoenhance.api.settings import wire_settings
+
+        return wire_settings(settings, version=self._version, order=order)
+
     def run(self, call: calls.Call[T]) -> T:
         """Carry out a call."""
+        from airflow_provider_autoenhance.api.exchange import exchange
+
         return self._drive(exchange(call, self.config.base_url, self.config.patience), self._send)
 
     @contextmanager
     def _open(self, call: calls.Call[None]) -> Iterator[Download]:
         """Open the bytes that a download leads to; the response of each step is closed when the next one is sent."""
+        from airflow_provider_autoenhance.api.exchange import open_download
         from airflow_provider_autoenhance.transport.requests_session import Streamed
 
         streamed = Streamed(self.get_conn(), self.config)
@@ -307,6 +321,8 @@ class AutoenhanceHook(BaseHook):
             streamed.close()
 
     def _drive(self, steps: Steps[T], send: Callable[[Send], Answer | NoAnswer]) -> T:
+        from airflow_provider_autoenhance.api.exchange import Wait
+
         answer: Answer | NoAnswer | None = None
         try:
             while True:

@@ -8,15 +8,16 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_autoenhance.api.answers import Answer
-from airflow_provider_autoenhance.api.exchange import NoAnswer, Wait, exchange
-from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID, ApiConfig
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks.config import ApiConfig
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
 if TYPE_CHECKING:
     import httpx
 
+    from airflow_provider_autoenhance.api.answers import Answer
     from airflow_provider_autoenhance.api.calls import Call
+    from airflow_provider_autoenhance.api.exchange import NoAnswer
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class AutoenhanceAsyncHook(BaseHook):
 
         :raises AutoenhanceError: classified, as from the sync hook.
         """
+        from airflow_provider_autoenhance.api.exchange import Wait, exchange
         from airflow_provider_autoenhance.transport.httpx_client import send_once
 
         config = await self.get_config()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,13 +11,14 @@ from urllib.parse import urlsplit
 
 from airflow_provider_autoenhance.api import versions
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError
-from airflow_provider_autoenhance.api.exchange import Patience
 from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-DEFAULT_CONN_ID = "autoenhance_default"
+    from airflow_provider_autoenhance.api.exchange import Patience
+
 DEFAULT_BASE_URL = "https://api.autoenhance.ai"
 
 
@@ -76,6 +76,8 @@ class ApiConfig:
     @cached_property
     def patience(self) -> Patience:
         """How long to try."""
+        from airflow_provider_autoenhance.api.exchange import Patience
+
         return Patience(max_attempts=self.extra.max_attempts)
 
     def headers(self, *, to_api: bool) -> dict[str, str]:
@@ -133,6 +135,8 @@ def _read_extra(conn_id: str, extra: Mapping[str, Any]) -> Extra:
     known = {each.name for each in fields(Extra)}
     given = {name.removeprefix("extra__autoenhance__"): value for name, value in extra.items()}
     for name in given.keys() - known:
+        import difflib
+
         close = difflib.get_close_matches(name, known, n=1)
         raise ConnectionConfigError(
             f"Connection {conn_id!r}: unknown extra {name!r}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.settings import wire_settings
-from airflow_provider_autoenhance.api.waiting import ImageWait, check_image
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -99,6 +97,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
 
     def _wanted(self, run_order: str, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
+        from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.hooks.ticket import UploadTicket
         from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
 
@@ -219,6 +218,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start, unless an earlier try did, and wait."""
+        from airflow_provider_autoenhance.api.waiting import ImageWait
         from airflow_provider_autoenhance.pipeline.wait import wait_for_image
         from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, image_xcom
 
@@ -244,6 +244,9 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
 
     def _start(self, *, retried: bool) -> Image:
         """Ask for the enhancement. On a retry, what is under way or has just these settings already is taken as it is."""
+        from airflow_provider_autoenhance.api.settings import wire_settings
+        from airflow_provider_autoenhance.api.waiting import check_image
+
         image_id = required(type(self).__name__, "image_id", self.image_id)
         wire = wire_settings(self.settings, version=self.hook.config.extra.api_version)
         if retried:

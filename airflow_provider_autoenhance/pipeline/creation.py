@@ -67,7 +67,7 @@ def _earlier_images(hook: AutoenhanceHook, wanted: UploadTicket, order_name: str
         return []
     mine = [image for image in order.images if _is_same(image, wanted)]
     if not mine:
-        _check_whole(order)
+        check_whole(order)
     progress = {ImageStatus.PROCESSED: 0, ImageStatus.PROCESSING: 1}
     return sorted(mine, key=lambda image: (progress.get(image.status, 2), image.date_added, image.image_id))
 
@@ -88,7 +88,11 @@ def _is_same(image: Image, wanted: UploadTicket) -> bool:
     return not image.metadata and image.image_name == wanted.image_name
 
 
-def _check_whole(order: Order) -> None:
+def check_whole(order: Order) -> None:
+    """Refuse to conclude from an order that lists fewer images than it has.
+
+    :raises AutoenhanceError: naming the order.
+    """
     total: Any = order.raw.get("total_images")
     if isinstance(total, int | float) and total > len(order.images):
         raise errors.AutoenhanceError(

@@ -71,7 +71,7 @@ def download_photo(hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str)
     destination.check_writable()
     stored, kind = hook.download_image(
         image_id,
-        lambda download: _land(download, destination, target.output.format, image),
+        lambda download: land(download, destination, target.output.format),
         variant=target.variant,
         preview=target.preview,
         rendering=target.output.query(),
@@ -97,17 +97,19 @@ def _check_ready(image: Image, variant: Variant) -> None:
         )
 
 
-def _land(
-    download: Download, destination: Destination, format: str | None, image: Image
-) -> tuple[StoredFile, ImageFormat]:
+def land(download: Download, destination: Destination, format: str | None) -> tuple[StoredFile, ImageFormat]:
+    """Write a download to its destination, checked by type, size, digest and format.
+
+    :param format: what was asked for; ``None`` takes anything.
+    :raises IntegrityError: it did not arrive whole; nothing was published.
+    """
     kind = sniff(download.peek())
     if kind is None:
-        raise errors.IntegrityError(f"{image.label}: what arrived is no image ({download.content_type}).")
+        raise errors.IntegrityError(f"{download.about}: what arrived is no image ({download.content_type}).")
     if format is not None and kind.mime != f"image/{format}":
-        raise errors.ServerError(f"{image.label}: asked for {format}, but {kind.name} arrived.")
-    body = CheckedReader(
-        download, name=image.label, size=download.size, digests=sent_digests(download.headers), checks=[check_for(kind)]
-    )
+        raise errors.ServerError(f"{download.about}: asked for {format}, but {kind.name} arrived.")
+    digests = sent_digests(download.headers)
+    body = CheckedReader(download, name=download.about, size=download.size, digests=digests, checks=[check_for(kind)])
     return destination.write(body, size=download.size, content_type=kind.mime), kind
 
 

@@ -23,11 +23,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """A photo to be uploaded: URI, Airflow connection, and whether it may lie on a private network's web server."""
+    """A photo to be uploaded.
+
+    :param allow_private_hosts: whether it may lie on a private network's web server.
+    :param etag: what it must still be, where that is known from a listing.
+    """
 
     uri: str
     conn_id: str | None = None
     allow_private_hosts: bool = False
+    etag: str | None = None
 
     @contextmanager
     def open(self) -> Iterator[CheckedReader]:
@@ -36,6 +41,8 @@ class PhotoSource:
         :raises SourceError: missing, empty, or not a type that Autoenhance takes.
         """
         with open_source(self.uri, conn_id=self.conn_id, allow_private_hosts=self.allow_private_hosts) as source:
+            if self.etag is not None and source.etag != self.etag:
+                raise errors.IntegrityError(f"{source.uri} has changed since it was listed; try again.")
             if source.size == 0:
                 raise errors.SourceError(f"{source.uri} is empty. Put the photo there again.")
             kind = sniff(source.peek(), source.name)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.waiting import ImageWait
-from airflow_provider_autoenhance.hooks.config import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, hand_on, required, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_autoenhance.api.waiting import ImageWait
     from airflow_provider_autoenhance.triggers.status import Event
 
 
@@ -86,10 +86,13 @@ class AutoenhanceImageStatusSensor(AutoenhanceMixin, BaseSensorOperator):
 
     @cached_property
     def _wait(self) -> ImageWait:
+        from airflow_provider_autoenhance.api.waiting import ImageWait
+
         # Airflow itself watches the timeout of a sensor that pokes.
         return ImageWait(None, float(self.poke_interval))
 
     def _look_or_defer(self) -> Any:
+        from airflow_provider_autoenhance.api.waiting import ImageWait
         from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger
 
         wait = ImageWait(time.time() + float(self.timeout), float(self.poke_interval))
