@@ -273,7 +273,10 @@ def _placed(group: GroupPlan, steps: tuple[Step, ...]) -> Iterator[tuple[Decisio
 
 
 def summarize(plan: Plan, manifest: str) -> dict[str, Any]:
-    """What a task returns: counts and where to read more, never a row per photo."""
+    """What a task returns: counts and where to read more, never a row per photo.
+
+    It tells of the run, not of the try: a cleared task that finds its work done returns the same again.
+    """
     counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
     failures: list[dict[str, str | None]] = []
     transient = credits = size = 0
@@ -282,8 +285,11 @@ def summarize(plan: Plan, manifest: str) -> dict[str, Any]:
         for decision in group.decisions:
             counts["photos"] += 1
             row = rows.get(decision.photo.fingerprint)
-            if decision.step in (Step.HOLD, Step.SKIP) or row is None:
-                counts["skipped" if decision.step is Step.SKIP else "held"] += 1
+            if decision.step is Step.HOLD or row is None:
+                counts["held"] += 1
+                continue
+            if row.status == "landed" and row.run != group.own.run:
+                counts["skipped"] += 1
                 continue
             counts[row.status] += 1
             size += sum(output["size"] for output in row.outputs)
