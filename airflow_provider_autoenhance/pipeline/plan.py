@@ -85,7 +85,12 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
 
 
 def _plan_group(
-    job: Job, hook: AutoenhanceHook, group: Group, present: Mapping[str, StoredFile], listed: Sequence[str], resumed: bool
+    job: Job,
+    hook: AutoenhanceHook,
+    group: Group,
+    present: Mapping[str, StoredFile],
+    listed: Sequence[str],
+    resumed: bool,
 ) -> GroupPlan:
     own, others = _records(job, group, listed)
     rows = _latest([*others.values(), own])
@@ -98,9 +103,7 @@ def _plan_group(
     return GroupPlan(group, own, others, decisions, orders)
 
 
-def _orders_to_read(
-    group: Group, own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]
-) -> Iterable[str]:
+def _orders_to_read(group: Group, own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]) -> Iterable[str]:
     """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
     orders = [order for record in (own, *others.values()) if not record.complete for order in record.orders]
     unlanded = [rows.get(photo.fingerprint) for photo in group.photos]
@@ -110,7 +113,13 @@ def _orders_to_read(
 
 
 def _decide(
-    job: Job, photo: Photo, row: Row | None, image: Image | None, present: Mapping[str, StoredFile], own: str, resumed: bool
+    job: Job,
+    photo: Photo,
+    row: Row | None,
+    image: Image | None,
+    present: Mapping[str, StoredFile],
+    own: str,
+    resumed: bool,
 ) -> Decision:
     outputs = row.outputs if row else []
     there = bool(outputs) and all(_is_there(present.get(output["uri"]), output) for output in outputs)

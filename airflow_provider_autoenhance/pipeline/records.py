@@ -23,7 +23,7 @@ Status = Literal["pending", "landed", "failed", "postponed"]
 class Row:
     """What became of one photo.
 
-    :param status: ``pending``: being enhanced; ``landed``; ``failed``, with ``reason``; ``postponed``: left for the next run, with ``reason``.
+    :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run. ``reason`` says why.
     :param transient: a failure that the next try may not meet.
     :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
     :param outputs: ``uri``, ``size`` (bytes), ``etag``, ``sha256`` and ``content_type`` of each file.

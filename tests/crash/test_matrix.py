@@ -52,9 +52,7 @@ def test_killed_anywhere(
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-def test_killed_with_four_threads(
-    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
-) -> None:
+def test_killed_with_four_threads(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool) -> None:
     chosen = range(2, 50, 5)
     for last, night in zip(
         chosen, nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, concurrency=4), strict=False

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,70 +18,16 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline import batch  # noqa: F401 - so that a fork has everything loaded
-from airflow_provider_autoenhance.storage import local, s3
-from airflow_provider_autoenhance.transport import httpx_client, requests_session
 from airflow_provider_autoenhance.triggers import orders
+from tests.crash.effects import Effects
 from tests.support.tasks import context
-
-
-class Effects:
-    """Counts what the outside can see, and kills this process before or after one of them.
-
-    :param last: which effect is the last, from 1; 0: none.
-    :param before: whether the process dies just before it.
-    """
-
-    def __init__(self, last: int, *, before: bool) -> None:
-        self.count = 0
-        self._last, self._before = last, before
-        self._lock = threading.Lock()
-
-    def watch(self, owner: Any, name: str) -> None:
-        """Count each call of a function."""
-        function = getattr(owner, name)
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            mine = self._begin()
-            result = function(*args, **kwargs)
-            self._end(mine)
-            return result
-
-        async def watched_async(*args: Any, **kwargs: Any) -> Any:
-            mine = self._begin()
-            result = await function(*args, **kwargs)
-            self._end(mine)
-            return result
-
-        setattr(owner, name, watched_async if asyncio.iscoroutinefunction(function) else watched)
-
-    def _begin(self) -> int:
-        with self._lock:
-            self.count += 1
-            mine = self.count
-        if mine == self._last and self._before:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return mine
-
-    def _end(self, mine: int) -> None:
-        if mine == self._last and not self._before:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def watch_everything(effects: Effects) -> None:
-    """Every HTTP call of worker and triggerer, and every file that appears."""
-    effects.watch(requests_session, "send_once")
-    effects.watch(requests_session, "put_once")
-    effects.watch(requests_session.Streamed, "send")
-    effects.watch(httpx_client, "send_once")
-    effects.watch(s3.S3Destination, "_put")
-    effects.watch(local.LocalDestination, "_create")
-    effects.watch(local.Path, "replace")
 
 
 def attempt(order: dict[str, Any]) -> dict[str, Any]:
     """Run one process's share of a try: ``execute``, the trigger, or ``execute_complete``."""
-    effects = Effects(order["last"], before=order["before"])
-    watch_everything(effects)
+    effects = Effects(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    effects.arm(order["last"], before=order["before"])
+    effects.watch_everything()
     told = {"execute": _execute, "trigger": _trigger, "execute_complete": _execute_complete}[order["method"]](order)
     return told | {"effects": effects.count}
 
@@ -110,7 +55,8 @@ def _ended(method: Callable[[], Any]) -> dict[str, Any]:
 
 def _trigger(order: dict[str, Any]) -> dict[str, Any]:
     async def first_event() -> Any:
-        return [event.payload async for event in orders.AutoenhanceOrderTrigger(**order["trigger"]).run()][0]
+        (event,) = [event.payload async for event in orders.AutoenhanceOrderTrigger(**order["trigger"]).run()]
+        return event
 
     return {"end": "event", "event": asyncio.run(first_event())}
 
@@ -131,7 +77,7 @@ def main() -> None:
             os.environ |= order["environment"]
             try:
                 answer = attempt(order)
-            except BaseException as error:  # noqa: BLE001 - told to the test
+            except BaseException as error:
                 answer = {"end": "crash", "error": f"{type(error).__name__}: {error}"}
             with os.fdopen(writing, "w") as pipe:
                 json.dump(answer, pipe)
