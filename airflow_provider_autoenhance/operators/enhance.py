@@ -61,7 +61,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     :param dry_run: only tell what would be done and what it would cost (templated).
     :param concurrency: photos moved at the same time.
     :param poll_interval: seconds between polls of an order.
-    :param deadline: seconds from the run's first submission after which waiting fails; retries do not extend it.
+    :param deadline: seconds from the submission after which waiting fails; a retry that only goes on waiting does not extend it.
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
@@ -210,7 +210,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
 
     def _wait_and_finish(self, batch: Batch) -> dict[str, Any]:
         if batch.pending.decisions:
-            deadline = batch.first_submission + float(self.deadline)
+            deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
             self._wait_here(batch, deadline)

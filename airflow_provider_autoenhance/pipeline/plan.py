@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
 from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
-from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders
+from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders, read_parts
 from airflow_provider_autoenhance.pipeline.listing import list_groups_of, list_present
 from airflow_provider_autoenhance.pipeline.records import Record, Row, is_record, read_record, record_uri
 
@@ -83,7 +83,7 @@ def _plan_group(
     own, others = _records(job, group, listed)
     rows = _latest([*others.values(), own])
     open_orders = dict.fromkeys(order for each in (own, *others.values()) if not each.complete for order in each.orders)
-    orders = read_orders(hook, open_orders)
+    orders = read_orders(hook, open_orders) if job.durable else read_parts(hook, job, group)
     images = images_by_fingerprint(orders.values(), group.photos)
     decisions = [
         _decide(job, photo, rows.get(photo.fingerprint), images.get(photo.fingerprint), present, own.run, resumed)
