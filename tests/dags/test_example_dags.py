@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_autoenhance.api.settings import PREFERENCES, RESTAGE_VALUES
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
-from airflow_provider_autoenhance.params import chosen_settings, settings_params
+from airflow_provider_autoenhance.params import SECTIONS, UNCHANGED, chosen_settings, settings_params
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run_dag
@@ -37,7 +39,9 @@ def test_each_dag_is_named_like_its_file_and_explains_itself(path: Path) -> None
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.description, name
-        assert param.schema["section"], name
+        # Sections are folded up in the form; what each run needs stands above them.
+        assert bool(param.schema.get("section")) == (name in settings_params()), name
+        assert param.schema["title"][0].isupper(), name
 
 
 def test_the_form_offers_every_setting_with_its_values() -> None:
@@ -46,10 +50,25 @@ def test_the_form_offers_every_setting_with_its_values() -> None:
         if name == "restage" or not preference.known_to(DEFAULT_VERSION):
             assert name not in params
         elif preference.values:
-            assert params[name].schema["enum"] == [None, *preference.values_for(DEFAULT_VERSION)]
-        assert params.get(name) is None or params[name].resolve() is None
+            assert params[name].schema["enum"] == [UNCHANGED, *preference.values_for(DEFAULT_VERSION)]
+            assert params[name].resolve() is UNCHANGED
     assert {f"restage_{switch}" for switch in RESTAGE_VALUES} <= set(params)
     assert "brightness_boost" in settings_params("2024-10-01")
+
+
+def test_the_form_shows_each_section_once_in_one_piece() -> None:
+    for version in (DEFAULT_VERSION, "2024-10-01"):
+        shown = [param.schema["section"] for param in settings_params(version).values()]
+        assert [section for section, _ in groupby(shown)] == [section for section in SECTIONS if section in shown]
+    assert {name for names in SECTIONS.values() for name in names} <= set(PREFERENCES)
+
+
+def test_no_drop_down_sends_none_as_text_where_airflow_cannot_tell_the_two_apart() -> None:
+    """Airflow's form before 3.1 sends the null entry of a drop-down as the text "None"."""
+    sent = None if AIRFLOW_V_3_1_PLUS else "unchanged"
+    for param in settings_params().values():
+        assert "enum" not in param.schema or param.schema["enum"][0] == sent
+    assert chosen_settings({name: param.resolve() for name, param in settings_params().items()}) == {}
 
 
 def test_what_the_form_leaves_empty_is_not_sent() -> None:
