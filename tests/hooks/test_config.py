@@ -11,9 +11,10 @@ from airflow.providers.common.compat.sdk import Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_autoenhance.api.config import ApiConfig, Extra
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError, UploadUrlExpiredError
 from airflow_provider_autoenhance.get_provider_info import connection_fields
-from airflow_provider_autoenhance.hooks.config import ApiConfig, Extra
+from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
 
@@ -22,7 +23,7 @@ KEY = "key-5f0c"
 
 def config(extra: dict[str, Any] | None = None, **fields: Any) -> ApiConfig:
     fields = {"conn_id": "ae", "conn_type": "autoenhance", "password": KEY, **fields}
-    return ApiConfig.of(Connection(extra=json.dumps(extra or {}), **fields))
+    return read_connection(Connection(extra=json.dumps(extra or {}), **fields))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_connection_survives_the_round_trip_through_its_uri() -> None:
     )
     # As Airflow's own connection test hands it on; the model takes a URI on every version, the SDK's class does not.
     again = ConnectionModel(conn_id="ae", uri=first.get_uri())
-    assert ApiConfig.of(again) == ApiConfig.of(first)
+    assert read_connection(again) == read_connection(first)
 
 
 def test_the_key_goes_to_the_api_alone_and_stays_out_of_reprs() -> None:

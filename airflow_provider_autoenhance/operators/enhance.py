@@ -1,0 +1,310 @@
+"""A whole folder or list of photos in one task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.base import (
+    AutoenhanceBaseOperator,
+    boolean,
+    hand_on,
+    required,
+    task_run,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_autoenhance.imaging.output import OutputSpec
+    from airflow_provider_autoenhance.pipeline.batch import Batch
+    from airflow_provider_autoenhance.pipeline.job import Job
+    from airflow_provider_autoenhance.triggers.orders import OrdersEvent
+
+_OWNER = "AutoenhanceEnhanceOperator"
+
+
+class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
+    """Enhance a folder or a list of photos: source -> Autoenhance -> destination, each paid for once, whatever dies and however often
+    the task is retried or cleared.
+
+    One order per folder; one poll per order while Autoenhance works, deferred if you wish. Photo bytes stream, so that memory depends
+    on ``concurrency`` alone. What was done is remembered beside the outputs (folder ``.autoenhance``): another run skips what is up to
+    date, fetches again what was deleted, adopts what is under way, and enhances what changed.
+
+    Returns a summary of the run, whichever try it is: ``manifest`` (URI of a JSONL file with a row per photo), ``orders``, the counts
+    ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next run, for
+    example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this run,
+    ``bytes`` landed, and the first ``failures`` with their reasons.
+
+    :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
+        under the destination.
+    :param destination: folder URI for the results (templated).
+    :param source_conn_id: Airflow connection of the source (templated).
+    :param destination_conn_id: Airflow connection of the destination (templated).
+    :param settings: an ``EnhancementSettings`` or a plain object (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; JPEG by default (templated).
+    :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
+    :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
+    :param exclude: glob patterns to leave out (templated, as ``include``).
+    :param recursive: look into subfolders, which keep their place under the destination.
+    :param group_by: ``folder``: one order per folder; ``all``: one for all (each of at most 250 photos).
+    :param on_existing: ``skip`` what is up to date; ``redownload`` it from the image that is paid already; ``reenhance`` it from the
+        source, which costs again.
+    :param max_images: work on at most so many photos in this run; the first by path (templated).
+    :param max_credits: spend at most so many credits in this run, retries included; the first photos by path (templated).
+    :param max_failures: failed photos with which the task still succeeds: a number, or a percentage such as ``"5%"`` (templated).
+    :param dry_run: only tell what would be done and what it would cost (templated).
+    :param concurrency: photos moved at the same time.
+    :param poll_interval: seconds between polls of an order.
+    :param deadline: seconds from the submission after which waiting fails; a retry that only goes on waiting does not extend it.
+    :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
+    :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
+        extension added where it differs.
+    :param on_kill: what happens to unpaid images under way when the task is killed, marked failed or cleared: ``leave`` them (the next
+        try adopts them) or ``delete`` them.
+    :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
+    :param durable: remember what was done beside the outputs. ``False`` leaves the destination clean, but then another run knows nothing
+        of this one and enhances everything again; retries of this run still find what they made.
+    :raises SettingsError: on a bad argument; nothing was sent.
+    """
+
+    template_fields: Sequence[str] = (
+        "source", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
+        "exclude", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        source: str | Sequence[str],
+        destination: str,
+        source_conn_id: str | None = None,
+        destination_conn_id: str | None = None,
+        settings: Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        preview: bool | str = True,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        recursive: bool = True,
+        group_by: Literal["folder", "all"] = "folder",
+        on_existing: Literal["skip", "redownload", "reenhance"] = "skip",
+        max_images: int | str | None = None,
+        max_credits: int | str | None = None,
+        max_failures: int | str = 0,
+        dry_run: bool | str = False,
+        concurrency: int = 16,
+        poll_interval: float = 20.0,
+        deadline: float = 6 * 60.0 * 60,
+        image_name_template: str = "{folder}{stem}-{fingerprint}{extension}",
+        destination_template: str | None = None,
+        on_kill: Literal["leave", "delete"] = "leave",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        durable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        _one_of("group_by", group_by, "folder", "all")
+        _one_of("on_existing", on_existing, "skip", "redownload", "reenhance")
+        _one_of("on_kill", on_kill, "leave", "delete")
+        self.source = source
+        self.destination = destination
+        self.source_conn_id = source_conn_id
+        self.destination_conn_id = destination_conn_id
+        self.settings = settings
+        self.output_spec = output_spec
+        self.preview = preview
+        self.include = include
+        self.exclude = exclude
+        self.recursive = recursive
+        self.group_by = group_by
+        self.on_existing = on_existing
+        self.max_images = max_images
+        self.max_credits = max_credits
+        self.max_failures = max_failures
+        self.plan_only = dry_run  # the name is a method of Airflow's
+        self.concurrency = concurrency
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.image_name_template = image_name_template
+        self.destination_template = destination_template
+        self.kill_policy = on_kill
+        self.deferrable = deferrable
+        self.durable = durable
+        self._batch: Batch | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan, submit, wait, land."""
+        from airflow_provider_autoenhance.pipeline.batch import Batch
+
+        with task_run(context, label=self._label):
+            batch = self._batch = Batch(self.hook, self._job(context))
+            self._tell(batch)
+            if boolean(_OWNER, "dry_run", self.plan_only):
+                return hand_on(context, batch.preview())
+            batch.submit()
+            return hand_on(context, self._wait_and_finish(batch))
+
+    def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
+        """Go on where the trigger ended: what was made is read back, so nothing had to be carried through the wait."""
+        from airflow_provider_autoenhance.pipeline.batch import Batch
+        from airflow_provider_autoenhance.triggers.orders import error_of
+
+        with task_run(context, label=self._label):
+            batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
+            batch.submit()
+            error = error_of(event)
+            if error is None:
+                return hand_on(context, self._wait_and_finish(batch))
+            batch.give_up(error)
+            return hand_on(context, self._finish(batch))
+
+    def on_kill(self) -> None:
+        """Delete unpaid images under way, if the DAG wishes so."""
+        if self.kill_policy == "delete" and self._batch is not None:
+            self._batch.abandon()
+
+    @property
+    def _label(self) -> str:
+        source = self.source if isinstance(self.source, str) else self.destination
+        return str(source).rstrip("/").rpartition("/")[2]
+
+    def _job(self, context: Context) -> Job:
+        from airflow_provider_autoenhance.api.settings import wire_settings
+        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.pipeline.job import Job, Run
+
+        ti = context["ti"]
+        job = Job(
+            run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id)),
+            sources=_sources(self.source),
+            destination=required(_OWNER, "destination", self.destination).rstrip("/") + "/",
+            source_conn_id=self.source_conn_id or None,
+            destination_conn_id=self.destination_conn_id or None,
+            settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
+            output=OutputSpec.of(self.output_spec),
+            preview=boolean(_OWNER, "preview", self.preview),
+            include=_patterns(self.include),
+            exclude=_patterns(self.exclude),
+            recursive=self.recursive,
+            group_by=self.group_by,
+            on_existing=self.on_existing,
+            max_images=whole_number(_OWNER, "max_images", self.max_images),
+            max_credits=whole_number(_OWNER, "max_credits", self.max_credits),
+            concurrency=max(1, int(self.concurrency)),
+            image_name_template=self.image_name_template,
+            destination_template=self.destination_template,
+            durable=self.durable,
+        )
+        allowed_failures(self.max_failures, 0)
+        if self.on_existing == "reenhance":
+            self.log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
+        return job
+
+    def _tell(self, batch: Batch) -> None:
+        self.log.info("Plan: %s", batch.preview()["plan"])
+
+    def _wait_and_finish(self, batch: Batch) -> dict[str, Any]:
+        if batch.pending.decisions:
+            deadline = batch.submitted_at + float(self.deadline)
+            if self.deferrable:
+                self._defer(batch, deadline)
+            self._wait_here(batch, deadline)
+        return self._finish(batch)
+
+    def _defer(self, batch: Batch, deadline: float) -> None:
+        """Look once before waiting: a trigger that fires at once can fail its task."""
+        from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
+
+        for order_id in batch.pending.orders():
+            batch.land(batch.observe(self.hook.get_order(order_id).images))
+        if not batch.pending.decisions:
+            return
+        batch.settle()
+        trigger = AutoenhanceOrderTrigger(
+            orders=batch.pending.orders(),
+            images=sorted(batch.pending.decisions) if self.kill_policy == "delete" else [],
+            autoenhance_conn_id=self.autoenhance_conn_id,
+            poll_interval=float(self.poll_interval),
+            deadline=deadline,
+        )
+        self.log.info("Deferred until %s images are finished", len(batch.pending.decisions))
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _wait_here(self, batch: Batch, deadline: float) -> None:
+        from airflow_provider_autoenhance.api.waiting import OrderWait
+
+        wait = OrderWait(deadline, float(self.poll_interval))
+        try:
+            while batch.pending.decisions:
+                pause: float | None = None
+                for order_id in batch.pending.orders():
+                    try:
+                        order = self.hook.get_order(order_id)
+                    except errors.AutoenhanceError as error:
+                        pause = wait.on_error(error, f"order {order_id}")
+                        continue
+                    batch.land(batch.observe(order.images))
+                    left = batch.pending.orders().get(order_id, 0)
+                    pause = wait.on_order(order, len(order.images) + left) if left else pause
+                if pause is not None:
+                    time.sleep(pause)
+        except errors.AutoenhanceError as error:
+            batch.give_up(error)
+
+    def _finish(self, batch: Batch) -> dict[str, Any]:
+        """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help."""
+        summary = batch.finish()
+        told = ", ".join(f"{summary[name]} {name}" for name in ("landed", "skipped", "failed", "postponed", "held"))
+        self.log.info(
+            "%s photos: %s; %s credits. Manifest: %s", summary["photos"], told, summary["credits"], summary["manifest"]
+        )
+        for failure in summary["failures"]:
+            self.log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
+        failed = summary["failed"]
+        if failed > allowed_failures(self.max_failures, summary["photos"]):
+            first = summary["failures"][0]
+            kind = errors.ServerError if summary["transient"] else errors.ImageFailedError
+            raise kind(
+                f"{failed} of {summary['photos']} photos failed, more than max_failures={self.max_failures} allows; the others landed. "
+                f"First: {first['photo']}: {first['reason']} All: {summary['manifest']}"
+            )
+        return summary
+
+
+def allowed_failures(max_failures: int | str, photos: int) -> int:
+    """Turn ``max_failures`` into a number.
+
+    :raises SettingsError: when it is neither a number nor a percentage.
+    """
+    spelled = str(max_failures).strip()
+    number = spelled.removesuffix("%").strip()
+    if not number.isdigit() or (spelled.endswith("%") and int(number) > 100):
+        raise errors.SettingsError(
+            f"{_OWNER}: max_failures takes a number or a percentage such as '5%', not {max_failures!r}."
+        )
+    return photos * int(number) // 100 if spelled.endswith("%") else int(number)
+
+
+def _sources(source: str | Sequence[str]) -> list[str]:
+    """A single source is a folder; in a list, what ends in a slash is one."""
+    if isinstance(source, str):
+        return [required(_OWNER, "source", source).rstrip("/") + "/"]
+    sources = [required(_OWNER, "source", each) for each in source]
+    if not sources:
+        raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
+    return sources
+
+
+def _patterns(patterns: Sequence[str] | str) -> tuple[str, ...]:
+    return tuple(filter(None, [patterns] if isinstance(patterns, str) else patterns))
+
+
+def _one_of(name: str, value: str, *allowed: str) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} takes one of {', '.join(allowed)}, not {value!r}")

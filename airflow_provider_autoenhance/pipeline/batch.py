@@ -1,0 +1,309 @@
+"""A batch from plan to summary: submit what is not there yet, wait, land what is ready, write down what happened.
+
+It may die at any line. The next try reads what is there, here and on the remote side, and goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
+from airflow_provider_autoenhance.pipeline.progress import Progress
+from airflow_provider_autoenhance.pipeline.records import Record, Row, jsonl, record_uri, write_bytes
+from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
+
+log = logging.getLogger(__name__)
+
+#: Failures that a summary names; the manifest has them all.
+MAX_FAILURES_TOLD = 20
+
+MANIFEST = "autoenhance-manifest.jsonl"
+
+#: An open record of another run is closed after this time even if images of it never matched a photo again.
+_FORGET_SECONDS = 60 * 24 * 3600.0
+
+
+_ADOPTABLE = (ImageStatus.PROCESSING, ImageStatus.PROCESSED)
+_SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
+
+
+@dataclass
+class Pending:
+    """Images that are being enhanced, with the decision that will land each."""
+
+    decisions: dict[str, tuple[GroupPlan, Decision, float]] = field(default_factory=dict)
+
+    def orders(self) -> dict[str, int]:
+        """How many images of each order are waited for."""
+        counted: dict[str, int] = {}
+        for _, decision, _ in self.decisions.values():
+            counted[decision.order_id or ""] = counted.get(decision.order_id or "", 0) + 1
+        return counted
+
+
+class Batch:
+    """One try of a batch.
+
+    :param resumed: the try goes on after a wait.
+    """
+
+    def __init__(self, hook: AutoenhanceHook, job: Job, *, resumed: bool = False) -> None:
+        self.hook = hook
+        self.job = job
+        self.plan: Plan = make_plan(job, hook, resumed=resumed)
+        self.pending = Pending()
+        self._resumed = resumed
+        self._changed = False
+        for group in self.plan.groups:
+            for decision in group.decisions:
+                if decision.step is Step.WAIT:
+                    self._await(group, decision)
+
+    # Phases
+
+    def submit(self) -> None:
+        """Create and upload what is missing, and land what is ready, many at a time.
+
+        The records tell of the orders before the first image is created in them.
+        """
+        for group in self.plan.groups:
+            self._announce(group)
+        work = [(group, decision, order) for group in self.plan.groups for decision, order in _placed(group)]
+        if work:
+            progress = Progress(log, len(work), "Uploaded")
+            self._in_parallel(work, self._submit, progress)
+        self.land(self._ready())
+
+    def land(self, ready: Iterable[tuple[GroupPlan, Decision, float]]) -> None:
+        """Download enhanced photos, many at a time."""
+        work = list(ready)
+        if work:
+            self._in_parallel(work, self._fetch, Progress(log, len(work), "Landed"))
+
+    def observe(self, images: Iterable[Image]) -> list[tuple[GroupPlan, Decision, float]]:
+        """Take in polled images: return what is ready to land, and note what failed."""
+        ready = []
+        for image in images:
+            if not image.status.final or image.image_id not in self.pending.decisions:
+                continue
+            group, decision, seconds = self.pending.decisions.pop(image.image_id)
+            decision = replace(decision, paid=image.downloaded)
+            if image.status is ImageStatus.PROCESSED:
+                ready.append((group, decision, seconds))
+            else:
+                self._note(group, self._transfer(group).unenhanced(decision, image.status_reason))
+        return ready
+
+    def give_up(self, error: errors.AutoenhanceError) -> None:
+        """Note that the wait for what is pending ended badly. The orders stay open, so a later try adopts the images."""
+        for group, decision, _ in self.pending.decisions.values():
+            row = self._transfer(group).failure(decision, error)
+            row.image_id = decision.image_id
+            self._note(group, row)
+
+    def settle(self) -> None:
+        """Write down what happened so far; before a deferral, and at the end."""
+        for group in self.plan.groups:
+            for decision in group.decisions:
+                known = group.own.rows.get(decision.photo.fingerprint)
+                if decision.step is Step.KEEP and (known is None or known.status == "landed"):
+                    self._note(group, self._transfer(group).unenhanced(decision, decision.reason))
+            self._save(group)
+
+    def finish(self) -> dict[str, Any]:
+        """Close what is done with, write the manifest, and return the summary."""
+        self.settle()
+        for group in self.plan.groups:
+            self._close(group)
+        manifest = self.job.destination + MANIFEST
+        if self._changed:
+            rows = (row for group in self.plan.groups for row in self._manifest_rows(group))
+            write_bytes(manifest, self.job.destination_conn_id, jsonl(rows))
+        return summarize(self.plan, manifest)
+
+    def preview(self) -> dict[str, Any]:
+        """What the plan is, and what it will cost; changes nothing."""
+        steps = self.plan.count()
+        works = [decision for decision in self.plan.decisions if decision.works]
+        size = sum(decision.photo.size for decision in works)
+        credits = self.plan.credits_ahead(self.job)
+        counted = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
+        return {
+            "photos": len(self.plan.decisions),
+            "skipped": steps[Step.SKIP],
+            "held": steps[Step.HOLD],
+            "bytes": size,
+            "credits": credits,
+            "plan": f"{len(self.plan.decisions)} photos in {len(self.plan.groups)} groups: {counted}; "
+            f"{size / 1e6:.1f} MB to move, {credits} credits",
+        }
+
+    def abandon(self) -> None:
+        """Delete what is pending and not paid for; a killed task's wish, not a failed one's."""
+        for image_id in list(self.pending.decisions):
+            self.hook.delete_image(image_id)
+
+    @property
+    def submitted_at(self) -> float:
+        """Seconds since the epoch at which the images that are waited for were submitted, in whichever try."""
+        return max(group.own.submitted_at for group, _, _ in self.pending.decisions.values())
+
+    # Steps
+
+    def _announce(self, group: GroupPlan) -> None:
+        if not any(decision.works for decision in group.decisions):
+            return
+        if any(decision.step in _SUBMITTING for decision in group.decisions):
+            group.own.submitted_at = time.time()
+        new = [order for order in group.free if order not in group.own.orders]
+        group.own.orders += new
+        group.own.complete = False
+        self._write(group.own, group)
+        for order_id in group.free:
+            if order_id not in group.orders:
+                try:
+                    self.hook.create_order(order_id=order_id, name=group.group.name)
+                except errors.ConflictError:
+                    continue  # an earlier try made it
+
+    def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> tuple[int, bool]:
+        outcome = self._transfer(group).submit(decision, order_id)
+        if isinstance(outcome, Submitted):
+            placed = replace(decision, step=Step.WAIT, image_id=outcome.image_id, order_id=outcome.order_id)
+            self._await(group, placed, outcome.seconds)
+            return decision.photo.size, False
+        self._note(group, outcome)
+        return 0, True
+
+    def _fetch(self, group: GroupPlan, decision: Decision, seconds: float) -> tuple[int, bool]:
+        row = self._transfer(group).fetch(decision, seconds)
+        self._note(group, row)
+        return sum(output["size"] for output in row.outputs), row.status != "landed"
+
+    def _ready(self) -> Iterator[tuple[GroupPlan, Decision, float]]:
+        for group in self.plan.groups:
+            for decision in group.decisions:
+                if decision.step is Step.FETCH:
+                    yield group, decision, 0.0
+
+    def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
+        self.pending.decisions[decision.image_id or ""] = (group, decision, seconds)
+
+    def _transfer(self, group: GroupPlan) -> Transfer:
+        return Transfer(self.hook, self.job, group.own)
+
+    def _note(self, group: GroupPlan, row: Row) -> None:
+        self._changed = True
+        group.own.rows[row.fingerprint] = row
+
+    def _in_parallel(
+        self, work: list[tuple[Any, ...]], function: Callable[..., tuple[int, bool]], progress: Progress
+    ) -> None:
+        """Run over the work with bounded concurrency; what is fatal for all stops it, after what is under way has ended."""
+        with ThreadPoolExecutor(self.job.concurrency, thread_name_prefix="autoenhance") as pool:
+            queue = iter(work)
+            running: set[Future[tuple[int, bool]]] = set()
+            try:
+                while True:
+                    for item in queue:
+                        running.add(pool.submit(function, *item))
+                        if len(running) >= 2 * self.job.concurrency:
+                            break
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        size, failed = future.result()
+                        progress.add(size=size, failed=failed)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                self.settle()
+                raise
+
+    # Records
+
+    def _save(self, group: GroupPlan) -> None:
+        if self._changed and group.own.rows:
+            self._write(group.own, group)
+
+    def _write(self, record: Record, group: GroupPlan) -> None:
+        if self.job.durable:
+            uri = record_uri(group.group.destination, record.run)
+            write_bytes(uri, self.job.destination_conn_id, record.to_jsonl())
+
+    def _close(self, group: GroupPlan) -> None:
+        """Mark records complete whose orders hold nothing that a later run could adopt."""
+        settled = {row.image_id for row in group.rows().values() if not row.transient}
+        for record in (group.own, *group.others.values()):
+            if record.complete or not record.orders:
+                continue
+            images = [image for order in record.orders if order in group.orders for image in group.orders[order].images]
+            adoptable = any(image.status in _ADOPTABLE and image.image_id not in settled for image in images)
+            if record is group.own:
+                adoptable |= bool(self.pending.decisions) or any(row.transient for row in record.rows.values())
+            if not adoptable or time.time() - record.submitted_at > _FORGET_SECONDS:
+                record.complete = True
+                self._write(record, group)
+
+    def _manifest_rows(self, group: GroupPlan) -> Iterator[Mapping[str, Any]]:
+        rows = group.rows()
+        for decision in group.decisions:
+            row = rows.get(decision.photo.fingerprint)
+            if row is None or decision.step is Step.HOLD:
+                row = self._transfer(group).row(decision, "postponed", reason=decision.reason)
+            yield asdict(row)
+
+
+def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
+    """Give each decision that makes an image a place in one of this run's orders."""
+    places = (order for order, free in group.free.items() for _ in range(free))
+    for decision in group.decisions:
+        if decision.step in _SUBMITTING:
+            makes = decision.step in (Step.CREATE, Step.REPLACE)
+            yield decision, next(places) if makes else decision.order_id or ""
+
+
+def summarize(plan: Plan, manifest: str) -> dict[str, Any]:
+    """What a task returns: counts and where to read more, never a row per photo.
+
+    It tells of the run, not of the try: a cleared task that finds its work done returns the same again.
+    """
+    counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
+    failures: list[dict[str, str | None]] = []
+    transient = credits = size = 0
+    for group in plan.groups:
+        rows = group.rows()
+        for decision in group.decisions:
+            counts["photos"] += 1
+            row = rows.get(decision.photo.fingerprint)
+            if decision.step is Step.HOLD or row is None:
+                counts["held"] += 1
+                continue
+            if row.status == "landed" and row.run != group.own.run:
+                counts["skipped"] += 1
+                continue
+            counts[row.status] += 1
+            size += sum(output["size"] for output in row.outputs)
+            if row.status == "failed":
+                transient += row.transient
+                failures.append({"photo": decision.photo.path, "reason": row.reason})
+        credits += sum(row.credit_spent for row in group.own.rows.values())
+    return {
+        "manifest": manifest,
+        "orders": [order for group in plan.groups for order in group.own.orders],
+        **counts,
+        "transient": transient,
+        "credits": credits,
+        "bytes": size,
+        "failures": failures[:MAX_FAILURES_TOLD],
+    }

@@ -1,0 +1,99 @@
+"""What to do about one photo, from what is known. Pure: the same knowledge gives the same decision."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.records import Row
+
+#: Failures that pass by themselves, as far as the vendor's free text tells: the daily limit above all.
+_PASSING_REASON = re.compile(r"\b(limit|quota|try again|timed? ?out|temporar\w*)\b", re.IGNORECASE)
+
+
+class Step(StrEnum):
+    """The next step for a photo, in the order of a photo's life."""
+
+    CREATE = "create"  # make the image and upload
+    REPLACE = "replace"  # delete the useless image first
+    REPROCESS = "reprocess"  # the bytes are there; enhance again
+    WAIT = "wait"  # being enhanced
+    FETCH = "fetch"  # enhanced; download
+    SKIP = "skip"  # up to date
+    KEEP = "keep"  # failed or postponed in this very try; only told
+    HOLD = "hold"  # over a limit of this run
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A photo's next step, and the image it is about.
+
+    :param paid: the image's full size is bought already.
+    :param reason: why, where a person would ask.
+    """
+
+    photo: Photo
+    step: Step
+    image_id: str | None = None
+    order_id: str | None = None
+    paid: bool = False
+    reason: str | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether there is anything to do."""
+        return self.step not in (Step.SKIP, Step.KEEP, Step.HOLD)
+
+
+def decide(
+    photo: Photo, *, job: Job, row: Row | None, image: Image | None, present: bool, own: str, resumed: bool
+) -> Decision:
+    """Decide about a photo.
+
+    :param row: what the records say of this fingerprint.
+    :param image: the image of this fingerprint in an order that is still open.
+    :param present: the output is there, in the size that the row tells.
+    :param own: id of this run's record.
+    :param resumed: the try goes on after a wait, so what failed in it is not tried again.
+    """
+    if resumed and row is not None and row.run == own and row.status != "landed":
+        return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=row.reason)
+    current = row is not None and row.status == "landed" and row.request == job.request and present
+    # Within a run, "redownload" is done once the run itself has landed the photo.
+    if current and row is not None and (job.on_existing != "redownload" or row.run == own):
+        return Decision(photo, Step.SKIP, row.image_id, row.order_id, paid=bool(row.credits))
+    if image is not None:
+        return _by_image(photo, image, resumed)
+    if row is not None:
+        return _by_row(photo, row)
+    return Decision(photo, Step.CREATE)
+
+
+def _by_image(photo: Photo, image: Image, resumed: bool) -> Decision:
+    step = {
+        ImageStatus.PROCESSED: Step.FETCH,
+        ImageStatus.PROCESSING: Step.WAIT,
+        ImageStatus.WAITING: Step.REPLACE,
+        ImageStatus.EXPIRED: Step.REPLACE,
+        ImageStatus.ERROR: Step.REPROCESS if passes(image.status_reason) else Step.REPLACE,
+    }[image.status]
+    if resumed and image.status is ImageStatus.ERROR:
+        step = Step.KEEP
+    return Decision(photo, step, image.image_id, image.order_id, image.downloaded, image.status_reason)
+
+
+def _by_row(photo: Photo, row: Row) -> Decision:
+    if row.status == "landed":
+        return Decision(photo, Step.FETCH, row.image_id, row.order_id, paid=bool(row.credits))
+    if row.image_id is None:
+        return Decision(photo, Step.CREATE)
+    step = Step.REPROCESS if row.status == "postponed" else Step.REPLACE
+    return Decision(photo, step, row.image_id, row.order_id, reason=row.reason)
+
+
+def passes(reason: str | None) -> bool:
+    """Whether a failure's reason sounds as if the next night would not meet it."""
+    return bool(_PASSING_REASON.search(reason or ""))

@@ -1,0 +1,59 @@
+"""Listings as source and destination pairs, to spread over mapped tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
+from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
+from airflow_provider_autoenhance.storage import list_files
+
+#: Airflow's default ``[core] max_map_length``.
+MAX_GROUPS = 1024
+
+
+def list_groups(
+    source: str,
+    destination: str,
+    *,
+    source_conn_id: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_groups: int = MAX_GROUPS,
+) -> list[dict[str, Any]]:
+    """List the folders of photos right under a folder, as arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
+
+    Bounded by listings, not by photos. Where there are more folders than ``max_groups``, neighbours share a task. Photos that lie in
+    ``source`` itself are a group of their own.
+
+    :param source: folder whose subfolders are the listings.
+    :param destination: folder that gets one subfolder per listing.
+    :param include: glob patterns of photos; by default every type that Autoenhance takes.
+    :param max_groups: most items to return.
+    :returns: ``source`` (a folder, or several), ``destination`` and ``recursive`` per item, in order of names.
+    """
+    source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
+    patterns = tuple(include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
+    folders: dict[str, None] = {}
+    for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
+        if not file.uri.startswith(destination):
+            folder, slash, _ = file.uri.removeprefix(source).partition("/")
+            folders[folder + slash if slash else ""] = None
+    groups: list[dict[str, Any]] = []
+    if "" in folders:
+        del folders[""]
+        groups.append({"source": source, "destination": destination, "recursive": False})
+    names = sorted(folders)
+    places = max(1, max_groups - len(groups))
+    share = -(-len(names) // places) or 1
+    for start in range(0, len(names), share):
+        together = names[start : start + share]
+        groups.append(
+            {
+                "source": [source + name for name in together] if len(together) > 1 else source + together[0],
+                "destination": destination if len(together) > 1 else destination + together[0],
+                "recursive": True,
+            }
+        )
+    return groups

@@ -1,0 +1,114 @@
+"""What a batch is asked to do, and the photos it is about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from airflow_provider_autoenhance.imaging.output import OutputSpec
+
+OnExisting = Literal["skip", "redownload", "reenhance"]
+
+#: Whether the API pages an order's images is unknown, so a bigger group becomes several orders.
+MAX_ORDER_SIZE = 250
+
+#: Folder beside the outputs in which a batch remembers what it did.
+RECORDS_FOLDER = ".autoenhance"
+
+_NAMESPACE = uuid.UUID("0f0c7a52-0a42-5a60-8a39-a5b1a9f7a0d3")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which task works, in which DAG run: never which try, and never which map index."""
+
+    dag_id: str
+    task_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A batch's arguments, checked and spelled as the wire does. See ``AutoenhanceEnhanceOperator`` for each.
+
+    :param sources: folders (ending in ``/``) and files.
+    :param settings: wire settings.
+    """
+
+    run: Run
+    sources: Sequence[str]
+    destination: str
+    source_conn_id: str | None = None
+    destination_conn_id: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    output: OutputSpec = field(default_factory=OutputSpec)
+    preview: bool = True
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    recursive: bool = True
+    group_by: Literal["folder", "all"] = "folder"
+    on_existing: OnExisting = "skip"
+    max_images: int | None = None
+    max_credits: int | None = None
+    concurrency: int = 16
+    image_name_template: str = "{folder}{stem}-{fingerprint}{extension}"
+    destination_template: str | None = None
+    durable: bool = True
+    max_order_size: int = MAX_ORDER_SIZE
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What is asked of an output; an output that was made for another request is not up to date."""
+        return {"preview": self.preview, **self.output.query()}
+
+    def key(self, source: str, destination: str, part: int = 0) -> str:
+        """Id that a retry derives again: of a group's record, and of its orders.
+
+        ``reenhance`` needs no salt here: its fingerprints hold the run, so no earlier image matches.
+        """
+        parts = [self.run.dag_id, self.run.task_id, self.run.run_id, source, destination, str(part)]
+        return str(uuid.uuid5(_NAMESPACE, "\0".join(parts)))
+
+    def fingerprint(self, source: str, etag: str | None, size: int) -> str:
+        """Digest of a photo and everything that decides how it is enhanced; how it is downloaded does not matter."""
+        salt = self.run.run_id if self.on_existing == "reenhance" else ""
+        told = json.dumps([source, etag, size, self.settings, "single", salt], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One source photo and where its enhanced twin goes.
+
+    :param source: its URI.
+    :param path: its path under the source folder, which names it to people.
+    :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
+    :param target: URI of the output.
+    """
+
+    source: str
+    path: str
+    size: int
+    etag: str | None
+    fingerprint: str
+    image_name: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photos that share orders and a record: one folder, or all.
+
+    :param source: URI of the folder.
+    :param destination: URI of the folder for the outputs.
+    :param name: what people read in Autoenhance's web app.
+    """
+
+    source: str
+    destination: str
+    name: str
+    photos: Sequence[Photo]

@@ -1,0 +1,64 @@
+"""The remote orders read back: they remember what was made, whatever died in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.creation import check_whole
+from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
+
+#: Key of an image's metadata that says which photo, in which settings, it was made from.
+FINGERPRINT_KEY = "fingerprint"
+
+_PROGRESS = {ImageStatus.PROCESSED: 0, ImageStatus.PROCESSING: 1, ImageStatus.WAITING: 2}
+
+
+def metadata_of(photo: Photo) -> dict[str, object]:
+    """What an image is created with, so that any run can tell what it is."""
+    return {"source": photo.source, "etag": photo.etag, "size": photo.size, FINGERPRINT_KEY: photo.fingerprint}
+
+
+def read_orders(hook: AutoenhanceHook, order_ids: Iterable[str]) -> dict[str, Order]:
+    """Read orders; one that does not exist (its run died before the first image) is left out.
+
+    :raises AutoenhanceError: when an order cannot be read, or not whole: "unknown" is not "absent".
+    """
+    orders: dict[str, Order] = {}
+    for order_id in order_ids:
+        try:
+            order = hook.get_order(order_id)
+        except errors.NotFoundError:
+            continue
+        check_whole(order)
+        orders[order_id] = order
+    return orders
+
+
+def read_parts(hook: AutoenhanceHook, job: Job, group: Group) -> dict[str, Order]:
+    """Read this run's own orders where no record names them: their ids follow from the run."""
+    orders: dict[str, Order] = {}
+    while part := read_orders(hook, [job.key(group.source, group.destination, len(orders))]):
+        orders |= part
+    return orders
+
+
+def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
+    """Match images to photos by metadata, or by their unique name where an API version returns none. The furthest along wins."""
+    by_name = {photo.image_name: photo.fingerprint for photo in photos}
+    found: dict[str, Image] = {}
+    for order in orders:
+        for image in order.images:
+            fingerprint = image.metadata.get(FINGERPRINT_KEY) or by_name.get(image.image_name)
+            if fingerprint is None:
+                continue
+            other = found.get(fingerprint)
+            if other is None or _rank(image) < _rank(other):
+                found[fingerprint] = image
+    return found
+
+
+def _rank(image: Image) -> tuple[bool, int, int, str]:
+    return not image.downloaded, _PROGRESS.get(image.status, 3), image.date_added, image.image_id

@@ -1,0 +1,161 @@
+"""The plan of a batch: every photo's next step, from the source, the destination, the records there, and the orders still open."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from airflow_provider_autoenhance.api.models import Image, Order
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
+from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
+from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders, read_parts
+from airflow_provider_autoenhance.pipeline.listing import list_groups_of, list_present
+from airflow_provider_autoenhance.pipeline.records import Record, Row, is_record, read_record, record_uri
+
+
+@dataclass
+class GroupPlan:
+    """A group's decisions and records.
+
+    :param own: this run's record, new or read back.
+    :param others: records of other runs, by id.
+    :param orders: the open orders, as read.
+    :param free: places left in this run's orders, by order id.
+    """
+
+    group: Group
+    own: Record
+    others: dict[str, Record]
+    decisions: list[Decision]
+    orders: dict[str, Order] = field(default_factory=dict)
+    free: dict[str, int] = field(default_factory=dict)
+
+    def rows(self) -> dict[str, Row]:
+        """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
+        return _latest([*self.others.values(), self.own])
+
+
+@dataclass
+class Plan:
+    """All groups of a batch."""
+
+    groups: list[GroupPlan]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """All decisions, group by group."""
+        return [decision for group in self.groups for decision in group.decisions]
+
+    def count(self) -> Counter[Step]:
+        """How many photos are at each step."""
+        return Counter(decision.step for decision in self.decisions)
+
+    def credits_ahead(self, job: Job) -> int:
+        """What the decided steps will cost."""
+        return sum(costs(decision, job) for decision in self.decisions if decision.works)
+
+
+def costs(decision: Decision, job: Job) -> int:
+    """Credits that a photo will cost when it gets through."""
+    return int(not job.preview and not decision.paid)
+
+
+def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan:
+    """Plan a batch: listing calls, one read per record, one read per order that is still open. Changes nothing.
+
+    :param resumed: the try goes on after a wait.
+    """
+    present = list_present(job)
+    records = [uri for uri in present if is_record(uri)]
+    plan = Plan([_plan_group(job, hook, group, present, records, resumed) for group in list_groups_of(job)])
+    _limit(plan, job)
+    for group in plan.groups:
+        _reserve_orders(job, group)
+    return plan
+
+
+def _plan_group(
+    job: Job, hook: AutoenhanceHook, group: Group, present: Mapping[str, int], listed: Sequence[str], resumed: bool
+) -> GroupPlan:
+    own, others = _records(job, group, listed)
+    rows = _latest([*others.values(), own])
+    open_orders = dict.fromkeys(order for each in (own, *others.values()) if not each.complete for order in each.orders)
+    orders = read_orders(hook, open_orders) if job.durable else read_parts(hook, job, group)
+    images = images_by_fingerprint(orders.values(), group.photos)
+    decisions = [
+        _decide(job, photo, rows.get(photo.fingerprint), images.get(photo.fingerprint), present, own.run, resumed)
+        for photo in group.photos
+    ]
+    return GroupPlan(group, own, others, decisions, orders)
+
+
+def _decide(
+    job: Job, photo: Photo, row: Row | None, image: Image | None, present: Mapping[str, int], own: str, resumed: bool
+) -> Decision:
+    outputs = row.outputs if row else []
+    there = bool(outputs) and all(present.get(output["uri"]) == output["size"] for output in outputs)
+    there = there and any(output["uri"] == photo.target for output in outputs)
+    return decide(photo, job=job, row=row, image=image, present=there, own=own, resumed=resumed)
+
+
+def _records(job: Job, group: Group, listed: Sequence[str]) -> tuple[Record, dict[str, Record]]:
+    run = job.key(group.source, group.destination)
+    origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
+    folder = record_uri(group.destination, "")[: -len(".jsonl")]
+    found = {}
+    for uri in listed:
+        if uri.startswith(folder) and "/" not in uri.removeprefix(folder):
+            record = read_record(uri, job.destination_conn_id)
+            found[record.run] = record
+    own = found.pop(run, None) or Record(run, origin, submitted_at=time.time())
+    return own, found
+
+
+def _latest(records: Sequence[Record]) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for record in records:
+        for fingerprint, row in record.rows.items():
+            known = rows.get(fingerprint)
+            if known is None or row.at >= known.at:
+                rows[fingerprint] = row
+    return rows
+
+
+def _reserve_orders(job: Job, plan: GroupPlan) -> None:
+    """Name enough orders for everything that will be created, before anything is: the record must tell of them first."""
+    needed = sum(decision.step in (Step.CREATE, Step.REPLACE) for decision in plan.decisions)
+    part = 0
+    while needed > 0:
+        order_id = job.key(plan.group.source, plan.group.destination, part)
+        taken = len(plan.orders[order_id].images) if order_id in plan.orders else 0
+        plan.free[order_id] = max(0, job.max_order_size - taken)
+        needed -= plan.free[order_id]
+        part += 1
+
+
+def _limit(plan: Plan, job: Job) -> None:
+    """Hold back what is over ``max_images`` and ``max_credits``. What an earlier try chose stays chosen, so a limit holds across tries."""
+    if job.max_images is None and job.max_credits is None:
+        return
+    chosen = {fingerprint for group in plan.groups for fingerprint in group.own.chosen or ()}
+    images = len(chosen)
+    credits = len(chosen) if not job.preview else 0
+    for group in plan.groups:
+        kept = list(group.own.chosen or ())
+        for number, decision in enumerate(group.decisions):
+            if not decision.works or decision.photo.fingerprint in chosen:
+                continue
+            cost = costs(decision, job)
+            over_images = job.max_images is not None and images + 1 > job.max_images
+            over_credits = job.max_credits is not None and cost and credits + cost > job.max_credits
+            if over_images or over_credits:
+                limit = f"max_images={job.max_images}" if over_images else f"max_credits={job.max_credits}"
+                group.decisions[number] = replace(decision, step=Step.HOLD, reason=f"over this run's {limit}")
+                continue
+            images += 1
+            credits += cost
+            kept.append(decision.photo.fingerprint)
+        group.own.chosen = kept

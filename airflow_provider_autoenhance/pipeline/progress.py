@@ -1,0 +1,53 @@
+"""How far a batch is, in the log, a line every few seconds at most."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+
+class Progress:
+    """Counts photos and bytes.
+
+    :param total: photos to be moved in this phase.
+    :param verb: what happens to them: ``Uploaded``, ``Landed``.
+    :param every: seconds between lines.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        total: int,
+        verb: str,
+        *,
+        every: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._total, self._verb, self._every, self._clock = log, total, verb, every, clock
+        self._lock = threading.Lock()
+        self._began = self._told = clock()
+        self.done = self.failed = self.bytes = 0
+
+    def add(self, *, size: int = 0, failed: bool = False) -> None:
+        """Count a photo; tell, if it is time."""
+        with self._lock:
+            self.done += 1
+            self.failed += failed
+            self.bytes += size
+            now = self._clock()
+            if now - self._told < self._every and self.done < self._total:
+                return
+            self._told = now
+            seconds = max(now - self._began, 1e-6)
+            left = seconds / self.done * (self._total - self.done)
+            self._log.info(
+                "%s %s of %s photos, %.1f MB/s, %s failed%s",
+                self._verb,
+                self.done,
+                self._total,
+                self.bytes / seconds / 1e6,
+                self.failed,
+                f", about {left:.0f} s to go" if self.done < self._total else f", in {seconds:.0f} s",
+            )

@@ -1,0 +1,185 @@
+"""Carrying out single decisions: make and upload an image, enhance it again, land it. Safe to call from many threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import CreatedImage
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.decide import Decision, Step, passes
+from airflow_provider_autoenhance.pipeline.download import land
+from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_orders
+from airflow_provider_autoenhance.pipeline.records import Record, Row, now
+from airflow_provider_autoenhance.pipeline.upload import PhotoSource
+from airflow_provider_autoenhance.storage import open_destination
+from airflow_provider_autoenhance.storage.streams import CheckedReader
+
+#: How often a creation whose answer got lost is looked for and made again.
+_CREATIONS = 3
+
+#: Errors that every other photo would meet too.
+FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.DestinationError)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """An image that is being enhanced."""
+
+    photo: Photo
+    image_id: str
+    order_id: str
+    seconds: float
+
+
+class Transfer:
+    """Moves the photos of one job's group.
+
+    :param own: this run's record of the group.
+    """
+
+    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record) -> None:
+        self._hook = hook
+        self._job = job
+        self._own = own
+
+    def submit(self, decision: Decision, order_id: str) -> Submitted | Row:
+        """Bring a photo to where it is being enhanced.
+
+        :param order_id: order for a new image.
+        :raises AutoenhanceError: only what every other photo would meet too.
+        """
+        began = time.monotonic()
+        photo = decision.photo
+        try:
+            if decision.step is Step.REPROCESS:
+                image_id, order_id = self._reprocess(decision), decision.order_id or order_id
+            else:
+                if decision.step is Step.REPLACE and decision.image_id:
+                    self._hook.delete_image(decision.image_id)
+                image_id = self._create_and_upload(photo, order_id)
+        except FATAL:
+            raise
+        except errors.AutoenhanceError as error:
+            return self.failure(decision, error)
+        return Submitted(photo, image_id, order_id, time.monotonic() - began)
+
+    def fetch(self, decision: Decision, upload_seconds: float = 0.0) -> Row:
+        """Land an enhanced photo.
+
+        :raises AutoenhanceError: only what every other photo would meet too.
+        """
+        began = time.monotonic()
+        photo, image_id = decision.photo, decision.image_id or ""
+        try:
+            destination = open_destination(photo.target, conn_id=self._job.destination_conn_id)
+            stored, kind = self._hook.download_image(
+                image_id,
+                lambda download: land(download, destination, self._job.output.format or "jpeg"),
+                preview=self._job.preview,
+                rendering={"format": "jpeg"} | self._job.output.query(),
+            )
+        except FATAL:
+            raise
+        except errors.AutoenhanceError as error:
+            return self.failure(decision, error)
+        bought = not self._job.preview and not self._hook.config.extra.dev_mode
+        row = self.row(decision, "landed")
+        row.outputs = [{"uri": stored.uri, "size": stored.size, "sha256": stored.sha256, "content_type": kind.mime}]
+        row.request = self._job.request
+        row.credits = int(decision.paid or bought)
+        # An image of this run's own orders that is paid already was bought by an earlier try of this run.
+        row.credit_spent = bought and (not decision.paid or decision.order_id in self._own.orders)
+        row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
+        return row
+
+    def failure(self, decision: Decision, error: errors.AutoenhanceError) -> Row:
+        """A row for what went wrong."""
+        row = self.row(decision, "failed", reason=str(error))
+        row.transient = error.retryable
+        if isinstance(error, errors.NotFoundError):
+            # Autoenhance no longer keeps the image: forgotten here, the next try makes it anew.
+            row.image_id, row.transient = None, True
+        return row
+
+    def unenhanced(self, decision: Decision, reason: str | None) -> Row:
+        """A row for an image that Autoenhance could not enhance: left for the next run where that may help."""
+        told = reason or "Autoenhance gave no reason"
+        return self.row(decision, "postponed" if passes(reason) else "failed", reason=told)
+
+    def row(self, decision: Decision, status: str, *, reason: str | None = None) -> Row:
+        """A row about a decision's photo."""
+        photo = decision.photo
+        return Row(
+            source=photo.source,
+            etag=photo.etag,
+            size=photo.size,
+            fingerprint=photo.fingerprint,
+            status=status,  # type: ignore[arg-type]
+            run=self._own.run,
+            image_id=decision.image_id,
+            order_id=decision.order_id,
+            image_name=photo.image_name,
+            reason=reason,
+            credits=int(decision.paid),
+            at=now(),
+        )
+
+    def _reprocess(self, decision: Decision) -> str:
+        image_id = decision.image_id or ""
+        self._hook.process_image(image_id)
+        return image_id
+
+    def _create_and_upload(self, photo: Photo, order_id: str) -> str:
+        source = PhotoSource(
+            photo.source,
+            self._job.source_conn_id,
+            allow_private_hosts=self._hook.config.extra.allow_private_sources,
+            etag=photo.etag,
+        )
+        with ExitStack() as stack:
+            # Opened and looked at before anything is created; the same stream is then the first try's body.
+            first = [stack.enter_context(source.open())]
+            created = self._create(photo, order_id)
+
+            @contextmanager
+            def body() -> Iterator[CheckedReader]:
+                if first:
+                    yield first.pop()
+                else:
+                    with source.open() as again:
+                        yield again
+
+            try:
+                self._hook.upload(created.upload_url, body, about=f"photo {photo.path!r}")
+            except errors.SourceError:
+                self._hook.delete_image(created.image.image_id)
+                raise
+        return created.image.image_id
+
+    def _create(self, photo: Photo, order_id: str) -> CreatedImage:
+        """Create; where the answer got lost, read the order before creating again."""
+        for left in reversed(range(_CREATIONS)):
+            try:
+                return self._hook.create_image(
+                    photo.image_name,
+                    order_id=order_id,
+                    settings={"extra": self._job.settings},
+                    metadata=metadata_of(photo),
+                )
+            except (errors.ServerError, errors.UnreachableError) as error:
+                self._drop_lost(photo, order_id)
+                if not left or (isinstance(error, errors.UnreachableError) and not error.maybe_received):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _drop_lost(self, photo: Photo, order_id: str) -> None:
+        """Delete an image whose creation was answered by nothing: its upload URL is lost with the answer."""
+        orders = read_orders(self._hook, [order_id])
+        image = images_by_fingerprint(orders.values(), [photo]).get(photo.fingerprint)
+        if image is not None:
+            self._hook.delete_image(image.image_id)

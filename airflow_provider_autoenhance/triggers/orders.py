@@ -1,0 +1,112 @@
+"""Waiting for orders in the triggerer: one poll per order, whatever the number of its images."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.triggers.status import EARLIEST_EVENT_SECONDS
+
+if TYPE_CHECKING:
+    from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+
+
+class OrdersEvent(TypedDict, total=False):
+    """Payload of the trigger's event: the orders that finished, else what went wrong."""
+
+    orders: list[str]
+    error: str
+    message: str
+
+
+class AutoenhanceOrderTrigger(BaseTrigger):
+    """Wait until all images of one or several orders are final, well or badly, or until the deadline.
+
+    One event, never earlier than 5 seconds after the start (apache/airflow#71580). Nothing is downloaded here.
+
+    :param orders: order id to the number of images that will become final; ``None``: all that the order lists.
+    :param images: images to delete when the task is killed, marked failed or cleared (Airflow 3.3 and later); usually none.
+    :param autoenhance_conn_id: Airflow connection.
+    :param poll_interval: seconds between polls of an order.
+    :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
+    """
+
+    def __init__(
+        self,
+        orders: Mapping[str, int | None],
+        images: Sequence[str] = (),
+        autoenhance_conn_id: str = DEFAULT_CONN_ID,
+        poll_interval: float = 20.0,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.orders = dict(orders)
+        self.images = list(images)
+        self.autoenhance_conn_id = autoenhance_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "orders": self.orders,
+            "images": self.images,
+            "autoenhance_conn_id": self.autoenhance_conn_id,
+            "poll_interval": self.poll_interval,
+            "deadline": self.deadline,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until there is something to report."""
+        from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+
+        started = time.monotonic()
+        hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
+        try:
+            await asyncio.gather(*(self._wait(hook, order_id, number) for order_id, number in self.orders.items()))
+            event = OrdersEvent(orders=list(self.orders))
+        except errors.AutoenhanceError as error:
+            event = OrdersEvent(error=type(error).__name__, message=str(error))
+        await asyncio.sleep(max(0.0, EARLIEST_EVENT_SECONDS - (time.monotonic() - started)))
+        yield TriggerEvent(event)
+
+    async def on_kill(self) -> None:
+        """Delete the images that the DAG wishes to be deleted. Called by Airflow 3.3 and later; repeating it does no harm."""
+        from airflow_provider_autoenhance.api import calls
+        from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+
+        hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
+        await asyncio.gather(*(hook.run(calls.delete_image(image_id)) for image_id in self.images))
+
+    async def _wait(self, hook: AutoenhanceAsyncHook, order_id: str, expected: int | None) -> None:
+        from airflow_provider_autoenhance.api import calls
+        from airflow_provider_autoenhance.api.waiting import OrderWait
+
+        wait = OrderWait(self.deadline, self.poll_interval)
+        # Whoever deferred has just looked.
+        pause: float | None = min(self.poll_interval, EARLIEST_EVENT_SECONDS)
+        while pause is not None:
+            await asyncio.sleep(pause)
+            try:
+                order = await hook.run(calls.retrieve_order(order_id))
+            except errors.AutoenhanceError as error:
+                pause = wait.on_error(error, f"order {order_id}")
+            else:
+                pause = wait.on_order(order, expected)
+
+
+def error_of(event: OrdersEvent | None) -> errors.AutoenhanceError | None:
+    """Return what an event reports as gone wrong, ``None`` where the orders finished."""
+    if event and "orders" in event:
+        return None
+    kind = getattr(errors, (event or {}).get("error", ""), errors.ServerError)
+    error: errors.AutoenhanceError = kind(
+        (event or {}).get("message", "the trigger ended without saying why; clear the task to wait again")
+    )
+    return error

@@ -1,0 +1,339 @@
+"""The batch operator: a folder in, an enhanced folder out, each photo paid for once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, allowed_failures
+from airflow_provider_autoenhance.pipeline.batch import MANIFEST
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context
+
+Enhance = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
+    monkeypatch.setattr("airflow_provider_autoenhance.triggers.orders.EARLIEST_EVENT_SECONDS", 0.1)
+
+
+def operator(**options: Any) -> AutoenhanceEnhanceOperator:
+    defaults: dict[str, Any] = {
+        "task_id": "enhance",
+        "source": "s3://listings/maple/",
+        "destination": "s3://enhanced/maple/",
+        "preview": False,
+        "poll_interval": 0.1,
+        "deadline": 60,
+        "concurrency": 4,
+    }
+    return AutoenhanceEnhanceOperator(**defaults | options)
+
+
+async def event_of(trigger: Any) -> Any:
+    """Return a trigger's one event."""
+    (event,) = [event.payload async for event in trigger.run()]
+    return event
+
+
+@pytest.fixture
+def enhance(autoenhance: Sandbox, s3: SimpleNamespace) -> Enhance:
+    """Return a function that runs the operator as a worker would, through a deferral where there is one."""
+
+    def run(*, run_id: str = "night-1", try_number: int = 1, **options: Any) -> dict[str, Any]:
+        it = operator(**options)
+        about = context(it, run_id=run_id, try_number=try_number)
+        try:
+            return it.execute(about)
+        except TaskDeferred as deferral:
+            payload = json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))
+        again = operator(**options)
+        return again.execute_complete(context(again, run_id=run_id, try_number=try_number), payload)
+
+    return run
+
+
+def fill(s3: SimpleNamespace, count: int, folder: str = "maple") -> list[str]:
+    names = [f"{number:03}.jpg" for number in range(count)]
+    for number, name in enumerate(names):
+        s3.put(f"{folder}/{name}", photo(shade=40 + number))
+    return names
+
+
+def outputs(s3: SimpleNamespace) -> list[str]:
+    return [key for key in s3.keys() if RECORDS_FOLDER not in key and not key.endswith(MANIFEST)]
+
+
+def manifest(s3: SimpleNamespace, folder: str = "maple") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in s3.get(f"{folder}/{MANIFEST}").splitlines()]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_folder_lands_whole_and_again_costs_nothing(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool
+) -> None:
+    names = fill(s3, 6)
+    summary = enhance(deferrable=deferrable, settings={"enhance_type": "warm"})
+    assert (summary["photos"], summary["landed"], summary["credits"], summary["failed"]) == (6, 6, 6, 0)
+    assert outputs(s3) == [f"maple/{name}" for name in names]
+    rows = manifest(s3)
+    assert [row["source"] for row in rows] == [f"s3://listings/maple/{name}" for name in names]
+    assert all(row["credit_spent"] and row["status"] == "landed" and row["outputs"][0]["sha256"] for row in rows)
+    before = autoenhance.ledger()
+    assert (before["images_live"], before["credits"]["spent"]) == (6, 6)
+    assert enhance(deferrable=deferrable, settings={"enhance_type": "warm"}) == summary
+    another = enhance(deferrable=deferrable, settings={"enhance_type": "warm"}, run_id="night-2")
+    assert (another["skipped"], another["landed"], another["credits"]) == (6, 0, 0)
+    after = autoenhance.ledger()
+    assert after["requests"] == before["requests"], "an unchanged run asks Autoenhance nothing"
+
+
+def test_settings_or_source_changed_is_enhanced_anew_and_only_that(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 3)
+    enhance()
+    s3.put("maple/001.jpg", photo(shade=200))
+    summary = enhance(run_id="night-2")
+    assert (summary["landed"], summary["skipped"], summary["credits"]) == (1, 2, 1)
+    assert enhance(run_id="night-3", settings={"enhance_type": "warm"})["landed"] == 3
+    assert autoenhance.ledger()["credits"]["spent"] == 7
+
+
+def test_a_deleted_output_is_fetched_again_from_the_paid_image(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 3)
+    enhance()
+    s3.client.delete_object(Bucket="enhanced", Key="maple/001.jpg")
+    summary = enhance(run_id="night-2")
+    assert (summary["landed"], summary["skipped"], summary["credits"]) == (1, 2, 0)
+    assert autoenhance.ledger()["images_created"] == 3
+    assert autoenhance.ledger()["credits"]["spent"] == 3
+
+
+def test_another_run_adopts_what_is_under_way(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    autoenhance.settings(processing_seconds=[2, 2])
+    fill(s3, 4)
+    with pytest.raises(TaskDeferred):
+        it = operator(deferrable=True)
+        it.execute(context(it, run_id="night-1"))
+    summary = enhance(run_id="night-2")
+    assert (summary["landed"], summary["credits"]) == (4, 4)
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["credits"]["spent"]) == (4, 4)
+    assert enhance(run_id="night-1")["skipped"] == 4, "the first run finds what the second one landed"
+
+
+def test_previews_then_full_size_use_the_same_images(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    assert enhance(preview=True)["credits"] == 0
+    assert enhance(preview=False, run_id="night-2")["credits"] == 2
+    assert autoenhance.ledger()["images_created"] == 2
+
+
+def test_on_existing(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    enhance()
+    assert enhance(on_existing="redownload", run_id="night-2")["landed"] == 2
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+    assert enhance(on_existing="reenhance", run_id="night-3")["landed"] == 2
+    assert enhance(on_existing="reenhance", run_id="night-3")["landed"] == 2
+    assert autoenhance.ledger()["credits"]["spent"] == 4
+
+
+def test_max_credits_is_a_hard_ceiling_across_retries(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    names = fill(s3, 25)
+    for try_number in (1, 2, 3):
+        summary = enhance(max_credits=10, try_number=try_number)
+        assert summary["held"] == 15
+        assert outputs(s3) == [f"maple/{name}" for name in names[:10]]
+        assert autoenhance.ledger()["credits"]["spent"] == 10
+    assert enhance(max_credits=10, run_id="night-2")["landed"] == 10
+    assert enhance(max_images=3, run_id="night-3")["landed"] == 3
+    assert autoenhance.ledger()["credits"]["spent"] == 23
+
+
+def test_one_poisoned_photo_does_not_stop_the_others(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 9)
+    s3.put("maple/bad.jpg", photo()[:-60])
+    with pytest.raises(AirflowFailException, match=r"1 of 10 photos failed.*bad.jpg.*cut short"):
+        enhance()
+    assert len(outputs(s3)) == 9
+    assert autoenhance.ledger()["images_live"] == 9
+    summary = enhance(max_failures="10%", run_id="night-2")
+    assert (summary["skipped"], summary["failed"]) == (9, 1)
+    assert summary["failures"][0]["photo"] == "bad.jpg"
+    s3.put("maple/bad.jpg", photo(shade=99))
+    assert enhance(run_id="night-3")["landed"] == 1
+
+
+def test_vendor_failures_are_named_and_tried_again_by_the_next_try(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    autoenhance.settings(fail_images={"*002*": "cannot decode"})
+    fill(s3, 4)
+    with pytest.raises(AirflowFailException, match=r"002.jpg: cannot decode"):
+        enhance(deferrable=True)
+    autoenhance.settings(fail_images={})
+    assert enhance(try_number=2)["landed"] == 4
+    assert autoenhance.ledger()["images_live"] == 4
+    assert autoenhance.ledger()["credits"]["spent"] == 4
+
+
+def test_what_is_over_the_daily_limit_is_left_for_the_next_night(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    autoenhance.settings(daily_limit=3)
+    fill(s3, 5)
+    summary = enhance()
+    assert (summary["landed"], summary["postponed"], summary["failed"]) == (3, 2, 0)
+    autoenhance.settings(daily_limit=3, clock_offset_seconds=86400)
+    summary = enhance(run_id="night-2")
+    assert (summary["landed"], summary["skipped"]) == (2, 3)
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["uploads_received"], ledger["credits"]["spent"]) == (5, 5, 5)
+
+
+def test_dry_run_changes_nothing(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 3)
+    summary = enhance(dry_run=True)
+    assert (summary["photos"], summary["credits"]) == (3, 3)
+    assert s3.keys() == []
+    assert autoenhance.ledger()["requests"] == {}
+
+
+def test_folders_are_orders_and_all_is_one(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2, "maple/up")
+    fill(s3, 2, "maple/down")
+    enhance()
+    assert sorted(order["name"] for order in autoenhance.ledger()["orders"]) == ["down", "up"]
+    enhance(group_by="all", on_existing="reenhance", run_id="night-2")
+    assert len(autoenhance.ledger()["orders"]) == 3
+    assert len(manifest(s3)) == 4
+
+
+def test_lists_of_files_and_folders(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 2, "a")
+    fill(s3, 1, "b")
+    s3.put("c.jpg", photo())
+    summary = enhance(
+        source=["s3://listings/a/", "s3://listings/b/", "s3://listings/c.jpg"], destination="s3://enhanced/"
+    )
+    assert summary["landed"] == 4
+    assert outputs(s3) == ["a/000.jpg", "a/001.jpg", "b/000.jpg", "c.jpg"]
+
+
+def test_big_groups_become_several_orders(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_autoenhance.pipeline.job import Job
+
+    monkeypatch.setattr(Job, "max_order_size", 4)
+    monkeypatch.setattr(Job.__init__, "__kwdefaults__", {**Job.__init__.__kwdefaults__, "max_order_size": 4})
+    fill(s3, 10)
+    assert enhance()["landed"] == 10
+    assert [len(order["image_ids"]) for order in autoenhance.ledger()["orders"]] == [4, 4, 2]
+
+
+def test_a_transient_failure_makes_the_task_retry_and_the_retry_goes_on(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 4)
+    autoenhance.faults([{"endpoint": "get_object", "kind": "truncate", "match": "*001*"}])
+    with pytest.raises(errors.ServerError, match=r"1 of 4 photos failed"):
+        enhance()
+    autoenhance.faults([])
+    summary = enhance(try_number=2)
+    assert (summary["landed"], summary["skipped"]) == (4, 0)
+    assert autoenhance.ledger()["credits"]["spent"] == 4
+
+
+def test_a_wrong_key_stops_everything_at_once(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 8)
+    autoenhance.faults([{"endpoint": "create_image", "kind": "401"}])
+    with pytest.raises(AirflowFailException, match="API key"):
+        enhance()
+    autoenhance.faults([])
+    assert enhance(try_number=2)["landed"] == 8
+
+
+def test_a_deadline_passes_with_what_is_ready_landed(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    autoenhance.settings(processing_seconds=[30, 30])
+    fill(s3, 2)
+    with pytest.raises(AirflowFailException, match=r"2 of 2 photos failed.*deadline"):
+        enhance(deadline=1)
+    autoenhance.settings(processing_seconds=[0, 0])
+    assert autoenhance.ledger()["images_created"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"source": []}, "source is an empty list"),
+        ({"destination": ""}, "destination is empty"),
+        ({"source": "s3://listings/x/", "destination": "s3://listings/"}, "never written over"),
+        ({"settings": {"enhance_type": "sepia"}}, "takes one of property"),
+        ({"max_failures": "many"}, "max_failures takes a number"),
+        ({"image_name_template": "{nope}"}, "may hold {folder}"),
+        ({"destination_template": "same.jpg"}, "would both become"),
+        ({"source": "s3://no-such-bucket/x/"}, "no-such-bucket"),
+        ({"destination": "s3://no-such-bucket/x/"}, "no-such-bucket"),
+        ({"output_spec": "bmp"}, "format takes one of"),
+    ],
+)
+def test_bad_arguments_send_nothing(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, options: dict[str, Any], told: str
+) -> None:
+    fill(s3, 2)
+    with pytest.raises(AirflowFailException, match=told):
+        enhance(**options)
+    assert autoenhance.ledger()["requests"] == {}
+
+
+def test_max_failures() -> None:
+    assert [allowed_failures(*each) for each in ((0, 10), ("3", 10), ("10%", 50), ("100%", 7))] == [0, 3, 5, 7]
+
+
+def test_without_records_a_retry_still_finds_what_it_made(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 3)
+    for try_number in (1, 2):
+        assert enhance(durable=False, try_number=try_number)["landed"] == 3
+    assert [key for key in s3.keys() if RECORDS_FOLDER in key] == []
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (3, 3)
+
+
+def test_an_empty_folder_is_no_failure(enhance: Enhance, s3: SimpleNamespace) -> None:
+    assert enhance()["photos"] == 0
+
+
+def test_killed_with_delete_leaves_nothing_unpaid(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    autoenhance.settings(processing_seconds=[30, 30])
+    fill(s3, 2)
+    it = operator(deferrable=True, on_kill="delete")
+    with pytest.raises(TaskDeferred) as caught:
+        it.execute(context(it))
+    asyncio.run(caught.value.trigger.on_kill())
+    assert autoenhance.ledger()["images_live"] == 0
+    it.on_kill()
