@@ -105,7 +105,7 @@ def _healthy(home: AirflowHome) -> bool:
     return False
 
 
-def _call(home: AirflowHome, path: str, body: dict[str, str] | None = None, token: str = "") -> Any:
+def _call(home: AirflowHome, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = json.dumps(body).encode() if body else None
     with urllib.request.urlopen(urllib.request.Request(f"{home.address}{path}", data, headers), timeout=10) as answer:
