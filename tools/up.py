@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from tools.airflow_home import ADMIN, DAGS, RUN, AirflowHome, free_port, migrate
 from tools.console import detail, problem, step
@@ -66,6 +67,8 @@ def add_connections(home: AirflowHome, service: LocalService) -> None:
     for variable, text in service.connections.items():
         connection = json.loads(text)
         extra = connection.pop("extra", None)
+        # Airflow 3.3 up to 3.3.2 refuses to test a connection that has no port (apache/airflow#73298).
+        connection.setdefault("port", urlsplit(connection.get("host") or "").port)
         body = {
             "connection_id": variable.removeprefix("AIRFLOW_CONN_").lower(),
             **connection,
@@ -102,7 +105,7 @@ def _healthy(home: AirflowHome) -> bool:
     return False
 
 
-def _call(home: AirflowHome, path: str, body: dict[str, str] | None = None, token: str = "") -> Any:
+def _call(home: AirflowHome, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = json.dumps(body).encode() if body else None
     with urllib.request.urlopen(urllib.request.Request(f"{home.address}{path}", data, headers), timeout=10) as answer:

@@ -55,7 +55,7 @@ class AutoenhanceHook(BaseHook):
         """Say how Airflow before 3.2 shows the connection form."""
         from airflow_provider_autoenhance.get_provider_info import ui_field_behaviour
 
-        return ui_field_behaviour()
+        return {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:

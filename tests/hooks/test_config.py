@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.config import ApiConfig, Extra
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError, UploadUrlExpiredError
-from airflow_provider_autoenhance.get_provider_info import connection_fields, get_provider_info
-from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.get_provider_info import connection_fields
 from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
@@ -110,18 +109,6 @@ def test_the_form_offers_every_extra_with_its_default() -> None:
         if default is not None:
             told = field["schema"]["default"]
             assert told == (str(default).lower() if name == "verify" else default)
-
-
-def test_provider_info_names_modules_that_exist() -> None:
-    import importlib
-
-    info = get_provider_info()
-    for kind in ("hooks", "operators", "sensors", "triggers"):
-        for entry in info[kind]:
-            for module in entry["python-modules"]:
-                importlib.import_module(module)
-    assert AutoenhanceHook.conn_type == info["connection-types"][0]["connection-type"]
-    assert AutoenhanceHook.get_ui_field_behaviour() == info["connection-types"][0]["ui-field-behaviour"]
 
 
 # Upload tickets
