@@ -123,7 +123,7 @@ class Batch:
         for group in self.plan.groups:
             for decision in group.decisions:
                 known = group.own.rows.get(decision.photo.fingerprint)
-                if decision.step is Step.KEEP and (known is None or known.status == "landed"):
+                if decision.step is Step.KEEP and (known is None or known.status in ("pending", "landed")):
                     self._note(group, self._transfer(group).unenhanced(decision, decision.reason))
             self._save(group)
 

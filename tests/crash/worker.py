@@ -27,8 +27,8 @@ def attempt(order: dict[str, Any]) -> dict[str, Any]:
     """Run one process's share of a try: ``execute``, the trigger, or ``execute_complete``."""
     effects = Effects(lambda: os.kill(os.getpid(), signal.SIGKILL))
     effects.arm(order["last"], before=order["before"])
-    effects.watch_everything()
-    told = {"execute": _execute, "trigger": _trigger, "execute_complete": _execute_complete}[order["method"]](order)
+    with effects.watching():
+        told = {"execute": _execute, "trigger": _trigger, "execute_complete": _execute_complete}[order["method"]](order)
     return told | {"effects": effects.count}
 
 
