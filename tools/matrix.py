@@ -1,4 +1,4 @@
-"""``make matrix``: the test suite on every supported Airflow, each in an environment of its own under ``.envs/``."""
+"""``make matrix``: the tests that touch Airflow on each supported version, in an environment of its own under ``.envs/``."""
 
 from __future__ import annotations
 
