@@ -221,13 +221,12 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         """Look once before waiting: a trigger that fires at once can fail its task."""
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
-        for order_id in batch.pending.orders():
-            batch.land(batch.observe(self.hook.get_order(order_id).images))
+        expected = {order_id: batch.take_in(self.hook.get_order(order_id)) for order_id in batch.pending.orders()}
         if not batch.pending.decisions:
             return
         batch.settle()
         trigger = AutoenhanceOrderTrigger(
-            orders=batch.pending.orders(),
+            orders={order_id: number for order_id, number in expected.items() if number is not None},
             images=sorted(batch.pending.decisions) if self.kill_policy == "delete" else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
@@ -249,9 +248,8 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
                     except errors.AutoenhanceError as error:
                         pause = wait.on_error(error, f"order {order_id}")
                         continue
-                    batch.land(batch.observe(order.images))
-                    left = batch.pending.orders().get(order_id, 0)
-                    pause = wait.on_order(order, len(order.images) + left) if left else pause
+                    expected = batch.take_in(order)
+                    pause = pause if expected is None else wait.on_order(order, expected)
                 if pause is not None:
                     time.sleep(pause)
         except errors.AutoenhanceError as error:

@@ -8,7 +8,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.creation import check_whole
-from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
+from airflow_provider_autoenhance.pipeline.job import Photo
 
 #: Key of an image's metadata that says which photo, in which settings, it was made from.
 FINGERPRINT_KEY = "fingerprint"
@@ -34,14 +34,6 @@ def read_orders(hook: AutoenhanceHook, order_ids: Iterable[str]) -> dict[str, Or
             continue
         check_whole(order)
         orders[order_id] = order
-    return orders
-
-
-def read_parts(hook: AutoenhanceHook, job: Job, group: Group) -> dict[str, Order]:
-    """Read this run's own orders where no record names them: their ids follow from the run."""
-    orders: dict[str, Order] = {}
-    while part := read_orders(hook, [job.key(group.source, group.destination, len(orders))]):
-        orders |= part
     return orders
 
 
