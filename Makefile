@@ -37,7 +37,7 @@ format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-matrix: $(INSTALLED) ## Run the suite on every supported Airflow, each in its own environment
+matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
 
 bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file
