@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 from tools.airflow_home import RUN, AirflowHome, free_port
 from tools.console import detail, problem, step, table
@@ -134,7 +135,7 @@ def play(airflow: LiveAirflow, service: LocalService, scenario: Scenario) -> tup
     seconds = time.monotonic() - began
     detail(f"{state} in {seconds:.0f} s: {books.photos} photos, {books.live} live images, {books.credits} credits")
     numbers = (scenario.listings, books.photos, books.created, books.live, books.credits, tries, round(seconds))
-    return [scenario.day, scenario.name, state, *map(str, numbers)], [f"{scenario.name}: {text}" for text in problems]
+    return [scenario.day, scenario.name, state, *map(str, numbers)], problems
 
 
 def run_again(airflow: LiveAirflow, service: LocalService, scenario: Scenario) -> list[str]:
@@ -145,7 +146,7 @@ def run_again(airflow: LiveAirflow, service: LocalService, scenario: Scenario) -
     run.trigger()
     state = run.wait_for_end()
     after = service.ledger()["requests"]
-    return [] if (state, after) == ("success", before) else [f"again: {state}, {after} requests, before {before}"]
+    return [] if (state, after) == ("success", before) else [f"{state}, {after} requests, before {before}"]
 
 
 def run_all(children: Children, scenarios: list[Scenario]) -> int:
@@ -157,20 +158,40 @@ def run_all(children: Children, scenarios: list[Scenario]) -> int:
     step("Making an Airflow of its own, and starting its components")
     home = AirflowHome(FOLDER / "airflow", port=free_port())
     airflow = start_live_airflow(children, home, FOLDER, service.connections | _QUICK)
-    rows, problems = [], []
-    for scenario in scenarios:
-        row, wrong = play(airflow, service, scenario)
-        rows.append(row)
-        problems += wrong
-    problems += run_again(airflow, service, scenarios[0])
-    problems += check_secrets(service, FOLDER)
+    rows: list[list[str]] = []
+    outcomes: dict[str, list[str]] = {}
+    try:
+        for scenario in scenarios:
+            outcomes[scenario.name] = ["it was not done"]
+            row, outcomes[scenario.name] = play(airflow, service, scenario)
+            rows.append(row)
+        outcomes["the first night again"] = run_again(airflow, service, scenarios[0])
+    except ProcessError as failure:  # a run that is stuck keeps the next one waiting
+        outcomes[list(outcomes)[-1]] = [str(failure)]
+    outcomes["no secret in any log"] = check_secrets(service, FOLDER)
+    return report(rows, outcomes)
+
+
+def report(rows: list[list[str]], outcomes: dict[str, list[str]]) -> int:
+    """Print the table and what is wrong, and write the counts for CI; return the exit status.
+
+    :param outcomes: the problems of each check.
+    """
     heads = ("night", "what happened", "state", "listings", "photos", "created", "live", "credits", "tries", "seconds")
-    print(f"\n{table(heads, rows, right=range(3, 10))}\n\nLogs  {FOLDER}\n")
-    for text in problems:
-        problem(text)
-    if not problems:
-        print("Every photo has one live image, one credit, and a whole output; no secret is in any log.")
-    return 1 if problems else 0
+    if rows:
+        print(f"\n{table(heads, rows, right=range(3, 10))}\n\nLogs  {FOLDER}\n")
+    suite = ElementTree.Element("testsuite", name="e2e", tests=str(len(outcomes)))
+    suite.set("failures", str(sum(bool(problems) for problems in outcomes.values())))
+    for name, problems in outcomes.items():
+        case = ElementTree.SubElement(suite, "testcase", name=name)
+        for text in problems:
+            ElementTree.SubElement(case, "failure", message=text)
+            problem(f"{name}: {text}")
+    ElementTree.ElementTree(suite).write(FOLDER / "report.xml")
+    if any(outcomes.values()):
+        return 1
+    print("Every photo has one live image, one credit, and a whole output; no secret is in any log.")
+    return 0
 
 
 def main() -> int:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_autoenhance.pipeline.batch import MANIFEST
 from tools.local_service import RESULT_BUCKET, SOURCE_BUCKET, LocalService
+
+_MANIFEST = "autoenhance-manifest.jsonl"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _check_files(sources: dict[str, bytes], outputs: dict[str, bytes]) -> Iterat
     rows = {
         row["source"].removeprefix(f"s3://{SOURCE_BUCKET}/"): row
         for key, content in outputs.items()
-        if key.endswith(MANIFEST)
+        if key.endswith(_MANIFEST)
         for row in map(json.loads, content.splitlines())
     }
     for key, content in sources.items():
