@@ -113,6 +113,7 @@ def autoenhance_nightly() -> None:
         dry_run="{{ params.dry_run }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,
+        map_index_template="{{ task.listing }}",
     ).expand_kwargs(list_listings())
     reported = report()
     enhanced >> reported
