@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import time
+from urllib.parse import urlsplit
 
 from tools.airflow_home import ADMIN, RUN, AirflowHome, free_port
 from tools.console import detail, problem, step
@@ -40,6 +41,8 @@ def add_connections(airflow: LiveAirflow, service: LocalService) -> None:
     for variable, text in service.connections.items():
         connection = json.loads(text)
         extra = connection.pop("extra", None)
+        # Airflow 3.3 up to 3.3.2 refuses to test a connection that has no port (apache/airflow#73298).
+        connection.setdefault("port", urlsplit(connection.get("host") or "").port)
         body = {
             "connection_id": variable.removeprefix("AIRFLOW_CONN_").lower(),
             **connection,

@@ -65,7 +65,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     :param dry_run: only tell what would be done and what it would cost (templated).
     :param concurrency: photos moved at the same time.
     :param poll_interval: seconds between polls of an order.
-    :param deadline: seconds from the run's first submission after which waiting fails; retries do not extend it.
+    :param deadline: seconds from the submission after which waiting fails; a retry that only goes on waiting does not extend it.
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
@@ -223,7 +223,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
 
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         if batch.pending.decisions:
-            deadline = batch.first_submission + float(self.deadline)
+            deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
             self._wait_here(batch, deadline)
@@ -233,13 +233,12 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         """Look once before waiting: a trigger that fires at once can fail its task."""
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
-        for order_id in batch.pending.orders():
-            batch.land(batch.observe(self.hook.get_order(order_id).images))
+        expected = {order_id: batch.take_in(self.hook.get_order(order_id)) for order_id in batch.pending.orders()}
         if not batch.pending.decisions:
             return
         batch.settle()
         trigger = AutoenhanceOrderTrigger(
-            orders=batch.pending.orders(),
+            orders={order_id: number for order_id, number in expected.items() if number is not None},
             images=sorted(batch.pending.decisions) if self.kill_policy == "delete" else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
@@ -261,9 +260,8 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
                     except errors.AutoenhanceError as error:
                         pause = wait.on_error(error, f"order {order_id}")
                         continue
-                    batch.land(batch.observe(order.images))
-                    left = batch.pending.orders().get(order_id, 0)
-                    pause = wait.on_order(order, len(order.images) + left) if left else pause
+                    expected = batch.take_in(order)
+                    pause = pause if expected is None else wait.on_order(order, expected)
                 if pause is not None:
                     time.sleep(pause)
         except errors.AutoenhanceError as error:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.job import Job
@@ -33,7 +33,8 @@ MANIFEST = "autoenhance-manifest.jsonl"
 _FORGET_SECONDS = 60 * 24 * 3600.0
 
 
-_ADOPTABLE = (ImageStatus.PROCESSING, ImageStatus.PROCESSED)
+_ADOPTABLE = (ImageStatus.WAITING, ImageStatus.PROCESSING, ImageStatus.PROCESSED)
+_SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
 
 
 @dataclass
@@ -61,7 +62,6 @@ class Batch:
         self.job = job
         self.plan: Plan = make_plan(job, hook, resumed=resumed)
         self.pending = Pending()
-        self._resumed = resumed
         self._changed = False
         for group in self.plan.groups:
             for decision in group.decisions:
@@ -77,8 +77,7 @@ class Batch:
         """
         for group in self.plan.groups:
             self._announce(group)
-        steps = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
-        work = [(group, decision, order) for group in self.plan.groups for decision, order in _placed(group, steps)]
+        work = [(group, decision, order) for group in self.plan.groups for decision, order in _placed(group)]
         if work:
             progress = Progress(log, len(work), "Uploaded")
             self._in_parallel(work, self._submit, progress)
@@ -90,8 +89,16 @@ class Batch:
         if work:
             self._in_parallel(work, self._fetch, Progress(log, len(work), "Landed"))
 
-    def observe(self, images: Iterable[Image]) -> list[tuple[GroupPlan, Decision, float]]:
-        """Take in polled images: return what is ready to land, and note what failed."""
+    def take_in(self, order: Order) -> int | None:
+        """Take in a polled order: land what is ready, and note what failed.
+
+        :returns: how many final images the order will list when it is finished; ``None`` when it is.
+        """
+        self.land(self._observe(order.images))
+        pending = self.pending.orders().get(order.order_id, 0)
+        return pending + sum(image.status.final for image in order.images) if pending else None
+
+    def _observe(self, images: Iterable[Image]) -> list[tuple[GroupPlan, Decision, float]]:
         ready = []
         for image in images:
             if not image.status.final or image.image_id not in self.pending.decisions:
@@ -121,14 +128,14 @@ class Batch:
             self._save(group)
 
     def finish(self) -> dict[str, Any]:
-        """Close what is done with, write the manifest, and return the summary."""
+        """Write the manifest, close what is done with, in this order, and return the summary."""
         self.settle()
-        for group in self.plan.groups:
-            self._close(group)
         manifest = self.job.destination + MANIFEST
-        if self._changed:
+        if self._changed or any(record.unfinished for group in self.plan.groups for record in group.records):
             rows = (row for group in self.plan.groups for row in self._manifest_rows(group))
             write_bytes(manifest, self.job.destination_conn_id, jsonl(rows))
+        for group in self.plan.groups:
+            self._close(group)
         return summarize(self.plan, manifest)
 
     def preview(self) -> dict[str, Any]:
@@ -154,26 +161,32 @@ class Batch:
             self.hook.delete_image(image_id)
 
     @property
-    def first_submission(self) -> float:
-        """Seconds since the epoch at which the oldest group's first try began."""
-        return min((group.own.submitted_at for group in self.plan.groups), default=time.time())
+    def submitted_at(self) -> float:
+        """Seconds since the epoch at which the images that are waited for were submitted, in whichever try."""
+        return max(group.own.submitted_at for group, _, _ in self.pending.decisions.values())
 
     # Steps
 
     def _announce(self, group: GroupPlan) -> None:
-        works = any(decision.works for decision in group.decisions)
-        if not works:
+        if not any(decision.works for decision in group.decisions):
             return
+        if any(decision.step in _SUBMITTING for decision in group.decisions):
+            group.own.submitted_at = time.time()
         new = [order for order in group.free if order not in group.own.orders]
         group.own.orders += new
         group.own.complete = False
         self._write(group.own, group)
         for order_id in group.free:
             if order_id not in group.orders:
-                try:
-                    self.hook.create_order(order_id=order_id, name=group.group.name)
-                except errors.ConflictError:
-                    continue  # an earlier try made it
+                self._create_order(order_id, group.group.name)
+
+    def _create_order(self, order_id: str, name: str) -> None:
+        try:
+            self.hook.create_order(order_id=order_id, name=name)
+        except errors.ConflictError:
+            order = self.hook.get_order(order_id)
+            if order.images:  # then "not there" was a wrong answer, and the plan stands on it
+                raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.") from None
 
     def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> tuple[int, bool]:
         outcome = self._transfer(group).submit(decision, order_id)
@@ -196,13 +209,21 @@ class Batch:
                     yield group, decision, 0.0
 
     def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
+        self._note(group, self._transfer(group).row(decision, "pending"))
         self.pending.decisions[decision.image_id or ""] = (group, decision, seconds)
 
     def _transfer(self, group: GroupPlan) -> Transfer:
         return Transfer(self.hook, self.job, group.own)
 
     def _note(self, group: GroupPlan, row: Row) -> None:
+        """Put down what became of a photo. Each credit is answered for once: by the run that told of it first."""
         self._changed = True
+        told = [record.rows.get(row.fingerprint) for record in group.others.values()]
+        if any(other is not None and other.image_id == row.image_id and other.credit_spent for other in told):
+            row.credit_spent = False
+        known = group.own.rows.get(row.fingerprint)
+        if known is not None and known.image_id == row.image_id:
+            row.credit_spent |= known.credit_spent
         group.own.rows[row.fingerprint] = row
 
     def _in_parallel(
@@ -233,6 +254,7 @@ class Batch:
 
     def _save(self, group: GroupPlan) -> None:
         if self._changed and group.own.rows:
+            group.own.complete = False
             self._write(group.own, group)
 
     def _write(self, record: Record, group: GroupPlan) -> None:
@@ -241,16 +263,14 @@ class Batch:
             write_bytes(uri, self.job.destination_conn_id, record.to_jsonl())
 
     def _close(self, group: GroupPlan) -> None:
-        """Mark records complete whose orders hold nothing that a later run could adopt."""
-        settled = {row.image_id for row in group.rows().values() if not row.transient}
-        for record in (group.own, *group.others.values()):
-            if record.complete or not record.orders:
+        """Mark records complete whose orders hold no image that a later run could adopt and no row tells of."""
+        told = {row.image_id for row in group.rows().values()}
+        for record in group.records:
+            if not record.unfinished:
                 continue
             images = [image for order in record.orders if order in group.orders for image in group.orders[order].images]
-            adoptable = any(image.status in _ADOPTABLE and image.image_id not in settled for image in images)
-            if record is group.own:
-                adoptable |= bool(self.pending.decisions) or any(row.transient for row in record.rows.values())
-            if not adoptable or time.time() - record.submitted_at > _FORGET_SECONDS:
+            hidden = any(image.status in _ADOPTABLE and image.image_id not in told for image in images)
+            if not hidden or time.time() - record.submitted_at > _FORGET_SECONDS:
                 record.complete = True
                 self._write(record, group)
 
@@ -263,11 +283,11 @@ class Batch:
             yield asdict(row)
 
 
-def _placed(group: GroupPlan, steps: tuple[Step, ...]) -> Iterator[tuple[Decision, str]]:
+def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
     """Give each decision that makes an image a place in one of this run's orders."""
     places = (order for order, free in group.free.items() for _ in range(free))
     for decision in group.decisions:
-        if decision.step in steps:
+        if decision.step in _SUBMITTING:
             makes = decision.step in (Step.CREATE, Step.REPLACE)
             yield decision, next(places) if makes else decision.order_id or ""
 

@@ -54,12 +54,12 @@ def decide(
     """Decide about a photo.
 
     :param row: what the records say of this fingerprint.
-    :param image: the image of this fingerprint in an order that is still open.
-    :param present: the output is there, in the size that the row tells.
+    :param image: the image of this fingerprint, where its order was read.
+    :param present: the output is there, as the row tells.
     :param own: id of this run's record.
     :param resumed: the try goes on after a wait, so what failed in it is not tried again.
     """
-    if resumed and row is not None and row.run == own and row.status != "landed":
+    if resumed and row is not None and row.run == own and row.status in ("failed", "postponed"):
         return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=row.reason)
     current = row is not None and row.status == "landed" and row.request == job.request and present
     # Within a run, "redownload" is done once the run itself has landed the photo.
@@ -67,8 +67,8 @@ def decide(
         return Decision(photo, Step.SKIP, row.image_id, row.order_id, paid=bool(row.credits))
     if image is not None:
         return _by_image(photo, image, resumed)
-    if row is not None:
-        return _by_row(photo, row)
+    if row is not None and row.status == "landed":
+        return Decision(photo, Step.FETCH, row.image_id, row.order_id, paid=bool(row.credits))
     return Decision(photo, Step.CREATE)
 
 
@@ -83,15 +83,6 @@ def _by_image(photo: Photo, image: Image, resumed: bool) -> Decision:
     if resumed and image.status is ImageStatus.ERROR:
         step = Step.KEEP
     return Decision(photo, step, image.image_id, image.order_id, image.downloaded, image.status_reason)
-
-
-def _by_row(photo: Photo, row: Row) -> Decision:
-    if row.status == "landed":
-        return Decision(photo, Step.FETCH, row.image_id, row.order_id, paid=bool(row.credits))
-    if row.image_id is None:
-        return Decision(photo, Step.CREATE)
-    step = Step.REPROCESS if row.status == "postponed" else Step.REPLACE
-    return Decision(photo, step, row.image_id, row.order_id, reason=row.reason)
 
 
 def passes(reason: str | None) -> bool:

@@ -39,13 +39,13 @@ def list_groups_of(job: Job) -> list[Group]:
     return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
-def list_present(job: Job) -> Mapping[str, int]:
-    """Sizes of the files under the destination, by URI; empty where it does not exist yet.
+def list_present(job: Job) -> Mapping[str, StoredFile]:
+    """The files under the destination, by URI; empty where it does not exist yet.
 
     :raises DestinationError: when it cannot be written.
     """
     try:
-        return {file.uri: file.size for file in list_files(job.destination, conn_id=job.destination_conn_id)}
+        return {file.uri: file for file in list_files(job.destination, conn_id=job.destination_conn_id)}
     except SourceError:
         open_destination(f"{job.destination}{RECORDS_FOLDER}/", conn_id=job.destination_conn_id).check_writable()
         return {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -14,6 +15,7 @@ from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders
 from airflow_provider_autoenhance.pipeline.listing import list_groups_of, list_present
 from airflow_provider_autoenhance.pipeline.records import Record, Row, is_record, read_record, record_uri
+from airflow_provider_autoenhance.storage import StoredFile
 
 
 @dataclass
@@ -33,9 +35,14 @@ class GroupPlan:
     orders: dict[str, Order] = field(default_factory=dict)
     free: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def records(self) -> list[Record]:
+        """All records, this run's own last."""
+        return [*self.others.values(), self.own]
+
     def rows(self) -> dict[str, Row]:
         """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
-        return _latest([*self.others.values(), self.own])
+        return _latest(self.records)
 
 
 @dataclass
@@ -78,12 +85,16 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
 
 
 def _plan_group(
-    job: Job, hook: AutoenhanceHook, group: Group, present: Mapping[str, int], listed: Sequence[str], resumed: bool
+    job: Job,
+    hook: AutoenhanceHook,
+    group: Group,
+    present: Mapping[str, StoredFile],
+    listed: Sequence[str],
+    resumed: bool,
 ) -> GroupPlan:
     own, others = _records(job, group, listed)
     rows = _latest([*others.values(), own])
-    open_orders = dict.fromkeys(order for each in (own, *others.values()) if not each.complete for order in each.orders)
-    orders = read_orders(hook, open_orders)
+    orders = read_orders(hook, _orders_to_read(group, own, others, rows))
     images = images_by_fingerprint(orders.values(), group.photos)
     decisions = [
         _decide(job, photo, rows.get(photo.fingerprint), images.get(photo.fingerprint), present, own.run, resumed)
@@ -92,13 +103,35 @@ def _plan_group(
     return GroupPlan(group, own, others, decisions, orders)
 
 
+def _orders_to_read(group: Group, own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]) -> Iterable[str]:
+    """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
+    orders = [order for record in (own, *others.values()) if not record.complete for order in record.orders]
+    unlanded = [rows.get(photo.fingerprint) for photo in group.photos]
+    unlanded = [row for row in unlanded if row is None or row.status != "landed"]
+    orders += [row.order_id for row in unlanded if row is not None and row.order_id]
+    return dict.fromkeys([*orders, *(own.orders if unlanded else ())])
+
+
 def _decide(
-    job: Job, photo: Photo, row: Row | None, image: Image | None, present: Mapping[str, int], own: str, resumed: bool
+    job: Job,
+    photo: Photo,
+    row: Row | None,
+    image: Image | None,
+    present: Mapping[str, StoredFile],
+    own: str,
+    resumed: bool,
 ) -> Decision:
     outputs = row.outputs if row else []
-    there = bool(outputs) and all(present.get(output["uri"]) == output["size"] for output in outputs)
+    there = bool(outputs) and all(_is_there(present.get(output["uri"]), output) for output in outputs)
     there = there and any(output["uri"] == photo.target for output in outputs)
     return decide(photo, job=job, row=row, image=image, present=there, own=own, resumed=resumed)
+
+
+def _is_there(found: StoredFile | None, output: Mapping[str, Any]) -> bool:
+    """Whether a listed file is the one that was written."""
+    if found is None or found.size != output["size"]:
+        return False
+    return None in (found.etag, output.get("etag")) or found.etag == output["etag"]
 
 
 def _records(job: Job, group: Group, listed: Sequence[str]) -> tuple[Record, dict[str, Record]]:
@@ -111,6 +144,10 @@ def _records(job: Job, group: Group, listed: Sequence[str]) -> tuple[Record, dic
             record = read_record(uri, job.destination_conn_id)
             found[record.run] = record
     own = found.pop(run, None) or Record(run, origin, submitted_at=time.time())
+    if not job.durable:
+        # No record tells of the orders, but their ids can be derived again.
+        parts = range(-(-len(group.photos) // job.max_order_size))
+        own.orders = [job.key(group.source, group.destination, part) for part in parts]
     return own, found
 
 
@@ -140,6 +177,8 @@ def _limit(plan: Plan, job: Job) -> None:
     """Hold back what is over ``max_images`` and ``max_credits``. What an earlier try chose stays chosen, so a limit holds across tries."""
     if job.max_images is None and job.max_credits is None:
         return
+    for group in plan.groups:
+        group.own.chosen = _chosen_before(group)
     chosen = {fingerprint for group in plan.groups for fingerprint in group.own.chosen or ()}
     images = len(chosen)
     credits = len(chosen) if not job.preview else 0
@@ -159,3 +198,9 @@ def _limit(plan: Plan, job: Job) -> None:
             credits += cost
             kept.append(decision.photo.fingerprint)
         group.own.chosen = kept
+
+
+def _chosen_before(group: GroupPlan) -> list[str]:
+    """What an earlier try of this run chose, or made where it left no record of its choice."""
+    own = [group.orders[order] for order in group.own.orders if order in group.orders]
+    return list(dict.fromkeys([*(group.own.chosen or ()), *images_by_fingerprint(own, group.group.photos)]))

@@ -16,19 +16,20 @@ from typing import Any, Literal
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import open_destination, open_source
 
-Status = Literal["landed", "failed", "postponed"]
+Status = Literal["pending", "landed", "failed", "postponed"]
 
 
 @dataclass(slots=True)
 class Row:
     """What became of one photo.
 
-    :param status: ``landed``; ``failed``, with ``reason``; ``postponed``: left for the next run, with ``reason``.
+    :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run. ``reason`` says why.
     :param transient: a failure that the next try may not meet.
-    :param outputs: ``uri``, ``size`` (bytes), ``sha256`` and ``content_type`` of each file.
+    :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
+    :param outputs: ``uri``, ``size`` (bytes), ``etag``, ``sha256`` and ``content_type`` of each file.
     :param request: what was asked of the outputs.
     :param credits: what the image has cost so far, 0 or 1.
-    :param credit_spent: whether it was this run that spent it.
+    :param credit_spent: whether this run answers for it: it bought the image, or found it bought by a try that died too soon to say so.
     :param seconds: by phase: ``upload``, ``download``.
     """
 
@@ -58,8 +59,9 @@ class Record:
     :param run: id of the record, derived from DAG, task, run and group.
     :param origin: DAG, task and run in words.
     :param orders: orders that images may have been created in.
-    :param submitted_at: seconds since the epoch; deadlines count from here, across retries.
-    :param complete: every image of the orders has landed or failed, so the orders need not be read again.
+    :param submitted_at: seconds since the epoch of the last try that submitted anything; deadlines count from here, so that a retry that
+        only goes on waiting does not extend them.
+    :param complete: rows tell of every image in the orders, so these need not be read again for what may be hidden in them.
     :param chosen: fingerprints that a limited run (``max_images``, ``max_credits``) may work on.
     """
 
@@ -70,6 +72,11 @@ class Record:
     complete: bool = False
     chosen: list[str] | None = None
     rows: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a try that wrote it may have died before it was done."""
+        return not self.complete and bool(self.orders or self.rows)
 
     def to_jsonl(self) -> bytes:
         """Header first, then a line per row."""
@@ -117,4 +124,4 @@ def write_bytes(uri: str, conn_id: str | None, data: bytes) -> None:
 
 def now() -> str:
     """The time, as rows tell it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import CreatedImage
@@ -65,7 +65,8 @@ class Transfer:
         except FATAL:
             raise
         except errors.AutoenhanceError as error:
-            return self.failure(decision, error)
+            # The order may hold an image all the same: its answer got lost, or the upload failed.
+            return self.failure(replace(decision, order_id=decision.order_id or order_id), error)
         return Submitted(photo, image_id, order_id, time.monotonic() - began)
 
     def fetch(self, decision: Decision, upload_seconds: float = 0.0) -> Row:
@@ -89,11 +90,11 @@ class Transfer:
             return self.failure(decision, error)
         bought = not self._job.preview and not self._hook.config.extra.dev_mode
         row = self.row(decision, "landed")
-        row.outputs = [{"uri": stored.uri, "size": stored.size, "sha256": stored.sha256, "content_type": kind.mime}]
+        about = {"uri": stored.uri, "size": stored.size, "etag": stored.etag, "sha256": stored.sha256}
+        row.outputs = [about | {"content_type": kind.mime}]
         row.request = self._job.request
         row.credits = int(decision.paid or bought)
-        # An image of this run's own orders that is paid already was bought by an earlier try of this run.
-        row.credit_spent = bought and (not decision.paid or decision.order_id in self._own.orders)
+        row.credit_spent = bought
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
 
@@ -101,9 +102,8 @@ class Transfer:
         """A row for what went wrong."""
         row = self.row(decision, "failed", reason=str(error))
         row.transient = error.retryable
-        if isinstance(error, errors.NotFoundError):
-            # Autoenhance no longer keeps the image: forgotten here, the next try makes it anew.
-            row.image_id, row.transient = None, True
+        if isinstance(error, (errors.NotFoundError, errors.UploadUrlExpiredError)):
+            row.transient = True  # the next try reads the order, and makes the image anew where it is gone
         return row
 
     def unenhanced(self, decision: Decision, reason: str | None) -> Row:

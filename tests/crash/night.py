@@ -1,0 +1,175 @@
+"""A night's work on a worker that may die: a folder of photos, a sandbox, and what must be true in the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+from airflow_provider_autoenhance.pipeline.batch import MANIFEST
+from tests.support.photos import photo
+from tests.support.sandbox import ROOT, Sandbox
+from tests.support.tasks import connection_of
+
+MOST_TRIES = 5
+
+
+class Worker:
+    """The warm process of :mod:`tests.crash.worker`."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.worker"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:  # Airflow may print while it is imported
+            if line == "ready\n":
+                return
+        raise RuntimeError("the worker did not start")
+
+    def ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Have one process do its share."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        return dict(json.loads(self._process.stdout.readline()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+class Files:
+    """Source and destination on a local disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.source, self.destination = f"{folder}/listings/maple/", f"{folder}/enhanced/maple/"
+
+    def put(self, name: str, data: bytes) -> None:
+        path = Path(self.source) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def outputs(self) -> dict[str, bytes]:
+        """What was published, by URI, but for what the operator remembers."""
+        found = (path for path in Path(self.destination).glob("*.jpg") if not path.name.startswith("."))
+        return {str(path): path.read_bytes() for path in found}
+
+    def read(self, name: str) -> bytes:
+        return (Path(self.destination) / name).read_bytes()
+
+
+class Objects:
+    """Source and destination in the sandbox's S3."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+        self.source, self.destination = "s3://listings/maple/", "s3://enhanced/maple/"
+
+    def put(self, name: str, data: bytes) -> None:
+        self._s3.put(f"maple/{name}", data)
+
+    def outputs(self) -> dict[str, bytes]:
+        """What was published, by URI, but for what the operator remembers."""
+        return {f"s3://enhanced/{key}": self._s3.get(key) for key in self._s3.keys() if key.endswith(".jpg")}
+
+    def read(self, name: str) -> bytes:
+        return bytes(self._s3.get(f"maple/{name}"))
+
+
+class Night:
+    """
+    One batch, from its first try to its end.
+
+    :param photos: how many.
+    :param options: further arguments of the operator.
+    """
+
+    def __init__(
+        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 6, **options: Any
+    ) -> None:
+        self._worker, self._sandbox, self._store = worker, sandbox, store
+        self.photos = {f"{number:03}.jpg": photo(size=(40, 30), shade=40 + number) for number in range(photos)}
+        for name, data in self.photos.items():
+            store.put(name, data)
+        self._options = {
+            "task_id": "enhance", "source": store.source, "destination": store.destination, "preview": False,
+            "poll_interval": 0.02, "deadline": 60, "concurrency": 1, **options,
+        }  # fmt: skip
+
+    def run(self, run_id: str, *, last: int = 0, before: bool = False, tries: int = MOST_TRIES) -> dict[str, Any]:
+        """Run a task, and retry it as Airflow would, until it ends; the first try dies at an effect.
+
+        :param last: effect at which the first try dies; 0: it does not.
+        :param tries: most tries.
+        :returns: how the last try ended; ``effects`` counts those of the first try if nothing killed it.
+        """
+        ended: dict[str, Any] = {}
+        for number in range(1, tries + 1):
+            ended = self._try(run_id, number, last if number == 1 else 0, before=before)
+            if ended["end"] == "success":
+                return ended | {"tries": number}
+        return ended | {"tries": tries}
+
+    def _try(self, run_id: str, number: int, last: int, *, before: bool) -> dict[str, Any]:
+        method, carried, effects = "execute", {}, 0
+        while True:
+            order = {
+                "method": method, "options": self._options, "about": {"run_id": run_id, "try_number": number},
+                "last": max(0, last - effects), "before": before, "environment": self._environment(), **carried,
+            }  # fmt: skip
+            told = self._worker.ask(order)
+            assert told["end"] != "crash", told
+            effects += told.get("effects", 0)
+            if told["end"] == "deferred":
+                method, carried = "trigger", {"trigger": told["trigger"]}
+            elif told["end"] == "event":
+                method, carried = "execute_complete", {"event": told["event"]}
+            else:
+                return told | {"effects": effects}
+
+    def _environment(self) -> dict[str, str]:
+        names = ("AUTOENHANCE_DEFAULT", "AWS_DEFAULT") if self._sandbox.s3_url else ("AUTOENHANCE_DEFAULT",)
+        return {f"AIRFLOW_CONN_{name}": connection_of(self._sandbox, name) for name in names}
+
+    def check(self) -> None:
+        """One live image and one credit per photo, every output whole, the manifest true."""
+        ledger = self._sandbox.ledger()
+        live = {image["image_id"]: image for image in ledger["images"] if not image["deleted"]}
+        sources = Counter(image["metadata"]["source"] for image in live.values())
+        wanted = {self._store.source + name: 1 for name in self.photos}
+        assert sources == wanted, "one live image per photo"
+        assert ledger["credits"]["by_image"] == dict.fromkeys(live, 1), "one credit per live image, none for another"
+        published = self._store.outputs()
+        # The sandbox hands back the upload, so what landed must be the source, byte for byte.
+        assert published == {self._store.destination + name: data for name, data in self.photos.items()}
+        self._check_manifest(live, published)
+
+    def _check_manifest(self, live: dict[str, Any], published: dict[str, bytes]) -> None:
+        from hashlib import sha256
+
+        rows = [json.loads(line) for line in self._store.read(MANIFEST).splitlines()]
+        assert [row["source"] for row in rows] == [self._store.source + name for name in self.photos]
+        for row in rows:
+            image = live[row["image_id"]]
+            assert row["status"] == "landed"
+            assert (row["source"], row["fingerprint"]) == (
+                image["metadata"]["source"], image["metadata"]["fingerprint"],
+            )  # fmt: skip
+            assert (row["order_id"], row["image_name"]) == (image["order_id"], image["name"])
+            (output,) = row["outputs"]
+            data = published[output["uri"]]
+            assert (output["size"], output["sha256"]) == (len(data), sha256(data).hexdigest())
+            assert (row["credits"], row["credit_spent"]) == (1, True)

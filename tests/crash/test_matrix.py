@@ -1,0 +1,85 @@
+"""A worker killed before and after each HTTP call and each file that it writes, then retried as Airflow would."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.crash.night import Files, Night, Objects, Worker
+from tests.support.sandbox import Sandbox
+
+#: The matrix is cut into slices that run side by side.
+SLICES = 4
+
+#: Long enough that every photo of a small batch is still under way when the task looks, before it is deferred.
+UNDER_WAY = [0.15, 0.15]
+
+
+def nights(worker: Worker, sandbox: Sandbox, folder: Path, *, deferrable: bool, **options: object) -> Iterator[Night]:
+    """Yield fresh nights, each with empty stores and an empty ledger."""
+    for number in count():
+        sandbox.reset(**{"processing_seconds": UNDER_WAY} if deferrable else {})
+        place = folder / str(number)
+        yield Night(worker, sandbox, Files(place), deferrable=deferrable, **options)
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("part", range(SLICES))
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_killed_anywhere(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, before: bool, part: int
+) -> None:
+    """Every call site, one after the other: a single thread makes their order the same each time."""
+    for last, night in zip(
+        count(part + 1, SLICES), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False
+    ):
+        ended = night.run("night-1", last=last, before=before)
+        about = f"killed {'before' if before else 'after'} effect {last}: {ended}"
+        assert ended["end"] == "success", about
+        try:
+            night.check()
+        except AssertionError as error:
+            raise AssertionError(about) from error
+        if ended["tries"] == 1:
+            assert last > 40, f"only {last} effects were seen"
+            return
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_killed_with_four_threads(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool) -> None:
+    chosen = range(2, 50, 5)
+    for last, night in zip(
+        chosen, nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, concurrency=4), strict=False
+    ):
+        assert night.run("night-1", last=last, before=last % 2 == 0)["end"] == "success"
+        night.check()
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_another_run_after_a_killed_one_makes_no_second_image(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
+) -> None:
+    for last, night in zip(
+        range(1, 50, 3), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False
+    ):
+        night.run("night-1", last=last, tries=1)
+        assert night.run("night-2")["end"] == "success"
+        night.check()
+        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
+        night.check()
+
+
+def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    for last in range(1, 50, 4):
+        sandbox.reset(render="copy", processing_seconds=[0, 0])
+        for bucket in ("listings", "enhanced"):
+            s3.client.create_bucket(Bucket=bucket)
+        night = Night(worker, sandbox, Objects(s3))
+        assert night.run("night-1", last=last, before=last % 8 == 1)["end"] == "success"
+        night.check()
