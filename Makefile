@@ -12,12 +12,12 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format matrix bench-import samples clean
+.PHONY: help demo up test e2e lint format matrix bench-import samples clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED) ## Enhance the sample photos on a real Airflow, from S3 and back; results, table and contact sheet
 	@$(BIN)/python -m tools.demo $(ARGS)
@@ -27,6 +27,9 @@ up: $(INSTALLED) ## Start a live Airflow with its UI, wired to the sandbox; Ctrl
 
 test: $(INSTALLED) ## Run the test suite, with branch coverage
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
+	@$(BIN)/python -m tools.e2e $(ARGS)
 
 lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/ruff format --check .

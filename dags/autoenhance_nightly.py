@@ -11,9 +11,10 @@ import logging
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import Param, TriggerRule, dag, task
+from airflow.providers.common.compat.sdk import AirflowFailException, Param, TriggerRule, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_autoenhance.operators.base import fail_fast
 from airflow_provider_autoenhance.operators.enhance import SUMMARY, AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.params import chosen_settings, settings_params
 
@@ -79,7 +80,8 @@ def autoenhance_nightly() -> None:
         moment = dag_run.logical_date or dag_run.run_after
         day = params["date"] or pendulum.instance(moment).in_timezone(TIMEZONE).to_date_string()
         source, destination = (params[name].replace("{date}", day) for name in ("source", "destination"))
-        listings = list_groups(source, destination, missing_ok=True)
+        with fail_fast():
+            listings = list_groups(source, destination, missing_ok=True)
         log.info("%s listings of %s in %s", len(listings), day, source)
         return listings
 
@@ -93,11 +95,8 @@ def autoenhance_nightly() -> None:
 
         listings = ti.xcom_pull(task_ids="list_listings")
         if listings is None:
-            raise RuntimeError(
-                "The day's folder could not be listed, so there is nothing to report; see list_listings."
-            )
-        summaries = ti.xcom_pull(task_ids="enhance", key=SUMMARY) or []
-        night = NightReport(listings, summaries, ti.xcom_pull(task_ids="enhance") or [])
+            raise AirflowFailException("The day's folder could not be listed: see list_listings.")
+        night = NightReport(listings, ti.xcom_pull(task_ids="enhance", key=SUMMARY), ti.xcom_pull(task_ids="enhance"))
         log.info("A dry run: nothing was changed" if params["dry_run"] else "The night's report")
         for line in night.lines():
             log.info("%s", line)
@@ -114,6 +113,7 @@ def autoenhance_nightly() -> None:
         dry_run="{{ params.dry_run }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,
+        map_index_template="{{ task.listing }}",
     ).expand_kwargs(list_listings())
     reported = report()
     enhanced >> reported

@@ -18,6 +18,7 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 for _name in list(os.environ):

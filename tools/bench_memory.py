@@ -66,8 +66,7 @@ def measure(count: int, megabytes: int) -> float:
                     "AIRFLOW_CONN_AUTOENHANCE_DEFAULT": connection,
                 },
                 check=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 text=True,
             )
         except subprocess.CalledProcessError as error:

@@ -145,7 +145,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         """Plan, submit, wait, land."""
         from airflow_provider_autoenhance.pipeline.batch import Batch
 
-        with task_run(context, label=self._label):
+        with task_run(context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context))
             self._tell(batch)
             if boolean(_OWNER, "dry_run", self.plan_only):
@@ -158,7 +158,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.batch import Batch
         from airflow_provider_autoenhance.triggers.orders import error_of
 
-        with task_run(context, label=self._label):
+        with task_run(context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
             batch.submit()
             error = error_of(event)
@@ -173,7 +173,9 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
             self._batch.abandon()
 
     @property
-    def _label(self) -> str:
+    def listing(self) -> str:
+        """Name of the folder. The map index gets it when the task ends; with ``map_index_template="{{ task.listing }}"`` in the DAG
+        it is shown from the start, and while the task is deferred, on Airflow 3.2 and later."""
         from airflow_provider_autoenhance.pipeline.groups import group_name
 
         return group_name(self.source or self.destination)

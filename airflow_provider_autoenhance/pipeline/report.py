@@ -14,6 +14,9 @@ _PLANNED = ("photos", "skipped", "held", "credits")
 #: Names in the returned report; the log has them all.
 _MOST_NAMES = 50
 
+#: What ``xcom_pull`` gives for a mapped task: nothing where none pushed, and not a list where only one did.
+Pulled = Iterable[Mapping[str, Any]] | Mapping[str, Any] | None
+
 
 @dataclass(frozen=True)
 class ListingReport:
@@ -55,11 +58,11 @@ class NightReport:
     def __init__(
         self,
         groups: Sequence[Mapping[str, Any]],
-        summaries: Iterable[Mapping[str, Any]],
-        results: Iterable[Mapping[str, Any]],
+        summaries: Pulled,
+        results: Pulled,
     ) -> None:
-        told = {_key(each): each for each in summaries}
-        done = {_key(each) for each in results}
+        told = {_key(each): each for each in _each(summaries)}
+        done = {_key(each) for each in _each(results)}
         self.listings = [
             ListingReport(group_name(group["source"]), _key(group) in done, told.get(_key(group), {}))
             for group in groups
@@ -106,6 +109,10 @@ class NightReport:
             "failed_listing_names": failed[:_MOST_NAMES],
             "problems": problems[:_MOST_NAMES],
         }
+
+
+def _each(pulled: Pulled) -> Iterable[Mapping[str, Any]]:
+    return [pulled] if isinstance(pulled, Mapping) else pulled or ()
 
 
 def _key(group: Mapping[str, Any]) -> str:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from tests.crash.effects import Effects
 
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline import batch  # noqa: F401 - so that a fork has everything loaded
 from airflow_provider_autoenhance.triggers import orders
+from tests.crash.effects import Effects
 from tests.support.tasks import context
 
 
