@@ -13,12 +13,12 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test torture lint format matrix bench-import bench-memory samples clean
+.PHONY: help demo up test e2e torture lint format matrix bench-import bench-memory samples clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED) ## Enhance the sample photos on a real Airflow, from S3 and back; results, table and contact sheet
 	@$(BIN)/python -m tools.demo $(ARGS)
@@ -28,6 +28,9 @@ up: $(INSTALLED) ## Start a live Airflow with its UI, wired to the sandbox; Ctrl
 
 test: $(INSTALLED) ## Run the test suite, with branch coverage
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
+	@$(BIN)/python -m tools.e2e $(ARGS)
 
 torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes against the promises (EXAMPLES=...)
 	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py $(ARGS)
@@ -41,7 +44,7 @@ format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-matrix: $(INSTALLED) ## Run the suite on every supported Airflow, each in its own environment
+matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
 
 bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file

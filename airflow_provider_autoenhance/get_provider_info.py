@@ -43,7 +43,7 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def connection_fields() -> dict[str, dict[str, Any]]:
-    """Form fields of the connection's extra; defaults as in :class:`~airflow_provider_autoenhance.hooks.config.Extra`."""
+    """Form fields of the connection's extra; defaults as in :class:`~airflow_provider_autoenhance.api.config.Extra`."""
     return {
         "api_version": _field(
             "API version", "Behaviour version of the API, YYYY-MM-DD", type="string", default="2025-08-31"

@@ -6,61 +6,86 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.common.compat.sdk import Param
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_autoenhance.api.settings import PREFERENCES, RESTAGE_VALUES, Preference
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+
+#: The drop-downs' first entry, which leaves a setting as it is. Forms before Airflow 3.1 would send a null there as the text "None".
+UNCHANGED = None if AIRFLOW_V_3_1_PLUS else "unchanged"
+
+#: Headings of the form, in its order; what is in none of them goes under the last.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Style": ("preset_id", "enhance", "enhance_type", "ai_version", "upscale"),
+    "Sky and windows": ("sky_replacement", "cloud_type", "window_pull", "window_pull_type"),
+    "Geometry": (
+        "vertical_correction", "perspective_correction", "perspective_correction_mode", "lens_correction", "threesixty", "tripod_hide",
+    ),
+    "Privacy and restaging": ("privacy", "restage"),
+    "More settings": ("finetune_settings", "rating"),
+}  # fmt: skip
 
 _RESTAGE = "restage_"
 _SWITCH = {"true": "on", "false": "off"}
 
 
-def settings_params(version: str = DEFAULT_VERSION, *, section: str = "Enhancement") -> dict[str, Param]:
-    """Return one Param per setting that an API version knows, each empty (not sent) by default.
+def settings_params(version: str = DEFAULT_VERSION) -> dict[str, Param]:
+    """Return one Param per setting that an API version knows, each left unchanged (not sent) by default.
 
     Feed them back with :func:`chosen_settings`.
 
     :param version: API version that the connection pins, ``YYYY-MM-DD``.
-    :param section: heading in the form.
     """
     params: dict[str, Param] = {}
-    for name, preference in PREFERENCES.items():
+    for section, name in _in_order():
+        preference = PREFERENCES[name]
         if not preference.known_to(version):
             continue
         if name == "restage":
             for switch, values in RESTAGE_VALUES.items():
-                about = f"Restage: {switch.replace('_', ' ')}"
-                params[_RESTAGE + switch] = _choice(about, {value: value for value in values}, section)
+                thing = switch.replace("_", " ")
+                about = {"title": f"Restage: {thing}", "description": f"What becomes of {thing}", "section": section}
+                params[_RESTAGE + switch] = _choice({value: value for value in values}, **about)
         else:
-            params[name] = _param(preference, version, section)
+            title = name.replace("_", " ").capitalize().replace("Ai ", "AI ")
+            params[name] = _param(preference, version, title=title, description=preference.about, section=section)
     return params
 
 
 def chosen_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the settings that were filled in from a run's ``params``."""
-    chosen = {name: params[name] for name in PREFERENCES if params.get(name) not in (None, "", {})}
-    restage = {switch: params[_RESTAGE + switch] for switch in RESTAGE_VALUES if params.get(_RESTAGE + switch)}
+    left: tuple[Any, ...] = (None, "", {}, UNCHANGED)
+    chosen = {name: params[name] for name in PREFERENCES if params.get(name) not in left}
+    restage = {
+        switch: params[_RESTAGE + switch] for switch in RESTAGE_VALUES if params.get(_RESTAGE + switch) not in left
+    }
     return chosen | ({"restage": restage} if restage else {})
 
 
-def _param(preference: Preference, version: str, section: str) -> Param:
+def _in_order() -> list[tuple[str, str]]:
+    placed = [(section, name) for section, names in SECTIONS.items() for name in names]
+    rest = PREFERENCES.keys() - {name for _, name in placed}
+    return placed + [(placed[-1][0], name) for name in PREFERENCES if name in rest]
+
+
+def _param(preference: Preference, version: str, **about: Any) -> Param:
     if preference.kind is bool:
-        return _choice(preference.about, _SWITCH, section)
+        return _choice(_SWITCH, **about)
     if preference.values:
-        return _choice(preference.about, {value: value for value in preference.values_for(version)}, section)
+        return _choice({value: value for value in preference.values_for(version)}, **about)
     schema: dict[str, Any] = {"type": ["object" if preference.kind is dict else "string", "null"]}
     if preference.kind is int and preference.bounds:
         low, high = preference.bounds
         schema = {"type": ["integer", "null"], "minimum": low, "maximum": high}
-    return Param(None, description=preference.about, section=section, **schema)
+    return Param(None, **about, **schema)
 
 
-def _choice(about: str, values: Mapping[str, str], section: str) -> Param:
-    """A drop-down whose first entry leaves the setting as it is; a check box could not say "not set"."""
+def _choice(values: Mapping[str, str], **about: Any) -> Param:
+    """A drop-down; a check box could not say "unchanged"."""
     return Param(
-        None,
-        description=about,
-        section=section,
+        UNCHANGED,
         type=["string", "null"],
-        enum=[None, *values],
-        values_display=dict(values),
+        enum=[UNCHANGED, *values],
+        values_display={"null": "unchanged", **values},
+        **about,
     )

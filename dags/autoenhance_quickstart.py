@@ -24,19 +24,28 @@ from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSe
     doc_md=__doc__,
     params={
         "source": Param(
-            "s3://listings/maple-street-12/", type="string", description="Folder of photos", section="Photos"
+            "s3://listings/maple-street-12/",
+            type="string",
+            title="Source",
+            description="Folder of photos",
         ),
         "destination": Param(
-            "s3://enhanced/maple-street-12/", type="string", description="Folder for the results", section="Photos"
+            "s3://enhanced/maple-street-12/",
+            type="string",
+            title="Destination",
+            description="Folder for the results",
         ),
         "preview": Param(
             True,
             type="boolean",
+            title="Preview",
             description="Small free renderings; off: full size, one credit per photo",
-            section="Cost",
         ),
         "settings": Param(
-            {"enhance_type": "neutral"}, type="object", description="Enhancement settings", section="Enhancement"
+            {"enhance_type": "neutral"},
+            type="object",
+            title="Settings",
+            description="Enhancement settings, sent as they are; what you leave out keeps your account's preset",
         ),
     },
 )

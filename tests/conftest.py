@@ -6,6 +6,7 @@ Airflow reads its environment at import, so it is set before anything else is lo
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 for _name in list(os.environ):
@@ -25,5 +27,11 @@ for _name in list(os.environ):
 
 from tests.support.sandbox import sandbox, sandbox_server  # noqa: E402
 from tests.support.tasks import airflow_db, autoenhance, s3  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
 
 __all__ = ["airflow_db", "autoenhance", "s3", "sandbox", "sandbox_server"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.settings import PREFERENCES
-from airflow_provider_autoenhance.hooks.config import Extra
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()

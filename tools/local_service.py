@@ -9,6 +9,7 @@ import secrets
 import shlex
 import sys
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ class LocalService:
         with urllib.request.urlopen(f"{self.api}/sandbox/ledger", timeout=30) as answer:
             return dict(json.load(answer))
 
+    def settings(self, **changes: Any) -> None:
+        """Change how it behaves."""
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(changes).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{self.api}/sandbox/settings", body, headers), timeout=30):
+            pass
+
     def s3(self) -> Any:
         """Return a boto3 client of its S3."""
         import boto3
@@ -70,7 +78,13 @@ class LocalService:
 
 
 def start_local_service(
-    children: Children, folder: Path, *, port: int = 0, s3_port: int = 0, processing_seconds: str = "1,3"
+    children: Children,
+    folder: Path,
+    *,
+    port: int = 0,
+    s3_port: int = 0,
+    processing_seconds: str = "1,3",
+    more: Sequence[str] = (),
 ) -> LocalService:
     """Start the sandbox and wait until it answers.
 
@@ -78,6 +92,7 @@ def start_local_service(
     :param port: of the API; 0 takes a free one.
     :param s3_port: of S3; 0 takes a free one.
     :param processing_seconds: how long an enhancement takes, ``MIN,MAX``.
+    :param more: further options of the sandbox.
     """
     options = {
         "--port": port,
@@ -89,7 +104,7 @@ def start_local_service(
     command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox"]
     child = children.start(
         "sandbox",
-        [*command, *(str(word) for option in options.items() for word in option)],
+        [*command, *(str(word) for option in options.items() for word in option), *more],
         environment=clean_environment(),
         log=folder / "sandbox.log",
         private=lambda line: line.startswith("export "),

@@ -178,6 +178,10 @@ class Children:
             raise ProcessError(f"{name} failed (status {status}): {log}")
         self._children.remove(child)
 
+    def forget(self, child: Child) -> None:
+        """Leave a child that has ended out of what is watched and stopped."""
+        self._children.remove(child)
+
     def ended(self) -> Child | None:
         """Return a child that has ended by itself, if any."""
         return next((child for child in self._children if not child.running()), None)

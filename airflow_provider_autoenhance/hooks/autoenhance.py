@@ -13,7 +13,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_autoenhance.api import calls, errors
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
-from airflow_provider_autoenhance.hooks.config import ApiConfig
+from airflow_provider_autoenhance.hooks.config import read_connection
+from airflow_provider_autoenhance.hooks.download import Download
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.api import models
     from airflow_provider_autoenhance.api.answers import Answer
+    from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
     from airflow_provider_autoenhance.transport.requests_session import SizedReader
 
@@ -33,7 +35,7 @@ class AutoenhanceHook(BaseHook):
     """Client of the Autoenhance.ai API: one method per endpoint, typed in and out. Safe to share between threads.
 
     Passing faults are retried here, with backoff, jitter and respect for ``Retry-After``; a creation whose answer got lost is never
-    sent again blindly. See :class:`~airflow_provider_autoenhance.hooks.config.Extra` for the connection's extra fields.
+    sent again blindly. See :class:`~airflow_provider_autoenhance.api.config.Extra` for the connection's extra fields.
 
     :param autoenhance_conn_id: Airflow connection of type ``autoenhance``.
     """
@@ -53,7 +55,7 @@ class AutoenhanceHook(BaseHook):
         """Say how Airflow before 3.2 shows the connection form."""
         from airflow_provider_autoenhance.get_provider_info import ui_field_behaviour
 
-        return ui_field_behaviour()
+        return {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class AutoenhanceHook(BaseHook):
 
         :raises ConnectionConfigError: when it cannot be used.
         """
-        return ApiConfig.of(self.get_connection(self.autoenhance_conn_id))
+        return read_connection(self.get_connection(self.autoenhance_conn_id))
 
     @cached_property
     def _bucket(self) -> TokenBucket:
@@ -362,47 +364,3 @@ class AutoenhanceHook(BaseHook):
                     raise
                 self.log.warning("%s Trying again in %.1f s (%s of %s).", error, pause, tries, patience.max_attempts)
             time.sleep(pause)
-
-
-class Download:
-    """Bytes on their way from Autoenhance.
-
-    :param about: which image it is, for messages.
-    :param head: status and headers; ``content-length``, ``content-type`` and digests are there where the host sends them.
-    """
-
-    def __init__(self, about: str, head: Answer, read: Callable[[int], bytes]) -> None:
-        self.about = about
-        self.headers = head.headers
-        self.content_type = head.content_type
-        self._read = read
-        self._head = b""
-
-    @property
-    def size(self) -> int | None:
-        """Number of bytes announced, ``None`` where the host does not say."""
-        length = self.headers.get("content-length", "")
-        return int(length) if length.isdigit() else None
-
-    def peek(self, size: int = 1 << 16) -> bytes:
-        """Return the first bytes, which will be read again."""
-        if not self._head:
-            self._head = self._take(size)
-        return self._head
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read the next block; all that is left for -1.
-
-        :raises IntegrityError: when the bytes stop short.
-        """
-        if not self._head:
-            return self._take(size)
-        cut = len(self._head) if size < 0 else size
-        block, self._head = self._head[:cut], self._head[cut:]
-        return block + self._take(-1) if size < 0 else block
-
-    def _take(self, size: int) -> bytes:
-        try:
-            return self._read(size)
-        except OSError as error:
-            raise errors.IntegrityError(f"{self.about}: the download broke off ({type(error).__name__}).") from None

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
-from airflow_provider_autoenhance.hooks.config import ApiConfig
+from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.api.answers import Answer
     from airflow_provider_autoenhance.api.calls import Call
+    from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class AutoenhanceAsyncHook(BaseHook):
         if self._config is None:
             from airflow.providers.common.compat.connection import get_async_connection
 
-            self._config = ApiConfig.of(await get_async_connection(self.autoenhance_conn_id))
+            self._config = read_connection(await get_async_connection(self.autoenhance_conn_id))
         return self._config
 
     async def run(self, call: Call[T]) -> T:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_autoenhance.api import versions
+from airflow_provider_autoenhance.api.config import ApiConfig, Extra
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
@@ -17,76 +17,23 @@ from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_autoenhance.api.exchange import Patience
-
 DEFAULT_BASE_URL = "https://api.autoenhance.ai"
 
 
-@dataclass(frozen=True)
-class Extra:
-    """The connection's extra fields.
+def read_connection(connection: Connection) -> ApiConfig:
+    """Read a connection of type ``autoenhance``.
 
-    :param api_version: behaviour version of the API, ``YYYY-MM-DD``.
-    :param dev_mode: spend no credits; full-size downloads carry a watermark.
-    :param timeout_seconds: seconds without a byte after which a request counts as lost.
-    :param max_attempts: how often a request is sent before its error surfaces.
-    :param max_requests_per_second: ceiling for each process; the API refuses more than 300 from one address.
-    :param proxies: proxy URL by scheme, as ``requests`` takes it, or one URL for both.
-    :param verify: check the server's certificate; or the path of a CA bundle.
-    :param allow_http: allow a plain-http host that is not loopback.
-    :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
+    :raises ConnectionConfigError: no key, a host that is no address, plain http to another machine, a bad or unknown extra.
     """
-
-    api_version: str = versions.DEFAULT_VERSION
-    dev_mode: bool = False
-    timeout_seconds: float = 60.0
-    max_attempts: int = 5
-    max_requests_per_second: float = 50.0
-    proxies: Mapping[str, str] | None = None
-    verify: bool | str = True
-    allow_http: bool = False
-    allow_private_sources: bool = False
-
-
-@dataclass(frozen=True)
-class ApiConfig:
-    """A usable connection: where the API is, and the key for it."""
-
-    conn_id: str
-    base_url: str
-    api_key: str = field(repr=False)
-    extra: Extra
-
-    @classmethod
-    def of(cls, connection: Connection) -> ApiConfig:
-        """Read a connection.
-
-        :raises ConnectionConfigError: no key, a host that is no address, plain http to another machine, a bad or unknown extra.
-        """
-        conn_id = connection.conn_id or DEFAULT_CONN_ID
-        api_key = (connection.password or "").strip()
-        if not api_key:
-            raise ConnectionConfigError(
-                f"Connection {conn_id!r} has no API key; put it into the password field (Autoenhance web app, Settings, API)."
-            )
-        extra = _read_extra(conn_id, connection.extra_dejson)
-        base_url = _base_url(conn_id, connection, allow_http=extra.allow_http)
-        return cls(conn_id, base_url, api_key, extra)
-
-    @cached_property
-    def patience(self) -> Patience:
-        """How long to try."""
-        from airflow_provider_autoenhance.api.exchange import Patience
-
-        return Patience(max_attempts=self.extra.max_attempts)
-
-    def headers(self, *, to_api: bool) -> dict[str, str]:
-        """Headers of a request; the key and the version only when it goes to the API."""
-        common = {"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
-        if not to_api:
-            return common
-        told = {"x-api-key": self.api_key, "x-api-version": self.extra.api_version, "Content-Type": "application/json"}
-        return common | told | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})
+    conn_id = connection.conn_id or DEFAULT_CONN_ID
+    api_key = (connection.password or "").strip()
+    if not api_key:
+        raise ConnectionConfigError(
+            f"Connection {conn_id!r} has no API key; put it into the password field (Autoenhance web app, Settings, API)."
+        )
+    extra = _read_extra(conn_id, connection.extra_dejson)
+    base_url = _base_url(conn_id, connection, allow_http=extra.allow_http)
+    return ApiConfig(conn_id, base_url, api_key, extra, user_agent())
 
 
 def user_agent() -> str:

@@ -31,6 +31,13 @@ def task_run(context: Context, *, label: Any) -> Iterator[None]:
     """
     if context.get("map_index_template") is None:
         cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: str(label)})
+    with fail_fast():
+        yield
+
+
+@contextmanager
+def fail_fast() -> Iterator[None]:
+    """Fail a task at once, without an Airflow retry, on an error that a retry cannot help; for ``@task`` functions too."""
     try:
         yield
     except errors.DeadlineError as error:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _OWNER = "AutoenhanceEnhanceOperator"
 
+#: XCom key of the summary, pushed whether the task succeeds or fails.
+SUMMARY = "summary"
+
 
 class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     """Enhance a folder or a list of photos: source -> Autoenhance -> destination, each paid for once, whatever dies and however often
@@ -37,10 +40,10 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     on ``concurrency`` alone. What was done is remembered beside the outputs (folder ``.autoenhance``): another run skips what is up to
     date, fetches again what was deleted, adopts what is under way, and enhances what changed.
 
-    Returns a summary of the run, whichever try it is: ``manifest`` (URI of a JSONL file with a row per photo), ``orders``, the counts
-    ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next run, for
-    example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this run,
-    ``bytes`` landed, and the first ``failures`` with their reasons.
+    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``orders``,
+    the counts ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
+    run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this
+    run, ``bytes`` landed, and the first ``failures`` with their reasons. A task that fails leaves the same as XCom ``summary``.
 
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
         under the destination.
@@ -62,7 +65,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     :param dry_run: only tell what would be done and what it would cost (templated).
     :param concurrency: photos moved at the same time.
     :param poll_interval: seconds between polls of an order.
-    :param deadline: seconds from the run's first submission after which waiting fails; retries do not extend it.
+    :param deadline: seconds from the submission after which waiting fails; a retry that only goes on waiting does not extend it.
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
@@ -142,27 +145,27 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         """Plan, submit, wait, land."""
         from airflow_provider_autoenhance.pipeline.batch import Batch
 
-        with task_run(context, label=self._label):
+        with task_run(context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context))
             self._tell(batch)
             if boolean(_OWNER, "dry_run", self.plan_only):
-                return hand_on(context, batch.preview())
+                return self._hand_on(context, batch.preview())
             batch.submit()
-            return hand_on(context, self._wait_and_finish(batch))
+            return self._wait_and_finish(context, batch)
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on where the trigger ended: what was made is read back, so nothing had to be carried through the wait."""
         from airflow_provider_autoenhance.pipeline.batch import Batch
         from airflow_provider_autoenhance.triggers.orders import error_of
 
-        with task_run(context, label=self._label):
+        with task_run(context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
             batch.submit()
             error = error_of(event)
             if error is None:
-                return hand_on(context, self._wait_and_finish(batch))
+                return self._wait_and_finish(context, batch)
             batch.give_up(error)
-            return hand_on(context, self._finish(batch))
+            return self._finish(context, batch)
 
     def on_kill(self) -> None:
         """Delete unpaid images under way, if the DAG wishes so."""
@@ -170,9 +173,12 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
             self._batch.abandon()
 
     @property
-    def _label(self) -> str:
-        source = self.source if isinstance(self.source, str) else self.destination
-        return str(source).rstrip("/").rpartition("/")[2]
+    def listing(self) -> str:
+        """Name of the folder. The map index gets it when the task ends; with ``map_index_template="{{ task.listing }}"`` in the DAG
+        it is shown from the start, and while the task is deferred, on Airflow 3.2 and later."""
+        from airflow_provider_autoenhance.pipeline.groups import group_name
+
+        return group_name(self.source or self.destination)
 
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
@@ -209,13 +215,19 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     def _tell(self, batch: Batch) -> None:
         self.log.info("Plan: %s", batch.preview()["plan"])
 
-    def _wait_and_finish(self, batch: Batch) -> dict[str, Any]:
+    def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
+        """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all."""
+        summary = {"source": self.source, **summary}
+        context["ti"].xcom_push(key=SUMMARY, value=summary)
+        return hand_on(context, summary)
+
+    def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         if batch.pending.decisions:
-            deadline = batch.first_submission + float(self.deadline)
+            deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
             self._wait_here(batch, deadline)
-        return self._finish(batch)
+        return self._finish(context, batch)
 
     def _defer(self, batch: Batch, deadline: float) -> None:
         """Look once before waiting: a trigger that fires at once can fail its task."""
@@ -255,9 +267,9 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         except errors.AutoenhanceError as error:
             batch.give_up(error)
 
-    def _finish(self, batch: Batch) -> dict[str, Any]:
+    def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help."""
-        summary = batch.finish()
+        summary = self._hand_on(context, batch.finish())
         told = ", ".join(f"{summary[name]} {name}" for name in ("landed", "skipped", "failed", "postponed", "held"))
         self.log.info(
             "%s photos: %s; %s credits. Manifest: %s", summary["photos"], told, summary["credits"], summary["manifest"]

@@ -34,6 +34,7 @@ _FORGET_SECONDS = 60 * 24 * 3600.0
 
 
 _ADOPTABLE = (ImageStatus.WAITING, ImageStatus.PROCESSING, ImageStatus.PROCESSED)
+_SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
 
 
 @dataclass
@@ -76,8 +77,7 @@ class Batch:
         """
         for group in self.plan.groups:
             self._announce(group)
-        steps = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
-        work = [(group, decision, order) for group in self.plan.groups for decision, order in _placed(group, steps)]
+        work = [(group, decision, order) for group in self.plan.groups for decision, order in _placed(group)]
         if work:
             progress = Progress(log, len(work), "Uploaded")
             self._in_parallel(work, self._submit, progress)
@@ -161,16 +161,17 @@ class Batch:
             self.hook.delete_image(image_id)
 
     @property
-    def first_submission(self) -> float:
-        """Seconds since the epoch at which the oldest group's first try began."""
-        return min((group.own.submitted_at for group in self.plan.groups), default=time.time())
+    def submitted_at(self) -> float:
+        """Seconds since the epoch at which the images that are waited for were submitted, in whichever try."""
+        return max(group.own.submitted_at for group, _, _ in self.pending.decisions.values())
 
     # Steps
 
     def _announce(self, group: GroupPlan) -> None:
-        works = any(decision.works for decision in group.decisions)
-        if not works:
+        if not any(decision.works for decision in group.decisions):
             return
+        if any(decision.step in _SUBMITTING for decision in group.decisions):
+            group.own.submitted_at = time.time()
         new = [order for order in group.free if order not in group.own.orders]
         group.own.orders += new
         group.own.complete = False
@@ -282,11 +283,11 @@ class Batch:
             yield asdict(row)
 
 
-def _placed(group: GroupPlan, steps: tuple[Step, ...]) -> Iterator[tuple[Decision, str]]:
+def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
     """Give each decision that makes an image a place in one of this run's orders."""
     places = (order for order, free in group.free.items() for _ in range(free))
     for decision in group.decisions:
-        if decision.step in steps:
+        if decision.step in _SUBMITTING:
             makes = decision.step in (Step.CREATE, Step.REPLACE)
             yield decision, next(places) if makes else decision.order_id or ""
 

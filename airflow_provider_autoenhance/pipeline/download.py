@@ -14,7 +14,8 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.calls import Variant
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.api.waiting import check_image
-from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook, Download
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.hooks.download import Download
 from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, file_name, format_of_extension
 from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
@@ -21,6 +22,7 @@ def list_groups(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_groups: int = MAX_GROUPS,
+    missing_ok: bool = False,
 ) -> list[dict[str, Any]]:
     """List the folders of photos right under a folder, as arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
 
@@ -29,13 +31,19 @@ def list_groups(
 
     :param source: folder whose subfolders are the listings.
     :param destination: folder that gets one subfolder per listing.
+    :param source_conn_id: Airflow connection of the source.
     :param include: glob patterns of photos; by default every type that Autoenhance takes.
+    :param exclude: glob patterns to leave out.
     :param max_groups: most items to return.
+    :param missing_ok: a local folder that does not exist has no groups, as one in a bucket; the folder above it must exist.
     :returns: ``source`` (a folder, or several), ``destination`` and ``recursive`` per item, in order of names.
+    :raises SourceError: the source cannot be listed.
     """
     source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
     patterns = tuple(include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
     folders: dict[str, None] = {}
+    if missing_ok and not _exists(source, source_conn_id):
+        return []
     for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
         if not file.uri.startswith(destination):
             folder, slash, _ = file.uri.removeprefix(source).partition("/")
@@ -57,3 +65,19 @@ def list_groups(
             }
         )
     return groups
+
+
+def group_name(source: str | Sequence[str]) -> str:
+    """Name a group to people: its folder, or its first and last."""
+    names = [each.rstrip("/").rpartition("/")[2] for each in ([source] if isinstance(source, str) else source)]
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+
+
+def _exists(folder: str, conn_id: str | None) -> bool:
+    try:
+        next(iter(list_files(folder, conn_id=conn_id)), None)
+    except SourceError:
+        # No such folder, if the one above it can be listed; else something is wrong with the store.
+        next(iter(list_files(folder.rstrip("/").rpartition("/")[0] + "/", conn_id=conn_id, recursive=False)), None)
+        return False
+    return True

@@ -59,7 +59,8 @@ class Record:
     :param run: id of the record, derived from DAG, task, run and group.
     :param origin: DAG, task and run in words.
     :param orders: orders that images may have been created in.
-    :param submitted_at: seconds since the epoch; deadlines count from here, across retries.
+    :param submitted_at: seconds since the epoch of the last try that submitted anything; deadlines count from here, so that a retry that
+        only goes on waiting does not extend them.
     :param complete: rows tell of every image in the orders, so these need not be read again for what may be hidden in them.
     :param chosen: fingerprints that a limited run (``max_images``, ``max_credits``) may work on.
     """

@@ -15,7 +15,7 @@ from airflow_provider_autoenhance.api.answers import Answer
 from airflow_provider_autoenhance.api.exchange import NoAnswer, Send
 
 if TYPE_CHECKING:
-    from airflow_provider_autoenhance.hooks.config import ApiConfig
+    from airflow_provider_autoenhance.api.config import ApiConfig
 
 
 class SizedReader(Protocol):

@@ -13,8 +13,9 @@ import pytest
 
 from airflow_provider_autoenhance.api import calls, errors
 from airflow_provider_autoenhance.api.models import CreatedImage, Image, ImageStatus
-from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook, Download
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+from airflow_provider_autoenhance.hooks.download import Download
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 

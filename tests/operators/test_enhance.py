@@ -314,6 +314,16 @@ def test_max_failures() -> None:
     assert [allowed_failures(*each) for each in ((0, 10), ("3", 10), ("10%", 50), ("100%", 7))] == [0, 3, 5, 7]
 
 
+def test_without_records_a_retry_still_finds_what_it_made(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 3)
+    for try_number in (1, 2):
+        assert enhance(durable=False, try_number=try_number)["landed"] == 3
+    assert [key for key in s3.keys() if RECORDS_FOLDER in key] == []
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (3, 3)
+
+
 def test_an_empty_folder_is_no_failure(enhance: Enhance, s3: SimpleNamespace) -> None:
     assert enhance()["photos"] == 0
 

@@ -317,7 +317,7 @@ def test_a_deferrable_sensor_hands_ids_and_an_absolute_deadline_to_its_trigger(a
 def test_a_wait_past_its_deadline_names_the_image(autoenhance: Sandbox) -> None:
     created = create()
     with pytest.raises(
-        AirflowSensorTimeout, match=rf"{created['image_id']} was not enhanced within 0.2 s.*raise the sensor's timeout"
+        AirflowSensorTimeout, match=rf"{created['image_id']} was not finished within 0.2 s.*raise the sensor's timeout"
     ):
         wait(created["image_id"], timeout=0.2)
 

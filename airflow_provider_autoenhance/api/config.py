@@ -1,0 +1,68 @@
+"""How the API is reached: address, key, version and patience."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from airflow_provider_autoenhance.api import versions
+
+if TYPE_CHECKING:
+    from airflow_provider_autoenhance.api.exchange import Patience
+
+
+@dataclass(frozen=True)
+class Extra:
+    """The connection's extra fields.
+
+    :param api_version: behaviour version of the API, ``YYYY-MM-DD``.
+    :param dev_mode: spend no credits; full-size downloads carry a watermark.
+    :param timeout_seconds: seconds without a byte after which a request counts as lost.
+    :param max_attempts: how often a request is sent before its error surfaces.
+    :param max_requests_per_second: ceiling for each process; the API refuses more than 300 from one address.
+    :param proxies: proxy URL by scheme, as ``requests`` takes it, or one URL for both.
+    :param verify: check the server's certificate; or the path of a CA bundle.
+    :param allow_http: allow a plain-http host that is not loopback.
+    :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
+    """
+
+    api_version: str = versions.DEFAULT_VERSION
+    dev_mode: bool = False
+    timeout_seconds: float = 60.0
+    max_attempts: int = 5
+    max_requests_per_second: float = 50.0
+    proxies: Mapping[str, str] | None = None
+    verify: bool | str = True
+    allow_http: bool = False
+    allow_private_sources: bool = False
+
+
+@dataclass(frozen=True)
+class ApiConfig:
+    """A usable connection: where the API is, and the key for it.
+
+    :param user_agent: name and version of this provider, Airflow and Python.
+    """
+
+    conn_id: str
+    base_url: str
+    api_key: str = field(repr=False)
+    extra: Extra
+    user_agent: str
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long to try."""
+        from airflow_provider_autoenhance.api.exchange import Patience
+
+        return Patience(max_attempts=self.extra.max_attempts)
+
+    def headers(self, *, to_api: bool) -> dict[str, str]:
+        """Headers of a request; the key and the version only when it goes to the API."""
+        common = {"User-Agent": self.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        if not to_api:
+            return common
+        told = {"x-api-key": self.api_key, "x-api-version": self.extra.api_version, "Content-Type": "application/json"}
+        return common | told | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})

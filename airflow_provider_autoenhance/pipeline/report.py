@@ -1,0 +1,121 @@
+"""What became of a night: the summaries of many batches as a table and a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_autoenhance.pipeline.groups import group_name
+
+_COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
+_PLANNED = ("photos", "skipped", "held", "credits")
+
+#: Names in the returned report; the log has them all.
+_MOST_NAMES = 50
+
+#: What ``xcom_pull`` gives for a mapped task: nothing where none pushed, and not a list where only one did.
+Pulled = Iterable[Mapping[str, Any]] | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ListingReport:
+    """One mapped task.
+
+    :param succeeded: the task did; photos may have failed within what ``max_failures`` allows.
+    :param summary: what the task left; empty where it ended before there was anything to tell.
+    """
+
+    name: str
+    succeeded: bool
+    summary: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``failed``, or ``failed early``: without a summary."""
+        return "ok" if self.succeeded else "failed" if self.summary else "failed early"
+
+    def problems(self) -> Iterator[str]:
+        """Yield a line for each failed photo, as far as the summary names them, or for the task."""
+        named = self.summary.get("failures", ())
+        for failure in named:
+            yield f"{self.name}/{failure['photo']}: {failure['reason']}"
+        more = self.summary.get("failed", 0) - len(named)
+        if more > 0:
+            yield f"{self.name}: {more} more, in {self.summary.get('manifest')}"
+        if not self.succeeded and not self.summary:
+            yield f"{self.name}: the task ended before it had a result; its log says why. Clear it, and it goes on from there."
+
+
+class NightReport:
+    """All mapped tasks of a run.
+
+    :param groups: what the tasks were mapped over, as :func:`~airflow_provider_autoenhance.pipeline.groups.list_groups` returns it.
+    :param summaries: what the tasks left as XCom ``summary``, failed ones too; in any order.
+    :param results: what the successful ones returned.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Mapping[str, Any]],
+        summaries: Pulled,
+        results: Pulled,
+    ) -> None:
+        told = {_key(each): each for each in _each(summaries)}
+        done = {_key(each) for each in _each(results)}
+        self.listings = [
+            ListingReport(group_name(group["source"]), _key(group) in done, told.get(_key(group), {}))
+            for group in groups
+        ]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Counts that the table shows: what a dry run cannot know is left out."""
+        planned = any("plan" in each.summary for each in self.listings)
+        return _PLANNED if planned else _COUNTS
+
+    def totals(self) -> dict[str, int]:
+        """Add the counts up."""
+        return {name: sum(each.summary.get(name, 0) for each in self.listings) for name in self.columns}
+
+    def lines(self) -> Iterator[str]:
+        """Yield the table, then the problems."""
+        totals = self.totals()
+        rows = [
+            ("listing", "status", *self.columns),
+            *(
+                (each.name, each.status, *(str(each.summary.get(name, "-")) for name in self.columns))
+                for each in self.listings
+            ),
+            (f"{len(self.listings)} listings", "", *(str(totals[name]) for name in self.columns)),
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            words, numbers = zip(row[:2], widths[:2], strict=True), zip(row[2:], widths[2:], strict=True)
+            yield "  ".join([*(cell.ljust(to) for cell, to in words), *(cell.rjust(to) for cell, to in numbers)])
+        problems = [line for each in self.listings for line in each.problems()]
+        if problems:
+            yield "What failed, and why:"
+            yield from problems
+
+    def result(self) -> dict[str, Any]:
+        """A small summary of the summaries, for XCom."""
+        failed = [each.name for each in self.listings if not each.succeeded]
+        problems = [line for each in self.listings for line in each.problems()]
+        return {
+            "listings": len(self.listings),
+            **self.totals(),
+            "failed_listings": len(failed),
+            "failed_listing_names": failed[:_MOST_NAMES],
+            "problems": problems[:_MOST_NAMES],
+        }
+
+
+def _each(pulled: Pulled) -> Iterable[Mapping[str, Any]]:
+    return [pulled] if isinstance(pulled, Mapping) else pulled or ()
+
+
+def _key(group: Mapping[str, Any]) -> str:
+    """Several groups may share a destination, none a source."""
+    source = group["source"]
+    return f"{source}" if isinstance(source, str) else "\0".join(source)

@@ -1,0 +1,123 @@
+"""Every night: all listings that the photographers put into the day's folder, enhanced into another, and a report in the morning.
+
+`list_listings` lists the folders of the day, one mapped `enhance` task works on each (deferred while Autoenhance does), and
+`report` tells what landed, what it cost, and what failed and why. A listing that fails fails the run, and stops no other.
+Clear what failed, or wait for the next run of the day: what has landed is not paid for again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import AirflowFailException, Param, TriggerRule, dag, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_autoenhance.operators.base import fail_fast
+from airflow_provider_autoenhance.operators.enhance import SUMMARY, AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.params import chosen_settings, settings_params
+
+TIMEZONE = pendulum.timezone("Europe/London")  # where the photographers' day ends
+log = logging.getLogger(__name__)
+
+
+@dag(
+    # The run of one o'clock is about the day that has just ended: `{{ ds }}` is that day, on Airflow 2 and 3 alike.
+    schedule=CronDataIntervalTimetable("0 1 * * *", timezone=TIMEZONE),
+    start_date=pendulum.datetime(2026, 1, 1, tz=TIMEZONE),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2},
+    tags=["autoenhance"],
+    doc_md=__doc__,
+    params={
+        "date": Param(
+            None,
+            type=["string", "null"],
+            format="date",
+            description="The photographers' day; empty: the day of the run",
+            section="Photos",
+        ),
+        "source": Param(
+            "s3://listings/{date}/",
+            type="string",
+            minLength=1,
+            description="Folder with a subfolder per listing; {date} stands for the day",
+            section="Photos",
+        ),
+        "destination": Param(
+            "s3://enhanced/{date}/",
+            type="string",
+            minLength=1,
+            description="Folder for the results, one subfolder per listing",
+            section="Photos",
+        ),
+        "preview": Param(
+            False,
+            type="boolean",
+            description="Small free renderings; off: full size, one credit per photo, once",
+            section="Cost",
+        ),
+        "dry_run": Param(
+            False, type="boolean", description="Only tell what would be done and what it would cost", section="Cost"
+        ),
+        "max_credits": Param(
+            None,
+            type=["integer", "null"],
+            minimum=0,
+            description="Most credits for each listing; photos over it wait for the next run. Empty: no limit",
+            section="Cost",
+        ),
+        **settings_params(),
+    },
+)
+def autoenhance_nightly() -> None:
+    @task
+    def list_listings(params: dict[str, Any], dag_run: Any) -> list[dict[str, Any]]:
+        from airflow_provider_autoenhance.pipeline.groups import list_groups
+
+        moment = dag_run.logical_date or dag_run.run_after
+        day = params["date"] or pendulum.instance(moment).in_timezone(TIMEZONE).to_date_string()
+        source, destination = (params[name].replace("{date}", day) for name in ("source", "destination"))
+        with fail_fast():
+            listings = list_groups(source, destination, missing_ok=True)
+        log.info("%s listings of %s in %s", len(listings), day, source)
+        return listings
+
+    @task
+    def choose_settings(params: dict[str, Any]) -> dict[str, Any]:
+        return chosen_settings(params)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def report(ti: Any, params: dict[str, Any]) -> dict[str, Any]:
+        from airflow_provider_autoenhance.pipeline.report import NightReport
+
+        listings = ti.xcom_pull(task_ids="list_listings")
+        if listings is None:
+            raise AirflowFailException("The day's folder could not be listed: see list_listings.")
+        night = NightReport(listings, ti.xcom_pull(task_ids="enhance", key=SUMMARY), ti.xcom_pull(task_ids="enhance"))
+        log.info("A dry run: nothing was changed" if params["dry_run"] else "The night's report")
+        for line in night.lines():
+            log.info("%s", line)
+        return night.result()
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def all_listings_landed() -> None:
+        """Fail the run where a listing has failed: Airflow takes a run's state from its last tasks, and the report always succeeds."""
+
+    enhanced = AutoenhanceEnhanceOperator.partial(
+        task_id="enhance",
+        settings=choose_settings(),
+        preview="{{ params.preview }}",
+        dry_run="{{ params.dry_run }}",
+        max_credits="{{ params.max_credits }}",
+        deferrable=True,
+        map_index_template="{{ task.listing }}",
+    ).expand_kwargs(list_listings())
+    reported = report()
+    enhanced >> reported
+    [enhanced, reported] >> all_listings_landed()
+
+
+autoenhance_nightly()

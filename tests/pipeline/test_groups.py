@@ -1,0 +1,118 @@
+"""Folders of photos as mapped tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.pipeline import groups
+from airflow_provider_autoenhance.pipeline.groups import MAX_GROUPS, group_name, list_groups
+from airflow_provider_autoenhance.pipeline.job import Job, Run
+from airflow_provider_autoenhance.pipeline.listing import list_groups_of
+from airflow_provider_autoenhance.storage import StoredFile
+
+
+def stored(uri: str) -> StoredFile:
+    return StoredFile(uri=uri, size=1, etag=uri)
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that says what the source holds."""
+
+    def hold(uris: Iterable[str]) -> None:
+        found = [stored(uri) for uri in uris]
+        monkeypatch.setattr(groups, "list_files", lambda *_, **__: iter(found))
+
+    return hold
+
+
+def photos(folders: int, each: int) -> Iterator[str]:
+    return (f"s3://in/{folder:05}/{number:03}.jpg" for folder in range(folders) for number in range(each))
+
+
+def folders_of(items: list[dict[str, Any]]) -> list[str]:
+    return [
+        each for item in items for each in ([item["source"]] if isinstance(item["source"], str) else item["source"])
+    ]
+
+
+def test_fifty_thousand_photos_in_a_thousand_folders_are_a_thousand_tasks(listed: Any) -> None:
+    listed(photos(1000, 50))
+    items = list_groups("s3://in/", "s3://out/")
+    assert len(items) == 1000
+    assert items[7] == {"source": "s3://in/00007/", "destination": "s3://out/00007/", "recursive": True}
+
+
+@pytest.mark.parametrize("folders", [MAX_GROUPS, MAX_GROUPS + 1, 3000, 10_000])
+@pytest.mark.parametrize("root", [0, 1])
+def test_more_folders_than_airflow_maps_share_tasks(listed: Any, folders: int, root: int) -> None:
+    listed([*(["s3://in/loose.jpg"] * root), *photos(folders, 2)])
+    items = list_groups("s3://in", "s3://out")
+    assert MAX_GROUPS // 2 <= len(items) <= MAX_GROUPS
+    assert folders_of(items) == ["s3://in/"] * root + [f"s3://in/{folder:05}/" for folder in range(folders)]
+
+
+def test_the_order_is_that_of_names_whatever_the_listing_says(listed: Any) -> None:
+    uris = list(photos(20, 1))
+    listed(uris)
+    items = list_groups("s3://in/", "s3://out/")
+    listed(reversed(uris))
+    assert list_groups("s3://in/", "s3://out/") == items
+    listed(["s3://in/000/new.jpg", *uris])
+    assert list_groups("s3://in/", "s3://out/")[1:] == items, "a folder in front moves the others, and changes none"
+
+
+def test_outputs_below_the_source_are_no_listing(listed: Any) -> None:
+    listed(["s3://in/a/1.jpg", "s3://in/out/a/1.jpg"])
+    assert folders_of(list_groups("s3://in/", "s3://in/out/")) == ["s3://in/a/"]
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_the_operator_lands_each_photo_in_the_same_place_however_they_are_grouped(tmp_path: Path, most: int) -> None:
+    source, destination = tmp_path / "in", tmp_path / "out"
+    write(source, "loose.jpg", "a/1.jpg", "a/up/2.jpg", "b/1.jpg", "c/1.jpg", "c/notes.txt", "only-notes/read.me")
+    items = list_groups(str(source), str(destination), max_groups=most)
+    assert len(items) <= max(most, 2), "photos in the folder itself are a task of their own"
+    landed = {}
+    for item in items:
+        given = item["source"]
+        sources = [given] if isinstance(given, str) else given
+        job = Job(run=Run("d", "t", "r"), sources=sources, destination=item["destination"], recursive=item["recursive"])
+        landed |= {photo.source: photo.target for group in list_groups_of(job) for photo in group.photos}
+    names = ["loose.jpg", "a/1.jpg", "a/up/2.jpg", "b/1.jpg", "c/1.jpg"]
+    assert {_under(source, k): _under(destination, v) for k, v in landed.items()} == {name: name for name in names}
+
+
+def _under(root: Path, uri: str) -> str:
+    return uri.removeprefix("file://").removeprefix(f"{root}/")
+
+
+def test_patterns_choose_photos(tmp_path: Path) -> None:
+    write(tmp_path, "a/1.jpg", "b/1.png", "c/draft-1.jpg")
+    items = list_groups(str(tmp_path), str(tmp_path / "out"), include=["*.jpg"], exclude=["draft*"])
+    assert [group_name(item["source"]) for item in items] == ["a"]
+
+
+def test_a_missing_day_is_no_error_but_a_missing_store_is(tmp_path: Path) -> None:
+    assert list_groups(str(tmp_path / "2026-01-01"), "s3://out/", missing_ok=True) == []
+    with pytest.raises(SourceError, match="does not exist"):
+        list_groups(str(tmp_path / "2026-01-01"), "s3://out/")
+    with pytest.raises(SourceError, match="does not exist"):
+        list_groups(str(tmp_path / "no-mount" / "2026-01-01"), "s3://out/", missing_ok=True)
+
+
+def test_names() -> None:
+    assert group_name("s3://in/maple/") == "maple"
+    assert group_name(["s3://in/ash/", "s3://in/elm/", "s3://in/oak/"]) == "ash … oak"

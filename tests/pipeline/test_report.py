@@ -1,0 +1,47 @@
+"""The morning report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_autoenhance.pipeline.report import NightReport
+
+GROUPS = [{"source": "s3://in/ash/"}, {"source": ["s3://in/elm/", "s3://in/oak/"]}]
+ASH = {"source": "s3://in/ash/", "photos": 3, "landed": 3, "credits": 3, "failed": 0, "failures": []}
+
+
+def test_all_well() -> None:
+    others = ASH | {"source": GROUPS[1]["source"]}
+    report = NightReport(GROUPS, [others, ASH], [ASH, others])
+    assert report.totals()["landed"] == 6
+    assert report.result()["failed_listings"] == 0
+    assert [line.split()[0] for line in report.lines()] == ["listing", "ash", "elm", "2"]
+
+
+def test_one_listing_comes_alone_from_xcom() -> None:
+    report = NightReport(GROUPS[:1], ASH, ASH)
+    assert (report.result()["listings"], report.result()["landed"]) == (1, 3)
+
+
+def test_no_listing_at_all() -> None:
+    assert NightReport([], None, None).result()["listings"] == 0
+    assert len(list(NightReport([], None, None).lines())) == 2
+
+
+def test_failures_are_named_and_what_has_no_summary_too() -> None:
+    failures = [{"photo": "1.jpg", "reason": "cut short"}]
+    bad: dict[str, Any] = ASH | {"failed": 5, "landed": 0, "failures": failures, "manifest": "s3://out/ash/m.jsonl"}
+    report = NightReport(GROUPS, [bad], None)
+    assert report.result()["failed_listing_names"] == ["ash", "elm … oak"]
+    first, more, early = report.result()["problems"]
+    assert first == "ash/1.jpg: cut short"
+    assert more == "ash: 4 more, in s3://out/ash/m.jsonl"
+    assert early.startswith("elm … oak: the task ended before")
+    assert list(report.lines())[-3:] == report.result()["problems"]
+
+
+def test_failures_within_what_is_allowed_are_named_though_the_task_succeeded() -> None:
+    some = ASH | {"failed": 1, "failures": [{"photo": "2.jpg", "reason": "too dark"}]}
+    report = NightReport(GROUPS[:1], some, some)
+    assert report.listings[0].status == "ok"
+    assert report.result()["problems"] == ["ash/2.jpg: too dark"]

@@ -1,0 +1,63 @@
+"""The wheel that users install: the package whole, and nothing beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "airflow_provider_autoenhance"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from what git knows, so that leftovers of earlier builds do not get in."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", out, source], check=True, timeout=300)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def test_it_holds_the_package_whole_and_nothing_else(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    packed = {name for name in names if ".dist-info/" not in name}
+    source = {
+        file.relative_to(ROOT).as_posix()
+        for file in PACKAGE.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert packed == source
+    assert "airflow_provider_autoenhance/py.typed" in packed
+
+
+def test_airflow_finds_the_provider_in_it(wheel: Path, tmp_path: Path) -> None:
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "import sys; sys.path[:] = [path for path in sys.path if path != '']; sys.path.insert(0, sys.argv[1])\n"
+        "from importlib.metadata import Distribution\n"
+        "from pathlib import Path\n"
+        "point, = Distribution.at(next(Path(sys.argv[1]).glob('*.dist-info'))).entry_points\n"
+        "assert point.group == 'apache_airflow_provider', point\n"
+        "load = point.load()\n"
+        "assert sys.modules[load.__module__].__file__.startswith(sys.argv[1])\n"
+        "print(load()['package-name'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "airflow-provider-autoenhance"), done.stderr

@@ -1,0 +1,105 @@
+"""Imports go down only, and nothing heavy loads with a DAG file."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = "airflow_provider_autoenhance"
+ROOT = Path(__file__).parents[1] / PACKAGE
+
+#: Rooms, lowest first. A room may import the layers below its own, and nothing of its own layer but itself.
+LAYERS = (
+    {"api"},
+    {"imaging", "storage", "transport"},
+    {"hooks"},
+    {"pipeline"},
+    {"triggers", "links"},
+    {"operators"},
+    {"sensors", "decorators"},
+    {"notifications", "plugins"},
+)
+ROOMS = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
+HTTP = {"requests", "httpx", "urllib3", "aiohttp", "boto3", "botocore", "http"}
+#: What DAG files import from, by what a worker or the triggerer alone needs.
+FACING = ("hooks", "operators", "sensors", "triggers", "links", "decorators", "notifications")
+HEAVY = (
+    {"requests", "urllib3", "httpx", "httpcore", "boto3", "botocore", "s3fs", "fsspec", "PIL", "pi_heif", "numpy", "cv2"}
+    | {"cryptography", "pyvips", "starlette", "moto", "tenacity", "asyncio"}
+)  # fmt: skip
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield every module that a file imports, wherever it stands."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = file.relative_to(ROOT.parent).parts[: -node.level] if node.level else ()
+            base = ".".join((*package, *((node.module,) if node.module else ())))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if parts[0] == PACKAGE and len(parts) > 1 else ""
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
+    assert rooms <= set(ROOMS) | {"sandbox"}
+
+
+def test_imports_go_down_only() -> None:
+    upward = []
+    for file in ROOT.rglob("*.py"):
+        mine = file.relative_to(ROOT).parts[0]
+        if mine in ROOMS:
+            lower = {name for name, layer in ROOMS.items() if layer < ROOMS[mine]}
+            # Modules beside the rooms (get_provider_info, __version__) import nothing, so everyone may read them.
+            allowed = lower | {mine, "", "__version__", "get_provider_info"}
+            upward += [f"{file.relative_to(ROOT)}: {module}" for module in imports(file) if room(module) not in allowed]
+    assert upward == []
+
+
+def test_the_sandbox_shares_nothing_with_what_it_tests() -> None:
+    for file in (ROOT / "sandbox").glob("*.py"):
+        for module in imports(file):
+            name = module.partition(".")[0]
+            assert name != "airflow", f"{file.name}: {module}"
+            assert name != PACKAGE or room(module) == "sandbox", f"{file.name}: {module}"
+
+
+def test_the_contract_knows_neither_airflow_nor_http() -> None:
+    for file in (ROOT / "api").glob("*.py"):
+        assert not {module.partition(".")[0] for module in imports(file)} & (HTTP | {"airflow"}), file.name
+
+
+def test_the_description_imports_nothing() -> None:
+    assert {module.split(".")[0] for module in imports(ROOT / "get_provider_info.py")} <= {"__future__", "typing"}
+
+
+def test_nothing_heavy_loads_with_a_dag_file() -> None:
+    """Beyond what Airflow itself loads for a DAG file of its own operators."""
+    modules = [
+        ".".join(file.relative_to(ROOT.parent).with_suffix("").parts)
+        for name in FACING
+        for file in (ROOT / name).glob("*.py")
+    ]
+    code = (
+        "import importlib, json, sys\n"
+        "from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator, Param, conf, dag, task\n"
+        "import airflow.triggers.base\n"
+        "before = set(sys.modules)\n"
+        f"[importlib.import_module(name) for name in {modules!r}]\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert PACKAGE in loaded
+    assert not loaded & HEAVY

@@ -1,0 +1,85 @@
+"""All components of an Airflow, each a process of its own, as ``make up`` and ``make e2e`` run them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tools.airflow_api import AirflowApi
+from tools.airflow_home import DAGS, AirflowHome, migrate
+from tools.processes import Child, Children
+
+# Log servers are left out: all components share one log folder, and nothing should listen beyond loopback.
+COMPONENTS = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+_START_SECONDS = 180
+
+
+@dataclass
+class LiveAirflow:
+    """A running Airflow.
+
+    :param folder: gets a log per component.
+    """
+
+    children: Children
+    home: AirflowHome
+    folder: Path
+    environment: Mapping[str, str]
+    components: dict[str, Child] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.api = AirflowApi(self.home)
+
+    def start(self, name: str) -> None:
+        """Start a component, or start it again."""
+        command = [sys.executable, "-m", "airflow", *COMPONENTS[name]]
+        self.components[name] = self.children.start(
+            name, command, environment=self.environment, log=self.folder / f"{name}.log"
+        )
+
+    def kill(self, name: str) -> None:
+        """Kill a component and everything that it started, without a word (SIGKILL)."""
+        child = self.components.pop(name)
+        family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+        for process in family:
+            process.send_signal(signal.SIGKILL)
+        child.wait(timeout=10)
+        self.children.forget(child)
+
+    def wait_until_usable(self) -> None:
+        """Wait until the API answers, every component reports healthy, and every DAG file has been read."""
+        self.components["api-server"].wait_until(self.api.healthy, seconds=_START_SECONDS, what="healthy")
+        expected = sum("@dag" in file.read_text() for file in DAGS.glob("*.py"))
+        self.components["dag-processor"].wait_until(
+            lambda: len(self.api.dag_ids()) >= expected, seconds=_START_SECONDS, what=f"done reading {DAGS}"
+        )
+
+
+def start_live_airflow(children: Children, home: AirflowHome, folder: Path, extra: Mapping[str, str]) -> LiveAirflow:
+    """Make a home and a database, start all components, and return when they are usable.
+
+    :param extra: environment variables beside those of the home.
+    """
+    home.create()
+    environment = home.environment({}) | {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(max(4, os.cpu_count() or 1)),
+        **extra,
+    }
+    migrate(children, environment, folder)
+    airflow = LiveAirflow(children, home, folder, environment)
+    for name in COMPONENTS:
+        airflow.start(name)
+    airflow.wait_until_usable()
+    return airflow
