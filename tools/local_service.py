@@ -11,8 +11,10 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tools.airflow_home import REPOSITORY, clean_environment
 from tools.processes import Children, ProcessError
@@ -20,6 +22,7 @@ from tools.processes import Children, ProcessError
 PHOTOS = REPOSITORY / "samples" / "photos"
 SOURCE_BUCKET = "listings"
 RESULT_BUCKET = "enhanced"
+PHOTOGRAPHERS = ZoneInfo("Europe/London")  # as in dags/autoenhance_nightly.py
 _START_SECONDS = 60
 
 
@@ -132,13 +135,17 @@ def sample_photos(*, brackets: bool) -> list[Path]:
     return [shots[len(shots) // 2] for shots in scenes.values()]
 
 
-def fill_buckets(service: LocalService, photos: list[Path]) -> None:
-    """Make both buckets and put the photos, one folder per listing, into the first."""
+def fill_buckets(service: LocalService, photos: list[Path], *, night: bool = False) -> None:
+    """Make both buckets and put the photos, one folder per listing, into the first.
+
+    :param night: put them into today's folder too, where the nightly DAG looks.
+    """
     s3 = service.s3()
     for bucket in (SOURCE_BUCKET, RESULT_BUCKET):
         s3.create_bucket(Bucket=bucket)
     for photo in photos:
-        s3.upload_file(str(photo), SOURCE_BUCKET, key_of(photo), ExtraArgs={"ContentType": "image/jpeg"})
+        for folder in ("", f"{datetime.now(PHOTOGRAPHERS):%Y-%m-%d}/")[: 1 + night]:
+            s3.upload_file(str(photo), SOURCE_BUCKET, folder + key_of(photo), ExtraArgs={"ContentType": "image/jpeg"})
 
 
 def key_of(photo: Path) -> str:
@@ -150,4 +157,5 @@ if __name__ == "__main__":  # docker-compose.yaml fills the buckets of its own s
     fill_buckets(
         LocalService({name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}),
         sample_photos(brackets=True),
+        night=True,
     )

@@ -39,7 +39,7 @@ def landed(s3: SimpleNamespace) -> list[str]:
 def test_a_night_twice_pays_once(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     fill(s3, "2026-02-01", elm=2, maple=3)
     fill(s3, "2026-02-02", oak=1)
-    printed = [night("2026-02-01"), night("2026-02-01", enhance_type=None)]
+    printed = [night("2026-02-01"), night("2026-02-01")]
     for each in printed:
         assert re.search(r"elm +ok +2 +2 +0 +0 +0 +0 +2", each)
         assert re.search(r"2 listings +5 +5 +0 +0 +0 +0 +5", each)
