@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 AIRFLOW_VERSION ?= 3.3.2
 WORKERS ?= 2
+EXAMPLES ?= 10000
 ARGS ?=
 
 VENV := .venv
@@ -12,7 +13,7 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e lint format matrix bench-import samples clean
+.PHONY: help demo up test e2e torture lint format matrix bench-import bench-memory samples clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -31,6 +32,9 @@ test: $(INSTALLED) ## Run the test suite, with branch coverage
 e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
 	@$(BIN)/python -m tools.e2e $(ARGS)
 
+torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes against the promises (EXAMPLES=...)
+	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py $(ARGS)
+
 lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,11 +44,14 @@ format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-matrix: $(INSTALLED) ## Run the suite on every supported Airflow, each in its own environment
+matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
 
 bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file
 	@$(BIN)/python -m tools.bench_import $(ARGS)
+
+bench-memory: $(INSTALLED) ## Measure the peak memory of a task for few and many, small and big photos
+	@$(BIN)/python -m tools.bench_memory $(ARGS)
 
 samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
 	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)

@@ -1,4 +1,4 @@
-"""``make matrix``: the test suite on every supported Airflow, each in an environment of its own under ``.envs/``."""
+"""``make matrix``: the tests that touch Airflow on each supported version, in an environment of its own under ``.envs/``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2")
 ENVIRONMENTS = REPOSITORY / ".envs"
 FOLDER = RUN / "matrix"
 UV = Path(sys.executable).with_name("uv")
-# What does not depend on the Airflow version, and runs in `make test`: the contract, pixels and streams, the sandbox, these commands.
+# What no Airflow version can change, and `make test` runs: the contract, decisions, crashes, pixels, streams, the sandbox, these commands.
 LEFT_OUT = (
     "tests/api",
+    "tests/crash",
     "tests/imaging",
+    "tests/pipeline",
     "tests/platform",
     "tests/samples",
     "tests/sandbox",

@@ -41,9 +41,9 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     date, fetches again what was deleted, adopts what is under way, and enhances what changed.
 
     Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``orders``,
-    the counts ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next run,
-    for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this run,
-    ``bytes`` landed, and the first ``failures`` with their reasons. A task that fails leaves the same as XCom ``summary``.
+    the counts ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
+    run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this
+    run, ``bytes`` landed, and the first ``failures`` with their reasons. A task that fails leaves the same as XCom ``summary``.
 
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
         under the destination.

@@ -123,7 +123,7 @@ class Batch:
         for group in self.plan.groups:
             for decision in group.decisions:
                 known = group.own.rows.get(decision.photo.fingerprint)
-                if decision.step is Step.KEEP and (known is None or known.status == "landed"):
+                if decision.step is Step.KEEP and (known is None or known.status in ("pending", "landed")):
                     self._note(group, self._transfer(group).unenhanced(decision, decision.reason))
             self._save(group)
 
@@ -136,7 +136,7 @@ class Batch:
             write_bytes(manifest, self.job.destination_conn_id, jsonl(rows))
         for group in self.plan.groups:
             self._close(group)
-        return summarize(self.plan, manifest)
+        return summarize(self.plan, manifest if self.plan.decisions else None)
 
     def preview(self) -> dict[str, Any]:
         """What the plan is, and what it will cost; changes nothing."""
@@ -292,7 +292,7 @@ def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
             yield decision, next(places) if makes else decision.order_id or ""
 
 
-def summarize(plan: Plan, manifest: str) -> dict[str, Any]:
+def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
     """What a task returns: counts and where to read more, never a row per photo.
 
     It tells of the run, not of the try: a cleared task that finds its work done returns the same again.

@@ -18,7 +18,6 @@ from airflow_provider_autoenhance.api.errors import (
     UnreachableError,
 )
 from airflow_provider_autoenhance.storage.base import (
-    BLOCK,
     OWN_PREFIX,
     Destination,
     Reader,
@@ -28,6 +27,9 @@ from airflow_provider_autoenhance.storage.base import (
 )
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked, spooled
+
+#: Bytes that a filesystem reads ahead: each block is a request.
+_READAHEAD = 1 << 20
 
 _AZURE = frozenset({"abfs", "abfss", "az", "wasb", "wasbs"})
 _ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
@@ -157,7 +159,7 @@ def _attach(location: Location, kind: type[AutoenhanceError]) -> tuple[Any, str]
 
 def _open(filesystem: Any, path: str) -> Any:
     try:
-        return filesystem.open(path, "rb", block_size=BLOCK, cache_type="readahead")
+        return filesystem.open(path, "rb", block_size=_READAHEAD, cache_type="readahead")
     except TypeError:  # a filesystem with its own idea of caching
         return filesystem.open(path, "rb")
 

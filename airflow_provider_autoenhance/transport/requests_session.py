@@ -26,8 +26,8 @@ class SizedReader(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-#: Bytes moved at once. requests' own 16 KiB cost 3.7 times the CPU (measured, plain http).
-BLOCK_SIZE = 1 << 20
+#: Bytes moved at once: 256 KiB, as in storage. requests' own 16 KiB cost 3.7 times the CPU of 1 MiB (measured, plain http).
+BLOCK_SIZE = 1 << 18
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 

@@ -75,6 +75,17 @@ def test_another_run_after_a_killed_one_makes_no_second_image(
         night.check()
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_killed_with_nothing_remembered_beside_the_outputs(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
+) -> None:
+    """Without records, a retry finds by the orders' derived ids what an earlier try made, and counts it against its limit."""
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, durable=False, max_credits=6)
+    for last, night in zip(range(1, 50, 5), fresh, strict=False):
+        assert night.run("night-1", last=last)["end"] == "success"
+        night.check()
+
+
 def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     for last in range(1, 50, 4):
         sandbox.reset(render="copy", processing_seconds=[0, 0])

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from tests.crash.effects import Effects
 
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline import batch  # noqa: F401 - so that a fork has everything loaded
 from airflow_provider_autoenhance.triggers import orders
+from tests.crash.effects import Effects
 from tests.support.tasks import context
 
 
@@ -27,8 +27,8 @@ def attempt(order: dict[str, Any]) -> dict[str, Any]:
     """Run one process's share of a try: ``execute``, the trigger, or ``execute_complete``."""
     effects = Effects(lambda: os.kill(os.getpid(), signal.SIGKILL))
     effects.arm(order["last"], before=order["before"])
-    effects.watch_everything()
-    told = {"execute": _execute, "trigger": _trigger, "execute_complete": _execute_complete}[order["method"]](order)
+    with effects.watching():
+        told = {"execute": _execute, "trigger": _trigger, "execute_complete": _execute_complete}[order["method"]](order)
     return told | {"effects": effects.count}
 
 

@@ -14,10 +14,16 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_autoenhance.api.settings import PREFERENCES, RESTAGE_VALUES
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+from airflow_provider_autoenhance.operators.images import (
+    AutoenhanceCreateImageOperator,
+    AutoenhanceDownloadImageOperator,
+    AutoenhanceUploadImageOperator,
+)
 from airflow_provider_autoenhance.params import SECTIONS, UNCHANGED, chosen_settings, settings_params
+from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import run_dag
+from tests.support.tasks import run, run_dag
 
 DAGS = sorted(Path("dags").glob("*.py"))
 
@@ -141,17 +147,25 @@ def test_one_bad_photo_fails_by_name_and_the_others_land(autoenhance: Sandbox, s
 @pytest.mark.usefixtures("airflow_db")
 def test_reprocess_from_the_form(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     s3.put("elm/kitchen.jpg", photo())
-    conf: dict[str, Any] = {"source": "s3://listings/elm/", "destination": "s3://enhanced/elm/", "preview": False}
-    assert run_dag("autoenhance_quickstart", "2026-01-03", conf).returncode == 0
-    image_id = autoenhance.ledger()["live_images"][0]
-    conf = {
+    source = "s3://listings/elm/kitchen.jpg"
+    created = run(AutoenhanceCreateImageOperator(task_id="create", image_name="elm/kitchen.jpg", source=source))
+    ticket = {name: created[name] for name in ("image_id", "upload_url")}
+    run(AutoenhanceUploadImageOperator(task_id="upload", source=source, **ticket))
+    run(AutoenhanceImageStatusSensor(task_id="wait", image_id=created["image_id"], poke_interval=0.1))
+    run(
+        AutoenhanceDownloadImageOperator(
+            task_id="download", image_id=created["image_id"], destination="s3://enhanced/elm/kitchen.jpg", preview=False
+        )
+    )
+    image_id = created["image_id"]
+    conf: dict[str, Any] = {
         "image_ids": [image_id, f" {image_id} "],
         "enhance_type": "warm",
         "destination": "s3://enhanced/again",
         "preview": False,
     }
-    run = run_dag("autoenhance_reprocess", "2026-01-03", conf)
-    assert run.returncode == 0, run.stdout[-3000:]
+    done = run_dag("autoenhance_reprocess", "2026-01-03", conf)
+    assert done.returncode == 0, done.stdout[-3000:]
     ledger = autoenhance.ledger()
     assert ledger["images"][0]["settings"]["enhance_type"] == "warm"
     assert ledger["credits"]["spent"] == 1
