@@ -2,7 +2,7 @@
 
 `list_listings` lists the folders of the day, one mapped `enhance` task works on each (deferred while Autoenhance does), and
 `report` tells what landed, what it cost, and what failed and why. A listing that fails fails the run, and stops no other.
-Clear what failed, or wait for the next run of the day: what has landed is not paid for again.
+Clear what failed with its downstream tasks, or run the day again: what has landed is not paid for again.
 """
 
 from __future__ import annotations

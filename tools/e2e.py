@@ -76,8 +76,8 @@ def deferred_task_failed_then_cleared(run: NightRun) -> None:
         raise ProcessError(f"{name} was marked failed, but the run ended {state} with {report}")
     if report["landed"] != (run.listings - 1) * run.photos:
         raise ProcessError(f"{name} was marked failed, and only {report['landed']} photos of the others landed")
-    detail(f"the run failed and its report names {name}; clearing what failed")
-    run.clear()
+    detail(f"the run failed and its report names {name}; clearing it")
+    run.clear(index)
 
 
 def processes_killed(run: NightRun) -> None:
@@ -201,6 +201,8 @@ def main() -> int:
     arguments = parser.parse_args()
     leave_on_signals()
     scenarios = [scenario for scenario in SCENARIOS if arguments.only in scenario.name]
+    if not scenarios:
+        parser.error(f"there is no such night; there are: {', '.join(scenario.name for scenario in SCENARIOS)}")
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     step(f"Airflow {importlib.metadata.version('apache-airflow')}")

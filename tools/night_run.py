@@ -88,11 +88,12 @@ class NightRun:
         """Name of a mapped task in the UI."""
         return next(str(task["rendered_map_index"]) for task in self.mapped() if task["map_index"] == index)
 
-    def clear(self, index: int | None = None) -> None:
-        """Clear one listing's task, or all that failed, and what comes after."""
-        which = {"only_failed": True} if index is None else {"only_failed": False, "task_ids": [[_TASK, index]]}
-        body = {"dry_run": False, "dag_run_id": self._run_id, "reset_dag_runs": True, "include_downstream": True}
-        self.airflow.api.post(f"dags/{DAG_ID}/clearTaskInstances", body | which)
+    def clear(self, index: int) -> None:
+        """Clear one listing's task and what comes after: the report has to be made again too."""
+        body = {"dry_run": False, "dag_run_id": self._run_id, "reset_dag_runs": True, "only_failed": False}
+        self.airflow.api.post(
+            f"dags/{DAG_ID}/clearTaskInstances", body | {"task_ids": [[_TASK, index]], "include_downstream": True}
+        )
 
     def mark_failed(self, index: int) -> None:
         """Mark one listing's task failed."""
