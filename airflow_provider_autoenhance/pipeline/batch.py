@@ -5,6 +5,7 @@ It may die at any line. The next try reads what is there, here and on the remote
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -130,7 +131,7 @@ class Batch:
     def finish(self) -> dict[str, Any]:
         """Write the manifest, close what is done with, in this order, and return the summary."""
         self.settle()
-        manifest = self.job.destination + MANIFEST
+        manifest = manifest_uri(self.job)
         if self._changed or any(record.unfinished for group in self.plan.groups for record in group.records):
             rows = (row for group in self.plan.groups for row in self._manifest_rows(group))
             write_bytes(manifest, self.job.destination_conn_id, jsonl(rows))
@@ -290,6 +291,14 @@ def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
         if decision.step in _SUBMITTING:
             makes = decision.step in (Step.CREATE, Step.REPLACE)
             yield decision, next(places) if makes else decision.order_id or ""
+
+
+def manifest_uri(job: Job) -> str:
+    """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
+    if len(job.sources) == 1:
+        return job.destination + MANIFEST
+    digest = hashlib.sha256("\0".join(job.sources).encode()).hexdigest()
+    return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
 
 
 def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def fill(s3: SimpleNamespace, count: int, folder: str = "maple") -> list[str]:
 
 
 def outputs(s3: SimpleNamespace) -> list[str]:
-    return [key for key in s3.keys() if RECORDS_FOLDER not in key and not key.endswith(MANIFEST)]
+    return [key for key in s3.keys() if RECORDS_FOLDER not in key and "autoenhance-manifest" not in key]
 
 
 def manifest(s3: SimpleNamespace, folder: str = "maple") -> list[dict[str, Any]]:
@@ -239,6 +239,13 @@ def test_lists_of_files_and_folders(enhance: Enhance, s3: SimpleNamespace) -> No
     )
     assert summary["landed"] == 4
     assert outputs(s3) == ["a/000.jpg", "a/001.jpg", "b/000.jpg", "c.jpg"]
+    other = enhance(source=["s3://listings/a/", "s3://listings/b/"], destination="s3://enhanced/", run_id="night-2")
+    assert other["skipped"] == 3
+    assert (
+        enhance(source="s3://listings/", destination="s3://enhanced/", recursive=False, run_id="night-3")["skipped"]
+        == 1
+    )
+    assert s3.get(summary["manifest"].removeprefix("s3://enhanced/")).count(b"\n") == 4
 
 
 def test_big_groups_become_several_orders(
