@@ -23,9 +23,8 @@ FAST = {"max_attempts": 3, "timeout_seconds": 3}
 
 
 @pytest.fixture
-def connect(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AutoenhanceHook]:
+def connect(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, short_waits: None) -> Callable[..., AutoenhanceHook]:
     """Return a function that makes a hook with a changed connection; waits between tries are cut short."""
-    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
 
     def make(*, host: str = autoenhance.url, password: str = autoenhance.api_key, **extra: Any) -> AutoenhanceHook:
         fields = {"conn_type": "autoenhance", "host": host, "password": password, "extra": FAST | extra}

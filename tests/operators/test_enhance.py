@@ -23,8 +23,7 @@ Enhance = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
+def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
     monkeypatch.setattr("airflow_provider_autoenhance.triggers.orders.EARLIEST_EVENT_SECONDS", 0.1)
 
 

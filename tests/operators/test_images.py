@@ -31,9 +31,7 @@ from tests.support.tasks import context, run
 SOURCE = "s3://listings/maple/kitchen.jpg"
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def create(name: str = "maple/kitchen.jpg", **options: Any) -> dict[str, Any]:

@@ -20,9 +20,8 @@ from tests.support.tasks import context, run
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
     monkeypatch.setattr(orders, "EARLIEST_EVENT_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
 
 
 def order_of(*names: str, order_id: str = "order-1") -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
+from airflow_provider_autoenhance.api.exchange import Patience
 from tests.support.sandbox import Sandbox
 
 
@@ -42,6 +44,18 @@ def context(operator: Any, *, map_index: int = -1, try_number: int = 1, run_id: 
 def run(operator: Any, **about: Any) -> Any:
     """Execute an operator as a worker would."""
     return operator.execute(context(operator, **about))
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decisions about retries stay as they are; only the time between tries shrinks."""
+    decide = Patience.wait_after
+
+    def hurried(self: Patience, error: AutoenhanceError, attempt: int) -> float | None:
+        pause = decide(self, error, attempt)
+        return None if pause is None else pause / 50
+
+    monkeypatch.setattr(Patience, "wait_after", hurried)
 
 
 @pytest.fixture(scope="session")

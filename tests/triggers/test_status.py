@@ -20,9 +20,8 @@ from tests.support.sandbox import Sandbox
 
 
 @pytest.fixture(autouse=True)
-def no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
     monkeypatch.setattr(status, "EARLIEST_EVENT_SECONDS", 0.0)
-    monkeypatch.setattr("airflow_provider_autoenhance.api.exchange.Patience.first_wait_seconds", 0.01)
 
 
 def under_way(name: str = "kitchen.jpg") -> str:
