@@ -211,6 +211,27 @@ def test_what_is_over_the_daily_limit_is_left_for_the_next_night(
     assert (ledger["images_created"], ledger["uploads_received"], ledger["credits"]["spent"]) == (5, 5, 5)
 
 
+def test_a_camera_s_file_names_do_not_meet_the_limit_on_equal_names(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    for number in range(35):
+        s3.put(f"maple/{number:02}/DSC0001.jpg", photo(shade=40 + number))
+    assert enhance(group_by="all")["landed"] == 35
+    assert autoenhance.ledger()["requests"]["POST /v3/images/"] == 35
+
+
+def test_equal_names_on_purpose_are_told_and_left_for_later(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    autoenhance.settings(same_name_limit=3)
+    fill(s3, 5)
+    with pytest.raises(errors.ServerError, match=r"2 of 5 photos failed.*30 times within an hour"):
+        enhance(image_name_template="same.jpg")
+    autoenhance.settings(same_name_limit=3, clock_offset_seconds=3700)
+    assert enhance(image_name_template="same.jpg", try_number=2)["landed"] == 5
+    assert autoenhance.ledger()["credits"]["spent"] == 5
+
+
 def test_dry_run_changes_nothing(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 3)
     summary = enhance(dry_run=True)
