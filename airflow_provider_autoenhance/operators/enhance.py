@@ -239,7 +239,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         batch.settle()
         trigger = AutoenhanceOrderTrigger(
             orders={order_id: number for order_id, number in expected.items() if number is not None},
-            images=sorted(batch.pending.decisions) if self.kill_policy == "delete" else [],
+            images=batch.pending.unpaid() if self.kill_policy == "delete" else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
             deadline=deadline,

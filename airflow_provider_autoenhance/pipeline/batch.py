@@ -51,6 +51,10 @@ class Pending:
             counted[decision.order_id or ""] = counted.get(decision.order_id or "", 0) + 1
         return counted
 
+    def unpaid(self) -> list[str]:
+        """Ids of images whose full size is not bought yet."""
+        return sorted(image_id for image_id, (_, decision, _) in self.decisions.items() if not decision.paid)
+
 
 class Batch:
     """One try of a batch.
@@ -158,7 +162,7 @@ class Batch:
 
     def abandon(self) -> None:
         """Delete what is pending and not paid for; a killed task's wish, not a failed one's."""
-        for image_id in list(self.pending.decisions):
+        for image_id in self.pending.unpaid():
             self.hook.delete_image(image_id)
 
     @property
