@@ -23,7 +23,7 @@ from airflow_provider_autoenhance.params import SECTIONS, UNCHANGED, chosen_sett
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import run, run_dag
+from tests.support.tasks import run, run_dag, without_masking
 
 DAGS = sorted(Path("dags").glob("*.py"))
 
@@ -87,11 +87,6 @@ def test_what_the_form_leaves_empty_is_not_sent() -> None:
         "finetune_settings": {},
     }
     assert chosen_settings(filled) == {"enhance_type": "warm", "sky_replacement": "true", "restage": {"grass": "GREEN"}}
-
-
-def without_masking(output: str) -> str:
-    """Airflow 3.0 prints each secret that it learns to mask, when it runs a DAG without a scheduler."""
-    return "\n".join(line for line in output.splitlines() if "msg=MaskSecret(" not in line)
 
 
 def labels(dag_id: str) -> dict[str, list[str | None]]:

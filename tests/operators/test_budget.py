@@ -88,10 +88,12 @@ def api_requests(sandbox: Sandbox) -> Counter[str]:
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_calls_beyond_those_that_carry_a_photo(
-    enhance: Enhance, autoenhance: Sandbox, tmp_path: Path, deferrable: bool
+    enhance: Enhance, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, deferrable: bool
 ) -> None:
+    # Polls come further apart than enhancing takes, as they do in earnest.
+    monkeypatch.setattr("airflow_provider_autoenhance.triggers.orders.EARLIEST_EVENT_SECONDS", 2.0)
     autoenhance.settings(processing_seconds=[0.3, 0.6], render="copy")
-    summary = enhance(**folder_of(tmp_path, 50), deferrable=deferrable)
+    summary = enhance(**folder_of(tmp_path, 50), deferrable=deferrable, poll_interval=3)
     assert summary["landed"] == 50
     requests = api_requests(autoenhance)
     assert (requests["POST /v3/images/"], requests["GET /v3/images/{id}/enhanced"]) == (50, 50)
