@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import CreatedImage
+from airflow_provider_autoenhance.api.models import CreatedImage, ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.download import land
@@ -181,5 +181,9 @@ class Transfer:
         """Delete an image whose creation was answered by nothing: its upload URL is lost with the answer."""
         orders = read_orders(self._hook, [order_id])
         image = images_by_fingerprint(orders.values(), [photo]).get(photo.fingerprint)
-        if image is not None:
-            self._hook.delete_image(image.image_id)
+        if image is None:
+            return
+        if image.status in (ImageStatus.PROCESSING, ImageStatus.PROCESSED):
+            # Somebody has uploaded it: a twin of this task that was taken for dead. The next try adopts it.
+            raise errors.ServerError(f"photo {photo.path!r} is being enhanced by another try of this run; try again.")
+        self._hook.delete_image(image.image_id)

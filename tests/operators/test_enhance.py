@@ -12,10 +12,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, allowed_failures
 from airflow_provider_autoenhance.pipeline.batch import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from tests.support.photos import photo
+from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
 
@@ -230,6 +231,24 @@ def test_equal_names_on_purpose_are_told_and_left_for_later(
     autoenhance.settings(same_name_limit=3, clock_offset_seconds=3700)
     assert enhance(image_name_template="same.jpg", try_number=2)["landed"] == 5
     assert autoenhance.ledger()["credits"]["spent"] == 5
+
+
+def test_a_lost_creation_never_costs_a_twin_s_image(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 1)
+    create = AutoenhanceHook.create_image
+
+    def twin_was_faster(self: AutoenhanceHook, *args: Any, **options: Any) -> Any:
+        upload(self, create(self, *args, **options), photo(shade=40))
+        raise errors.ServerError("the answer got lost")
+
+    monkeypatch.setattr(AutoenhanceHook, "create_image", twin_was_faster)
+    with pytest.raises(errors.ServerError, match="another try of this run"):
+        enhance()
+    monkeypatch.setattr(AutoenhanceHook, "create_image", create)
+    assert enhance(try_number=2)["landed"] == 1
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["images_live"]) == (1, 1)
 
 
 def test_dry_run_changes_nothing(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
