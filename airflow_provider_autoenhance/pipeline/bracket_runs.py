@@ -20,7 +20,7 @@ _PAUSE_UNIT = 0.5
 def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
     """Return how many shots each bracket has, in order; 1 for a shot of its own.
 
-    A run goes on while camera settings stay and pauses are short. Within a run no exposure comes twice in a bracket,
+    A run goes on while the pictures' shape stays and pauses are short. Within a run no exposure comes twice in a bracket,
     nor does a step of automatic bracketing; so a repetition begins the next one. Where several cuts would do, there are
     as few brackets as can be, with the longest pauses between them.
 
@@ -37,13 +37,12 @@ def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
 
 
 def _goes_on(earlier: CaptureFacts, later: CaptureFacts) -> bool:
-    settings = (
+    shapes = (
         (earlier.width, later.width),
         (earlier.height, later.height),
         (earlier.orientation, later.orientation),
-        (earlier.auto_bracket, later.auto_bracket),
     )
-    unchanged = all(before is None or after is None or before == after for before, after in settings)
+    unchanged = all(before is None or after is None or before == after for before, after in shapes)
     return unchanged and earlier.panorama == later.panorama and _pause(earlier, later) <= MAX_PAUSE_SECONDS
 
 

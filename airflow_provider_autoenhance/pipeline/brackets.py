@@ -91,16 +91,16 @@ class Grouping:
     warnings: tuple[str, ...] = ()
 
 
-def check_brackets(brackets: str | int) -> Brackets:
+def check_brackets(brackets: object) -> Brackets:
     """Return the argument as :func:`group_shots` takes it; a number may be text, as templates render it.
 
     :raises SettingsError: it is nothing of what there is.
     """
-    text = str(brackets).strip().lower()
+    text = "" if isinstance(brackets, bool) or brackets is None else str(brackets).strip().lower()
     for mode in _MODES:
         if text == mode:
             return mode
-    if not isinstance(brackets, bool) and text.isdecimal() and 2 <= int(text) <= MAX_EXPOSURES:
+    if text.isdecimal() and 2 <= int(text) <= MAX_EXPOSURES:
         return int(text)
     raise SettingsError(
         f"brackets={brackets!r} is not one of 'none', 'auto', 'exif' and the numbers 2 to {MAX_EXPOSURES}."
