@@ -14,7 +14,8 @@ MAX_PAUSE_SECONDS = 4.0
 MIN_STEP_EV = 0.2
 """Exposures nearer to each other are the same one; a step of a third is marked as 0.21 to 0.42 EV on shutter dials."""
 
-_PAUSE_UNIT = 0.5
+_MAX_DRIFT_EV = 0.7  # by which the camera's metering changes from one bracket to the next
+_PAUSE_UNIT = 0.5  # seconds; differences below it are chance
 
 
 def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
@@ -105,10 +106,10 @@ def _cut_repetition(bracket: Sequence[CaptureFacts]) -> list[int]:
 
 def _repeats(values: Sequence[float], size: int) -> bool:
     ordered = sorted(values[:size])
-    smallest_step = min(above - below for below, above in pairwise(ordered))
+    most = min(_MAX_DRIFT_EV, *((above - below) / 2 for below, above in pairwise(ordered)))
     for begin in range(size, len(values), size):
         drifts = [values[begin + n] - values[n] for n in range(size)]
-        if max(drifts) - min(drifts) >= MIN_STEP_EV or max(map(abs, drifts)) > smallest_step / 2:
+        if max(drifts) - min(drifts) >= MIN_STEP_EV or max(map(abs, drifts)) > most:
             return False
     return True
 

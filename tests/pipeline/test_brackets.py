@@ -135,6 +135,7 @@ def test_a_repeated_step_begins_a_bracket_though_the_light_has_changed() -> None
 
 
 def test_even_steps_are_no_repetition() -> None:
+    assert sizes(by_exif(shots_of(bracket((-4, 2, -2, 4))))) == [4]
     assert sizes(by_exif(shots_of(bracket((-3, -1, 1, 3))))) == [4]
     assert sizes(by_exif(shots_of(bracket((0, -1, 1, -2, 2, -3, 3, -4, 4))))) == [9]
 
