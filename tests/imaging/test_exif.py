@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -108,6 +109,34 @@ def test_heic_keeps_its_exif_near_or_far(version: int, in_item_data: bool) -> No
     storage = Storage(data)
     assert read_capture_facts(storage.read, len(data)) == replace(EXPECTED, width=4032, height=3024)
     assert storage.taken <= 2 * FIRST_READ
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        struct.pack(">I", 0) + block(),
+        struct.pack(">I", 6) + b"Exif\0\0" + block(order=">"),
+        struct.pack(">I", 0) + b"Exif\0\0" + block(),
+        b"\xff\xe1\1\2Exif\0\0" + block(),
+    ],
+    ids=["at once", "big-endian", "offset forgotten", "as in a JPEG"],
+)
+def test_phones_that_count_the_offset_their_own_way(payload: bytes) -> None:
+    usual = struct.pack(">I", 6) + b"Exif\0\0" + block()
+    data = samples.heif(block()).replace(usual, payload.ljust(len(usual), b"\0"))
+    assert facts_of(data) == replace(EXPECTED, width=4032, height=3024)
+
+
+def test_boxes_longer_than_32_bits_count() -> None:
+    whole = samples.cr3(block(exif=None), block(EXIF, None))
+    at = whole.index(b"moov") - 4
+    size = int.from_bytes(whole[at : at + 4], "big")
+    wide = struct.pack(">I4sQ", 1, b"moov", size + 8)
+    assert facts_of(whole[:at] + wide + whole[at + 8 :]) == EXPECTED
+
+
+def test_padding_between_segments() -> None:
+    assert facts_of(jpeg(block(), before=b"\xff\xff\xff" + segment(0xFE, b"hello") + b"\xff\x01")) == EXPECTED
 
 
 def test_exif_behind_a_long_comment_and_colour_profile() -> None:

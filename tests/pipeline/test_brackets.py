@@ -6,8 +6,7 @@ import os
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +17,10 @@ from hypothesis import strategies as st
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
 from airflow_provider_autoenhance.pipeline.brackets import Grouping, Shot, check_brackets, group_shots
+from tests.support.shooting import AEB, NOON, bracket, shots_of
 
 FOLDER = Path(os.environ.get("AUTOENHANCE_PHOTOS", ""))
 SAMPLES = Path(__file__).parents[2] / "samples" / "photos"
-NOON = datetime(2026, 5, 14, 12, 0, 0, 130_000)
-AEB = (0, -2, 2)
-
-Planned = tuple[float, float]
-"""Seconds of pause before a shot, and its exposure in EV from 1/60 s."""
-
-
-def shots_of(
-    plan: Iterable[Planned],
-    *,
-    first: int = 1,
-    folder: str = "house",
-    name: str = "IMG_{:04}.JPG",
-    biases: Sequence[float] | None = None,
-    whole_seconds: bool = False,
-    stamped_at_end: bool = False,
-    start: datetime = NOON,
-    **facts: Any,
-) -> list[Shot]:
-    """Shoot a plan with one camera."""
-    shots, clock = [], start
-    usual: dict[str, Any] = {"make": "Canon", "model": "EOS", "serial_number": "1", "width": 6000, "height": 4000}
-    for number, (pause, exposure) in enumerate(plan):
-        seconds = 2.0**exposure / 60
-        begin = clock + timedelta(seconds=pause)
-        clock = begin + timedelta(seconds=seconds)
-        moment = clock if stamped_at_end else begin
-        told = CaptureFacts(
-            captured_at=moment.replace(microsecond=0) if whole_seconds else moment,
-            exposure_time=seconds,
-            f_number=8.0,
-            iso=100.0,
-            exposure_bias=biases[number] if biases else 0.0,
-            **(usual | facts),
-        )
-        shots.append(Shot(f"{folder}/{name.format(first + number)}", told))
-    return shots
-
-
-def bracket(exposures: Sequence[float] = AEB, *, pause: float = 30.0, inside: float = 0.2) -> list[Planned]:
-    return [(pause if n == 0 else inside, exposure) for n, exposure in enumerate(exposures)]
 
 
 def names(grouping: Grouping) -> list[list[str]]:
@@ -213,6 +172,17 @@ def test_a_bracket_never_spans_folders() -> None:
     ]
 
 
+@pytest.mark.parametrize("copied", [[0], [1, 2], [0, 1, 2]])
+def test_a_shot_that_was_downloaded_twice_spoils_no_bracket(copied: list[int]) -> None:
+    shots = shots_of(bracket())
+    copies = [replace(shots[n], path=shots[n].path.replace(".JPG", " (1).JPG")) for n in copied]
+    grouping = by_exif(shots + copies)
+    assert sorted(sizes(grouping)) == sorted([3, len(copies)])
+    (warning,) = grouping.warnings
+    assert "copies" in warning
+    assert all(copy.name in warning for copy in copies)
+
+
 # Missing EXIF
 
 
@@ -347,9 +317,7 @@ def test_what_brackets_may_not_be(brackets: Any) -> None:
 def folders(draw: st.DrawFn) -> list[Shot]:
     """Photos of several cameras, folders and formats, some without EXIF, at times near each other or equal."""
     shots = []
-    for number in count(1):
-        if number > draw(st.integers(0, 40)):
-            break
+    for _ in range(draw(st.integers(0, 40))):
         facts = CaptureFacts(
             captured_at=draw(st.none() | st.integers(0, 60).map(lambda half: NOON + timedelta(seconds=half / 2))),
             exposure_time=draw(st.none() | st.integers(-8, 3).map(lambda step: 2.0**step)),
