@@ -4,8 +4,7 @@ JPEG, TIFF, HEIC, AVIF, DNG, CR2, CR3, NEF, NRW, ARW, SR2 and RAF, mostly in one
 together 1 MiB. No library does that: Pillow and pi-heif know no RAW; ExifRead 3.5 (pure Python, typed) knows neither
 CR3 nor RAF and needs a whole file, for it takes what is missing for zeros; exiv2's bindings are under the GPL.
 
-What it cannot tell: maker notes are not read, so a serial number or a lens that stands only there is not known (Nikon
-and Sony before about 2015).
+What it cannot tell: maker notes are not read, so a serial number or a lens that stands only there stays unknown.
 """
 
 from __future__ import annotations
@@ -118,7 +117,8 @@ def read_capture_facts(read_range: ReadRange, size: int) -> CaptureFacts:
         block = _Block(file, start)
         for directory in block.directories_with_exif():
             fields |= block.values(directory)
-        extents += block.extents()
+        # A thumbnail's size stands beside the EXIF of other formats; in TIFF-based ones editors forget to mend the EXIF.
+        extents += block.extents() if start == 0 else []
         gpano = gpano or block.marks_panorama()
     return _facts(fields, blocks.pixels, extents, gpano)
 
@@ -201,10 +201,10 @@ def _facts(
     fields: dict[int, Value], pixels: tuple[int, int] | None, extents: list[tuple[int, int]], gpano: bool
 ) -> CaptureFacts:
     width, height = _integer(fields.get(_PIXEL_WIDTH)), _integer(fields.get(_PIXEL_HEIGHT))
-    if pixels is None and width and height:
-        pixels = width, height
     if pixels is None:
         pixels = max(extents, key=lambda extent: extent[0] * extent[1], default=None)
+    if pixels is None and width and height:
+        pixels = width, height
     orientation, mode = _integer(fields.get(_ORIENTATION)), _integer(fields.get(_EXPOSURE_MODE))
     bias = fields.get(_BIAS)
     return CaptureFacts(
