@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
-from airflow_provider_autoenhance.pipeline.brackets import Grouping, Shot, check_brackets, group_shots
+from airflow_provider_autoenhance.pipeline.brackets.rules import Grouping, Shot, check_brackets, group_shots
 from tests.support.shooting import AEB, NOON, bracket, shots_of
 
 FOLDER = Path(os.environ.get("AUTOENHANCE_PHOTOS", ""))
