@@ -117,8 +117,7 @@ def read_capture_facts(read_range: ReadRange, size: int) -> CaptureFacts:
         block = _Block(file, start)
         for directory in block.directories_with_exif():
             fields |= block.values(directory)
-        # A thumbnail's size stands beside the EXIF of other formats; in TIFF-based ones editors forget to mend the EXIF.
-        extents += block.extents() if start == 0 else []
+        extents += block.extents()
         gpano = gpano or block.marks_panorama()
     return _facts(fields, blocks.pixels, extents, gpano)
 
@@ -201,7 +200,7 @@ def _facts(
     fields: dict[int, Value], pixels: tuple[int, int] | None, extents: list[tuple[int, int]], gpano: bool
 ) -> CaptureFacts:
     width, height = _integer(fields.get(_PIXEL_WIDTH)), _integer(fields.get(_PIXEL_HEIGHT))
-    if pixels is None:
+    if pixels is None:  # what EXIF says comes last: editors forget to mend it
         pixels = max(extents, key=lambda extent: extent[0] * extent[1], default=None)
     if pixels is None and width and height:
         pixels = width, height
