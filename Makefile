@@ -13,7 +13,7 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e torture lint format matrix bench-import bench-memory samples clean
+.PHONY: help demo up test e2e torture lint format matrix bench bench-import bench-memory samples clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -46,6 +46,9 @@ format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 
 matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
+
+bench: $(INSTALLED) ## Measure throughput, growth and waiting beside what one would use instead; writes docs/performance.md
+	@$(BIN)/python -m tools.bench $(ARGS)
 
 bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file
 	@$(BIN)/python -m tools.bench_import $(ARGS)

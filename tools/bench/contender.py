@@ -62,7 +62,9 @@ def check_landed(bench: BenchService, name: str, job: Job, size: Size, books: di
     """
     landed = bench.results(job.destination)
     if len(landed) != size.count or set(landed) != {size.size}:
-        raise ProcessError(f"{name} landed {len(landed)} photos of {size.count} in s3://{RESULT_BUCKET}/{job.destination}/")
+        raise ProcessError(
+            f"{name} landed {len(landed)} photos of {size.count} in s3://{RESULT_BUCKET}/{job.destination}/"
+        )
     if books["credits"]["spent"] != size.count:
         raise ProcessError(f"{name} spent {books['credits']['spent']} credits on {size.count} photos")
 

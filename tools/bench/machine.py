@@ -33,7 +33,7 @@ def described() -> dict[str, Any]:
     """Return the machine, the versions, the command and the date, with how busy the machine was before it began."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"] if sys.argv[1:] else ["make", "bench"]),
+        "command": "make bench" + (f" ARGS={shlex.quote(shlex.join(sys.argv[1:]))}" if sys.argv[1:] else ""),
         "commit": _commit(),
         "processor": _processor(),
         "cores": os.cpu_count() or 1,

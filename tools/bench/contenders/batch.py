@@ -23,4 +23,7 @@ def run(job: Job) -> dict[str, Any]:
         dry_run=job.plan_only,
     )
     summary = execute(operator, run_id=job.run_id)
-    return {"tasks": 1, "summary": {name: summary[name] for name in ("photos", "skipped", "credits") if name in summary}}
+    return {
+        "tasks": 1,
+        "summary": {name: summary[name] for name in ("photos", "skipped", "credits") if name in summary},
+    }

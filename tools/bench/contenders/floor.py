@@ -27,7 +27,11 @@ class Floor:
         self.job = job
         service = service_of_environment()
         self._api = service.api
-        self._headers = {"x-api-key": service.api_key, "x-api-version": "2025-08-31", "Content-Type": "application/json"}
+        self._headers = {
+            "x-api-key": service.api_key,
+            "x-api-version": "2025-08-31",
+            "Content-Type": "application/json",
+        }
         self._http = urllib3.PoolManager(maxsize=job.concurrency, num_pools=4, blocksize=_BLOCK)
         connection = json.loads(service.connections["AIRFLOW_CONN_AWS_DEFAULT"])
         config = Config(

@@ -1,0 +1,191 @@
+"""The benchmarks' sums, the bars, and the page that is written from them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.bench import event_loop
+from tools.bench.bars import MET, NOT_MEASURED, NOT_MET, bars, cpu_per_gigabyte, rate, ratio
+from tools.bench.figures import percentile, spread
+from tools.bench.page import markdown_table, page
+from tools.bench.service import api_calls
+
+MACHINE = {
+    "date": "2026-01-02 03:04 UTC",
+    "command": "make bench",
+    "commit": "abc123",
+    "processor": "Some CPU",
+    "cores": 8,
+    "memory_gb": 32.0,
+    "system": "Linux 6",
+    "load_before": 0.1,
+    "python": "3.11.9",
+    "versions": {"apache-airflow": "3.3.2"},
+}
+CONDITIONS = {"latency_ms": 50.0, "processing_seconds": [2.0, 5.0], "tls": True}
+
+
+def sample(wall: float, cpu: float = 1.0, peak_mb: float = 100.0, photos: int = 10, **more: Any) -> dict[str, Any]:
+    moved = {"photos": photos, "bytes": photos * 8_000_000, "api_calls": 3 * photos, "sandbox_cpu": 1.0, "tasks": 1}
+    return {"wall": wall, "cpu": cpu, "peak_mb": peak_mb, **moved, **more}
+
+
+def throughput(**contenders: list[dict[str, Any]]) -> dict[str, Any]:
+    size = {"count": 10, "size": 8_000_000}
+    plan = {"fast": size, "slow": size, "rounds": 2, "concurrency": 16, "poll_seconds": 1.0}
+    named = {name.replace("_", "-"): samples for name, samples in contenders.items()}
+    ceiling = {"api_calls_per_second": 900.0, "upload_mb_per_second": 400.0}
+    return {"machine": MACHINE, "conditions": CONDITIONS, "plan": plan, "contenders": named, "ceiling": ceiling}
+
+
+def growth(**sizes: tuple[float, float]) -> dict[str, Any]:
+    """Sizes as ``n100=(peak MB, seconds)``."""
+    rows = {
+        name[1:]: [{"plan": sample(seconds), "run": sample(9.0, peak_mb=peak), "again": sample(seconds, api_calls=0)}]
+        for name, (peak, seconds) in sizes.items()
+    }
+    return {"machine": MACHINE, "conditions": CONDITIONS, "plan": {"size": 200_000, "rounds": 1}, "sizes": rows}
+
+
+def waiting(lag_p99_ms: float, cpu: float) -> dict[str, Any]:
+    row = sample(10.0, cpu=cpu, lag_p50_ms=0.2, lag_p99_ms=lag_p99_ms, polls=500)
+    plan = {"seconds": 10.0, "poll_seconds": 20.0, "rounds": 1}
+    return {"machine": MACHINE, "conditions": CONDITIONS, "plan": plan, "orders": {"5000": [row]}}
+
+
+def verdicts(**results: Any) -> dict[str, str]:
+    return {bar.what: bar.verdict for bar in bars(results)}
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_a_spread_holds_what_was_measured(values: list[float]) -> None:
+    found = spread(values)
+    assert found.least <= found.median <= found.most
+    assert (found.least, found.most, found.count) == (min(values), max(values), len(values))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
+def test_a_percentile_is_a_measured_value_that_enough_do_not_exceed(values: list[float], percent: int) -> None:
+    found = percentile(values, percent)
+    assert found in values
+    assert sum(value <= found for value in values) * 100 >= percent * len(values)
+    assert sum(value < found for value in values) * 100 < percent * len(values)
+
+
+def test_nothing_measured_is_no_figure() -> None:
+    with pytest.raises(ValueError, match="nothing was measured"):
+        spread([])
+    with pytest.raises(ValueError, match="nothing was measured"):
+        percentile([], 50)
+
+
+def test_one_measurement_is_written_without_a_range() -> None:
+    assert spread([2.0]).written() == "2.0"
+    assert spread([1.0, 1234.5, 3.0]).written() == "3.0 (1.0 to 1,234.5)"
+
+
+def test_rates_and_costs() -> None:
+    assert rate(sample(5.0, photos=20)) == 4.0
+    assert cpu_per_gigabyte(sample(5.0, cpu=3.0, photos=250)) == 1.5
+
+
+def test_a_ratio_compares_within_rounds() -> None:
+    """A round in which everything is slow does not change it."""
+    found = ratio([sample(2.0), sample(20.0)], [sample(1.0), sample(10.0)], lambda each: float(each["wall"]))
+    assert (found.least, found.median, found.most) == (2.0, 2.0, 2.0)
+    with pytest.raises(ValueError, match="shorter"):
+        ratio([sample(2.0), sample(2.0)], [sample(1.0)], lambda each: float(each["wall"]))
+
+
+def test_bars_are_held_against_medians() -> None:
+    fast = [sample(1.1, cpu=1.2, peak_mb=200.0)]
+    told = verdicts(
+        throughput=throughput(
+            batch=fast,
+            floor=[sample(1.0)],
+            sdk_threads=[sample(2.4, peak_mb=900.0)],
+            sdk_sequential=[sample(30.0)],
+            batch_dag=[sample(2.0)],
+            mapped_dag=[sample(20.0)],
+        ),
+        growth=growth(n100=(150.0, 1.0), n10000=(170.0, 2.9)),
+        waiting=waiting(lag_p99_ms=99.0, cpu=2.4),
+    )
+    assert set(told.values()) == {MET}
+    worse = verdicts(
+        throughput=throughput(
+            batch=[sample(1.2, cpu=1.4, peak_mb=300.0)],
+            floor=[sample(1.0)],
+            sdk_threads=[sample(2.3, peak_mb=900.0)],
+            sdk_sequential=[sample(20.0)],
+            batch_dag=[sample(2.0)],
+            mapped_dag=[sample(13.0)],
+        ),
+        growth=growth(n100=(150.0, 1.0), n10000=(176.0, 10.0)),
+        waiting=waiting(lag_p99_ms=100.0, cpu=2.5),
+    )
+    assert set(worse.values()) == {NOT_MET}
+    assert worse.keys() == told.keys()
+
+
+def test_what_was_not_measured_at_its_size_is_not_met() -> None:
+    assert set(verdicts().values()) == {NOT_MEASURED}
+    told = verdicts(growth=growth(n100=(150.0, 1.0), n1000=(150.0, 1.0)), throughput=throughput(batch=[sample(1.0)]))
+    assert set(told.values()) == {NOT_MEASURED}
+
+
+def test_a_table_has_a_line_per_row() -> None:
+    assert markdown_table(("", "MB"), [("a", "1")]) == "|  | MB |\n| --- | ---: |\n| a | 1 |"
+
+
+def test_the_page_tells_what_was_measured_and_how() -> None:
+    slow = [sample(5.0, cpu=0.8, photos=10), sample(10.0, cpu=0.8, photos=10)]
+    text = page({"throughput": throughput(batch=slow, floor=[sample(1.0), sample(1.0)])})
+    assert "1.50 (1.00 to 2.00)" in text  # photos per second
+    assert "10.00 (10.00 to 10.00)" in text  # CPU seconds per GB
+    assert "| **not met** |" in text
+    assert "https on every leg" in text
+    assert "uploads to Autoenhance, MB/s | 400 |" in text
+    assert "`make bench` on 8 cores (Some CPU)" in text
+    assert "busy" not in text
+    assert "## Waiting" not in text
+
+
+def test_the_page_says_when_the_machine_was_busy() -> None:
+    result = copy.deepcopy(waiting(lag_p99_ms=1.0, cpu=1.0))
+    result["machine"]["load_before"] = 5.0
+    assert "**The machine was busy with other work** (load 5 before" in page({"waiting": result})
+
+
+def test_every_part_has_its_section() -> None:
+    text = page({"growth": growth(n100=(150.0, 1.0)), "waiting": waiting(1.0, 1.0), "throughput": throughput()})
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["## What should hold", "## Throughput and cost", "## Growth, and running again", "## Waiting"]
+
+
+def test_uploads_and_downloads_are_no_api_calls() -> None:
+    requests = {
+        "POST /v3/images/": 3,
+        "GET /v3/orders/{id}": 2,
+        "PUT /bucket/uploads/{key}": 9,
+        "GET /bucket/renders/{key}": 9,
+    }
+    assert api_calls({"requests": requests}) == 5
+
+
+def test_a_blocked_loop_shows_as_lag() -> None:
+    async def both() -> list[float]:
+        async def block() -> None:
+            await asyncio.sleep(0.05)
+            event_loop.time.sleep(0.1)
+
+        late, _ = await asyncio.gather(event_loop.lag(0.3), block())
+        return late
+
+    assert max(asyncio.run(both())) >= 80.0
