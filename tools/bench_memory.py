@@ -83,13 +83,15 @@ def measure(count: int, megabytes: int) -> float:
     return float(result["peak"])
 
 
-def photo_of(size: int) -> bytes:
-    """Make a whole JPEG of a given size: a small picture with comments in front of its pixels."""
+def photo_of(size: int, picture: bytes | None = None) -> bytes:
+    """Make a whole JPEG of a given size: a picture (by default a small one) with comments in front of its pixels."""
     from PIL import Image
 
-    data = BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(data, "JPEG")
-    start, rest = data.getvalue()[:2], data.getvalue()[2:]
+    if picture is None:
+        data = BytesIO()
+        Image.linear_gradient("L").convert("RGB").save(data, "JPEG")
+        picture = data.getvalue()
+    start, rest = picture[:2], picture[2:]
     comments = []
     left = size - len(start) - len(rest)
     while left >= 4:

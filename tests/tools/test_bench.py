@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tools.bench import event_loop
 from tools.bench.bars import MET, NOT_MEASURED, NOT_MET, bars, cpu_per_gigabyte, rate, ratio
 from tools.bench.figures import percentile, spread
 from tools.bench.page import markdown_table, page
+from tools.bench.photos import noisy_photo
 from tools.bench.service import api_calls
 
 MACHINE = {
@@ -189,3 +192,13 @@ def test_a_blocked_loop_shows_as_lag() -> None:
         return late
 
     assert max(asyncio.run(both())) >= 80.0
+
+
+@pytest.mark.parametrize("size", [2_000, 200_000, 1_000_000])
+def test_photos_are_whole_and_mostly_pixels(size: int) -> None:
+    photo = noisy_photo(size)
+    assert len(photo) == size
+    picture = Image.open(io.BytesIO(photo))
+    picture.load()
+    if size > 100_000:
+        assert picture.width * picture.height > size / 2

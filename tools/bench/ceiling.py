@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urljoin
 
+from tools.bench.photos import noisy_photo
 from tools.bench.service import BenchService
-from tools.bench_memory import photo_of
 from tools.local_service import RESULT_BUCKET
 
 _EXCHANGES = 32
@@ -48,7 +48,7 @@ class _Legs:
     def __init__(self, bench: BenchService, concurrency: int, size: int) -> None:
         import urllib3
 
-        self._photo = photo_of(size)
+        self._photo = noisy_photo(size)
         self._http = urllib3.PoolManager(maxsize=concurrency, blocksize=1 << 20)
         self._api = bench.service.api
         self._headers = {"x-api-key": bench.service.api_key, "Content-Type": "application/json"}

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tools.airflow_home import clean_environment
-from tools.bench_memory import photo_of
+from tools.bench.photos import noisy_photo
 from tools.local_service import RESULT_BUCKET, SOURCE_BUCKET, LocalService, start_local_service
 from tools.processes import Children
 
@@ -50,7 +50,7 @@ class BenchService:
 
     def fill(self, folder: str, count: int, size: int) -> None:
         """Put ``count`` whole JPEG files of ``size`` bytes below ``folder`` of the source bucket."""
-        s3, photo = self.service.s3(), photo_of(size)
+        s3, photo = self.service.s3(), noisy_photo(size)
         for number in range(count):
             key = f"{folder}/{number:05}.jpg"
             s3.put_object(Bucket=SOURCE_BUCKET, Key=key, Body=photo, ContentType="image/jpeg")
