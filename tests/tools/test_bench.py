@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import io
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +17,13 @@ from PIL import Image
 
 from tools.bench import event_loop
 from tools.bench.bars import MET, NOT_MEASURED, NOT_MET, bars, cpu_per_gigabyte, rate, ratio
+from tools.bench.contender import Size, check_landed, run_contender
 from tools.bench.figures import percentile, spread
+from tools.bench.job import Job
 from tools.bench.page import markdown_table, page
 from tools.bench.photos import noisy_photo
-from tools.bench.service import api_calls
+from tools.bench.service import Conditions, api_calls, bench_service
+from tools.processes import ProcessError
 
 MACHINE = {
     "date": "2026-01-02 03:04 UTC",
@@ -194,7 +200,7 @@ def test_a_blocked_loop_shows_as_lag() -> None:
     assert max(asyncio.run(both())) >= 80.0
 
 
-@pytest.mark.parametrize("size", [2_000, 200_000, 1_000_000])
+@pytest.mark.parametrize("size", [5_000, 200_000, 1_000_000])
 def test_photos_are_whole_and_mostly_pixels(size: int) -> None:
     photo = noisy_photo(size)
     assert len(photo) == size
@@ -202,3 +208,32 @@ def test_photos_are_whole_and_mostly_pixels(size: int) -> None:
     picture.load()
     if size > 100_000:
         assert picture.width * picture.height > size / 2
+
+
+@pytest.mark.parametrize(
+    ("landed", "credits", "complaint"),
+    [
+        ([100, 100], 2, None),
+        ([100], 2, "landed 1 photos of 2"),
+        ([100, 99], 2, "landed 2 photos of 2"),
+        ([100, 100], 3, "spent 3 credits on 2 photos"),
+    ],
+)
+def test_a_contender_is_held_to_its_work(landed: list[int], credits: int, complaint: str | None) -> None:
+    bench: Any = SimpleNamespace(results=lambda folder: landed if folder == "out" else [])
+    books = {"credits": {"spent": credits}}
+    with pytest.raises(ProcessError, match=complaint) if complaint else nullcontext():
+        check_landed(bench, "batch", Job("in", "out"), Size(2, 100), books)
+
+
+def test_a_bare_loop_does_the_work_over_https(tmp_path: Path) -> None:
+    """What it takes is measured; that all has landed and was paid for once is checked by the harness."""
+    with bench_service(tmp_path, Conditions(latency_ms=0, processing_seconds=(0, 0.02))) as bench:
+        assert bench.service.api.startswith("https://")
+        bench.fill("in", 3, 30_000)
+        bench.reset()
+        sample = run_contender(bench, "floor", Job("in", "out", poll_seconds=0.1), Size(3, 30_000))
+        assert sample["api_calls"] >= 2 * 3 + 1
+        assert min(sample[name] for name in ("wall", "cpu", "peak_mb", "sandbox_cpu")) > 0
+        bench.clear("out")
+        assert bench.results("out") == []

@@ -49,7 +49,7 @@ def _orders(bench: BenchService, count: int) -> list[str]:
 
     http = urllib3.PoolManager(maxsize=16)
     headers = {"x-api-key": bench.service.api_key, "Content-Type": "application/json"}
-    photo = photo_of(2_000)
+    photo = photo_of(5_000)
 
     def make(number: int) -> str:
         body = json.dumps({"image_name": f"{number}.jpg"}).encode()
