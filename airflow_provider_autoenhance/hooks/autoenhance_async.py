@@ -56,7 +56,7 @@ class AutoenhanceAsyncHook(BaseHook):
         from airflow_provider_autoenhance.transport.httpx_client import send_once
 
         config = await self.get_config()
-        shared = await _shared(config)
+        client, bucket = await _shared(config)
         steps = exchange(call, config.base_url, config.patience)
         answer: Answer | NoAnswer | None = None
         try:
@@ -67,27 +67,33 @@ class AutoenhanceAsyncHook(BaseHook):
                     await asyncio.sleep(step.seconds)
                     answer = None
                 else:
-                    await asyncio.sleep(shared.bucket.reserve())
-                    answer = await send_once(shared.client, config, step)
+                    await asyncio.sleep(bucket.reserve())
+                    answer = await send_once(client, config, step)
         except StopIteration as finished:
             result: T = finished.value
             return result
 
 
 class _Shared:
-    def __init__(self, config: ApiConfig, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: ApiConfig) -> None:
+        from airflow_provider_autoenhance.transport.httpx_client import new_client
+
         self.config = config
-        self.client = client
         self.bucket = TokenBucket(config.extra.max_requests_per_second)
+        # Reading the certificate store takes tens of milliseconds; the event loop must not stand still for it.
+        self.client: asyncio.Future[httpx.AsyncClient] = asyncio.ensure_future(asyncio.to_thread(new_client, config))
 
 
-async def _shared(config: ApiConfig) -> _Shared:
-    from airflow_provider_autoenhance.transport.httpx_client import new_client
-
+async def _shared(config: ApiConfig) -> tuple[httpx.AsyncClient, TokenBucket]:
+    """Thousands of triggers may begin at once, and they all wait for the client that the first of them makes."""
     of_loop = _SHARED.setdefault(asyncio.get_running_loop(), {})
     held = of_loop.get(config.conn_id)
     if held is None or held.config != config:
-        # Reading the certificate store takes tens of milliseconds; the event loop must not stand still for it.
-        client = await asyncio.to_thread(new_client, config)
-        held = of_loop[config.conn_id] = _Shared(config, client)
-    return held
+        held = of_loop[config.conn_id] = _Shared(config)
+    try:
+        # One trigger's cancellation must not take the client away from the others.
+        return await asyncio.shield(held.client), held.bucket
+    except Exception:
+        if of_loop.get(config.conn_id) is held:
+            del of_loop[config.conn_id]
+        raise

@@ -16,6 +16,8 @@ from airflow_provider_autoenhance.api.models import CreatedImage, Image, ImageSt
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 from airflow_provider_autoenhance.hooks.download import Download
+from airflow_provider_autoenhance.hooks.rate import TokenBucket
+from airflow_provider_autoenhance.transport import httpx_client
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 
@@ -329,15 +331,52 @@ def test_the_async_hook_cannot_reach_a_host_either(connect: Callable[..., Autoen
         asyncio.run(AutoenhanceAsyncHook().run(calls.retrieve_image("i")))
 
 
-def test_triggers_of_one_loop_share_one_client(hook: AutoenhanceHook) -> None:
+def test_triggers_that_begin_at_once_share_one_client_and_one_rate(
+    hook: AutoenhanceHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As thousands do when a triggerer starts; that the first of them is cancelled meanwhile is nothing to the others."""
     image_id = hook.create_image("a.jpg").image.image_id
+    made: list[Any] = []
+    rates: list[TokenBucket] = []
+    new_client, reserve = httpx_client.new_client, TokenBucket.reserve
 
-    async def clients() -> set[int]:
-        from airflow_provider_autoenhance.hooks import autoenhance_async
+    def counting(config: Any) -> Any:
+        made.append(new_client(config))
+        return made[-1]
 
-        hooks = [AutoenhanceAsyncHook() for _ in range(20)]
-        await hooks[0].run(calls.retrieve_image(image_id))
-        await asyncio.gather(*(each.run(calls.retrieve_image(image_id)) for each in hooks))
-        return {id((await autoenhance_async._shared(await each.get_config())).client) for each in hooks}
+    def noted(self: TokenBucket) -> float:
+        rates.append(self)
+        return reserve(self)
 
-    assert len(asyncio.run(clients())) == 1
+    monkeypatch.setattr(httpx_client, "new_client", counting)
+    monkeypatch.setattr(TokenBucket, "reserve", noted)
+
+    async def poll() -> list[Image]:
+        first = asyncio.create_task(AutoenhanceAsyncHook().run(calls.retrieve_image(image_id)))
+        others = [asyncio.create_task(AutoenhanceAsyncHook().run(calls.retrieve_image(image_id))) for _ in range(20)]
+        await asyncio.sleep(0)
+        first.cancel()
+        return await asyncio.gather(*others)
+
+    assert {image.image_id for image in asyncio.run(poll())} == {image_id}
+    assert (len(made), len({id(rate) for rate in rates})) == (1, 1)
+
+
+def test_a_client_that_could_not_be_made_is_made_again(hook: AutoenhanceHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_id = hook.create_image("a.jpg").image.image_id
+    new_client = httpx_client.new_client
+    failures = iter([OSError("no such bundle")])
+
+    def failing_once(config: Any) -> Any:
+        for error in failures:
+            raise error
+        return new_client(config)
+
+    monkeypatch.setattr(httpx_client, "new_client", failing_once)
+
+    async def poll() -> Image:
+        with pytest.raises(OSError, match="no such bundle"):
+            await AutoenhanceAsyncHook().run(calls.retrieve_image(image_id))
+        return await AutoenhanceAsyncHook().run(calls.retrieve_image(image_id))
+
+    assert asyncio.run(poll()).image_id == image_id
