@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.assets import emit_assets
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -17,6 +18,7 @@ from airflow_provider_autoenhance.operators.base import (
     task_run,
     whole_number,
 )
+from airflow_provider_autoenhance.operators.lineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,7 +34,7 @@ _OWNER = "AutoenhanceEnhanceOperator"
 SUMMARY = "summary"
 
 
-class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
+class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     """Enhance a folder or a list of photos: source -> Autoenhance -> destination, each paid for once, whatever dies and however often
     the task is retried or cleared.
 
@@ -44,6 +46,9 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     the counts ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
     run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this
     run, ``bytes`` landed, and the first ``failures`` with their reasons. A task that fails leaves the same as XCom ``summary``.
+
+    With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
+    an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``orders``, and the counts.
 
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
         under the destination.
@@ -216,9 +221,13 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         self.log.info("Plan: %s", batch.preview()["plan"])
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
-        """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all."""
+        """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""
         summary = {"source": self.source, **summary}
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        emit_assets(context, self.outlets, summary, source=self.source, destination=self.destination)
+        landed = summary.get("landed", 0)
+        written = (self.destination.rstrip("/") + "/",) if landed else ()
+        self._moved = Moved(tuple(_sources(self.source)), written, landed, summary["bytes"] if landed else 0)
         return hand_on(context, summary)
 
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:

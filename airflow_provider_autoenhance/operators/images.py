@@ -23,6 +23,7 @@ from airflow_provider_autoenhance.operators.base import (
     task_run,
     whole_number,
 )
+from airflow_provider_autoenhance.operators.lineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -130,7 +131,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         )
 
 
-class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
+class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream a photo to Autoenhance. Enhancement starts by itself when it has arrived.
 
     An image that has its bytes already is left alone. Where the upload URL has expired, the image is made again with the settings it was
@@ -177,9 +178,11 @@ class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
                 allow_private_hosts=self.hook.config.extra.allow_private_sources,
             )
             image_id = required(owner, "image_id", self.image_id)
-            return upload_photo(
+            uploaded = upload_photo(
                 self.hook, photo, image_id=image_id, token=self.upload_url or "", content_type=self.content_type
             )
+            self._moved = Moved(sources=(photo.uri,))
+            return uploaded
 
 
 class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
@@ -260,7 +263,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         return image
 
 
-class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
+class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream an image from Autoenhance to a file, whole or not at all.
 
     The destination is tried before anything is spent. A retry downloads again, but never pays again. Returns ``uri``, ``size`` (bytes),
@@ -316,7 +319,9 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
                 preview=boolean(owner, "preview", self.preview),
             )
             image_id = required(owner, "image_id", self.image_id)
-            return hand_on(context, download_photo(self.hook, target, image_id=image_id))
+            landed = download_photo(self.hook, target, image_id=image_id)
+            self._moved = Moved(destinations=(landed["uri"],), files=1, size=landed["size"])
+            return hand_on(context, landed)
 
 
 class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
