@@ -64,10 +64,11 @@ def airflow_db() -> None:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
 
 
-def run_dag(name: str, date: str, conf: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run a DAG of ``dags/`` in a process of its own; see :mod:`tests.support.run_dag`."""
+def run_dag(name: str, date: str, conf: dict[str, Any], dag: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a DAG of ``dags/`` in a process of its own: the one named like its file, or ``dag``; see :mod:`tests.support.run_dag`."""
     script = Path(__file__).with_name("run_dag.py")
     command = [sys.executable, str(script), str(script.parents[2] / "dags" / f"{name}.py"), date, json.dumps(conf)]
+    command += [dag] if dag else []
     return subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
     )
