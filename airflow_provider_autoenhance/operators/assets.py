@@ -58,7 +58,10 @@ def emit_assets(
 def asset_extra(summary: Mapping[str, Any], *, source: str | Sequence[str], destination: str) -> dict[str, Any]:
     """Return what an event tells: plain JSON, bounded, without connection ids and credentials.
 
-    :returns: ``folder`` (the destination), ``sources`` (folders), ``manifest``, ``orders``, and the summary's counts. A dry run landed 0.
+    Flat: Airflow before 3.1 fails a task that succeeded where an alias's event holds a list or an object.
+
+    :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``orders`` (ids, a space between), and the
+        summary's counts. A dry run landed 0.
     """
     from airflow_provider_autoenhance.storage.naming import folder_of, public_uri
 
@@ -66,9 +69,9 @@ def asset_extra(summary: Mapping[str, Any], *, source: str | Sequence[str], dest
     manifest = summary.get("manifest")
     return {
         "folder": public_uri(destination.rstrip("/") + "/"),
-        "sources": list(dict.fromkeys(map(folder_of, given)))[:MAX_TOLD],
+        "sources": "\n".join(list(dict.fromkeys(map(folder_of, given)))[:MAX_TOLD]),
         "manifest": public_uri(manifest) if manifest else None,
-        "orders": list(summary.get("orders", ()))[:MAX_TOLD],
+        "orders": " ".join(summary.get("orders", ())[:MAX_TOLD]),
         **{name: int(summary.get(name, 0)) for name in _COUNTS},
     }
 

@@ -54,9 +54,9 @@ def test_an_alias_gets_an_event_of_the_destination() -> None:
     assert uri == "s3://enhanced/maple"
     assert extra == {
         "folder": "s3://enhanced/maple/",
-        "sources": ["s3://listings/maple/"],
+        "sources": "s3://listings/maple/",
         "manifest": "s3://enhanced/maple/autoenhance-manifest.jsonl",
-        "orders": ["order-1"],
+        "orders": "order-1",
         "photos": 3,
         "landed": 2,
         "skipped": 0,
@@ -67,6 +67,7 @@ def test_an_alias_gets_an_event_of_the_destination() -> None:
         "bytes": 900,
     }
     assert json.loads(json.dumps(extra)) == extra
+    assert frozenset(extra.items())  # as Airflow before 3.1 does with it
 
 
 def test_an_assets_own_event_tells_the_same() -> None:
@@ -110,8 +111,8 @@ def test_an_event_stays_small() -> None:
     sources = [f"s3://listings/{number}/{photo}.jpg" for number in range(2 * MAX_TOLD) for photo in range(9)]
     orders = [f"order-{number}" for number in range(2 * MAX_TOLD)]
     extra = asset_extra(SUMMARY | {"orders": orders}, source=sources, destination="s3://enhanced/")
-    assert extra["sources"] == [f"s3://listings/{number}/" for number in range(MAX_TOLD)]
-    assert extra["orders"] == orders[:MAX_TOLD]
+    assert extra["sources"].splitlines() == [f"s3://listings/{number}/" for number in range(MAX_TOLD)]
+    assert extra["orders"].split() == orders[:MAX_TOLD]
 
 
 def test_presigned_sources_are_told_without_their_signature() -> None:
