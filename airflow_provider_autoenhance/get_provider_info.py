@@ -62,6 +62,11 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "allow_private_sources": _field(
             "Allow private sources", "Allow http(s) source photos on private and loopback addresses", default=False
         ),
+        "local_folders": _field(
+            "Local folders",
+            'Folders of the worker that photos may be read from: one, or JSON: ["/data/photos"]. Empty: any but the system\'s own',
+            type="string",
+        ),
     }
 
 

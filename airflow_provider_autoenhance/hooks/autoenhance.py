@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.answers import Answer
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
+    from airflow_provider_autoenhance.hooks.photo import Photo
     from airflow_provider_autoenhance.transport.requests_session import SizedReader
 
 T = TypeVar("T")
@@ -185,6 +186,23 @@ class AutoenhanceHook(BaseHook):
             check_upload(answer, about, content_type)
 
         self._repeat(attempt)
+
+    def upload_photo(
+        self, upload_url: str, photo: Photo, *, name: str = "the photo", sent_at_creation: str | None = None
+    ) -> None:
+        """PUT a photo that is at hand: bytes, or a file opened for reading bytes. Its type is told by its content.
+
+        :param upload_url: of the image's creation.
+        :param photo: read from where it stands, and again for each try; not closed.
+        :param name: what errors call it.
+        :param sent_at_creation: MIME type sent when the image was created, if one was.
+        :raises SourceError: empty, cut short, or not a type that Autoenhance takes; it never arrives whole then.
+        :raises UploadUrlExpiredError: when the URL is too old.
+        """
+        from airflow_provider_autoenhance.hooks.photo import held_photo
+
+        with held_photo(photo, name) as open_body:
+            self.upload(upload_url, open_body, about=name, sent_at_creation=sent_at_creation)
 
     def download_image(
         self,

@@ -23,13 +23,18 @@ def format_of_extension(name: str) -> str | None:
     return extension if extension in EXTENSIONS else None
 
 
+def safe_path(path: str) -> str:
+    """A path that stays in its folder: absolute ones, ``..`` and backslashes cannot leave it."""
+    parts = [part for part in re.split(r"[/\\]+", path) if part not in ("", ".", "..")]
+    return "/".join(re.sub(r"[\x00-\x1f\x7f?#]", "_", part) for part in parts)
+
+
 def file_name(image_name: str, format: str) -> str:
     """File name for a rendering of an image: its own path and name; another extension is added, never swapped.
 
-    So ``a.dng`` and ``a.jpg`` do not end up as one file. ``..`` and absolute paths cannot leave the folder.
+    So ``a.dng`` and ``a.jpg`` do not end up as one file. No name can leave the folder.
     """
-    parts = [part for part in re.split(r"[/\\]+", image_name) if part not in ("", ".", "..")]
-    name = "/".join(re.sub(r"[\x00-\x1f\x7f?#]", "_", part) for part in parts) or "image"
+    name = safe_path(image_name) or "image"
     return name if format_of_extension(name) == format else f"{name}.{EXTENSIONS[format]}"
 
 

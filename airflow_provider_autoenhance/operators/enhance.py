@@ -50,10 +50,11 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
     an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``orders``, and the counts.
 
-    :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
-        under the destination.
+    :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the web
+        (templated). Several folders keep their names under the destination. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).
-    :param source_conn_id: Airflow connection of the source (templated).
+    :param names: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
+    :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; JPEG by default (templated).
@@ -83,7 +84,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "source", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
+        "source", "names", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
         "exclude", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
     )  # fmt: skip
 
@@ -92,6 +93,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         *,
         source: str | Sequence[str],
         destination: str,
+        names: Sequence[str] = (),
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
@@ -121,6 +123,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         _one_of("on_existing", on_existing, "skip", "redownload", "reenhance")
         _one_of("on_kill", on_kill, "leave", "delete")
         self.source = source
+        self.names = names
         self.destination = destination
         self.source_conn_id = source_conn_id
         self.destination_conn_id = destination_conn_id
@@ -189,14 +192,20 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.imaging.output import OutputSpec
         from airflow_provider_autoenhance.pipeline.job import Job, Run
+        from airflow_provider_autoenhance.storage.naming import apart
 
         ti = context["ti"]
+        destination, destination_conn_id = apart(
+            required(_OWNER, "destination", self.destination).rstrip("/") + "/", self.destination_conn_id or None
+        )
         job = Job(
             run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id)),
             sources=_sources(self.source),
-            destination=required(_OWNER, "destination", self.destination).rstrip("/") + "/",
+            destination=destination,
             source_conn_id=self.source_conn_id or None,
-            destination_conn_id=self.destination_conn_id or None,
+            names=_patterns(self.names),
+            access=self.hook.config.extra.source_access,
+            destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
             output=OutputSpec.of(self.output_spec),
             preview=boolean(_OWNER, "preview", self.preview),

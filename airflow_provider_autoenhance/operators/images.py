@@ -175,7 +175,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
             photo = PhotoSource(
                 uri=required(owner, "source", self.source),
                 conn_id=self.source_conn_id or None,
-                allow_private_hosts=self.hook.config.extra.allow_private_sources,
+                **self.hook.config.extra.source_access,
             )
             image_id = required(owner, "image_id", self.image_id)
             uploaded = upload_photo(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.imaging.output import safe_path
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
@@ -60,7 +61,7 @@ def list_groups(
         groups.append(
             {
                 "source": [source + name for name in together] if len(together) > 1 else source + together[0],
-                "destination": destination if len(together) > 1 else destination + together[0],
+                "destination": destination if len(together) > 1 else destination + safe_path(together[0]) + "/",
                 "recursive": True,
             }
         )

@@ -7,9 +7,11 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.pipeline.origins import Origins
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 
@@ -36,6 +38,8 @@ class Job:
     """A batch's arguments, checked and spelled as the wire does. See ``AutoenhanceEnhanceOperator`` for each.
 
     :param sources: folders (ending in ``/``) and files.
+    :param destination: folder, without a connection id.
+    :param access: what the connection allows of sources, as ``open_source`` takes it.
     :param settings: wire settings.
     """
 
@@ -43,6 +47,8 @@ class Job:
     sources: Sequence[str]
     destination: str
     source_conn_id: str | None = None
+    names: Sequence[str] = ()
+    access: Mapping[str, Any] = field(default_factory=dict)
     destination_conn_id: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     output: OutputSpec = field(default_factory=OutputSpec)
@@ -59,6 +65,11 @@ class Job:
     destination_template: str | None = None
     durable: bool = True
     max_order_size: int = MAX_ORDER_SIZE
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Where the photos lie."""
+        return Origins(self.sources, self.source_conn_id, self.names, self.access)
 
     @property
     def request(self) -> dict[str, Any]:

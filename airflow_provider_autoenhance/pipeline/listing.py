@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
-from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.imaging.output import EXTENSIONS, file_name
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
-from airflow_provider_autoenhance.storage import StoredFile, list_files, open_destination, open_source
+from airflow_provider_autoenhance.pipeline.origins import Found
+from airflow_provider_autoenhance.storage import StoredFile, list_files, open_destination
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
@@ -25,8 +25,8 @@ def list_groups_of(job: Job) -> list[Group]:
     _check_apart(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
     targets: dict[str, str] = {}
-    for root, shown, file in _files(job):
-        photo = _photo(job, root, shown, file)
+    for each in _files(job):
+        root, photo = each.root, _photo(job, each.path, each.file)
         if photo.target in targets and targets[photo.target] != photo.source:
             raise SettingsError(
                 f"{targets[photo.target]} and {photo.source} would both become {photo.target}; "
@@ -35,7 +35,7 @@ def list_groups_of(job: Job) -> list[Group]:
         if photo.target not in targets:
             targets[photo.target] = photo.source
             folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[root if job.group_by == "folder" else job.sources[0], folder].append(photo)
+            found[root if job.group_by == "folder" else job.origins.all[0].uri, folder].append(photo)
     return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
@@ -52,38 +52,21 @@ def list_present(job: Job) -> Mapping[str, StoredFile]:
 
 
 def _check_apart(job: Job) -> None:
-    for source in job.sources:
-        if source.endswith("/") and source.startswith(job.destination):
+    for origin in job.origins.all:
+        if origin.is_folder and origin.uri.startswith(job.destination):
             raise SettingsError(
-                f"source {redact_url(source)} lies in destination {job.destination}; photos are never written over. "
+                f"source {origin.uri} lies in destination {job.destination}; photos are never written over. "
                 "Choose another destination."
             )
 
 
-def _files(job: Job) -> Iterator[tuple[str, str, StoredFile]]:
-    """Yield each file with the root it was found under, and the path of that root under the destination."""
+def _files(job: Job) -> Iterator[Found]:
     include = tuple(job.include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
-    exclude = (*job.exclude, *NEVER_PHOTOS)
-    several = len(job.sources) > 1
-    for source in job.sources:
-        if not source.endswith("/"):
-            yield source.rpartition("/")[0] + "/", "", _single(job, source)
-            continue
-        shown = source.rstrip("/").rpartition("/")[2] + "/" if several else ""
-        for file in list_files(
-            source, conn_id=job.source_conn_id, recursive=job.recursive, include=include, exclude=exclude
-        ):
-            if not file.uri.startswith(job.destination):
-                yield source, shown, file
+    found = job.origins.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS))
+    return (each for each in found if not each.file.uri.startswith(job.destination))
 
 
-def _single(job: Job, source: str) -> StoredFile:
-    with open_source(source, conn_id=job.source_conn_id) as opened:
-        return opened.file
-
-
-def _photo(job: Job, root: str, shown: str, file: StoredFile) -> Photo:
-    path = shown + file.uri.removeprefix(root)
+def _photo(job: Job, path: str, file: StoredFile) -> Photo:
     fingerprint = job.fingerprint(file.uri, file.etag, file.size)
     names = _names(path, fingerprint)
     target = job.output.format or "jpeg"

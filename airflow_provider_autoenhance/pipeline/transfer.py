@@ -135,12 +135,7 @@ class Transfer:
         return image_id
 
     def _create_and_upload(self, photo: Photo, order_id: str) -> str:
-        source = PhotoSource(
-            photo.source,
-            self._job.source_conn_id,
-            allow_private_hosts=self._hook.config.extra.allow_private_sources,
-            etag=photo.etag,
-        )
+        source = PhotoSource(**self._job.origins.opening(photo.source), etag=photo.etag)
         with ExitStack() as stack:
             # Opened and looked at before anything is created; the same stream is then the first try's body.
             first = [stack.enter_context(source.open())]

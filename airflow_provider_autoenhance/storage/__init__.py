@@ -29,7 +29,13 @@ __all__ = [
 ]
 
 
-def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bool = False) -> Source:
+def open_source(
+    uri: str,
+    *,
+    conn_id: str | None = None,
+    allow_private_hosts: bool = False,
+    local_folders: Sequence[str] | None = None,
+) -> Source:
     """Open a file for reading; use it in a ``with`` statement.
 
     :param uri: ``s3://[conn_id@]bucket/key``, ``http(s)://...``, ``file:///path``, ``/path``, or any scheme that
@@ -37,6 +43,8 @@ def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bo
     :param conn_id: Airflow connection of the store; for S3 ``aws_default`` when not given. None for the web and local
         files.
     :param allow_private_hosts: let ``http(s)://`` lead to private, loopback, link-local and reserved addresses.
+    :param local_folders: absolute paths; local files are read from below these only, links followed. ``None``: from everywhere but the
+        system's own folders (``/etc``, ``/proc``, ...).
     :raises SourceError: missing, not readable, not allowed, or not a file.
     :raises ServerError, UnreachableError: the store failed for the moment.
     """
@@ -52,7 +60,7 @@ def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bo
     if location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import open_local
 
-        return open_local(location)
+        return open_local(location, local_folders)
     from airflow_provider_autoenhance.storage.objects import open_object
 
     return open_object(location)
@@ -90,6 +98,7 @@ def list_files(
     recursive: bool = True,
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] = (),
+    local_folders: Sequence[str] | None = None,
 ) -> Iterator[StoredFile]:
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
@@ -101,6 +110,7 @@ def list_files(
     :param include: glob patterns, upper and lower case alike. One without a slash is held against the file's name, one
         with a slash against its path under the folder; ``*`` crosses slashes there.
     :param exclude: patterns that keep a file out, whatever ``include`` says.
+    :param local_folders: as for ``open_source``.
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
     """
     location = locate(uri, conn_id=conn_id, error=SourceError)
@@ -109,11 +119,13 @@ def list_files(
 
         found = list_s3(location, recursive=recursive)
     elif location.scheme in ("http", "https"):
-        raise SourceError(f"{location.uri}: the web has no folders. Give the photos' addresses one by one.")
+        raise SourceError(
+            f"{location.uri}: the web has no folders that could be listed. Name its photos, or give their addresses one by one."
+        )
     elif location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import list_local
 
-        found = list_local(location, recursive=recursive)
+        found = list_local(location, local_folders, recursive=recursive)
     else:
         from airflow_provider_autoenhance.storage.objects import list_objects
 

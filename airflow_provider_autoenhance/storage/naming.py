@@ -27,6 +27,15 @@ def public_uri(uri: str) -> str:
     return locate(uri, conn_id=None, error=SettingsError).uri
 
 
+def apart(uri: str, conn_id: str | None) -> tuple[str, str | None]:
+    """Return a URI as it may be shown, and the connection: the one in the URI, or the one given beside it.
+
+    :raises SettingsError: it is none.
+    """
+    location = locate(uri, conn_id=None, error=SettingsError)
+    return location.uri, location.conn_id or conn_id
+
+
 def folder_of(uri: str) -> str:
     """Return the public URI of a folder: the URI itself where it ends in a slash, else the folder that the file lies in."""
     shown = public_uri(uri)

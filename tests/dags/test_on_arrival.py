@@ -72,7 +72,10 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
         s3.put(key, photo(shade=40 + len(key)))
     s3.put("day/notes/readme.txt", b"no photo")
     assert "New photos in 2 folders of s3://listings/ since ever" in succeed("2099-01-01", dag=DROP)
-    assert sorted(events("s3://listings/"), key=str) == [{"folder": "s3://listings/day/elm/"}, {"folder": "s3://listings/day/maple/"}]
+    assert sorted(events("s3://listings/"), key=str) == [
+        {"folder": "s3://listings/day/elm/"},
+        {"folder": "s3://listings/day/maple/"},
+    ]
     s3.put("old/birch/1.jpg", photo())  # nobody tells of it
     happen({"folder": "s3://aws_default@listings/day/elm"})  # the same again
     happen({"folder": "s3://listings/day/elm/"})
