@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.imaging.output import EXTENSIONS, file_name
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.origins import Found
-from airflow_provider_autoenhance.storage import StoredFile, list_files, open_destination
+from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
 
 
 def list_groups_of(job: Job) -> list[Group]:
-    """List the sources into groups, each sorted by path.
+    """List the sources into groups of single photos, each sorted by path.
 
-    :raises SettingsError: two photos would land in one file, or photos would be overwritten.
+    :raises SettingsError: photos would be overwritten.
     """
     _check_apart(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-    targets: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
     for each in _files(job):
         root, photo = each.root, _photo(job, each.path, each.file)
-        if photo.target in targets and targets[photo.target] != photo.source:
+        if (photo.source, photo.target) not in seen:
+            seen.add((photo.source, photo.target))
+            folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
+            found[root if job.group_by == "folder" else job.origins.all[0].uri, folder].append(photo)
+    return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
+
+
+def check_targets(photos: Iterable[Photo]) -> None:
+    """Refuse a plan in which a file would be written twice.
+
+    :raises SettingsError: naming both photos.
+    """
+    targets: dict[str, str] = {}
+    for photo in photos:
+        if targets.setdefault(photo.target, photo.source) != photo.source:
             raise SettingsError(
                 f"{targets[photo.target]} and {photo.source} would both become {photo.target}; "
                 "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
             )
-        if photo.target not in targets:
-            targets[photo.target] = photo.source
-            folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[root if job.group_by == "folder" else job.origins.all[0].uri, folder].append(photo)
-    return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
 def list_present(job: Job) -> Mapping[str, StoredFile]:
@@ -45,7 +56,9 @@ def list_present(job: Job) -> Mapping[str, StoredFile]:
     :raises DestinationError: when it cannot be written.
     """
     try:
-        return {file.uri: file for file in list_files(job.destination, conn_id=job.destination_conn_id)}
+        # Only sources are limited to some folders.
+        found = list_files(job.destination, conn_id=job.destination_conn_id, local_folders=EVERYWHERE)
+        return {file.uri: file for file in found}
     except SourceError:
         open_destination(f"{job.destination}{RECORDS_FOLDER}/", conn_id=job.destination_conn_id).check_writable()
         return {}
@@ -66,8 +79,35 @@ def _files(job: Job) -> Iterator[Found]:
     return (each for each in found if not each.file.uri.startswith(job.destination))
 
 
+def as_exposure(job: Job, photo: Photo) -> Photo:
+    """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
+    fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
+    names = _names(photo.path, fingerprint)
+    return replace(
+        photo, fingerprint=fingerprint, image_name=_fill("image_name_template", job.image_name_template, names)
+    )
+
+
+def merge(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
+    """The photo that exposures are merged into."""
+    first = exposures[0]
+    told = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
+    made = _named(job, first.path, first.source, first.etag, hashlib.sha256(told.encode()).hexdigest())
+    return replace(
+        made,
+        size=sum(exposure.size for exposure in exposures),
+        image_name=first.image_name,
+        exposures=tuple(exposures),
+        ungrouped=ungrouped,
+    )
+
+
 def _photo(job: Job, path: str, file: StoredFile) -> Photo:
-    fingerprint = job.fingerprint(file.uri, file.etag, file.size)
+    made = _named(job, path, file.uri, file.etag, job.fingerprint(file.uri, file.etag, file.size))
+    return replace(made, size=file.size)
+
+
+def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
     names = _names(path, fingerprint)
     target = job.output.format or "jpeg"
     if job.destination_template is None:
@@ -77,10 +117,10 @@ def _photo(job: Job, path: str, file: StoredFile) -> Photo:
             _fill("destination_template", job.destination_template, names | {"extension": EXTENSIONS[target]}), target
         )
     return Photo(
-        source=file.uri,
+        source=source,
         path=path,
-        size=file.size,
-        etag=file.etag,
+        size=0,
+        etag=etag,
         fingerprint=fingerprint,
         image_name=_fill("image_name_template", job.image_name_template, names),
         target=job.destination + name,

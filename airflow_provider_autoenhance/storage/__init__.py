@@ -16,6 +16,7 @@ from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCh
 
 __all__ = [
     "BLOCK",
+    "EVERYWHERE",
     "HEAD",
     "CheckedReader",
     "Destination",
@@ -26,7 +27,11 @@ __all__ = [
     "list_files",
     "open_destination",
     "open_source",
+    "read_range",
 ]
+
+EVERYWHERE = ("/",)
+"""Value of ``local_folders`` that allows all."""
 
 
 def open_source(
@@ -64,6 +69,27 @@ def open_source(
     from airflow_provider_autoenhance.storage.objects import open_object
 
     return open_object(location)
+
+
+def read_range(
+    uri: str,
+    offset: int,
+    length: int,
+    *,
+    conn_id: str | None = None,
+    allow_private_hosts: bool = False,
+    local_folders: Sequence[str] | None = None,
+) -> bytes:
+    """Read some bytes from within a file; fewer at its end. Arguments and errors as for :func:`open_source`."""
+    location = locate(uri, conn_id=conn_id, error=SourceError)
+    if location.scheme == "s3":
+        from airflow_provider_autoenhance.storage.s3 import read_s3_range
+
+        return read_s3_range(location, offset, length)
+    with open_source(
+        uri, conn_id=conn_id, allow_private_hosts=allow_private_hosts, local_folders=local_folders
+    ) as source:
+        return source.read_range(offset, length)
 
 
 def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:

@@ -21,7 +21,18 @@ _TRANSIENT = frozenset(
 
 
 #: Never the place of photos, but of passwords, keys and other processes' secrets.
-_SYSTEM = ("/boot", "/dev", "/etc", "/proc", "/root/.aws", "/root/.config", "/root/.ssh", "/run", "/sys", "/var/run")
+_SYSTEM = (
+    "/boot",
+    "/dev",
+    "/etc",
+    "/proc",
+    "/root/.aws",
+    "/root/.config",
+    "/root/.ssh",
+    "/run/secrets",
+    "/sys",
+    "/var/run/secrets",
+)
 
 
 def open_local(location: Location, folders: Sequence[str] | None = None) -> Source:
