@@ -12,8 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.pipeline.batch import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.storage.web_host import Answer, Host
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -216,3 +216,16 @@ def test_addresses_that_only_their_query_tells_apart_are_not_mixed_up(enhance: E
     source = ["https://photos.example/get?id=1", "https://photos.example/get?id=2"]
     with pytest.raises(AirflowFailException, match="names https://photos.example/get twice"):
         enhance(source, f"{tmp_path}/")
+
+
+def test_only_sources_are_limited_to_some_folders(
+    enhance: Enhance, allow: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was landed elsewhere is found there again, and not paid twice."""
+    monkeypatch.setattr("airflow_provider_autoenhance.storage.local._SYSTEM", (str(tmp_path / "out"),))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo())
+    for number, extra in enumerate(({}, {"local_folders": [str(tmp_path / "in")]})):
+        allow(**extra)
+        summary = enhance(f"{tmp_path}/in/", f"{tmp_path}/out/", run_id=f"night-{number}")
+        assert (summary["landed"], summary["skipped"]) == ((1, 0), (0, 1))[number]
