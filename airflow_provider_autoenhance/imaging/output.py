@@ -25,8 +25,7 @@ def format_of_extension(name: str) -> str | None:
 
 def safe_path(path: str) -> str:
     """A path that stays in its folder: absolute ones, ``..`` and backslashes cannot leave it."""
-    parts = [part for part in re.split(r"[/\\]+", path) if part not in ("", ".", "..")]
-    return "/".join(re.sub(r"[\x00-\x1f\x7f?#]", "_", part) for part in parts)
+    return "/".join(part for part in re.split(r"[/\\]+", path) if part not in ("", ".", ".."))
 
 
 def file_name(image_name: str, format: str) -> str:
@@ -34,7 +33,7 @@ def file_name(image_name: str, format: str) -> str:
 
     So ``a.dng`` and ``a.jpg`` do not end up as one file. No name can leave the folder.
     """
-    name = safe_path(image_name) or "image"
+    name = re.sub(r"[\x00-\x1f\x7f?#]", "_", safe_path(image_name)) or "image"
     return name if format_of_extension(name) == format else f"{name}.{EXTENSIONS[format]}"
 
 

@@ -24,7 +24,7 @@ def emit_assets(
     outlets: Iterable[Any],
     summary: Mapping[str, Any],
     *,
-    source: str | Sequence[str],
+    sources: Sequence[str],
     destination: str,
 ) -> None:
     """Tell a task's outlets what it landed.
@@ -36,15 +36,15 @@ def emit_assets(
     :param context: of the running task.
     :param outlets: as given to the operator; what is no asset is left alone.
     :param summary: of the batch.
-    :param source: as given to the operator.
-    :param destination: as given to the operator.
+    :param sources: URIs of folders (ending in a slash) and files.
+    :param destination: URI of the folder.
     """
     outlets = list(outlets)
     events = context.get("outlet_events")
     if not outlets or events is None:
         return
     try:
-        extra = asset_extra(summary, source=source, destination=destination)
+        extra = asset_extra(summary, sources=sources, destination=destination)
         for outlet in outlets:
             if isinstance(outlet, AssetAlias):
                 if extra["landed"]:
@@ -55,7 +55,7 @@ def emit_assets(
         log.exception("The photos landed, but no asset event could be made of it")
 
 
-def asset_extra(summary: Mapping[str, Any], *, source: str | Sequence[str], destination: str) -> dict[str, Any]:
+def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destination: str) -> dict[str, Any]:
     """Return what an event tells: plain JSON, bounded, without connection ids and credentials.
 
     Flat: Airflow before 3.1 fails a task that succeeded where an alias's event holds a list or an object.
@@ -65,14 +65,14 @@ def asset_extra(summary: Mapping[str, Any], *, source: str | Sequence[str], dest
     """
     from airflow_provider_autoenhance.storage.naming import folder_of, public_uri
 
-    given = [source.rstrip("/") + "/"] if isinstance(source, str) else source
     manifest = summary.get("manifest")
+    ahead = ("credits", "bytes") if "plan" in summary else ()  # a dry run tells what these would be
     return {
         "folder": public_uri(destination.rstrip("/") + "/"),
-        "sources": "\n".join(list(dict.fromkeys(map(folder_of, given)))[:MAX_TOLD]),
+        "sources": "\n".join(list(dict.fromkeys(map(folder_of, sources)))[:MAX_TOLD]),
         "manifest": public_uri(manifest) if manifest else None,
         "orders": " ".join(summary.get("orders", ())[:MAX_TOLD]),
-        **{name: int(summary.get(name, 0)) for name in _COUNTS},
+        **{name: 0 if name in ahead else int(summary.get(name, 0)) for name in _COUNTS},
     }
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _OWNER = "AutoenhanceEnhanceOperator"
 
+_WEB = ("http://", "https://")
+
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
 
@@ -234,12 +236,15 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""
-        summary = {"source": self.source, **summary}
+        summary = {"source": _unsigned(self.source), **summary}
         context["ti"].xcom_push(key=SUMMARY, value=summary)
-        emit_assets(context, self.outlets, summary, source=self.source, destination=self.destination)
-        landed = summary.get("landed", 0)
-        written = (self.destination.rstrip("/") + "/",) if landed else ()
-        self._moved = Moved(tuple(_sources(self.source)), written, landed, summary["bytes"] if landed else 0)
+        if self._batch is not None:
+            job, landed = self._batch.job, summary.get("landed", 0)
+            sources = tuple(origin.uri for origin in job.origins.all)
+            emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination)
+            self._moved = Moved(
+                sources, (job.destination,) if landed else (), landed, summary["bytes"] if landed else 0
+            )
         return hand_on(context, summary)
 
     def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
@@ -345,13 +350,23 @@ def allowed_failures(max_failures: int | str, photos: int) -> int:
 
 
 def _sources(source: str | Sequence[str]) -> list[str]:
-    """A single source is a folder; in a list, what ends in a slash is one."""
+    """A single source is a folder, unless it is on the web; in a list, and there, what ends in a slash is one."""
     if isinstance(source, str):
-        return [required(_OWNER, "source", source).rstrip("/") + "/"]
+        given = required(_OWNER, "source", source)
+        return [given if given.lower().startswith(_WEB) else given.rstrip("/") + "/"]
     sources = [required(_OWNER, "source", each) for each in source]
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
     return sources
+
+
+def _unsigned(source: str | Sequence[str]) -> str | list[str]:
+    """Sources as they may be kept: a web address without its query, which may be a credential; others as given."""
+    from airflow_provider_autoenhance.api.redact import redact_url
+
+    if isinstance(source, str):
+        return redact_url(source) if source.lower().startswith(_WEB) else source
+    return [str(_unsigned(each)) for each in source]
 
 
 def _patterns(patterns: Sequence[str] | str) -> tuple[str, ...]:

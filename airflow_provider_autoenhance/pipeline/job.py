@@ -45,7 +45,7 @@ class Job:
     """
 
     run: Run
-    sources: Sequence[str]
+    sources: Sequence[str] = field(repr=False)
     destination: str
     source_conn_id: str | None = None
     names: Sequence[str] = ()

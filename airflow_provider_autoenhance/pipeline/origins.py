@@ -60,7 +60,7 @@ class Origins:
     :param access: what the Autoenhance connection allows, as ``open_source`` takes it.
     """
 
-    sources: Sequence[str]
+    sources: Sequence[str] = field(repr=False)
     conn_id: str | None = None
     names: Sequence[str] = ()
     access: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +71,8 @@ class Origins:
 
         :raises SettingsError: one is no URI, or two differ only in what is never shown.
         """
-        parsed = [locate(source, conn_id=None, error=SettingsError) for source in self.sources]
+        given = [source.rstrip("/") + "/" for source in self.sources] if self.names else self.sources
+        parsed = [locate(source, conn_id=None, error=SettingsError) for source in given]
         in_stores = any(location.scheme not in _WITHOUT_CONNECTION for location in parsed)
         found: dict[str, Origin] = {}
         for location in parsed:
@@ -131,14 +132,15 @@ class Origins:
         return self.conn_id
 
     def _named(self) -> Iterator[Found]:
-        if len(self.all) != 1 or not self.all[0].is_folder:
-            raise SettingsError("names are paths under one folder: give that folder as source.")
+        signed = self.all[0].scheme in _WEB and "?" in self.all[0].given
+        if len(self.all) != 1 or not self.all[0].is_folder or signed:
+            raise SettingsError("names are paths under one folder: give that folder as source, without a query.")
         (folder,) = self.all
         for name in dict.fromkeys(self.names):
             path = safe_path(name)
-            if not path or "?" in name or "#" in name or path != name.removeprefix("./"):
+            if not path or path != name:
                 raise SettingsError(
-                    f"{name!r} is no path of a file under {folder.uri}; leave out '..', '?', '#' and backslashes."
+                    f"{name!r} is no path of a file under {folder.uri}; leave out '..' and backslashes."
                 )
             uri = folder.uri + (quote(path, safe="/!$&'()*+,;=:@~") if folder.scheme in _WEB else path)
             yield Found(folder.uri, path, self._look(uri))

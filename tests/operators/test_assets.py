@@ -27,7 +27,7 @@ SUMMARY = {
     "bytes": 900,
     "failures": [{"photo": "kitchen.jpg", "reason": "cut short"}],
 }
-GIVEN = {"source": "s3://someone@listings/maple/", "destination": "s3://someone@enhanced/maple"}
+GIVEN = {"sources": ["s3://someone@listings/maple/"], "destination": "s3://someone@enhanced/maple"}
 
 
 class Events(dict[Any, Any]):
@@ -77,12 +77,13 @@ def test_an_assets_own_event_tells_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "summary", [SUMMARY | {"landed": 0, "skipped": 3}, {"photos": 3, "plan": "a dry run", "credits": 3}]
+    "summary", [SUMMARY | {"landed": 0, "skipped": 3}, {"photos": 3, "plan": "a dry run", "credits": 3, "bytes": 9}]
 )
 def test_nothing_landed_is_no_news_for_an_alias(summary: dict[str, Any]) -> None:
     events = emit([ALIAS, FOLDER], summary)
     assert events[ALIAS].told == []
     assert events[FOLDER].extra["landed"] == 0
+    assert ("plan" in summary) == (events[FOLDER].extra["credits"] == events[FOLDER].extra["bytes"] == 0)
 
 
 def test_outlets_that_are_no_assets_are_left_alone() -> None:
@@ -110,14 +111,14 @@ def test_assets_are_named_as_airflow_spells_them(destination: str, uri: str) -> 
 def test_an_event_stays_small() -> None:
     sources = [f"s3://listings/{number}/{photo}.jpg" for number in range(2 * MAX_TOLD) for photo in range(9)]
     orders = [f"order-{number}" for number in range(2 * MAX_TOLD)]
-    extra = asset_extra(SUMMARY | {"orders": orders}, source=sources, destination="s3://enhanced/")
+    extra = asset_extra(SUMMARY | {"orders": orders}, sources=sources, destination="s3://enhanced/")
     assert extra["sources"].splitlines() == [f"s3://listings/{number}/" for number in range(MAX_TOLD)]
     assert extra["orders"].split() == orders[:MAX_TOLD]
 
 
 def test_presigned_sources_are_told_without_their_signature() -> None:
     source = ["https://user:pw@photos.example/day/1.jpg?X-Amz-Signature=abc", "s3://conn@listings/maple/2.jpg"]
-    told = json.dumps(asset_extra(SUMMARY, source=source, destination="s3://enhanced/"))
+    told = json.dumps(asset_extra(SUMMARY, sources=source, destination="s3://enhanced/"))
     assert "https://photos.example/day/" in told
     assert not {"abc", "pw", "conn@", "someone"} & set(told.replace('"', " ").replace("/", " ").split())
     assert "Signature" not in told

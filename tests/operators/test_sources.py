@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,6 @@ def enhance(autoenhance: Sandbox) -> Enhance:
 @pytest.fixture
 def allow(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that puts extras into the connection."""
-    import json
 
     def put(**extra: Any) -> None:
         connection = json.loads(connection_of(autoenhance, "AUTOENHANCE_DEFAULT")) | {"extra": extra}
@@ -120,6 +120,7 @@ def test_a_mixed_list_each_from_its_own_store(
         b"".join(file.read_bytes() for file in out.rglob("*.jsonl")) + repr((ledger, summary["manifest"])).encode()
     )
     assert b"secret" not in written
+    assert "secret" not in json.dumps(summary)
     assert b"photos@" not in written
 
 
@@ -127,23 +128,36 @@ def test_a_web_folder_is_its_address_and_names(
     enhance: Enhance, allow: Callable[..., None], web: Host, tmp_path: Path
 ) -> None:
     allow(allow_private_sources=True)
-    web.paths |= {"/2026/elm/front%20door.jpg": page(photo()), "/2026/oak/100%25.jpg": page(photo(shade=90))}
-    names = ["elm/front door.jpg", "oak/100%.jpg"]
+    web.paths |= {"/2026/elm/front%20door%20%231.jpg": page(photo()), "/2026/oak/100%25.jpg": page(photo(shade=90))}
+    names = ["elm/front door #1.jpg", "oak/100%.jpg"]
     summary = enhance(web.url("/2026"), f"{tmp_path}/", names=names)
     assert summary["landed"] == 2
-    assert landed(tmp_path) == names
+    assert landed(tmp_path) == ["elm/front door _1.jpg", "oak/100%.jpg"]
     assert enhance(web.url("/2026/"), f"{tmp_path}/", names=names, run_id="night-2")["skipped"] == 2
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["../a.jpg", "elm/../../a.jpg", "/etc/a.jpg", "..\\a.jpg", "", ".", "a.jpg?x=1", "//evil.example/a.jpg", "a\0.jpg"],
+    "name", ["../a.jpg", "elm/../../a.jpg", "/etc/a.jpg", "..\\a.jpg", ".", "elm/", "//evil.example/a.jpg", "a\0.jpg"]
 )
 def test_a_name_cannot_leave_its_web_folder(enhance: Enhance, web: Host, tmp_path: Path, name: str) -> None:
     with pytest.raises(AirflowFailException):
-        enhance(web.url("/2026/"), f"{tmp_path}/out/", names=["ok.jpg", name][1:])
+        enhance(web.url("/2026/"), f"{tmp_path}/out/", names=[name])
     assert web.seen == []
     assert landed(tmp_path) == []
+
+
+def test_a_web_address_alone_is_a_photo_and_an_unnamed_web_folder_is_refused(
+    enhance: Enhance, allow: Callable[..., None], web: Host, tmp_path: Path
+) -> None:
+    allow(allow_private_sources=True)
+    web.paths["/day/a.jpg"] = page(photo(), query="?sig=secret")
+    summary = enhance(web.url("/day/a.jpg?sig=secret"), f"{tmp_path}/")
+    assert (summary["landed"], landed(tmp_path)) == (1, ["a.jpg"])
+    assert summary["source"] == web.url("/day/a.jpg")
+    with pytest.raises(AirflowFailException, match="the web has no folders that could be listed"):
+        enhance(web.url("/day/"), f"{tmp_path}/")
+    with pytest.raises(AirflowFailException, match="without a query"):
+        enhance(web.url("/day/?sig=secret"), f"{tmp_path}/", names=["a.jpg"])
 
 
 def test_encoded_dots_are_a_name_and_not_a_way(
