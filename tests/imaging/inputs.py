@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image, ImageOps
 
 from .icc import wide_gamut
 
@@ -57,13 +57,13 @@ def photo(form: str) -> bytes:
         return (Path(__file__).parent / "data" / "lying.heic").read_bytes()
     if form in STORED_UPRIGHT:
         image = Image.fromarray(upright())
-        return saved(image.quantize(256) if form == "GIF" else image, form, **({"dpi": (DPI, DPI)} if form == "BMP" else {}))
+        return saved(image.quantize(256, dither=Image.Dither.NONE) if form == "GIF" else image, form, **({"dpi": (DPI, DPI)} if form == "BMP" else {}))
     options: dict[str, Any] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"lossless": True},
         "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     }.get(form, {})
-    return saved(lying(), form, exif=exif(), icc_profile=wide_gamut(), **options)
+    return saved(lying(), form, exif=exif().tobytes(), icc_profile=wide_gamut(), **options)
 
 
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -82,19 +82,9 @@ def decoded(form: str) -> Pixels:
         import pi_heif
 
         return np.asarray(pi_heif.open_heif(BytesIO(photo(form)), convert_hdr_to_8bit=True).to_pillow().convert("RGB"))
+    if form == "AVIF":  # its YUV comes out of libvips one level off, here and there
+        with Image.open(BytesIO(photo(form))) as image:
+            return np.asarray(ImageOps.exif_transpose(image))
     import pyvips
 
     return np.asarray(pyvips.Image.new_from_buffer(photo(form), "").autorot().numpy()[..., :3])
-
-
-@functools.cache
-def decoded_srgb(form: str) -> Pixels:
-    """Return the pixels as sRGB."""
-    image = Image.fromarray(decoded(form))
-    if form in WITHOUT_PROFILE:
-        return np.asarray(image)
-    srgb = ImageCms.createProfile("sRGB")
-    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-    converted = ImageCms.profileToProfile(image, BytesIO(wide_gamut()), srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=flags)
-    assert converted is not None
-    return np.asarray(converted)
