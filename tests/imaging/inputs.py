@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import IFDRational
 
 from .icc import wide_gamut
 
@@ -38,7 +39,7 @@ def exif(orientation: int = 6) -> Image.Exif:
     block = Image.Exif()
     block.update({0x010F: "Canon", 0x0112: orientation, 0x8298: "A. Photographer"})
     block.update({0x011A: float(DPI), 0x011B: float(DPI), 0x0128: 2})
-    shot = {0x829A: 1 / 60, 0x829D: 8.0, 0x8827: 400, 0x9003: TAKEN, 0x9286: b"ASCII\0\0\0hello", 0xA002: 9999}
+    shot: dict[int, Any] = {0x829A: IFDRational(1, 60), 0x829D: IFDRational(8), 0x8827: 400, 0x9003: TAKEN, 0x9286: b"ASCII\0\0\0hello", 0xA002: 9999}
     block.get_ifd(0x8769).update(shot | {0x927C: b"Canon\0note" * 20})
     block.get_ifd(0x8825).update({1: "N", 2: (50.0, 30.0, 1.5), 3: "E", 4: (8.0, 15.0, 0.0)})
     return block
