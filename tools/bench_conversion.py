@@ -1,0 +1,119 @@
+"""``make bench-conversion``: images per second and peak memory of converting a 48-megapixel photo to each format, and 16 at once.
+
+Each case is a process of its own. A peak must stay below what the memory budget reserves for the case; that of many at once below the
+budget itself (both above what the process takes before).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tools.bench_memory import peak_megabytes
+from tools.console import step, table
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (8000, 6000)
+AT_ONCE = 16
+
+CASES: dict[str, dict[str, Any]] = {
+    "jpeg": {},
+    "jpeg cmyk": {"color_space": "CMYK", "dpi": 300},
+    "jpeg srgb, half": {"color_profile": "sRGB", "scale": 0.5},
+    "png fast": {"format": "png", "compression": "fast"},
+    "png optimal": {"format": "png", "compression": "optimal"},
+    "png best": {"format": "png", "compression": "best"},
+    "tiff lossless": {"format": "tiff"},
+    "tiff lossy": {"format": "tiff", "compression": "lossy"},
+    "webp": {"format": "webp"},
+    "webp lossless": {"format": "webp", "compression": "lossless"},
+    "avif": {"format": "avif"},
+    "avif lossless": {"format": "avif", "compression": "lossless"},
+}
+MANY = ({}, {"color_space": "CMYK"}, {"format": "tiff"}, {"format": "avif", "max_width": 2000})
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="make bench-conversion", description=__doc__)
+    parser.add_argument("--only", choices=CASES, nargs="+", default=list(CASES), help="these cases alone")
+    parser.add_argument("--without-many", action="store_true", help=f"leave out {AT_ONCE} at once")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        run_task(Path(arguments.task), json.loads(sys.stdin.read()), arguments.threads)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="autoenhance-bench-") as folder:
+        source = Path(folder, "photo.png")
+        step(f"Making a photo of {SIZE[0] * SIZE[1] / 1e6:.0f} megapixels")
+        make_photo(source)
+        step(f"Converting it ({source.stat().st_size / 1e6:.0f} MB), {len(arguments.only)} cases")
+        found = {name: measure(source, [CASES[name]]) for name in arguments.only}
+        if not arguments.without_many:
+            step(f"Converting {AT_ONCE} at once, each to {len(MANY)} outputs")
+            found[f"{AT_ONCE} at once"] = measure(source, list(MANY), threads=AT_ONCE)
+    rows = [
+        (name, f"{each['count'] / each['seconds']:.2f}", f"{each['bytes'] / 1e6:.1f}", f"{each['peak'] - each['start']:.0f}", f"{each['promised']:.0f}")
+        for name, each in found.items()
+    ]  # fmt: skip
+    print(table(("case", "images/s", "MB out", "peak MB", "promised MB"), rows, right=(1, 2, 3, 4)))
+    over = [name for name, each in found.items() if each["peak"] - each["start"] > each["promised"]]
+    print(f"\nOver what is promised: {', '.join(over)}" if over else "\nAll within what is promised.")
+    return 1 if over else 0
+
+
+def measure(source: Path, outputs: list[dict[str, Any]], threads: int = 1) -> dict[str, float]:
+    """Run one case in a process of its own."""
+    command = [sys.executable, "-m", "tools.bench_conversion", "--task", str(source), "--threads", str(threads)]
+    done = subprocess.run(command, cwd=ROOT, input=json.dumps(outputs), check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def run_task(source: Path, outputs: list[dict[str, Any]], threads: int) -> None:
+    """Be the task: convert the photo once per thread, and print what it took."""
+    from airflow_provider_autoenhance.imaging.budget import process_budget
+    from airflow_provider_autoenhance.imaging.convert import converter_for, megabytes_for
+    from airflow_provider_autoenhance.imaging.output import outputs_of
+
+    specs = outputs_of(outputs)
+    converter = converter_for(specs)
+    start, began = peak_megabytes(), time.monotonic()
+
+    def work(number: int) -> int:
+        with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+            return sum(made.size for made in converter.convert(source, Path(folder), about=f"photo {number}"))
+
+    with ThreadPoolExecutor(threads) as pool:
+        sizes = list(pool.map(work, range(threads)))
+    seconds = time.monotonic() - began
+    promised = megabytes_for(SIZE, converter.outputs) if threads == 1 else process_budget().megabytes
+    told = {"start": start, "peak": peak_megabytes(), "seconds": seconds, "count": threads}
+    print(json.dumps(told | {"bytes": sum(sizes) / threads, "promised": promised}))
+
+
+def make_photo(target: Path) -> None:
+    """Enlarge a sample photo, and give it a sensor's noise."""
+    from PIL import Image, ImageChops
+
+    photo = ROOT / "samples" / "photos" / "maple-street-12" / "kitchen.jpg"
+    with Image.open(photo) as image:
+        big = image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC)
+    noise = Image.effect_noise((SIZE[0], SIZE[1]), 6).convert("RGB")
+    ImageChops.add(big, noise, scale=1, offset=-128).save(target, "PNG", compress_level=1)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    sys.exit(main())
