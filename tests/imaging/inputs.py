@@ -39,7 +39,14 @@ def exif(orientation: int = 6) -> Image.Exif:
     block = Image.Exif()
     block.update({0x010F: "Canon", 0x0112: orientation, 0x8298: "A. Photographer"})
     block.update({0x011A: float(DPI), 0x011B: float(DPI), 0x0128: 2})
-    shot: dict[int, Any] = {0x829A: IFDRational(1, 60), 0x829D: IFDRational(8), 0x8827: 400, 0x9003: TAKEN, 0x9286: b"ASCII\0\0\0hello", 0xA002: 9999}
+    shot: dict[int, Any] = {
+        0x829A: IFDRational(1, 60),
+        0x829D: IFDRational(8),
+        0x8827: 400,
+        0x9003: TAKEN,
+        0x9286: b"ASCII\0\0\0hello",
+        0xA002: 9999,
+    }
     block.get_ifd(0x8769).update(shot | {0x927C: b"Canon\0note" * 20})
     block.get_ifd(0x8825).update({1: "N", 2: (50.0, 30.0, 1.5), 3: "E", 4: (8.0, 15.0, 0.0)})
     return block
@@ -58,7 +65,11 @@ def photo(form: str) -> bytes:
         return (Path(__file__).parent / "data" / "lying.heic").read_bytes()
     if form in STORED_UPRIGHT:
         image = Image.fromarray(upright())
-        return saved(image.quantize(256, dither=Image.Dither.NONE) if form == "GIF" else image, form, **({"dpi": (DPI, DPI)} if form == "BMP" else {}))
+        return saved(
+            image.quantize(256, dither=Image.Dither.NONE) if form == "GIF" else image,
+            form,
+            **({"dpi": (DPI, DPI)} if form == "BMP" else {}),
+        )
     options: dict[str, Any] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"lossless": True},

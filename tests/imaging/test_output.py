@@ -26,7 +26,10 @@ class TestSpelling:
             (" tif ", {"format": "tiff"}),
             ('{"format": "png", "dpi": "300"}', {"format": "png", "dpi": 300}),
             ({"format": "webp", "quality": "80", "dpi": None, "scale": ""}, {"format": "webp", "quality": 80}),
-            ({"format": {"type": "jpeg", "quality": 70, "progressive": "False"}}, {"format": "jpeg", "quality": 70, "progressive": False}),
+            (
+                {"format": {"type": "jpeg", "quality": 70, "progressive": "False"}},
+                {"format": "jpeg", "quality": 70, "progressive": False},
+            ),
             (
                 {"format": {"type": "tif", "compression": {"type": "lossy", "quality": 60}}},
                 {"format": "tiff", "compression": "lossy", "quality": 60},
@@ -162,7 +165,10 @@ class TestPurchase:
 
     def test_equal_outputs_have_equal_records(self) -> None:
         assert OutputSpec(format="jpeg", quality=80, name_template="x").request() == {"format": "jpeg", "quality": "80"}
-        assert OutputSpec(embed_profile=False, progressive=True).request() == {"embed_profile": "False", "progressive": "True"}
+        assert OutputSpec(embed_profile=False, progressive=True).request() == {
+            "embed_profile": "False",
+            "progressive": "True",
+        }
 
     def test_a_record_holds_no_signature(self) -> None:
         output = OutputSpec(color_space="CMYK", color_profile="https://host/a.icc?X-Amz-Signature=s3cr3t")
@@ -171,7 +177,11 @@ class TestPurchase:
 
 class TestNames:
     def test_by_default_the_photos_own(self) -> None:
-        assert output_names(outputs_of(["jpeg", "tiff", "webp"]), "shoot/a.jpg") == ["shoot/a.jpg", "shoot/a.jpg.tif", "shoot/a.jpg.webp"]
+        assert output_names(outputs_of(["jpeg", "tiff", "webp"]), "shoot/a.jpg") == [
+            "shoot/a.jpg",
+            "shoot/a.jpg.tif",
+            "shoot/a.jpg.webp",
+        ]
 
     def test_by_template(self) -> None:
         outputs = outputs_of(

@@ -111,7 +111,9 @@ class TestLookup:
             asked.append(uri)
             return cmyk()
 
-        outputs = outputs_of([{"color_space": "CMYK", "color_profile": uri}, {"color_space": "CMYK", "color_profile": uri, "dpi": 9}])
+        outputs = outputs_of(
+            [{"color_space": "CMYK", "color_profile": uri}, {"color_space": "CMYK", "color_profile": uri, "dpi": 9}]
+        )
         loaded = load_profiles(outputs, read_uri=read)
         assert asked == [uri]
         assert loaded[uri].data == cmyk()
@@ -170,7 +172,9 @@ except SettingsError as error:
     ("names", "extra"), [(["PIL"], "imaging"), (["pyvips"], "avif-lossless")], ids=["no Pillow", "no libvips"]
 )
 def test_a_missing_library_is_named_before_anything_is_spent(names: list[str], extra: str) -> None:
-    done = subprocess.run([sys.executable, "-c", MISSING.format(names=names)], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", MISSING.format(names=names)], capture_output=True, text=True, check=True, timeout=60
+    )
     assert f"pip install 'airflow-provider-autoenhance[{extra}]'" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())

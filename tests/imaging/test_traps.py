@@ -129,7 +129,11 @@ class TestPixels:
 
     def test_transparency_survives_a_change_of_colours(self, tmp_path: Path) -> None:
         pixels = noise(30, 20, 4)
-        made = convert(saved(Image.fromarray(pixels), "PNG", icc_profile=wide_gamut()), {"format": "png", "color_profile": "sRGB"}, tmp_path)
+        made = convert(
+            saved(Image.fromarray(pixels), "PNG", icc_profile=wide_gamut()),
+            {"format": "png", "color_profile": "sRGB"},
+            tmp_path,
+        )
         seen = look(made.path).pixels
         assert np.array_equal(seen[..., 3], pixels[..., 3])
         assert not np.array_equal(seen[..., :3], pixels[..., :3])
@@ -168,7 +172,9 @@ class TestPixels:
         with pytest.raises(ConversionError, match="32 bits per channel"):
             convert(saved(Image.new(mode, (4, 4)), "TIFF"), "png", tmp_path)
 
-    @pytest.mark.parametrize(("form", "noun"), [("GIF", "frames"), ("WEBP", "frames"), ("PNG", "frames"), ("TIFF", "pages")])
+    @pytest.mark.parametrize(
+        ("form", "noun"), [("GIF", "frames"), ("WEBP", "frames"), ("PNG", "frames"), ("TIFF", "pages")]
+    )
     def test_of_many_pictures_the_first(self, form: str, noun: str, tmp_path: Path) -> None:
         colors = [(200, 20, 20), (20, 200, 20), (20, 20, 200)]
         frames = [Image.new("RGB", (16, 16), color) for color in colors]
@@ -231,7 +237,9 @@ class TestLimits:
     @pytest.mark.parametrize("share", [0.03, 0.5, 0.9])
     def test_a_file_that_is_cut_short_is_never_a_picture(self, form: str, share: float, tmp_path: Path) -> None:
         data = photo(form)
-        with pytest.raises(ConversionError, match=r"photo 'a' (cannot be decoded, it is cut short|is no picture|is HEIC)"):
+        with pytest.raises(
+            ConversionError, match=r"photo 'a' (cannot be decoded, it is cut short|is no picture|is HEIC)"
+        ):
             convert(data[: int(len(data) * share)], "jpeg", tmp_path)
 
     @pytest.mark.parametrize("side", [13_000, 40_000])
@@ -242,7 +250,10 @@ class TestLimits:
     @pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_501)])
     def test_longer_than_the_format_can_be(self, format: str, side: int, tmp_path: Path) -> None:
         data = saved(Image.new("RGB", (2, side)), "PNG")
-        with pytest.raises(ConversionError, match=f"photo 'a' is {side} pixels long, but {format.upper()} ends at {encode.MAX_SIDES[format]}"):
+        with pytest.raises(
+            ConversionError,
+            match=f"photo 'a' is {side} pixels long, but {format.upper()} ends at {encode.MAX_SIDES[format]}",
+        ):
             convert(data, format, tmp_path)
 
     def test_just_as_long_as_webp_can_be(self, tmp_path: Path) -> None:
