@@ -14,9 +14,8 @@ from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.settings import PREFERENCES
 from airflow_provider_autoenhance.imaging.budget import DEFAULT_MEGABYTES
 from airflow_provider_autoenhance.imaging.budget import VARIABLE as MEMORY_VARIABLE
-from airflow_provider_autoenhance.imaging.convert import megabytes_for
+from airflow_provider_autoenhance.imaging.cost import FULL_COLOR_FROM, MAX_SIDES, Header, megabytes_for
 from airflow_provider_autoenhance.imaging.decode import MAX_MEGAPIXELS
-from airflow_provider_autoenhance.imaging.encode import MAX_SIDES
 from airflow_provider_autoenhance.imaging.naming import EXTENSIONS, name_parts
 from airflow_provider_autoenhance.imaging.output import (
     COMPRESSIONS,
@@ -120,6 +119,7 @@ class TestOutputs:
 
     def test_the_memory_that_is_reserved_is_what_is_promised(self) -> None:
         assert f"`{MEMORY_VARIABLE}` (default {DEFAULT_MEGABYTES:.0f})" in OUTPUTS
+        assert f"quality {FULL_COLOR_FROM} on" in OUTPUTS.replace("\n", " ")
         assert f"more than {MAX_MEGAPIXELS:.0f} megapixels" in OUTPUTS
         told = OUTPUTS.partition("\n## Memory\n")[2]
         table = [
@@ -131,7 +131,7 @@ class TestOutputs:
         for output, promised, *_ in table:
             asked = json.loads(output.strip("`"))
             assert int(promised.replace(",", "").removesuffix(" MB")) == round(
-                megabytes_for((8000, 6000), outputs_of(asked))
+                megabytes_for(Header(8000, 6000), outputs_of(asked))
             )
 
 

@@ -25,6 +25,7 @@ AT_ONCE = 16
 
 CASES: dict[str, dict[str, Any]] = {
     "jpeg": {},
+    "jpeg quality 95": {"quality": 95},
     "jpeg cmyk": {"color_space": "CMYK", "dpi": 300},
     "jpeg srgb, half": {"color_profile": "sRGB", "scale": 0.5},
     "png fast": {"format": "png", "compression": "fast"},
@@ -35,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
     "webp": {"format": "webp"},
     "webp lossless": {"format": "webp", "compression": "lossless"},
     "avif": {"format": "avif"},
+    "avif half": {"format": "avif", "scale": 0.5},
     "avif lossless": {"format": "avif", "compression": "lossless"},
 }
 MANY = ({}, {"color_space": "CMYK"}, {"format": "tiff"}, {"format": "avif", "max_width": 2000})
@@ -56,7 +58,7 @@ def main() -> int:
         step(f"Making a photo of {SIZE[0] * SIZE[1] / 1e6:.0f} megapixels")
         make_photo(source)
         step(f"Converting it ({source.stat().st_size / 1e6:.0f} MB)")
-        print(f"{'case':<18}{'images/s':>10}{'MB out':>10}{'peak MB':>10}{'promised':>10}", flush=True)
+        print(f"{'case':<18}{'images/s':>10}{'CPU s':>10}{'MB out':>10}{'peak MB':>10}{'promised':>10}", flush=True)
         over = [name for name in arguments.only if not measured(name, source, [CASES[name]])]
         if not arguments.without_many and not measured(f"{AT_ONCE} at once", source, list(MANY), threads=AT_ONCE):
             over.append(f"{AT_ONCE} at once")
@@ -68,7 +70,8 @@ def measured(name: str, source: Path, outputs: list[dict[str, Any]], threads: in
     """Run one case and print its row; returns whether it kept what is promised."""
     found = measure(source, outputs, threads)
     rate, peak = found["count"] / found["seconds"], found["peak"] - found["start"]
-    print(f"{name:<18}{rate:>10.2f}{found['bytes'] / 1e6:>10.1f}{peak:>10.0f}{found['promised']:>10.0f}", flush=True)
+    used, written = found["cpu"] / found["count"], found["bytes"] / 1e6
+    print(f"{name:<18}{rate:>10.2f}{used:>10.1f}{written:>10.1f}{peak:>10.0f}{found['promised']:>10.0f}", flush=True)
     return peak <= found["promised"]
 
 
@@ -85,12 +88,13 @@ def measure(source: Path, outputs: list[dict[str, Any]], threads: int = 1) -> di
 def run_task(source: Path, outputs: list[dict[str, Any]], threads: int) -> None:
     """Be the task: convert the photo once per thread, and print what it took."""
     from airflow_provider_autoenhance.imaging.budget import process_budget
-    from airflow_provider_autoenhance.imaging.convert import converter_for, megabytes_for
+    from airflow_provider_autoenhance.imaging.convert import converter_for
+    from airflow_provider_autoenhance.imaging.cost import Header, megabytes_for
     from airflow_provider_autoenhance.imaging.output import outputs_of
 
     specs = outputs_of(outputs)
     converter = converter_for(specs)
-    start, began = peak_megabytes(), time.monotonic()
+    start, began, used = peak_megabytes(), time.monotonic(), time.process_time()
 
     def work(number: int) -> int:
         with tempfile.TemporaryDirectory(dir=source.parent) as folder:
@@ -98,9 +102,9 @@ def run_task(source: Path, outputs: list[dict[str, Any]], threads: int) -> None:
 
     with ThreadPoolExecutor(threads) as pool:
         sizes = list(pool.map(work, range(threads)))
-    seconds = time.monotonic() - began
-    promised = megabytes_for(SIZE, converter.outputs) if threads == 1 else process_budget().megabytes
-    told = {"start": start, "peak": peak_megabytes(), "seconds": seconds, "count": threads}
+    seconds, cpu = time.monotonic() - began, time.process_time() - used
+    promised = megabytes_for(Header(*SIZE), converter.outputs) if threads == 1 else process_budget().megabytes
+    told = {"start": start, "peak": peak_megabytes(), "seconds": seconds, "cpu": cpu, "count": threads}
     print(json.dumps(told | {"bytes": sum(sizes) / threads, "promised": promised}))
 
 

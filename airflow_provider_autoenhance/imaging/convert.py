@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
 from airflow_provider_autoenhance.imaging import color, decode, encode, metadata, sniff
 from airflow_provider_autoenhance.imaging.budget import process_budget
+from airflow_provider_autoenhance.imaging.cost import megabytes_for, output_size
 from airflow_provider_autoenhance.imaging.naming import EXTENSIONS
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.profiles import Profile, ReadUri, load_profiles
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-#: Most memory that a conversion takes, in bytes per pixel of the source, measured (``make bench-conversion``) and rounded up.
-BYTES_PER_PIXEL = {"jpeg": 10, "png": 10, "tiff": 12, "webp": 14, "avif": 32}
-_BYTES_PER_PIXEL_LOSSLESS = {"webp": 36, "avif": 46}
-_BYTES_PER_PIXEL_CMYK = 16
-_BYTES_PER_PIXEL_RGBA = 4
-
-#: What a conversion takes however small the picture is, in megabytes.
-_BASE_MEGABYTES = 16.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,7 @@ class Converter:
         :param about: the image, for messages.
         :raises ConversionError: the picture is damaged, too large, or cannot be written in that format.
         """
-        with process_budget().reserve(megabytes_for(decode.size_of(source, about=about), self.outputs)):
+        with process_budget().reserve(megabytes_for(decode.read_header(source, about=about), self.outputs)):
             picture = decode.decode(source, about=about)
             return [
                 self._write(picture, output, folder / f"{number}.{EXTENSIONS[output.format or 'jpeg']}", about)
@@ -89,7 +78,7 @@ class Converter:
 
     def _write(self, picture: decode.Picture, output: OutputSpec, target: Path, about: str) -> ConvertedFile:
         notes = list(picture.notes)
-        image, profile = color.adapt(picture_of_size(picture, output), output, self.profiles)
+        image, profile = color.adapt(_scaled(picture, output), output, self.profiles)
         if image.mode == "RGBA" and not encode.keeps_transparency(output):
             image = color.flattened(image)
             notes.append("transparency laid on white")
@@ -151,7 +140,7 @@ def to_uploadable(source: Path | BinaryIO, target: Path, *, about: str) -> Conve
     output = OutputSpec(format="png", compression="fast")
     encode.check_library(output)
     try:
-        with process_budget().reserve(megabytes_for(decode.size_of(source, about=about), [output])):
+        with process_budget().reserve(megabytes_for(decode.read_header(source, about=about), [output])):
             return Converter((output,))._write(decode.decode(source, about=about), output, target, about)
     except ConversionError as error:
         raise SourceError(str(error)) from None
@@ -162,33 +151,11 @@ def needs_conversion(form: sniff.ImageFormat) -> bool:
     return form in (sniff.BMP, sniff.GIF)
 
 
-def megabytes_for(size: tuple[int, int], outputs: Iterable[OutputSpec]) -> float:
-    """Most memory that a conversion of a picture takes."""
-    worst = max((_bytes_per_pixel(output) for output in outputs), default=0)
-    return _BASE_MEGABYTES + size[0] * size[1] * worst / 1e6
-
-
-def _bytes_per_pixel(output: OutputSpec) -> int:
-    format = output.format or "jpeg"
-    if output.color_space == "CMYK":
-        return _BYTES_PER_PIXEL_CMYK
-    return (
-        _BYTES_PER_PIXEL_LOSSLESS.get(format, BYTES_PER_PIXEL[format]) if output.lossless else BYTES_PER_PIXEL[format]
-    )
-
-
-def picture_of_size(picture: decode.Picture, output: OutputSpec) -> decode.Picture:
+def _scaled(picture: decode.Picture, output: OutputSpec) -> decode.Picture:
     """Scale a picture down as the output asks; never up."""
-    image = picture.image
-    width = image.width * (output.scale or 1)
-    width = max(1, round(min(width, output.max_width or width)))
-    if width >= image.width:
-        return picture
-    height = max(1, round(image.height * width / image.width))
-    return decode.Picture(_scaled(image, (width, height)), picture.profile, picture.tags, picture.dpi, picture.notes)
-
-
-def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     from PIL import Image
 
-    return image.resize(size, Image.Resampling.LANCZOS)
+    size = output_size(*picture.image.size, output)
+    if size == picture.image.size:
+        return picture
+    return replace(picture, image=picture.image.resize(size, Image.Resampling.LANCZOS))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import ConversionError
 from airflow_provider_autoenhance.imaging import metadata, sniff
+from airflow_provider_autoenhance.imaging.cost import Header
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,19 +45,20 @@ class Picture:
     notes: list[str]
 
 
-def size_of(source: Path | BinaryIO, *, about: str) -> tuple[int, int]:
-    """Return width and height as stored, from the header alone.
+def read_header(source: Path | BinaryIO, *, about: str) -> Header:
+    """Look at a file's beginning; nothing is decoded yet.
 
     :raises ConversionError: not a picture, of a format that is not decoded, or too many pixels.
     """
     with _opened(source, about) as image:
-        return image.size
+        transparent = image.mode in _ALPHA or "transparency" in image.info
+        return Header(image.width, image.height, transparent=transparent, cmyk=image.mode == "CMYK")
 
 
 def decode(source: Path | BinaryIO, *, about: str) -> Picture:
     """Decode the first frame.
 
-    :raises ConversionError: as :func:`size_of`, or the file is cut short or damaged.
+    :raises ConversionError: as :func:`read_header`, or the file is cut short or damaged.
     """
     from airflow_provider_autoenhance.imaging import color
 

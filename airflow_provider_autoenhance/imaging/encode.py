@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SettingsError
 from airflow_provider_autoenhance.imaging import metadata
+from airflow_provider_autoenhance.imaging.cost import FULL_COLOR_FROM, check_side
 from airflow_provider_autoenhance.imaging.output import QUALITIES, OutputSpec
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Longest side that a format can hold, in pixels.
-MAX_SIDES = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
-
 _PNG_LEVELS = {"fast": 1, "optimal": 4, "best": 9}  # 5 to 8 take twice the time of 4 for the same size
 _HORIZONTAL_DIFFERENCING = 2  # without it, LZW makes photos bigger than they were
-_FULL_COLOR_FROM = 90  # JPEG quality from which colours keep the full resolution
 
 
 @dataclass(frozen=True)
@@ -86,11 +83,7 @@ def encode(encoding: Encoding, target: Path, *, about: str) -> None:
     :raises ConversionError: the picture is too large for the format, or the encoder gave up.
     """
     format = encoding.output.format or "jpeg"
-    side = max(encoding.image.size)
-    if side > MAX_SIDES.get(format, side):
-        raise ConversionError(
-            f"{about} is {side} pixels long, but {format.upper()} ends at {MAX_SIDES[format]}; set max_width, or choose another format."
-        )
+    check_side(format, max(encoding.image.size), about=about)
     try:
         _WRITERS[format](encoding, target)
     except MemoryError:
@@ -104,7 +97,7 @@ def encode(encoding: Encoding, target: Path, *, about: str) -> None:
 def _jpeg(encoding: Encoding, target: Path) -> None:
     options: dict[str, Any] = {"quality": encoding.quality, "progressive": encoding.output.progressive is not False}
     if encoding.image.mode == "RGB":
-        options["subsampling"] = 0 if encoding.quality >= _FULL_COLOR_FROM else 2
+        options["subsampling"] = 0 if encoding.quality >= FULL_COLOR_FROM else 2
     encoding.image.save(target, "JPEG", optimize=True, **options, **encoding.resolution, **encoding.common)
 
 

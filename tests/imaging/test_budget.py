@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_autoenhance.api.errors import ConversionError, SettingsError
 from airflow_provider_autoenhance.imaging import convert
 from airflow_provider_autoenhance.imaging.budget import DEFAULT_MEGABYTES, VARIABLE, MemoryBudget, process_budget
+from airflow_provider_autoenhance.imaging.cost import Header, megabytes_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 
 from .inputs import photo
@@ -69,11 +71,18 @@ def test_an_error_gives_its_share_back(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert converter.convert(BytesIO(photo("PNG")), tmp_path, about="photo")
 
 
-def test_a_conversion_reserves_by_megapixels_and_format() -> None:
-    jpeg, avif = OutputSpec(format="jpeg"), OutputSpec(format="avif", compression="lossless")
-    small, big = convert.megabytes_for((1000, 1000), [jpeg]), convert.megabytes_for((8000, 6000), [jpeg])
-    assert 40 < (big - small) / (convert.megabytes_for((2000, 1000), [jpeg]) - small) < 50
-    assert convert.megabytes_for((8000, 6000), [jpeg, avif]) == convert.megabytes_for((8000, 6000), [avif]) > big
+@given(
+    st.builds(Header, st.integers(1, 12_000), st.integers(1, 12_000), transparent=st.booleans(), cmyk=st.booleans()),
+    st.sampled_from([{}, {"quality": 95}, {"color_space": "CMYK"}, {"format": "png"}, {"format": "avif"}]),
+    st.floats(0.05, 1),
+)
+def test_a_conversion_reserves_by_pixels_format_and_size(header: Header, asked: dict[str, Any], scale: float) -> None:
+    output, smaller = OutputSpec(**asked), OutputSpec(**asked, scale=scale)
+    least = (header.width * header.height * 8) / 1e6
+    assert least <= megabytes_for(header, [output]) <= 16 + 8 * least
+    assert megabytes_for(header, [smaller]) <= megabytes_for(header, [output]) + least
+    hungry = OutputSpec(format="avif", compression="lossless")
+    assert megabytes_for(header, [output, hungry]) == megabytes_for(header, [hungry]) >= megabytes_for(header, [output])
 
 
 def test_one_budget_per_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
-from airflow_provider_autoenhance.imaging import encode
 from airflow_provider_autoenhance.imaging.convert import ConvertedFile, converter_for, needs_conversion, to_uploadable
+from airflow_provider_autoenhance.imaging.cost import MAX_SIDES, check_fits
 from airflow_provider_autoenhance.imaging.output import OutputSpec, outputs_of
 from airflow_provider_autoenhance.imaging.sniff import FORMATS, sniff
 
@@ -252,9 +252,15 @@ class TestLimits:
         data = saved(Image.new("RGB", (2, side)), "PNG")
         with pytest.raises(
             ConversionError,
-            match=f"photo 'a' is {side} pixels long, but {format.upper()} ends at {encode.MAX_SIDES[format]}",
+            match=f"photo 'a' is {side} pixels long, but {format.upper()} ends at {MAX_SIDES[format]}",
         ):
             convert(data, format, tmp_path)
+
+    def test_too_long_is_told_from_the_size_alone(self) -> None:
+        outputs = outputs_of(["jpeg", "png", {"format": "webp", "max_width": 8_000}])
+        check_fits(outputs, 16_384, 9_000, about="photo 'a'")
+        with pytest.raises(ConversionError, match="photo 'a' is 16384 pixels long, but WEBP ends at 16383"):
+            check_fits(outputs, 8_000, 16_384, about="photo 'a'")
 
     def test_just_as_long_as_webp_can_be(self, tmp_path: Path) -> None:
         made = convert(saved(Image.new("RGB", (2, 16_383)), "PNG"), "webp", tmp_path)
