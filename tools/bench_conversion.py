@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "jpeg": {},
     "jpeg quality 95": {"quality": 95},
     "jpeg cmyk": {"color_space": "CMYK", "dpi": 300},
+    "jpeg srgb": {"color_profile": "sRGB"},
     "jpeg srgb, half": {"color_profile": "sRGB", "scale": 0.5},
     "png fast": {"format": "png", "compression": "fast"},
     "png optimal": {"format": "png", "compression": "optimal"},
@@ -109,14 +110,15 @@ def run_task(source: Path, outputs: list[dict[str, Any]], threads: int) -> None:
 
 
 def make_photo(target: Path) -> None:
-    """Enlarge a sample photo, and give it a sensor's noise."""
-    from PIL import Image, ImageChops
+    """Enlarge a sample photo, and give it a sensor's noise, and a profile that is not ours, so that colours are converted."""
+    from PIL import Image, ImageChops, ImageCms
 
     photo = ROOT / "samples" / "photos" / "maple-street-12" / "kitchen.jpg"
     with Image.open(photo) as image:
         big = image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC)
     noise = Image.effect_noise((SIZE[0], SIZE[1]), 6).convert("RGB")
-    ImageChops.add(big, noise, scale=1, offset=-128).save(target, "PNG", compress_level=1)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    ImageChops.add(big, noise, scale=1, offset=-128).save(target, "PNG", compress_level=1, icc_profile=profile)
 
 
 if __name__ == "__main__":

@@ -70,11 +70,19 @@ class Converter:
         :raises ConversionError: the picture is damaged, too large, or cannot be written in that format.
         """
         with process_budget().reserve(megabytes_for(decode.read_header(source, about=about), self.outputs)):
-            picture = decode.decode(source, about=about)
-            return [
-                self._write(picture, output, folder / f"{number}.{EXTENSIONS[output.format or 'jpeg']}", about)
-                for number, output in enumerate(self.outputs)
-            ]
+            try:
+                return self._converted(source, folder, about)
+            except ConversionError as error:
+                told = str(error)
+        raise ConversionError(told)  # anew, because the first one's traceback holds the pixels
+
+    def _converted(self, source: Path | BinaryIO, folder: Path, about: str) -> list[ConvertedFile]:
+        """Do it; the pixels are given back with this function's end, before the memory's reservation is."""
+        picture = decode.decode(source, about=about)
+        return [
+            self._write(picture, output, folder / f"{number}.{EXTENSIONS[output.format or 'jpeg']}", about)
+            for number, output in enumerate(self.outputs)
+        ]
 
     def _write(self, picture: decode.Picture, output: OutputSpec, target: Path, about: str) -> ConvertedFile:
         notes = list(picture.notes)
@@ -131,19 +139,19 @@ def converter_for(
     return Converter(settled, profiles)
 
 
-def to_uploadable(source: Path | BinaryIO, target: Path, *, about: str) -> ConvertedFile:
+def to_uploadable(source: Path | BinaryIO, folder: Path, *, about: str) -> ConvertedFile:
     """Convert a photo that Autoenhance does not take (see :func:`needs_conversion`) to PNG, with every pixel, EXIF and profile.
 
-    :param target: the PNG file to write.
+    :param source: a picture file; an open one must be seekable.
+    :param folder: an existing one, for the file; the caller moves or deletes it.
     :raises SourceError: the photo is damaged, or too large.
     """
-    output = OutputSpec(format="png", compression="fast")
-    encode.check_library(output)
+    converter = converter_for([OutputSpec(format="png", compression="fast")])
     try:
-        with process_budget().reserve(megabytes_for(decode.read_header(source, about=about), [output])):
-            return Converter((output,))._write(decode.decode(source, about=about), output, target, about)
+        (made,) = converter.convert(source, folder, about=about)
     except ConversionError as error:
         raise SourceError(str(error)) from None
+    return made
 
 
 def needs_conversion(form: sniff.ImageFormat) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -98,6 +99,16 @@ def test_a_bad_budget_is_told_before_anything_is_spent(text: str, monkeypatch: p
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(SettingsError, match=f"{VARIABLE} takes a number of megabytes"):
         convert.converter_for([OutputSpec()])
+
+
+def test_a_failed_conversion_keeps_no_pixels(tmp_path: Path) -> None:
+    """An error may be kept for a report; it must not keep the photo, whose memory is not reserved any more."""
+    converter = convert.converter_for([OutputSpec()])
+    with pytest.raises(ConversionError) as caught:
+        converter.convert(BytesIO(photo("JPEG")[:-200]), tmp_path, about="photo")
+    frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert frames[-1] == "convert"
+    assert caught.value.__context__ is None
 
 
 def test_conversions_wait_for_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

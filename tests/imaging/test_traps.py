@@ -283,20 +283,20 @@ class TestLimits:
 class TestUploads:
     @pytest.mark.parametrize("form", ["BMP", "GIF"])
     def test_what_autoenhance_does_not_take_goes_up_as_png(self, form: str, tmp_path: Path) -> None:
-        made = to_uploadable(BytesIO(photo(form)), tmp_path / "a.png", about="photo 'a'")
-        seen = look(tmp_path / "a.png")
+        made = to_uploadable(BytesIO(photo(form)), tmp_path, about="photo 'a'")
+        seen = look(made.path)
         assert (made.mime, seen.format) == ("image/png", "png")
         assert np.array_equal(seen.pixels[..., :3], decoded(form))
 
     def test_profile_and_exif_stay(self, tmp_path: Path) -> None:
-        to_uploadable(BytesIO(photo("TIFF")), tmp_path / "a.png", about="photo 'a'")
-        seen = look(tmp_path / "a.png")
+        made = to_uploadable(BytesIO(photo("TIFF")), tmp_path, about="photo 'a'")
+        seen = look(made.path)
         assert seen.profile == wide_gamut()
         assert seen.exif["DateTimeOriginal"] == TAKEN
 
     def test_a_damaged_one_is_the_sources_fault(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="photo 'a' cannot be decoded"):
-            to_uploadable(BytesIO(photo("BMP")[:900]), tmp_path / "a.png", about="photo 'a'")
+            to_uploadable(BytesIO(photo("BMP")[:900]), tmp_path, about="photo 'a'")
 
     def test_which_formats(self) -> None:
         assert [form.name for form in FORMATS if needs_conversion(form)] == ["BMP", "GIF"]
