@@ -90,8 +90,8 @@ class TestOutputs:
         assert list(table) == list(EXTENSIONS)
         for name, (_, ways, quality, side, *_) in table.items():
             assert re.findall(r"`(\w+)`", ways) == list(COMPRESSIONS.get(name, ()))
-            assert quality.strip() == ("Autoenhance's" if name == "jxl" else str(QUALITIES.get(name, "")))
-            assert side.strip() == (f"{MAX_SIDES[name]:,} pixels" if name in MAX_SIDES else "")
+            assert quality.strip() == ("Autoenhance's" if name == "jxl" else str(QUALITIES.get(name, "none")))
+            assert side.strip() == (f"{MAX_SIDES[name]:,} pixels" if name in MAX_SIDES else "any")
 
     def test_what_autoenhance_renders(self) -> None:
         told = OUTPUTS.partition("Autoenhance renders ")[2].partition(";")[0]
