@@ -67,6 +67,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             'Folders of the worker that photos may be read from: one, or JSON: ["/data/photos"]. Empty: any but the system\'s own',
             type="string",
         ),
+        "icc_directory": _field("ICC folder", "Folder with ICC colour profiles, on every worker", type="string"),
     }
 
 

@@ -27,6 +27,7 @@ class Extra:
     :param allow_http: allow a plain-http host that is not loopback.
     :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
     :param local_folders: folders of the worker that source photos may be read from; ``None``: any but the system's own.
+    :param icc_directory: folder with ICC colour profiles, on every worker.
     """
 
     api_version: str = versions.DEFAULT_VERSION
@@ -39,6 +40,7 @@ class Extra:
     allow_http: bool = False
     allow_private_sources: bool = False
     local_folders: Sequence[str] | None = None
+    icc_directory: str | None = None
 
     @property
     def source_access(self) -> dict[str, Any]:

@@ -151,4 +151,5 @@ _READERS: dict[str, Any] = {
     "allow_http": lambda value: _bool("allow_http", value),
     "allow_private_sources": lambda value: _bool("allow_private_sources", value),
     "local_folders": _folders,
+    "icc_directory": str,
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SourceError
-from airflow_provider_autoenhance.imaging.output import safe_path
+from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.imaging.output import safe_path
+from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.storage import StoredFile, list_files, open_source
 from airflow_provider_autoenhance.storage.location import Location, locate
 
