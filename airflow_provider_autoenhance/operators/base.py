@@ -80,6 +80,7 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
     ui_color = "#dff3ea"
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "settings": "json",
+        "groups": "json",
         "metadata": "json",
         "output_spec": "json",
     }
