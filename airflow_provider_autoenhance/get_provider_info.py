@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks.autoenhance", "hooks.autoenhance_async"),
         "operators": _modules("operators.images", "operators.orders", "operators.brackets", "operators.enhance"),
         "sensors": _modules("sensors.status"),
-        "triggers": _modules("triggers.status", "triggers.orders"),
+        "triggers": _modules("triggers.status", "triggers.orders", "triggers.events"),
         "connection-types": [
             {
                 "connection-type": "autoenhance",
