@@ -1,11 +1,13 @@
 """When, with which camera and at which exposure a photo was taken, from the first kilobytes of its file.
 
-JPEG, TIFF, HEIC, AVIF, DNG, CR2, CR3, NEF, NRW, ARW, SR2 and RAF, mostly in one read of 64 KiB, at most in 16 reads of
-together 1 MiB. No library does that: Pillow and pi-heif know no RAW; ExifRead 3.5 (pure Python, typed) knows neither
-CR3 nor RAF and needs a whole file, for it takes what is missing for zeros; exiv2's bindings are under the GPL.
+JPEG, TIFF, HEIC, AVIF, DNG, CR2, CR3, NEF, NRW, ARW, SR2 and RAF. One read of 64 KiB is enough for nearly all; one to
+three of 16 KiB follow where a HEIC keeps its EXIF behind the picture, a TIFF its directories at the end, or a JPEG much
+metadata before the picture. A file that leads on and on is given up after 16 reads of together 1 MiB at most.
 
-What it cannot tell: maker notes are not read, so a serial number or a lens that stands only there is not known (Nikon
-and Sony before about 2015).
+No library does that: Pillow and pi-heif know no RAW; ExifRead 3.5 (pure Python, typed) knows neither CR3 nor RAF and
+needs a whole file, for it takes what is missing for zeros; exiv2's bindings are under the GPL.
+
+What it cannot tell: maker notes are not read, so a serial number or a lens that stands only there stays unknown.
 """
 
 from __future__ import annotations
@@ -201,10 +203,10 @@ def _facts(
     fields: dict[int, Value], pixels: tuple[int, int] | None, extents: list[tuple[int, int]], gpano: bool
 ) -> CaptureFacts:
     width, height = _integer(fields.get(_PIXEL_WIDTH)), _integer(fields.get(_PIXEL_HEIGHT))
+    if pixels is None:  # what EXIF says comes last: editors forget to mend it
+        pixels = max(extents, key=lambda extent: extent[0] * extent[1], default=None)
     if pixels is None and width and height:
         pixels = width, height
-    if pixels is None:
-        pixels = max(extents, key=lambda extent: extent[0] * extent[1], default=None)
     orientation, mode = _integer(fields.get(_ORIENTATION)), _integer(fields.get(_EXPOSURE_MODE))
     bias = fields.get(_BIAS)
     return CaptureFacts(

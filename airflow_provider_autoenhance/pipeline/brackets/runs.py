@@ -14,13 +14,14 @@ MAX_PAUSE_SECONDS = 4.0
 MIN_STEP_EV = 0.2
 """Exposures nearer to each other are the same one; a step of a third is marked as 0.21 to 0.42 EV on shutter dials."""
 
-_PAUSE_UNIT = 0.5
+_MAX_DRIFT_EV = 0.7  # by which the camera's metering changes from one bracket to the next
+_PAUSE_UNIT = 0.5  # seconds; differences below it are chance
 
 
 def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
     """Return how many shots each bracket has, in order; 1 for a shot of its own.
 
-    A run goes on while camera settings stay and pauses are short. Within a run no exposure comes twice in a bracket,
+    A run goes on while the pictures' shape stays and pauses are short. Within a run no exposure comes twice in a bracket,
     nor does a step of automatic bracketing; so a repetition begins the next one. Where several cuts would do, there are
     as few brackets as can be, with the longest pauses between them.
 
@@ -37,13 +38,12 @@ def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
 
 
 def _goes_on(earlier: CaptureFacts, later: CaptureFacts) -> bool:
-    settings = (
+    shapes = (
         (earlier.width, later.width),
         (earlier.height, later.height),
         (earlier.orientation, later.orientation),
-        (earlier.auto_bracket, later.auto_bracket),
     )
-    unchanged = all(before is None or after is None or before == after for before, after in settings)
+    unchanged = all(before is None or after is None or before == after for before, after in shapes)
     return unchanged and earlier.panorama == later.panorama and _pause(earlier, later) <= MAX_PAUSE_SECONDS
 
 
@@ -106,10 +106,10 @@ def _cut_repetition(bracket: Sequence[CaptureFacts]) -> list[int]:
 
 def _repeats(values: Sequence[float], size: int) -> bool:
     ordered = sorted(values[:size])
-    smallest_step = min(above - below for below, above in pairwise(ordered))
+    most = min(_MAX_DRIFT_EV, *((above - below) / 2 for below, above in pairwise(ordered)))
     for begin in range(size, len(values), size):
         drifts = [values[begin + n] - values[n] for n in range(size)]
-        if max(drifts) - min(drifts) >= MIN_STEP_EV or max(map(abs, drifts)) > smallest_step / 2:
+        if max(drifts) - min(drifts) >= MIN_STEP_EV or max(map(abs, drifts)) > most:
             return False
     return True
 

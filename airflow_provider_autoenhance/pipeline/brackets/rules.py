@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Literal
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
-from airflow_provider_autoenhance.pipeline.bracket_runs import cut_into_brackets
+from airflow_provider_autoenhance.pipeline.brackets.runs import cut_into_brackets
 
 Brackets = Literal["none", "auto", "exif"] | int
+Timed = tuple["Shot", CaptureFacts, datetime]
+"""A shot whose capture time and exposure are known."""
 
 MAX_EXPOSURES = 9
 """Autoenhance merges up to 9 exposures into one image (its help centre)."""
@@ -91,16 +94,16 @@ class Grouping:
     warnings: tuple[str, ...] = ()
 
 
-def check_brackets(brackets: str | int) -> Brackets:
+def check_brackets(brackets: object) -> Brackets:
     """Return the argument as :func:`group_shots` takes it; a number may be text, as templates render it.
 
     :raises SettingsError: it is nothing of what there is.
     """
-    text = str(brackets).strip().lower()
+    text = "" if isinstance(brackets, bool) or brackets is None else str(brackets).strip().lower()
     for mode in _MODES:
         if text == mode:
             return mode
-    if not isinstance(brackets, bool) and text.isdecimal() and 2 <= int(text) <= MAX_EXPOSURES:
+    if text.isdecimal() and 2 <= int(text) <= MAX_EXPOSURES:
         return int(text)
     raise SettingsError(
         f"brackets={brackets!r} is not one of 'none', 'auto', 'exif' and the numbers 2 to {MAX_EXPOSURES}."
@@ -208,29 +211,50 @@ def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[BracketGroup], 
 
 
 def _by_exif(shots: Sequence[Shot]) -> tuple[list[BracketGroup], list[str]]:
-    groups: list[BracketGroup] = []
-    warnings: list[str] = []
-    cameras: dict[tuple[object, ...], list[tuple[Shot, CaptureFacts]]] = defaultdict(list)
-    unknown = []
+    timed: list[Timed] = []
+    unknown: list[Shot] = []
     for shot in shots:
-        facts = shot.facts
-        if facts is None or facts.captured_at is None or facts.exposure_time is None:
-            unknown.append(shot)
-            groups.append(BracketGroup((shot,), "no capture time and exposure in its EXIF"))
+        if shot.facts and shot.facts.captured_at and shot.facts.exposure_time:
+            timed.append((shot, shot.facts, shot.facts.captured_at))
         else:
-            cameras[_camera(shot, facts)].append((shot, facts))
+            unknown.append(shot)
+    groups = [BracketGroup((shot,), "no capture time and exposure in its EXIF") for shot in unknown]
+    warnings: list[str] = []
     if unknown:
         warnings.append(
             f"without capture time and exposure in EXIF, each becomes an image of its own: {_told(unknown)}; "
             "set brackets to a number to group by file name."
         )
-    for pairs in cameras.values():
-        pairs.sort(key=lambda pair: (pair[1].captured_at, _file_order(pair[0])))
+    sequences, copies = _sequences(timed)
+    if copies:
+        warnings.append(f"copies of other shots, which become images of their own: {_told(copies)}; exclude them.")
+    for sequence in sequences:
         begin = 0
-        for size in cut_into_brackets([facts for _, facts in pairs]):
-            groups += _parts(pairs[begin : begin + size], warnings)
+        for size in cut_into_brackets([facts for _, facts, _ in sequence]):
+            groups += _parts(sequence[begin : begin + size], warnings)
             begin += size
     return groups, warnings
+
+
+def _sequences(timed: Sequence[Timed]) -> tuple[list[list[Timed]], list[Shot]]:
+    """Each camera's shots in capture order, and which of them are copies.
+
+    A file that was downloaded twice would part its bracket, so second copies are sequences of their own. A clock that
+    tells whole seconds only shows no copies.
+    """
+    copies: list[Shot] = []
+    seen: Counter[tuple[object, ...]] = Counter()
+    sequences: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
+    for shot, facts, moment in sorted(timed, key=lambda each: len(each[0].name)):  # a copy's name is the longer one
+        camera = _camera(shot, facts)
+        exposure = (*camera, moment, facts.exposure_value)
+        copy = seen[exposure] if moment.microsecond else 0
+        seen[exposure] += 1
+        copies += [shot] if copy else []
+        sequences[*camera, copy].append((shot, facts, moment))
+    for sequence in sequences.values():
+        sequence.sort(key=lambda each: (each[2], _file_order(each[0])))
+    return list(sequences.values()), copies
 
 
 def _camera(shot: Shot, facts: CaptureFacts) -> tuple[object, ...]:
@@ -239,13 +263,13 @@ def _camera(shot: Shot, facts: CaptureFacts) -> tuple[object, ...]:
     return facts.make, facts.model, facts.serial_number, facts.lens, form is not None and form.raw
 
 
-def _parts(pairs: Sequence[tuple[Shot, CaptureFacts]], warnings: list[str]) -> list[BracketGroup]:
+def _parts(bracket: Sequence[Timed], warnings: list[str]) -> list[BracketGroup]:
     """One group, or several of nearly the same size where there are more exposures than Autoenhance merges."""
-    if len(pairs) == 1:
-        return [BracketGroup((pairs[0][0],), "a single shot")]
-    values = [facts.exposure_value or 0.0 for _, facts in pairs]
-    reason = f"{len(pairs)} exposures over {max(values) - min(values):.1f} EV"
-    shots = tuple(shot for shot, _ in pairs)
+    shots = tuple(shot for shot, _, _ in bracket)
+    if len(shots) == 1:
+        return [BracketGroup(shots, "a single shot")]
+    values = [facts.exposure_value or 0.0 for _, facts, _ in bracket]
+    reason = f"{len(shots)} exposures over {max(values) - min(values):.1f} EV"
     count = math.ceil(len(shots) / MAX_EXPOSURES)
     if count == 1:
         return [BracketGroup(shots, reason)]
