@@ -66,7 +66,7 @@ def _targets(order: Order, folder: PhotoTarget) -> Iterator[tuple[Image, PhotoTa
     """Give each enhanced image a file of its own; images of one name get a piece of their id."""
     ready = [image for image in order.images if image.status is ImageStatus.PROCESSED]
     format = folder.output.format or "jpeg"
-    names = {image.image_id: file_name(_inside(image.image_name) or image.image_id, format) for image in ready}
+    names = {image.image_id: file_name(image.image_name or image.image_id, format) for image in ready}
     shared = Counter(names.values())
     for image in ready:
         name = names[image.image_id]
@@ -74,11 +74,6 @@ def _targets(order: Order, folder: PhotoTarget) -> Iterator[tuple[Image, PhotoTa
             stem, dot, extension = name.rpartition(".")
             name = f"{stem or name}-{image.image_id[:8]}{dot}{extension}"
         yield image, replace(folder, uri=folder.uri + name)
-
-
-def _inside(name: str) -> str:
-    """Whoever named the image, its file stays inside the folder."""
-    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def _raise(order: Order, broken: list[tuple[Image, errors.AutoenhanceError]], landed: int) -> None:
