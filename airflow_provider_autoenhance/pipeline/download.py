@@ -25,6 +25,7 @@ class PhotoTarget:
 
     :param uri: file URI for a single output, or a folder URI ending in ``/``.
     :param preview: the free rendering; ``False`` buys the full size.
+    :param name: what the files in a folder are named after; by default the image's name.
     """
 
     uri: str
@@ -32,6 +33,7 @@ class PhotoTarget:
     outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     variant: Variant = "enhanced"
     preview: bool = True
+    name: str | None = None
 
     @property
     def untouched(self) -> bool:
@@ -63,7 +65,7 @@ class PhotoTarget:
         """Where each output goes."""
         if not self.uri.endswith("/"):
             return [self.uri]
-        name = image.image_name or image.image_id
+        name = self.name or image.image_name or image.image_id
         return [self.uri + each for each in output_names(self.outputs, name, fingerprint=image.image_id)]
 
 
