@@ -1,8 +1,11 @@
 """When, with which camera and at which exposure a photo was taken, from the first kilobytes of its file.
 
-JPEG, TIFF, HEIC, AVIF, DNG, CR2, CR3, NEF, NRW, ARW, SR2 and RAF, mostly in one read of 64 KiB, at most in 16 reads of
-together 1 MiB. No library does that: Pillow and pi-heif know no RAW; ExifRead 3.5 (pure Python, typed) knows neither
-CR3 nor RAF and needs a whole file, for it takes what is missing for zeros; exiv2's bindings are under the GPL.
+JPEG, TIFF, HEIC, AVIF, DNG, CR2, CR3, NEF, NRW, ARW, SR2 and RAF. One read of 64 KiB is enough for nearly all; one to
+three of 16 KiB follow where a HEIC keeps its EXIF behind the picture, a TIFF its directories at the end, or a JPEG much
+metadata before the picture. A file that leads on and on is given up after 16 reads of together 1 MiB at most.
+
+No library does that: Pillow and pi-heif know no RAW; ExifRead 3.5 (pure Python, typed) knows neither CR3 nor RAF and
+needs a whole file, for it takes what is missing for zeros; exiv2's bindings are under the GPL.
 
 What it cannot tell: maker notes are not read, so a serial number or a lens that stands only there stays unknown.
 """
@@ -117,8 +120,7 @@ def read_capture_facts(read_range: ReadRange, size: int) -> CaptureFacts:
         block = _Block(file, start)
         for directory in block.directories_with_exif():
             fields |= block.values(directory)
-        # A thumbnail's size stands beside the EXIF of other formats; in TIFF-based ones editors forget to mend the EXIF.
-        extents += block.extents() if start == 0 else []
+        extents += block.extents()
         gpano = gpano or block.marks_panorama()
     return _facts(fields, blocks.pixels, extents, gpano)
 
@@ -201,7 +203,7 @@ def _facts(
     fields: dict[int, Value], pixels: tuple[int, int] | None, extents: list[tuple[int, int]], gpano: bool
 ) -> CaptureFacts:
     width, height = _integer(fields.get(_PIXEL_WIDTH)), _integer(fields.get(_PIXEL_HEIGHT))
-    if pixels is None:
+    if pixels is None:  # what EXIF says comes last: editors forget to mend it
         pixels = max(extents, key=lambda extent: extent[0] * extent[1], default=None)
     if pixels is None and width and height:
         pixels = width, height

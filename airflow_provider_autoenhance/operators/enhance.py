@@ -182,7 +182,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.imaging.output import OutputSpec
-        from airflow_provider_autoenhance.pipeline.brackets import check_brackets
+        from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
 
         ti = context["ti"]

@@ -5,7 +5,6 @@ It may die at any line. The next try reads what is there, here and on the remote
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,21 +16,17 @@ from typing import Any
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, orphans, read_brackets
 from airflow_provider_autoenhance.pipeline.decide import REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.merged import BracketOrder, orphans, read_brackets
-from airflow_provider_autoenhance.pipeline.merging import Merge
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
 from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, jsonl, record_uri, write_bytes
+from airflow_provider_autoenhance.pipeline.summary import MAX_LINES_TOLD, manifest_uri, summarize
 from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
 
 log = logging.getLogger(__name__)
-
-#: Failures that a summary names; the manifest has them all.
-MAX_FAILURES_TOLD = 20
-
-MANIFEST = "autoenhance-manifest.jsonl"
 
 #: An open record of another run is closed after this time even if images of it never matched a photo again.
 _FORGET_SECONDS = 60 * 24 * 3600.0
@@ -195,7 +190,7 @@ class Batch:
             "held": steps[Step.HOLD],
             "bytes": size,
             "credits": credits,
-            "warnings": self.plan.warnings[:MAX_FAILURES_TOLD],
+            "warnings": self.plan.warnings[:MAX_LINES_TOLD],
             "plan": f"{len(photos)} photos in {len(self.plan.groups)} groups: {counted}; "
             f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
         }
@@ -383,50 +378,3 @@ def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
         makes = decision.step in (Step.CREATE, Step.REPLACE)
         if decision.step in _SUBMITTING and not (makes and decision.photo.exposures):
             yield decision, next(places) if makes else decision.order_id or ""
-
-
-def manifest_uri(job: Job) -> str:
-    """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
-    if len(job.sources) == 1:
-        return job.destination + MANIFEST
-    digest = hashlib.sha256("\0".join(job.sources).encode()).hexdigest()
-    return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
-
-
-def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
-    """What a task returns: counts and where to read more, never a row per photo.
-
-    It tells of the run, not of the try: a cleared task that finds its work done returns the same again.
-    """
-    counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
-    failures: list[dict[str, str | None]] = []
-    transient = credits = size = 0
-    for group in plan.groups:
-        rows = group.rows()
-        for decision in group.decisions:
-            if decision.step is Step.OMIT:
-                continue
-            counts["photos"] += 1
-            row = rows.get(decision.photo.fingerprint)
-            if decision.step is Step.HOLD or row is None:
-                counts["held"] += 1
-                continue
-            if row.status == "landed" and row.run != group.own.run:
-                counts["skipped"] += 1
-                continue
-            counts[row.status] += 1
-            size += sum(output["size"] for output in row.outputs)
-            if row.status == "failed":
-                transient += row.transient
-                failures.append({"photo": decision.photo.path, "reason": row.reason})
-        credits += sum(row.credit_spent for row in group.own.rows.values())
-    return {
-        "manifest": manifest,
-        "orders": [order for group in plan.groups for order in group.own.orders],
-        **counts,
-        "transient": transient,
-        "credits": credits,
-        "bytes": size,
-        "failures": failures[:MAX_FAILURES_TOLD],
-        "warnings": plan.warnings[:MAX_FAILURES_TOLD],
-    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
-from airflow_provider_autoenhance.pipeline.brackets import Brackets
+from airflow_provider_autoenhance.pipeline.brackets.rules import Brackets
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.bracketing import bracket, resolve
+from airflow_provider_autoenhance.pipeline.brackets.grouping import bracket, resolve
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
 from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders
 from airflow_provider_autoenhance.pipeline.listing import check_targets, list_groups_of, list_present
-from airflow_provider_autoenhance.pipeline.merged import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.records import Record, Row, is_record, read_record, record_uri
 from airflow_provider_autoenhance.storage import StoredFile
 

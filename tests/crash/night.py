@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
-from airflow_provider_autoenhance.pipeline.batch import MANIFEST
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.support.photos import exposure, photo
 from tests.support.sandbox import ROOT, Sandbox
 from tests.support.tasks import connection_of

@@ -145,14 +145,15 @@ def heif(
     idat = box(b"idat", payload if in_item_data else bytes(8))
 
     def meta(exif_at: int) -> bytes:
-        construction = struct.pack(">H", 1 if in_item_data else 0) if version else b""
-        ids = "H" if version < 2 else "I"
-        items = b"".join(
-            struct.pack(">" + ids, number) + (construction if number == 3 else construction[:0] + bytes(2 * bool(version)))
-            + struct.pack(">HHII", 0, 1, exif_at if number == 3 else 99, len(payload))
-            for number in (1, 2, 3)
-        )  # fmt: skip
-        iloc = box(b"iloc", struct.pack(">BxxxBB" + ids, version, 0x44, 0, 3) + items)
+        ids, indexed = "H" if version < 2 else "I", version > 0
+        items = b""
+        for number in (1, 2, 3):
+            base = exif_at // 3
+            items += struct.pack(">" + ids, number)
+            items += struct.pack(">H", number == 3 and in_item_data) if indexed else b""
+            items += struct.pack(">HIH", 0, base, 1) + (struct.pack(">I", 1) if indexed else b"")
+            items += struct.pack(">II", exif_at - base if number == 3 else 99, len(payload))
+        iloc = box(b"iloc", struct.pack(">BxxxBB" + ids, version, 0x44, 0x44 if indexed else 0x40, 3) + items)
         return box(b"meta", bytes(4) + box(b"hdlr", bytes(20)) + iinf + iprp + idat + iloc)
 
     ftyp = box(b"ftyp", brand + bytes(4) + b"mif1" + brand)

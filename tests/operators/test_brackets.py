@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_autoenhance.pipeline.batch import MANIFEST
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.operators.test_enhance import Enhance, early_events, enhance, operator, outputs  # noqa: F401
 from tests.support.photos import exposure, photo
+from tests.support.pictures import decode
 from tests.support.sandbox import Sandbox
 
+PHOTOS = Path(os.environ.get("AUTOENHANCE_PHOTOS", ""))
+SHOTS = sorted(PHOTOS.glob("bracket-*.JPG")) if PHOTOS.name else []
 STEPS = (-2.0, 0.0, 2.0)
 
 Shoot = Callable[..., list[str]]
@@ -23,7 +30,7 @@ Shoot = Callable[..., list[str]]
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.merging.ARRIVAL_POLLS", (0.0,) * 6)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.brackets.merge.ARRIVAL_POLLS", (0.0,) * 6)
 
 
 @pytest.fixture
@@ -144,7 +151,7 @@ def test_unchanged_exposures_are_not_read_again(
 ) -> None:
     shoot(2)
     enhance(brackets="exif")
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.bracketing.read_range", None)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.brackets.grouping.read_range", None)
     summary = enhance(brackets="exif", run_id="night-2")
     assert (summary["skipped"], summary["credits"]) == (2, 0)
 
@@ -199,6 +206,43 @@ def test_a_process_call_whose_answer_got_lost_is_not_made_again(
     assert (ledger["requests"]["POST /v3/orders/{id}/process"], ledger["images_created"]) == (1, 2)
 
 
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+@pytest.mark.parametrize("kind", ["500", "reset"])
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "create_order",
+        "retrieve_order",
+        "v3_brackets_post",
+        "put_object",
+        "v3_orders_order_id_brackets_get",
+        "process_order",
+    ],
+)
+def test_no_fault_merges_twice(
+    enhance: Enhance,  # noqa: F811
+    shoot: Shoot,
+    autoenhance: Sandbox,
+    endpoint: str,
+    phase: str,
+    kind: str,
+    brackets: str,
+) -> None:
+    shoot(2)
+    skip = 0 if endpoint in ("create_order", "process_order") else 1
+    autoenhance.faults([{"endpoint": endpoint, "kind": kind, "phase": phase, "count": 4, "skip": skip}])
+    for number in range(1, 6):
+        try:
+            summary = enhance(brackets=brackets, try_number=number, concurrency=1)
+            break
+        except AutoenhanceError as error:
+            assert error.retryable, error
+    assert (summary["landed"], summary["failed"]) == (2, 0)
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["credits"]["spent"]) == (2, 2)
+
+
 def test_more_exposures_than_an_order_takes(
     enhance: Enhance,  # noqa: F811
     shoot: Shoot,
@@ -215,3 +259,21 @@ def test_more_exposures_than_an_order_takes(
 def test_unknown_brackets_are_refused(enhance: Enhance, brackets: Any) -> None:  # noqa: F811
     with pytest.raises(AirflowFailException, match="brackets"):
         enhance(brackets=brackets)
+
+
+@pytest.mark.skipif(len(SHOTS) != 5, reason="AUTOENHANCE_PHOTOS names no folder with the five-shot bracket")
+def test_a_real_bracket_becomes_one_photo_that_shows_room_and_garden(
+    enhance: Enhance,  # noqa: F811
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+) -> None:
+    for shot in [*SHOTS, SHOTS[0].with_name("kitchen-2.jpg")]:
+        s3.put(f"maple/{shot.name}", shot.read_bytes())
+    summary = enhance(brackets="exif")
+    assert (summary["photos"], summary["landed"], summary["credits"]) == (2, 2, 2)
+    assert outputs(s3) == ["maple/bracket-1.JPG", "maple/kitchen-2.jpg"]
+    assert sorted(len(row["exposures"]) for row in rows(s3)) == [0, 5]
+    merged, brightest = decode(s3.get("maple/bracket-1.JPG")), decode(SHOTS[4].read_bytes())
+    window, cupboards = np.s_[520:1000, 2050:2600], np.s_[1100:1700, 50:700]
+    assert np.mean(merged[window] > 250) < 0.1 < np.mean(brightest[window] > 250), "the garden is blown out"
+    assert merged[cupboards].mean() > decode(SHOTS[0].read_bytes())[cupboards].mean() + 60, "the room is dark"

@@ -1,4 +1,4 @@
-"""Which photos become one image: the rules of docs/brackets.md, case by case, and what holds for any folder."""
+"""Which photos become one image: the rules of docs/brackets.md, case by case."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
-from airflow_provider_autoenhance.pipeline.brackets import Grouping, Shot, check_brackets, group_shots
+from airflow_provider_autoenhance.imaging.exif import read_capture_facts
+from airflow_provider_autoenhance.pipeline.brackets.rules import Grouping, Shot, check_brackets, group_shots
 from tests.support.shooting import AEB, NOON, bracket, shots_of
 
 FOLDER = Path(os.environ.get("AUTOENHANCE_PHOTOS", ""))
@@ -50,8 +48,15 @@ def test_a_bracket_is_one_image_in_whatever_order_it_was_shot(
     assert grouping.warnings == ()
 
 
-def test_long_exposures_and_a_hand_on_the_dial_do_not_part_a_bracket() -> None:
-    assert sizes(by_exif(shots_of(bracket((0, 2, 4, 6, 8, 10), inside=3.5)))) == [6]
+@pytest.mark.parametrize("stamped_at_end", [False, True])
+def test_long_exposures_and_a_hand_on_the_dial_do_not_part_a_bracket(stamped_at_end: bool) -> None:
+    shots = shots_of(bracket((0, 2, 4, 6, 8, 10), inside=3.5), stamped_at_end=stamped_at_end)
+    assert sizes(by_exif(shots)) == [6]
+
+
+def test_shots_of_one_second_come_in_the_order_of_their_numbers() -> None:
+    shots = shots_of(bracket(inside=0.1), first=9, name="IMG_{}.JPG", whole_seconds=True)
+    assert names(by_exif(shots)) == [["IMG_9.JPG", "IMG_10.JPG", "IMG_11.JPG"]]
 
 
 @pytest.mark.parametrize("clock", [{}, {"whole_seconds": True}, {"stamped_at_end": True}])
@@ -91,6 +96,8 @@ def test_a_repeated_step_begins_a_bracket_though_the_light_has_changed() -> None
     assert sizes(by_exif(told)) == [3, 3, 3]
     untold = shots_of(bracket(exposures))
     assert sizes(by_exif(untold)) == [3, 3, 3]
+    much_brighter = shots_of(bracket((0, -2, 2, 1, -1, 3)), biases=AEB * 2)
+    assert sizes(by_exif(much_brighter)) == [3, 3]
 
 
 def test_even_steps_are_no_repetition() -> None:
@@ -105,8 +112,10 @@ def test_a_wrapped_file_counter_does_not_matter() -> None:
     assert names(by_exif([*late, *early])) == [["DSC_9998.JPG", "DSC_9999.JPG", "DSC_0001.JPG"]]
 
 
-def test_brackets_of_different_length_in_a_row() -> None:
-    plan = bracket((0, -4, -2, 2, 4)) + bracket((0, -2, 2), pause=0.3) + bracket((0, -2, 2), pause=0.3)
+@pytest.mark.parametrize("inside", [0.2, 0.35])
+@pytest.mark.parametrize("steps", [(0, -4, -2, 2, 4), (4, 2, 0, -2, -4)])
+def test_brackets_of_different_length_in_a_row(inside: float, steps: tuple[int, ...]) -> None:
+    plan = [shot for each in (steps, steps[:3], steps[:3]) for shot in bracket(each, pause=0.3, inside=inside)]
     assert sizes(by_exif(shots_of(plan))) == [5, 3, 3]
 
 
@@ -150,6 +159,8 @@ def test_a_turned_camera_begins_anew() -> None:
     landscape = shots_of(bracket((0, -2)), orientation=1)
     portrait = shots_of([(1, 2), (0.2, 1)], first=3, start=NOON + timedelta(seconds=30.5), orientation=8)
     assert sizes(by_exif(landscape + portrait)) == [2, 2]
+    cropped = shots_of([(1, 2)], first=3, start=NOON + timedelta(seconds=30.5), orientation=1, width=4500)
+    assert sizes(by_exif(landscape + cropped)) == [2, 1]
     unknown = [replace(shot, facts=replace(shot.facts, orientation=None)) for shot in portrait if shot.facts]
     assert sizes(by_exif(landscape + unknown)) == [4]
 
@@ -157,10 +168,12 @@ def test_a_turned_camera_begins_anew() -> None:
 def test_360_pictures_group_among_themselves() -> None:
     shape = {"make": "RICOH", "model": "THETA Z1", "width": 6720, "height": 3360, "gpano": True}
     assert sizes(by_exif(shots_of(bracket(pause=1) * 2, **shape))) == [3, 3]
-    half = shots_of(bracket((0, -2)), **shape)
-    flat = shots_of(
-        [(0.3, 2)], first=3, start=NOON + timedelta(seconds=30.5), **(shape | {"gpano": False, "height": 4480})
-    )
+    half = shots_of(bracket((0, -2)), **shape | {"height": 3000})
+    flat = [
+        replace(shot, facts=replace(shot.facts, gpano=False))
+        for shot in shots_of(bracket(), **shape | {"height": 3000})
+        if shot.facts
+    ][2:]
     assert sizes(by_exif(half + flat)) == [2, 1]
 
 
@@ -229,11 +242,6 @@ def test_of_raw_and_jpeg_the_raw_is_taken(brackets: str | int, raw: str) -> None
         assert sizes(grouping) == [3, 3]
 
 
-def test_with_brackets_off_nothing_is_left_out() -> None:
-    pair = [Shot("a/x.CR3"), Shot("a/x.JPG")]
-    assert sizes(group_shots(pair, "none")) == [1, 1]
-
-
 def test_the_same_name_at_another_time_is_another_shot() -> None:
     raw = shots_of([(0, 0)], name="IMG_{}.CR3")
     later = shots_of([(2, 0)], name="IMG_{}.JPG")
@@ -294,8 +302,8 @@ def test_auto_leaves_all_photos_to_autoenhance() -> None:
     assert (grouping.groups, grouping.ungrouped) == ((), tuple(shots))
 
 
-def test_none_makes_an_image_of_each() -> None:
-    assert sizes(group_shots(shots_of(bracket() * 2), "none")) == [1] * 6
+def test_none_makes_an_image_of_each_and_leaves_nothing_out() -> None:
+    assert sizes(group_shots([*shots_of(bracket() * 2), Shot("house/IMG_0001.CR3")], "none")) == [1] * 7
 
 
 @pytest.mark.parametrize("brackets", ["none", "auto", "exif", "2", "9", 2, 9, " EXIF "])
@@ -308,74 +316,6 @@ def test_what_brackets_may_be(brackets: str | int) -> None:
 def test_what_brackets_may_not_be(brackets: Any) -> None:
     with pytest.raises(SettingsError, match="brackets="):
         group_shots([], brackets)
-
-
-# Any folder
-
-
-@st.composite
-def folders(draw: st.DrawFn) -> list[Shot]:
-    """Photos of several cameras, folders and formats, some without EXIF, at times near each other or equal."""
-    shots = []
-    for _ in range(draw(st.integers(0, 40))):
-        facts = CaptureFacts(
-            captured_at=draw(st.none() | st.integers(0, 60).map(lambda half: NOON + timedelta(seconds=half / 2))),
-            exposure_time=draw(st.none() | st.integers(-8, 3).map(lambda step: 2.0**step)),
-            exposure_bias=draw(st.sampled_from([None, 0.0, -2.0, 2.0])),
-            model=draw(st.sampled_from(["A", "B", None])),
-            width=draw(st.sampled_from([None, 6000, 4000])),
-        )
-        folder, ending = draw(st.sampled_from(["a", "b/c", ""])), draw(st.sampled_from(["jpg", "CR3", "tif", "orf"]))
-        path = f"{folder}/IMG_{draw(st.integers(1, 30))}.{ending}".removeprefix("/")
-        if all(shot.path != path for shot in shots):
-            shots.append(Shot(path, draw(st.sampled_from([facts, facts, facts, None]))))
-    return shots
-
-
-@given(folders(), st.sampled_from(["exif", "auto", "none", 2, 3, 9]), st.randoms())
-def test_every_photo_lands_in_one_place_whatever_the_order(
-    shots: list[Shot], brackets: str | int, chance: random.Random
-) -> None:
-    grouping = group_shots(shots, brackets)
-    landed = [shot for group in grouping.groups for shot in group.shots]
-    landed += [*grouping.ungrouped, *(each.shot for each in grouping.left_out)]
-    assert sorted(landed, key=lambda shot: shot.path) == sorted(shots, key=lambda shot: shot.path)
-    assert all(1 <= size <= 9 for size in sizes(grouping))
-    assert all("\n" not in warning for warning in grouping.warnings)
-    shuffled = list(shots)
-    chance.shuffle(shuffled)
-    assert group_shots(shuffled, brackets) == grouping
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(st.integers(-9, 9), min_size=1, max_size=9, unique=True),
-            st.floats(0.1, 3.5),
-            st.floats(6, 600),
-        ),
-        max_size=8,
-    ),
-    st.booleans(),
-)
-def test_brackets_apart_in_time_are_as_many_images(
-    brackets: list[tuple[list[int], float, float]], whole_seconds: bool
-) -> None:
-    plan = [
-        shot
-        for exposures, inside, pause in brackets
-        for shot in bracket([exposure / 2 for exposure in exposures], inside=inside, pause=pause)
-    ]
-    shots = shots_of(plan, biases=[exposure for _, exposure in plan], whole_seconds=whole_seconds)
-    assert sizes(by_exif(shots)) == [len(exposures) for exposures, _, _ in brackets]
-
-
-@given(st.permutations([-4, -2, 0, 2, 4]), st.integers(1, 5), st.integers(1, 8), st.floats(0.1, 3))
-def test_a_bracket_repeated_without_a_pause_is_as_many_images(
-    order: list[int], length: int, times: int, pause: float
-) -> None:
-    plan = bracket(order[:length], inside=pause, pause=pause) * times
-    assert sizes(by_exif(shots_of(plan))) == [length] * times
 
 
 # Photos

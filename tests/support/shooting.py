@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
-from airflow_provider_autoenhance.pipeline.brackets import Shot
+from airflow_provider_autoenhance.pipeline.brackets.rules import Shot
 
 NOON = datetime(2026, 5, 14, 12, 0, 0, 130_000)
 AEB = (0, -2, 2)

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
-from airflow_provider_autoenhance.pipeline.brackets import Shot, group_shots
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder
+from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
-from airflow_provider_autoenhance.pipeline.merged import BracketOrder
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.storage import read_range
 
