@@ -60,7 +60,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
-    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; JPEG by default (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase.
+        JPEG by default (templated).
     :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
     :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
     :param exclude: glob patterns to leave out (templated, as ``include``).
@@ -103,7 +104,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
-        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         preview: bool | str = True,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
@@ -191,7 +192,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
-        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
         from airflow_provider_autoenhance.storage.naming import apart
@@ -209,7 +210,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             access=self.hook.config.extra.source_access,
             destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
-            output=OutputSpec.of(self.output_spec),
+            outputs=outputs_of(self.output_spec),
             preview=boolean(_OWNER, "preview", self.preview),
             include=_patterns(self.include),
             exclude=_patterns(self.exclude),
@@ -242,9 +243,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             job, landed = self._batch.job, summary.get("landed", 0)
             sources = tuple(origin.uri for origin in job.origins.all)
             emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination)
-            self._moved = Moved(
-                sources, (job.destination,) if landed else (), landed, summary["bytes"] if landed else 0
-            )
+            written, files = ((job.destination,), landed * len(job.outputs)) if landed else ((), 0)
+            self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)
         return hand_on(context, summary)
 
     def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
