@@ -21,6 +21,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules("operators.images", "operators.enhance"),
         "sensors": _modules("sensors.status"),
         "triggers": _modules("triggers.status", "triggers.orders"),
+        "task-decorators": [
+            {"name": "autoenhance", "class-name": f"{_PACKAGE}.decorators.autoenhance.autoenhance_task"}
+        ],
         "connection-types": [
             {
                 "connection-type": "autoenhance",
