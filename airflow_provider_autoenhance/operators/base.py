@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -27,11 +27,14 @@ _LABEL = "autoenhance_label"
 def task_run(context: Context, *, label: Any) -> Iterator[None]:
     """Around a task's work: name its map index, and fail it at once (no Airflow retry) where a retry cannot help.
 
+    A task with a ``retry_policy`` (Airflow 3.3 and later) leaves the second to that: errors reach it, and callbacks, as they are.
+
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
     """
     if context.get("map_index_template") is None:
         cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: str(label)})
-    with fail_fast():
+    policy = getattr(context.get("task"), "retry_policy", None)
+    with fail_fast() if policy is None else nullcontext():
         yield
 
 
