@@ -97,7 +97,8 @@ def test_a_deferred_task_goes_on_with_what_was_returned_before(
         it.execute(first)
 
     async def event() -> Any:
-        return [each.payload async for each in deferral.value.trigger.run()][0]
+        (only,) = [each.payload async for each in deferral.value.trigger.run()]
+        return only
 
     again = decorated(tonight, deferrable=True)
     about = context(again)

@@ -21,7 +21,7 @@ def tell(what: str, **more: Any) -> None:
 
 
 def failed(context: Any) -> None:
-    tell("failed", error=type(context["exception"]).__name__)
+    tell("failed", error=type(context.get("exception")).__name__)
 
 
 def by_meaning() -> dict[str, Any]:
