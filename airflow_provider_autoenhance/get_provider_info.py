@@ -18,9 +18,9 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "external-doc-url": "https://docs.autoenhance.ai", "tags": ["service"]}
         ],
         "hooks": _modules("hooks.autoenhance", "hooks.autoenhance_async"),
-        "operators": _modules("operators.images", "operators.enhance"),
+        "operators": _modules("operators.images", "operators.orders", "operators.brackets", "operators.enhance"),
         "sensors": _modules("sensors.status"),
-        "triggers": _modules("triggers.status", "triggers.orders"),
+        "triggers": _modules("triggers.status", "triggers.orders", "triggers.events"),
         "task-decorators": [
             {"name": "autoenhance", "class-name": f"{_PACKAGE}.decorators.autoenhance.autoenhance_task"}
         ],

@@ -228,15 +228,28 @@ class AutoenhanceHook(BaseHook):
         """Read an order with its images."""
         return self.run(calls.retrieve_order(order_id))
 
-    def list_orders(self) -> Iterator[models.Order]:
-        """Read all orders of the account, a page at a time."""
+    def list_orders(self, *, per_page: int = calls.MAX_ORDERS_PER_PAGE) -> Iterator[models.Order]:
+        """Read all orders of the account with their images, a page at a time; the API does not say in which sequence they come.
+
+        :param per_page: 1 to 15.
+        """
         offset: str | None = None
         while True:
-            page = self.run(calls.list_orders(offset=offset))
+            page = self.list_orders_page(offset=offset, per_page=per_page)
             yield from page.orders
             if page.next_offset is None or page.next_offset == offset:
                 return
             offset = page.next_offset
+
+    def list_orders_page(
+        self, *, offset: str | None = None, per_page: int = calls.MAX_ORDERS_PER_PAGE
+    ) -> models.OrderPage:
+        """Read one page of the account's orders.
+
+        :param offset: ``next_offset`` of the page before; opaque.
+        :param per_page: 1 to 15; a page may be shorter.
+        """
+        return self.run(calls.list_orders(offset=offset, per_page=per_page))
 
     def update_order(self, order_id: str, *, name: str) -> models.Order:
         """Rename an order."""

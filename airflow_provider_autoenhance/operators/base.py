@@ -83,6 +83,7 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
     ui_color = "#dff3ea"
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "settings": "json",
+        "groups": "json",
         "metadata": "json",
         "output_spec": "json",
     }
@@ -95,11 +96,11 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
 def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     """Push each key of a task's result as an XCom of its own too, so that ``.output["image_id"]`` works in mapped task groups as well.
 
-    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result names the image, the map
-    index gets that name.
+    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result has the name of the image
+    or the order, the map index gets it.
     """
-    if result.get("image_name"):
-        cast("dict[str, Any]", context)[_LABEL] = result["image_name"]
+    if name := result.get("image_name") or result.get("name"):
+        cast("dict[str, Any]", context)[_LABEL] = name
     for name, value in result.items():
         if value is not None:  # Airflow takes such an XCom for one that is missing
             context["ti"].xcom_push(key=name, value=value)

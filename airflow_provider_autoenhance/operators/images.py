@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -118,16 +117,10 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         return UploadTicket(name, self.order_id or run_order, settings, user | own, content_type=self.content_type)
 
     def _check_owner(self, map_index: int | None, image: Image) -> None:
-        """Two mapped tasks of the same inputs would share one image, and one photo would get lost."""
-        from airflow_provider_autoenhance.pipeline.identity import ORIGIN_KEY
+        from airflow_provider_autoenhance.pipeline.identity import check_origin
 
-        made_by = str(image.metadata.get(ORIGIN_KEY, ""))
-        if self.source or not made_by or made_by.endswith(f"[{map_index}]"):
-            return
-        raise errors.SettingsError(
-            f"image {image.image_name!r} of this run was already made by another mapped task ({made_by}); pass 'source', or give each "
-            "photo an image_name of its own."
-        )
+        if not self.source:
+            check_origin(f"image {image.image_name!r}", image.metadata, map_index)
 
 
 class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
