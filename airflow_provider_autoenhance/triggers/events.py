@@ -180,7 +180,9 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     @property
     def _memory_key(self) -> str:
         """Of what is watched, and not of how often: another interval goes on where this one left off."""
-        watched = {name: value for name, value in self.serialize()[1].items() if name not in ("poll_interval", "webhook")}
+        watched = {
+            name: value for name, value in self.serialize()[1].items() if name not in ("poll_interval", "webhook")
+        }
         return f"autoenhance_orders_{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
