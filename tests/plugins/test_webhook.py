@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_autoenhance.triggers import hints
+from airflow_provider_autoenhance.triggers import events, hints
 from airflow_provider_autoenhance.triggers.hints import Hints, variable_of
+from airflow_provider_autoenhance.triggers.memory import WatcherMemory
 from tests.sandbox.api import Api
 from tests.support.pictures import bracket, photo
 from tests.support.sandbox import Sandbox
@@ -350,6 +351,46 @@ def test_a_waiting_watcher_wakes_with_each_new_hint(monkeypatch: pytest.MonkeyPa
         return [*told, await waiting.wait(60)]
 
     assert asyncio.run(watch()) == [False, True, False, False, True]
+
+
+def test_from_the_call_to_one_event(
+    api: Api, sandbox: Sandbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher polls once an hour; calls come three times each; the order is told once, and soon."""
+
+    async def read_hint(_: Hints) -> str | None:
+        return str(webhook.hints) if webhook.hints else None
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(Hints, "_read", read_hint)
+    monkeypatch.setattr(WatcherMemory, "_read_variable", nothing)
+    monkeypatch.setattr(WatcherMemory, "_write_variable", nothing)
+    monkeypatch.setattr(hints, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(events, "NOTED_AFTER_SECONDS", 0.02)
+    sandbox.settings(webhook_url=webhook.url, webhook_token=TOKEN, webhook_copies=3)
+    told: list[Any] = []
+
+    async def watch() -> None:
+        path, arguments = events.AutoenhanceOrderEventTrigger(poll_interval=3600, webhook=True).serialize()
+        assert path.endswith("AutoenhanceOrderEventTrigger")
+        async for event in events.AutoenhanceOrderEventTrigger(**arguments).run():
+            told.append(event.payload)
+
+    async def play() -> str:
+        task = asyncio.create_task(watch())
+        await asyncio.to_thread(until, lambda: sandbox.ledger()["requests"].get("GET /v3/orders/"))
+        await asyncio.sleep(0.2)
+        image = await asyncio.to_thread(api.finished, photo())
+        await asyncio.to_thread(until, lambda: told)
+        await asyncio.to_thread(until, lambda: len(sandbox.ledger()["webhooks"]) == 9 and webhook.idle)
+        await asyncio.sleep(0.3)
+        task.cancel()
+        return str(image["order_id"])
+
+    order_id = asyncio.run(play())
+    assert [event["order_id"] for event in told] == [order_id]
 
 
 def run_python(code: str, **environment: str) -> Any:

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowOptionalProviderFeatureException
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowOptionalProviderFeatureException,
+    AirflowSkipException,
+)
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.images import AutoenhanceDeleteImageOperator, AutoenhanceReportImageOperator
 from airflow_provider_autoenhance.policies.retry import AutoenhanceRetryPolicy
+from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run, run_dag_file
 
@@ -82,6 +87,15 @@ def test_an_error_reaches_the_policy_with_its_class(autoenhance: Sandbox) -> Non
     with pytest.raises(errors.NotFoundError) as raised:
         run(AutoenhanceReportImageOperator(**arguments, retry_policy=AutoenhanceRetryPolicy()))
     assert decide(raised.value) == ("fail", None)
+
+
+@only_3_3
+def test_a_sensor_that_is_to_be_skipped_is_skipped() -> None:
+    policy = AutoenhanceRetryPolicy()
+    sensor = AutoenhanceImageStatusSensor(task_id="wait", image_id="i", soft_fail=True, retry_policy=policy)
+    gone = {"event": {"error": "NotFoundError", "message": "gone"}}
+    with pytest.raises(AirflowSkipException):
+        sensor.resume_execution("execute_complete", gone, context(sensor))
 
 
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 has retry policies")
