@@ -53,6 +53,13 @@ log = logging.getLogger(__name__)
             title="Destination",
             description="Folder for the results, one subfolder per listing",
         ),
+        "brackets": Param(
+            "none",
+            type="string",
+            enum=["none", "exif", "auto"],
+            title="Brackets",
+            description="Exposures of one view: none; exif: merged as their capture times and exposures tell; auto: Autoenhance groups",
+        ),
         "preview": Param(
             False,
             type="boolean",
@@ -109,6 +116,7 @@ def autoenhance_nightly() -> None:
     enhanced = AutoenhanceEnhanceOperator.partial(
         task_id="enhance",
         settings=choose_settings(),
+        brackets="{{ params.brackets }}",
         preview="{{ params.preview }}",
         dry_run="{{ params.dry_run }}",
         max_credits="{{ params.max_credits }}",

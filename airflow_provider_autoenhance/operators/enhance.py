@@ -43,7 +43,8 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``orders``,
     the counts ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
     run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this
-    run, ``bytes`` landed, and the first ``failures`` with their reasons. A task that fails leaves the same as XCom ``summary``.
+    run, ``bytes`` landed, the first ``failures`` with their reasons, and ``warnings`` about exposures. A task that fails leaves the
+    same as XCom ``summary``.
 
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
         under the destination.
@@ -57,6 +58,9 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     :param exclude: glob patterns to leave out (templated, as ``include``).
     :param recursive: look into subfolders, which keep their place under the destination.
     :param group_by: ``folder``: one order per folder; ``all``: one for all (each of at most 250 photos).
+    :param brackets: how exposures become photos (templated). ``none``: each file is a photo. ``exif``: by capture time, exposure and
+        camera, read from each file's first kilobytes. A number from 2 to 9: so many in a row, in order of their names. ``auto``:
+        Autoenhance groups them, so what it costs shows only then. A merged photo costs one credit and bears its first exposure's name.
     :param on_existing: ``skip`` what is up to date; ``redownload`` it from the image that is paid already; ``reenhance`` it from the
         source, which costs again.
     :param max_images: work on at most so many photos in this run; the first by path (templated).
@@ -79,7 +83,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
 
     template_fields: Sequence[str] = (
         "source", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
-        "exclude", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
+        "exclude", "brackets", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +100,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         exclude: Sequence[str] = (),
         recursive: bool = True,
         group_by: Literal["folder", "all"] = "folder",
+        brackets: Literal["none", "auto", "exif"] | int | str = "none",
         on_existing: Literal["skip", "redownload", "reenhance"] = "skip",
         max_images: int | str | None = None,
         max_credits: int | str | None = None,
@@ -126,6 +131,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         self.exclude = exclude
         self.recursive = recursive
         self.group_by = group_by
+        self.brackets = brackets
         self.on_existing = on_existing
         self.max_images = max_images
         self.max_credits = max_credits
@@ -155,17 +161,10 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on where the trigger ended: what was made is read back, so nothing had to be carried through the wait."""
-        from airflow_provider_autoenhance.pipeline.batch import Batch
         from airflow_provider_autoenhance.triggers.orders import error_of
 
         with task_run(context, label=self.listing):
-            batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
-            batch.submit()
-            error = error_of(event)
-            if error is None:
-                return self._wait_and_finish(context, batch)
-            batch.give_up(error)
-            return self._finish(context, batch)
+            return self._go_on(context, error_of(event))
 
     def on_kill(self) -> None:
         """Delete unpaid images under way, if the DAG wishes so."""
@@ -183,6 +182,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
 
         ti = context["ti"]
@@ -199,6 +199,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
             exclude=_patterns(self.exclude),
             recursive=self.recursive,
             group_by=self.group_by,
+            brackets=check_brackets(self.brackets or "none"),
             on_existing=self.on_existing,
             max_images=whole_number(_OWNER, "max_images", self.max_images),
             max_credits=whole_number(_OWNER, "max_credits", self.max_credits),
@@ -213,6 +214,8 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         return job
 
     def _tell(self, batch: Batch) -> None:
+        for warning in batch.plan.warnings:
+            self.log.warning("%s", warning)
         self.log.info("Plan: %s", batch.preview()["plan"])
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
@@ -221,24 +224,39 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         context["ti"].xcom_push(key=SUMMARY, value=summary)
         return hand_on(context, summary)
 
+    def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
+        from airflow_provider_autoenhance.pipeline.batch import Batch
+
+        batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
+        batch.submit()
+        if error is None:
+            return self._wait_and_finish(context, batch)
+        batch.give_up(error)
+        return self._finish(context, batch)
+
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         if batch.pending.decisions:
             deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
-            self._wait_here(batch, deadline)
+            if self._wait_here(batch, deadline):
+                return self._go_on(context, None)
         return self._finish(context, batch)
 
     def _defer(self, batch: Batch, deadline: float) -> None:
         """Look once before waiting: a trigger that fires at once can fail its task."""
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
-        expected = {order_id: batch.take_in(self.hook.get_order(order_id)) for order_id in batch.pending.orders()}
+        expected: dict[str, int | None] = {}
+        for order_id in batch.pending.orders():
+            order = self.hook.get_order(order_id)
+            if batch.take_in(order):
+                expected[order_id] = batch.expected(order)
         if not batch.pending.decisions:
             return
         batch.settle()
         trigger = AutoenhanceOrderTrigger(
-            orders={order_id: number for order_id, number in expected.items() if number is not None},
+            orders=expected,
             images=batch.pending.unpaid() if self.kill_policy == "delete" else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
@@ -247,7 +265,11 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         self.log.info("Deferred until %s images are finished", len(batch.pending.decisions))
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _wait_here(self, batch: Batch, deadline: float) -> None:
+    def _wait_here(self, batch: Batch, deadline: float) -> bool:
+        """Land what gets ready.
+
+        :returns: whether Autoenhance has grouped exposures, so that the orders have to be read anew.
+        """
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
         wait = OrderWait(deadline, float(self.poll_interval))
@@ -260,12 +282,15 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
                     except errors.AutoenhanceError as error:
                         pause = wait.on_error(error, f"order {order_id}")
                         continue
-                    expected = batch.take_in(order)
-                    pause = pause if expected is None else wait.on_order(order, expected)
+                    if batch.take_in(order):
+                        pause = wait.on_order(order, batch.expected(order)) or pause
                 if pause is not None:
                     time.sleep(pause)
+                elif batch.pending.decisions:
+                    return True
         except errors.AutoenhanceError as error:
             batch.give_up(error)
+        return False
 
     def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help."""

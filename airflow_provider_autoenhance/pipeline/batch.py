@@ -5,30 +5,28 @@ It may die at any line. The next try reads what is there, here and on the remote
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.decide import Decision, Step
-from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, orphans, read_brackets
+from airflow_provider_autoenhance.pipeline.decide import REFUSED, Decision, Step
+from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
 from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, jsonl, record_uri, write_bytes
+from airflow_provider_autoenhance.pipeline.summary import MAX_LINES_TOLD, manifest_uri, summarize
 from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
 
 log = logging.getLogger(__name__)
-
-#: Failures that a summary names; the manifest has them all.
-MAX_FAILURES_TOLD = 20
-
-MANIFEST = "autoenhance-manifest.jsonl"
 
 #: An open record of another run is closed after this time even if images of it never matched a photo again.
 _FORGET_SECONDS = 60 * 24 * 3600.0
@@ -40,7 +38,7 @@ _SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
 
 @dataclass
 class Pending:
-    """Images that are being enhanced, with the decision that will land each."""
+    """Photos that are being enhanced, by fingerprint, each with the decision that will land it."""
 
     decisions: dict[str, tuple[GroupPlan, Decision, float]] = field(default_factory=dict)
 
@@ -53,7 +51,12 @@ class Pending:
 
     def unpaid(self) -> list[str]:
         """Ids of images whose full size is not bought yet."""
-        return sorted(image_id for image_id, (_, decision, _) in self.decisions.items() if not decision.paid)
+        decisions = (decision for _, decision, _ in self.decisions.values())
+        return sorted(each.image_id for each in decisions if each.image_id and not each.paid)
+
+    def of(self, order_id: str) -> list[tuple[GroupPlan, Decision]]:
+        """What waits for an order."""
+        return [(group, each) for group, each, _ in self.decisions.values() if each.order_id == order_id]
 
 
 class Batch:
@@ -82,33 +85,60 @@ class Batch:
         """
         for group in self.plan.groups:
             self._announce(group)
-        work = [(group, decision, order) for group in self.plan.groups for decision, order in _placed(group)]
+        work = [each for group in self.plan.groups for each in self._work(group)]
         if work:
-            progress = Progress(log, len(work), "Uploaded")
-            self._in_parallel(work, self._submit, progress)
+            self._in_parallel(work, Progress(log, len(work), "Uploaded"))
         self.land(self._ready())
 
     def land(self, ready: Iterable[tuple[GroupPlan, Decision, float]]) -> None:
         """Download enhanced photos, many at a time."""
-        work = list(ready)
+        work = [partial(self._fetch, *each) for each in ready]
         if work:
-            self._in_parallel(work, self._fetch, Progress(log, len(work), "Landed"))
+            self._in_parallel(work, Progress(log, len(work), "Landed"))
 
-    def take_in(self, order: Order) -> int | None:
+    def take_in(self, order: Order) -> bool:
         """Take in a polled order: land what is ready, and note what failed.
 
-        :returns: how many final images the order will list when it is finished; ``None`` when it is.
+        :returns: whether anything still waits for it.
         """
+        self._identify(order)
         self.land(self._observe(order.images))
-        pending = self.pending.orders().get(order.order_id, 0)
-        return pending + sum(image.status.final for image in order.images) if pending else None
+        if order.settled:
+            for group, decision in self.pending.of(order.order_id):
+                if decision.image_id is None and not decision.photo.ungrouped:
+                    del self.pending.decisions[decision.photo.fingerprint]
+                    self._note(group, self._transfer(group).unenhanced(decision, REFUSED))
+        return bool(self.pending.of(order.order_id))
+
+    def expected(self, order: Order) -> int | None:
+        """How many final images an order will list when it is finished; ``None``: Autoenhance decides."""
+        pending = self.pending.of(order.order_id)
+        if any(decision.photo.ungrouped for _, decision in pending):
+            return None
+        return len(pending) + sum(image.status.final for image in order.images)
+
+    def _identify(self, order: Order) -> None:
+        """Find out which image was merged from which exposures, once there are images."""
+        nameless = [
+            (group, each)
+            for group, each in self.pending.of(order.order_id)
+            if each.image_id is None and not each.photo.ungrouped
+        ]
+        if not nameless or not order.images:
+            return
+        brackets = BracketOrder(order, self.hook.list_brackets(order.order_id))
+        for group, decision in nameless:
+            image = brackets.image_of(decision.photo)
+            if image is not None:
+                self._await(group, replace(decision, image_id=image.image_id, paid=image.downloaded))
 
     def _observe(self, images: Iterable[Image]) -> list[tuple[GroupPlan, Decision, float]]:
+        waiting = {decision.image_id: key for key, (_, decision, _) in self.pending.decisions.items()}
         ready = []
         for image in images:
-            if not image.status.final or image.image_id not in self.pending.decisions:
+            if not image.status.final or image.image_id not in waiting:
                 continue
-            group, decision, seconds = self.pending.decisions.pop(image.image_id)
+            group, decision, seconds = self.pending.decisions.pop(waiting[image.image_id])
             decision = replace(decision, paid=image.downloaded)
             if image.status is ImageStatus.PROCESSED:
                 ready.append((group, decision, seconds))
@@ -134,6 +164,8 @@ class Batch:
 
     def finish(self) -> dict[str, Any]:
         """Write the manifest, close what is done with, in this order, and return the summary."""
+        for group in self.plan.groups:
+            self._find_orphans(group)
         self.settle()
         manifest = manifest_uri(self.job)
         if self._changed or any(record.unfinished for group in self.plan.groups for record in group.records):
@@ -146,18 +178,21 @@ class Batch:
     def preview(self) -> dict[str, Any]:
         """What the plan is, and what it will cost; changes nothing."""
         steps = self.plan.count()
-        works = [decision for decision in self.plan.decisions if decision.works]
+        photos = [decision for decision in self.plan.decisions if decision.step is not Step.OMIT]
+        works = [decision for decision in photos if decision.works]
         size = sum(decision.photo.size for decision in works)
         credits = self.plan.credits_ahead(self.job)
+        ungrouped = any(decision.photo.ungrouped for decision in works)
         counted = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
         return {
-            "photos": len(self.plan.decisions),
+            "photos": len(photos),
             "skipped": steps[Step.SKIP],
             "held": steps[Step.HOLD],
             "bytes": size,
             "credits": credits,
-            "plan": f"{len(self.plan.decisions)} photos in {len(self.plan.groups)} groups: {counted}; "
-            f"{size / 1e6:.1f} MB to move, {credits} credits",
+            "warnings": self.plan.warnings[:MAX_LINES_TOLD],
+            "plan": f"{len(photos)} photos in {len(self.plan.groups)} groups: {counted}; "
+            f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
         }
 
     def abandon(self) -> None:
@@ -177,11 +212,11 @@ class Batch:
             return
         if any(decision.step in _SUBMITTING for decision in group.decisions):
             group.own.submitted_at = time.time()
-        new = [order for order in group.free if order not in group.own.orders]
-        group.own.orders += new
+        orders = [*group.free, *group.merges]
+        group.own.orders += [order for order in orders if order not in group.own.orders]
         group.own.complete = False
         self._write(group.own, group)
-        for order_id in group.free:
+        for order_id in orders:
             if order_id not in group.orders:
                 self._create_order(order_id, group.group.name)
 
@@ -192,6 +227,31 @@ class Batch:
             order = self.hook.get_order(order_id)
             if order.images:  # then "not there" was a wrong answer, and the plan stands on it
                 raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.") from None
+
+    def _work(self, group: GroupPlan) -> Iterator[Callable[[], tuple[int, bool]]]:
+        """Yield a step for each file that goes up."""
+        for decision, order_id in _placed(group):
+            yield partial(self._submit, group, decision, order_id)
+        begun = {each.order.order_id: each for each in group.brackets}
+        for order_id, decisions in group.merges.items():
+            merge = Merge(self.hook, self.job, order_id, decisions, begun.get(order_id))
+            for decision in decisions:
+                for exposure in decision.photo.exposures:
+                    yield partial(self._expose, group, merge, decision, exposure)
+
+    def _expose(self, group: GroupPlan, merge: Merge, decision: Decision, exposure: Photo) -> tuple[int, bool]:
+        """Upload an exposure; whoever brings an order's last one has its images made."""
+        size = merge.upload(decision, exposure)
+        failed = False
+        if merge.ended():
+            for merged, error in merge.process():
+                placed = replace(merged, step=Step.WAIT, image_id=None, order_id=merge.order_id)
+                if error is None:
+                    self._await(group, placed)
+                else:
+                    failed = True
+                    self._note(group, self._transfer(group).failure(placed, error))
+        return size, failed
 
     def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> tuple[int, bool]:
         outcome = self._transfer(group).submit(decision, order_id)
@@ -215,7 +275,7 @@ class Batch:
 
     def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
         self._note(group, self._transfer(group).row(decision, "pending"))
-        self.pending.decisions[decision.image_id or ""] = (group, decision, seconds)
+        self.pending.decisions[decision.photo.fingerprint] = (group, decision, seconds)
 
     def _transfer(self, group: GroupPlan) -> Transfer:
         return Transfer(self.hook, self.job, group.own)
@@ -231,9 +291,7 @@ class Batch:
             row.credit_spent |= known.credit_spent
         group.own.rows[row.fingerprint] = row
 
-    def _in_parallel(
-        self, work: list[tuple[Any, ...]], function: Callable[..., tuple[int, bool]], progress: Progress
-    ) -> None:
+    def _in_parallel(self, work: Sequence[Callable[[], tuple[int, bool]]], progress: Progress) -> None:
         """Run over the work with bounded concurrency; what is fatal for all stops it, after what is under way has ended."""
         with ThreadPoolExecutor(self.job.concurrency, thread_name_prefix="autoenhance") as pool:
             queue = iter(work)
@@ -241,7 +299,7 @@ class Batch:
             try:
                 while True:
                     for item in queue:
-                        running.add(pool.submit(function, *item))
+                        running.add(pool.submit(item))
                         if len(running) >= 2 * self.job.concurrency:
                             break
                     if not running:
@@ -275,67 +333,48 @@ class Batch:
                 continue
             images = [image for order in record.orders if order in group.orders for image in group.orders[order].images]
             hidden = any(image.status in _ADOPTABLE and image.image_id not in told for image in images)
+            hidden |= any(decision.photo.ungrouped for decision in group.decisions)
             if not hidden or time.time() - record.submitted_at > _FORGET_SECONDS:
                 record.complete = True
                 self._write(record, group)
+
+    def _find_orphans(self, group: GroupPlan) -> None:
+        """Put down which exposures at Autoenhance no image came of, beside the order that holds them."""
+        if not self._changed and not any(record.unfinished for record in group.records):
+            return
+        filled = read_brackets(self.hook, map(self.hook.get_order, group.merges))
+        read = {each.order.order_id: each for each in (*group.brackets, *filled)}
+        rows = group.rows()
+        for record in group.records:
+            for order_id in record.orders:
+                if order_id in read:
+                    photos = [
+                        each.photo for each in group.decisions if _awaits(rows.get(each.photo.fingerprint), order_id)
+                    ]
+                    others = [each for each in record.orphans if each["order_id"] != order_id]
+                    record.orphans = [*others, *orphans(read[order_id], photos)]
 
     def _manifest_rows(self, group: GroupPlan) -> Iterator[Mapping[str, Any]]:
         rows = group.rows()
         for decision in group.decisions:
             row = rows.get(decision.photo.fingerprint)
-            if row is None or decision.step is Step.HOLD:
+            if decision.step is Step.OMIT:
+                row = self._transfer(group).row(decision, "omitted", reason=decision.reason)
+            elif row is None or decision.step is Step.HOLD:
                 row = self._transfer(group).row(decision, "postponed", reason=decision.reason)
             yield asdict(row)
+        for record in group.records:
+            yield from record.orphans
+
+
+def _awaits(row: Row | None, order_id: str) -> bool:
+    return row is not None and row.order_id == order_id and bool(row.image_id or row.status == "pending")
 
 
 def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
     """Give each decision that makes an image a place in one of this run's orders."""
     places = (order for order, free in group.free.items() for _ in range(free))
     for decision in group.decisions:
-        if decision.step in _SUBMITTING:
-            makes = decision.step in (Step.CREATE, Step.REPLACE)
+        makes = decision.step in (Step.CREATE, Step.REPLACE)
+        if decision.step in _SUBMITTING and not (makes and decision.photo.exposures):
             yield decision, next(places) if makes else decision.order_id or ""
-
-
-def manifest_uri(job: Job) -> str:
-    """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
-    if len(job.sources) == 1:
-        return job.destination + MANIFEST
-    digest = hashlib.sha256("\0".join(job.sources).encode()).hexdigest()
-    return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
-
-
-def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
-    """What a task returns: counts and where to read more, never a row per photo.
-
-    It tells of the run, not of the try: a cleared task that finds its work done returns the same again.
-    """
-    counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
-    failures: list[dict[str, str | None]] = []
-    transient = credits = size = 0
-    for group in plan.groups:
-        rows = group.rows()
-        for decision in group.decisions:
-            counts["photos"] += 1
-            row = rows.get(decision.photo.fingerprint)
-            if decision.step is Step.HOLD or row is None:
-                counts["held"] += 1
-                continue
-            if row.status == "landed" and row.run != group.own.run:
-                counts["skipped"] += 1
-                continue
-            counts[row.status] += 1
-            size += sum(output["size"] for output in row.outputs)
-            if row.status == "failed":
-                transient += row.transient
-                failures.append({"photo": decision.photo.path, "reason": row.reason})
-        credits += sum(row.credit_spent for row in group.own.rows.values())
-    return {
-        "manifest": manifest,
-        "orders": [order for group in plan.groups for order in group.own.orders],
-        **counts,
-        "transient": transient,
-        "credits": credits,
-        "bytes": size,
-        "failures": failures[:MAX_FAILURES_TOLD],
-    }

@@ -13,6 +13,9 @@ from airflow_provider_autoenhance.pipeline.records import Row
 #: Failures that pass by themselves, as far as the vendor's free text tells: the daily limit above all.
 _PASSING_REASON = re.compile(r"\b(limit|quota|try again|timed? ?out|temporar\w*)\b", re.IGNORECASE)
 
+#: Why a photo whose exposures were merged into nothing failed.
+REFUSED = "Autoenhance merged no image from these exposures"
+
 
 class Step(StrEnum):
     """The next step for a photo, in the order of a photo's life."""
@@ -25,6 +28,7 @@ class Step(StrEnum):
     SKIP = "skip"  # up to date
     KEEP = "keep"  # failed or postponed in this very try; only told
     HOLD = "hold"  # over a limit of this run
+    OMIT = "omit"  # another file shows the same shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,20 @@ class Decision:
     @property
     def works(self) -> bool:
         """Whether there is anything to do."""
-        return self.step not in (Step.SKIP, Step.KEEP, Step.HOLD)
+        return self.step not in (Step.SKIP, Step.KEEP, Step.HOLD, Step.OMIT)
 
 
 def decide(
-    photo: Photo, *, job: Job, row: Row | None, image: Image | None, present: bool, own: str, resumed: bool
+    photo: Photo,
+    *,
+    job: Job,
+    row: Row | None,
+    image: Image | None,
+    present: bool,
+    own: str,
+    resumed: bool,
+    merging: str | None = None,
+    refused: bool = False,
 ) -> Decision:
     """Decide about a photo.
 
@@ -58,6 +71,8 @@ def decide(
     :param present: the output is there, as the row tells.
     :param own: id of this run's record.
     :param resumed: the try goes on after a wait, so what failed in it is not tried again.
+    :param merging: order in which its exposures are being merged.
+    :param refused: merging is over, and no image came of its exposures.
     """
     if resumed and row is not None and row.run == own and row.status in ("failed", "postponed"):
         return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=row.reason)
@@ -69,6 +84,10 @@ def decide(
         return _by_image(photo, image, resumed)
     if row is not None and row.status == "landed":
         return Decision(photo, Step.FETCH, row.image_id, row.order_id, paid=bool(row.credits))
+    if merging:
+        return Decision(photo, Step.WAIT, order_id=merging)
+    if resumed and refused:
+        return Decision(photo, Step.KEEP, reason=REFUSED)
     return Decision(photo, Step.CREATE)
 
 
@@ -76,7 +95,7 @@ def _by_image(photo: Photo, image: Image, resumed: bool) -> Decision:
     step = {
         ImageStatus.PROCESSED: Step.FETCH,
         ImageStatus.PROCESSING: Step.WAIT,
-        ImageStatus.WAITING: Step.REPLACE,
+        ImageStatus.WAITING: Step.WAIT if photo.exposures else Step.REPLACE,  # merged from bytes that are there
         ImageStatus.EXPIRED: Step.REPLACE,
         ImageStatus.ERROR: Step.REPROCESS if passes(image.status_reason) else Step.REPLACE,
     }[image.status]

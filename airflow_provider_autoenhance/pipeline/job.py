@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.pipeline.brackets.rules import Brackets
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 
@@ -51,6 +52,7 @@ class Job:
     exclude: Sequence[str] = ()
     recursive: bool = True
     group_by: Literal["folder", "all"] = "folder"
+    brackets: Brackets = "none"
     on_existing: OnExisting = "skip"
     max_images: int | None = None
     max_credits: int | None = None
@@ -65,7 +67,7 @@ class Job:
         """What is asked of an output; an output that was made for another request is not up to date."""
         return {"preview": self.preview, **self.output.query()}
 
-    def key(self, source: str, destination: str, part: int = 0) -> str:
+    def key(self, source: str, destination: str, part: int | str = 0) -> str:
         """Id that a retry derives again: of a group's record, and of its orders.
 
         ``reenhance`` needs no salt here: its fingerprints hold the run, so no earlier image matches.
@@ -73,21 +75,26 @@ class Job:
         parts = [self.run.dag_id, self.run.task_id, self.run.run_id, source, destination, str(part)]
         return str(uuid.uuid5(_NAMESPACE, "\0".join(parts)))
 
-    def fingerprint(self, source: str, etag: str | None, size: int) -> str:
-        """Digest of a photo and everything that decides how it is enhanced; how it is downloaded does not matter."""
+    def fingerprint(
+        self, source: str, etag: str | None, size: int, kind: Literal["single", "exposure"] = "single"
+    ) -> str:
+        """Digest of a file and everything that decides how it is enhanced; how it is downloaded does not matter."""
         salt = self.run.run_id if self.on_existing == "reenhance" else ""
-        told = json.dumps([source, etag, size, self.settings, "single", salt], sort_keys=True)
+        told = json.dumps([source, etag, size, self.settings, kind, salt], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One source photo and where its enhanced twin goes.
+    """One source photo and where its enhanced twin goes; or the exposures that are merged into one photo, named by the first of them.
 
     :param source: its URI.
     :param path: its path under the source folder, which names it to people.
+    :param size: bytes, of all exposures together.
     :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
     :param target: URI of the output.
+    :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
+    :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
     """
 
     source: str
@@ -97,6 +104,13 @@ class Photo:
     fingerprint: str
     image_name: str
     target: str
+    exposures: tuple[Photo, ...] = ()
+    ungrouped: bool = False
+
+    @property
+    def files(self) -> tuple[Photo, ...]:
+        """What is uploaded."""
+        return self.exposures or (self,)
 
 
 @dataclass(frozen=True)

@@ -47,10 +47,11 @@ def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> M
             if fingerprint is None:
                 continue
             other = found.get(fingerprint)
-            if other is None or _rank(image) < _rank(other):
+            if other is None or rank(image) < rank(other):
                 found[fingerprint] = image
     return found
 
 
-def _rank(image: Image) -> tuple[bool, int, int, str]:
+def rank(image: Image) -> tuple[bool, int, int, str]:
+    """Order images of one photo: the one to go on with first."""
     return not image.downloaded, _PROGRESS.get(image.status, 3), image.date_added, image.image_id

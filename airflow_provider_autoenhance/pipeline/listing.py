@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
@@ -18,25 +20,34 @@ NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
 
 
 def list_groups_of(job: Job) -> list[Group]:
-    """List the sources into groups, each sorted by path.
+    """List the sources into groups of single photos, each sorted by path.
 
-    :raises SettingsError: two photos would land in one file, or photos would be overwritten.
+    :raises SettingsError: photos would be overwritten.
     """
     _check_apart(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-    targets: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
     for root, shown, file in _files(job):
         photo = _photo(job, root, shown, file)
-        if photo.target in targets and targets[photo.target] != photo.source:
+        if (photo.source, photo.target) not in seen:
+            seen.add((photo.source, photo.target))
+            folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
+            found[root if job.group_by == "folder" else job.sources[0], folder].append(photo)
+    return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
+
+
+def check_targets(photos: Iterable[Photo]) -> None:
+    """Refuse a plan in which a file would be written twice.
+
+    :raises SettingsError: naming both photos.
+    """
+    targets: dict[str, str] = {}
+    for photo in photos:
+        if targets.setdefault(photo.target, photo.source) != photo.source:
             raise SettingsError(
                 f"{targets[photo.target]} and {photo.source} would both become {photo.target}; "
                 "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
             )
-        if photo.target not in targets:
-            targets[photo.target] = photo.source
-            folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[root if job.group_by == "folder" else job.sources[0], folder].append(photo)
-    return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
 def list_present(job: Job) -> Mapping[str, StoredFile]:
@@ -82,9 +93,36 @@ def _single(job: Job, source: str) -> StoredFile:
         return opened.file
 
 
+def as_exposure(job: Job, photo: Photo) -> Photo:
+    """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
+    fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
+    names = _names(photo.path, fingerprint)
+    return replace(
+        photo, fingerprint=fingerprint, image_name=_fill("image_name_template", job.image_name_template, names)
+    )
+
+
+def merge(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
+    """The photo that exposures are merged into."""
+    first = exposures[0]
+    told = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
+    made = _named(job, first.path, first.source, first.etag, hashlib.sha256(told.encode()).hexdigest())
+    return replace(
+        made,
+        size=sum(exposure.size for exposure in exposures),
+        image_name=first.image_name,
+        exposures=tuple(exposures),
+        ungrouped=ungrouped,
+    )
+
+
 def _photo(job: Job, root: str, shown: str, file: StoredFile) -> Photo:
     path = shown + file.uri.removeprefix(root)
-    fingerprint = job.fingerprint(file.uri, file.etag, file.size)
+    made = _named(job, path, file.uri, file.etag, job.fingerprint(file.uri, file.etag, file.size))
+    return replace(made, size=file.size)
+
+
+def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
     names = _names(path, fingerprint)
     target = job.output.format or "jpeg"
     if job.destination_template is None:
@@ -94,10 +132,10 @@ def _photo(job: Job, root: str, shown: str, file: StoredFile) -> Photo:
             _fill("destination_template", job.destination_template, names | {"extension": EXTENSIONS[target]}), target
         )
     return Photo(
-        source=file.uri,
+        source=source,
         path=path,
-        size=file.size,
-        etag=file.etag,
+        size=0,
+        etag=etag,
         fingerprint=fingerprint,
         image_name=_fill("image_name_template", job.image_name_template, names),
         target=job.destination + name,

@@ -6,16 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.brackets.grouping import bracket, resolve
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
 from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders
-from airflow_provider_autoenhance.pipeline.listing import list_groups_of, list_present
+from airflow_provider_autoenhance.pipeline.listing import check_targets, list_groups_of, list_present
 from airflow_provider_autoenhance.pipeline.records import Record, Row, is_record, read_record, record_uri
 from airflow_provider_autoenhance.storage import StoredFile
+
+#: Orders of brackets that a run without records may have made beyond those that its photos fill.
+_MERGING_TRIES = 4
 
 
 @dataclass
@@ -25,7 +31,10 @@ class GroupPlan:
     :param own: this run's record, new or read back.
     :param others: records of other runs, by id.
     :param orders: the open orders, as read.
+    :param brackets: those of them that hold brackets.
     :param free: places left in this run's orders, by order id.
+    :param merges: what is to be merged in which of this run's orders of brackets.
+    :param warnings: about the grouping of exposures, a line each.
     """
 
     group: Group
@@ -33,7 +42,10 @@ class GroupPlan:
     others: dict[str, Record]
     decisions: list[Decision]
     orders: dict[str, Order] = field(default_factory=dict)
+    brackets: list[BracketOrder] = field(default_factory=list)
     free: dict[str, int] = field(default_factory=dict)
+    merges: dict[str, list[Decision]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def records(self) -> list[Record]:
@@ -56,6 +68,11 @@ class Plan:
         """All decisions, group by group."""
         return [decision for group in self.groups for decision in group.decisions]
 
+    @property
+    def warnings(self) -> list[str]:
+        """About the grouping of exposures, a line each."""
+        return [warning for group in self.groups for warning in group.warnings]
+
     def count(self) -> Counter[Step]:
         """How many photos are at each step."""
         return Counter(decision.step for decision in self.decisions)
@@ -66,8 +83,10 @@ class Plan:
 
 
 def costs(decision: Decision, job: Job) -> int:
-    """Credits that a photo will cost when it gets through."""
-    return int(not job.preview and not decision.paid)
+    """Credits that a photo will cost when it gets through; at most one per exposure where Autoenhance has yet to group them."""
+    if job.preview or decision.paid:
+        return 0
+    return len(decision.photo.exposures) if decision.photo.ungrouped else 1
 
 
 def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan:
@@ -78,9 +97,11 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
     present = list_present(job)
     records = [uri for uri in present if is_record(uri)]
     plan = Plan([_plan_group(job, hook, group, present, records, resumed) for group in list_groups_of(job)])
+    check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
     _limit(plan, job)
     for group in plan.groups:
         _reserve_orders(job, group)
+        _reserve_merges(job, group)
     return plan
 
 
@@ -93,38 +114,57 @@ def _plan_group(
     resumed: bool,
 ) -> GroupPlan:
     own, others = _records(job, group, listed)
-    rows = _latest([*others.values(), own])
-    orders = read_orders(hook, _orders_to_read(group, own, others, rows))
-    images = images_by_fingerprint(orders.values(), group.photos)
+    records = [*others.values(), own]
+    rows = _latest(records)
+    private = hook.config.extra.allow_private_sources
+    bracketing = bracket(job, group.photos, records, rows, private=private)
+    own.grouping = bracketing.grouping
+    orders = read_orders(hook, _orders_to_read([*bracketing.photos, *bracketing.loose.values()], own, others, rows))
+    brackets = read_brackets(hook, orders.values()) if job.brackets != "none" else []
+    photos = [*bracketing.photos, *resolve(job, bracketing, brackets, rows, resumed)]
+    images = _find_images(photos, orders.values(), brackets)
     decisions = [
-        _decide(job, photo, rows.get(photo.fingerprint), images.get(photo.fingerprint), present, own.run, resumed)
-        for photo in group.photos
+        decide(
+            photo,
+            job=job,
+            row=rows.get(photo.fingerprint),
+            image=images.get(photo.fingerprint),
+            present=_landed(photo, rows.get(photo.fingerprint), present),
+            own=own.run,
+            resumed=resumed,
+            merging=next((each.order.order_id for each in brackets if each.is_merging(photo)), None),
+            refused=any(each.refused(photo) for each in brackets),
+        )
+        for photo in sorted(photos, key=lambda photo: photo.path)
     ]
-    return GroupPlan(group, own, others, decisions, orders)
+    decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in bracketing.omitted]
+    return GroupPlan(group, own, others, decisions, orders, brackets, warnings=bracketing.warnings)
 
 
-def _orders_to_read(group: Group, own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]) -> Iterable[str]:
+def _find_images(
+    photos: Iterable[Photo], orders: Iterable[Order], brackets: Sequence[BracketOrder]
+) -> Mapping[str, Image]:
+    photos = list(photos)
+    singles = [photo for photo in photos if not photo.exposures]
+    return {**images_by_fingerprint(orders, singles), **merged_images(photos, brackets)}
+
+
+def _orders_to_read(
+    photos: Iterable[Photo], own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]
+) -> Iterable[str]:
     """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
     orders = [order for record in (own, *others.values()) if not record.complete for order in record.orders]
-    unlanded = [rows.get(photo.fingerprint) for photo in group.photos]
+    unlanded = [rows.get(photo.fingerprint) for photo in photos]
     unlanded = [row for row in unlanded if row is None or row.status != "landed"]
     orders += [row.order_id for row in unlanded if row is not None and row.order_id]
     return dict.fromkeys([*orders, *(own.orders if unlanded else ())])
 
 
-def _decide(
-    job: Job,
-    photo: Photo,
-    row: Row | None,
-    image: Image | None,
-    present: Mapping[str, StoredFile],
-    own: str,
-    resumed: bool,
-) -> Decision:
+def _landed(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:
+    """Whether the output that a row tells of is there."""
     outputs = row.outputs if row else []
     there = bool(outputs) and all(_is_there(present.get(output["uri"]), output) for output in outputs)
-    there = there and any(output["uri"] == photo.target for output in outputs)
-    return decide(photo, job=job, row=row, image=image, present=there, own=own, resumed=resumed)
+    return there and any(output["uri"] == photo.target for output in outputs)
 
 
 def _is_there(found: StoredFile | None, output: Mapping[str, Any]) -> bool:
@@ -148,6 +188,8 @@ def _records(job: Job, group: Group, listed: Sequence[str]) -> tuple[Record, dic
         # No record tells of the orders, but their ids can be derived again.
         parts = range(-(-len(group.photos) // job.max_order_size))
         own.orders = [job.key(group.source, group.destination, part) for part in parts]
+        if job.brackets != "none":  # each try that merges needs another order
+            own.orders += [_merge_key(job, group, part) for part in range(len(parts) + _MERGING_TRIES)]
     return own, found
 
 
@@ -163,7 +205,9 @@ def _latest(records: Sequence[Record]) -> dict[str, Row]:
 
 def _reserve_orders(job: Job, plan: GroupPlan) -> None:
     """Name enough orders for everything that will be created, before anything is: the record must tell of them first."""
-    needed = sum(decision.step in (Step.CREATE, Step.REPLACE) for decision in plan.decisions)
+    needed = sum(
+        decision.step in (Step.CREATE, Step.REPLACE) and not decision.photo.exposures for decision in plan.decisions
+    )
     part = 0
     while needed > 0:
         order_id = job.key(plan.group.source, plan.group.destination, part)
@@ -173,20 +217,46 @@ def _reserve_orders(job: Job, plan: GroupPlan) -> None:
         part += 1
 
 
+def _reserve_merges(job: Job, plan: GroupPlan) -> None:
+    """Name the orders for what is to be merged. An order is processed once, so each takes only what goes into that one call.
+
+    What an earlier try of this run has uploaded, without processing it, is gone on with in the same order.
+    """
+    known = {each.order.order_id: each for each in plan.brackets}
+    todo = [each for each in plan.decisions if each.step in (Step.CREATE, Step.REPLACE) and each.photo.exposures]
+    for part in count():
+        if not todo:
+            return
+        order_id = _merge_key(job, plan.group, part)
+        begun = known.get(order_id)
+        if order_id in plan.orders and (plan.orders[order_id].images or (begun and begun.processed)):
+            continue
+        # What has brackets there goes first; sorting keeps the order otherwise.
+        todo.sort(key=lambda decision: not (begun and begun.brackets_of(decision.photo)))
+        free = job.max_order_size
+        while todo and (free >= len(todo[0].photo.exposures) or free == job.max_order_size):
+            free -= len(todo[0].photo.exposures)
+            plan.merges.setdefault(order_id, []).append(todo.pop(0))
+
+
+def _merge_key(job: Job, group: Group, part: int) -> str:
+    return job.key(group.source, group.destination, f"brackets {part}")
+
+
 def _limit(plan: Plan, job: Job) -> None:
     """Hold back what is over ``max_images`` and ``max_credits``. What an earlier try chose stays chosen, so a limit holds across tries."""
     if job.max_images is None and job.max_credits is None:
         return
     for group in plan.groups:
-        group.own.chosen = _chosen_before(group)
+        group.own.chosen = _chosen_before(group, job)
     chosen = {fingerprint for group in plan.groups for fingerprint in group.own.chosen or ()}
     images = len(chosen)
     credits = len(chosen) if not job.preview else 0
     for group in plan.groups:
         kept = list(group.own.chosen or ())
         for number, decision in enumerate(group.decisions):
-            if not decision.works or decision.photo.fingerprint in chosen:
-                continue
+            if not decision.works or decision.photo.ungrouped or decision.photo.fingerprint in chosen:
+                continue  # what Autoenhance has yet to group is limited then: nothing is spent before
             cost = costs(decision, job)
             over_images = job.max_images is not None and images + 1 > job.max_images
             over_credits = job.max_credits is not None and cost and credits + cost > job.max_credits
@@ -200,7 +270,12 @@ def _limit(plan: Plan, job: Job) -> None:
         group.own.chosen = kept
 
 
-def _chosen_before(group: GroupPlan) -> list[str]:
+def _chosen_before(group: GroupPlan, job: Job) -> list[str]:
     """What an earlier try of this run chose, or made where it left no record of its choice."""
+    if group.own.chosen is not None:
+        return group.own.chosen
     own = [group.orders[order] for order in group.own.orders if order in group.orders]
-    return list(dict.fromkeys([*(group.own.chosen or ()), *images_by_fingerprint(own, group.group.photos)]))
+    merged = [each for each in group.brackets if each.order.order_id in group.own.orders]
+    images = _find_images([decision.photo for decision in group.decisions], own, merged)
+    # Autoenhance groups before anything can be chosen; only buying is a choice then.
+    return [key for key, image in images.items() if job.brackets != "auto" or image.downloaded]

@@ -16,14 +16,15 @@ from typing import Any, Literal
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import open_destination, open_source
 
-Status = Literal["pending", "landed", "failed", "postponed"]
+Status = Literal["pending", "landed", "failed", "postponed", "omitted"]
 
 
 @dataclass(slots=True)
 class Row:
     """What became of one photo.
 
-    :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run. ``reason`` says why.
+    :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run; ``omitted``: another file
+        shows the same shot. ``reason`` says why.
     :param transient: a failure that the next try may not meet.
     :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
     :param outputs: ``uri``, ``size`` (bytes), ``etag``, ``sha256`` and ``content_type`` of each file.
@@ -31,6 +32,7 @@ class Row:
     :param credits: what the image has cost so far, 0 or 1.
     :param credit_spent: whether this run answers for it: it bought the image, or found it bought by a try that died too soon to say so.
     :param seconds: by phase: ``upload``, ``download``.
+    :param exposures: ``source``, ``etag`` and ``size`` of each file that a merged photo is made from.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Row:
     credits: int = 0
     credit_spent: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    exposures: list[dict[str, Any]] = field(default_factory=list)
     at: str = ""
 
 
@@ -63,6 +66,8 @@ class Record:
         only goes on waiting does not extend them.
     :param complete: rows tell of every image in the orders, so these need not be read again for what may be hidden in them.
     :param chosen: fingerprints that a limited run (``max_images``, ``max_credits``) may work on.
+    :param grouping: which exposures belong together, as read from them, so that unchanged ones are not read again.
+    :param orphans: exposures at Autoenhance that no image came of, for the manifest.
     """
 
     run: str
@@ -71,6 +76,8 @@ class Record:
     submitted_at: float = 0.0
     complete: bool = False
     chosen: list[str] | None = None
+    grouping: dict[str, Any] | None = None
+    orphans: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
 
     @property

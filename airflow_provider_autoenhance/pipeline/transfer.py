@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import CreatedImage, ImageStatus
+from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.download import land
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_orders
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
-from airflow_provider_autoenhance.pipeline.upload import PhotoSource
+from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
-from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 #: How often a creation whose answer got lost is looked for and made again.
 _CREATIONS = 3
-
-#: Errors that every other photo would meet too.
-FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.DestinationError)
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,9 @@ class Transfer:
             else:
                 if decision.step is Step.REPLACE and decision.image_id:
                     self._hook.delete_image(decision.image_id)
-                image_id = self._create_and_upload(photo, order_id)
+                image_id = upload_new(
+                    self._hook, self._job, photo, lambda: self._create(photo, order_id), self._hook.delete_image
+                )
         except FATAL:
             raise
         except errors.AutoenhanceError as error:
@@ -126,6 +122,7 @@ class Transfer:
             image_name=photo.image_name,
             reason=reason,
             credits=int(decision.paid),
+            exposures=[{"source": each.source, "etag": each.etag, "size": each.size} for each in photo.exposures],
             at=now(),
         )
 
@@ -134,38 +131,11 @@ class Transfer:
         self._hook.process_image(image_id)
         return image_id
 
-    def _create_and_upload(self, photo: Photo, order_id: str) -> str:
-        source = PhotoSource(
-            photo.source,
-            self._job.source_conn_id,
-            allow_private_hosts=self._hook.config.extra.allow_private_sources,
-            etag=photo.etag,
-        )
-        with ExitStack() as stack:
-            # Opened and looked at before anything is created; the same stream is then the first try's body.
-            first = [stack.enter_context(source.open())]
-            created = self._create(photo, order_id)
-
-            @contextmanager
-            def body() -> Iterator[CheckedReader]:
-                if first:
-                    yield first.pop()
-                else:
-                    with source.open() as again:
-                        yield again
-
-            try:
-                self._hook.upload(created.upload_url, body, about=f"photo {photo.path!r}")
-            except errors.SourceError:
-                self._hook.delete_image(created.image.image_id)
-                raise
-        return created.image.image_id
-
-    def _create(self, photo: Photo, order_id: str) -> CreatedImage:
+    def _create(self, photo: Photo, order_id: str) -> tuple[str, str]:
         """Create; where the answer got lost, read the order before creating again."""
         for left in reversed(range(_CREATIONS)):
             try:
-                return self._hook.create_image(
+                created = self._hook.create_image(
                     photo.image_name,
                     order_id=order_id,
                     settings={"extra": self._job.settings},
@@ -175,6 +145,8 @@ class Transfer:
                 self._drop_lost(photo, order_id)
                 if not left or (isinstance(error, errors.UnreachableError) and not error.maybe_received):
                     raise
+            else:
+                return created.image.image_id, created.upload_url
         raise AssertionError("unreachable")
 
     def _drop_lost(self, photo: Photo, order_id: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
@@ -15,10 +15,14 @@ from airflow_provider_autoenhance.hooks.ticket import UploadTicket
 from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.sniff import sniff
 from airflow_provider_autoenhance.pipeline.creation import ensure_image
+from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.storage import open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 log = logging.getLogger(__name__)
+
+#: Errors that every other photo of a batch would meet too.
+FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.DestinationError)
 
 
 @dataclass(frozen=True)
@@ -95,3 +99,42 @@ def _put(hook: AutoenhanceHook, photo: PhotoSource, image_id: str, ticket: Uploa
     hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
     log.info("Uploaded %s to %s", redact_url(photo.uri), about)
     return image_id
+
+
+def upload_new(
+    hook: AutoenhanceHook,
+    job: Job,
+    photo: Photo,
+    create: Callable[[], tuple[str, str]],
+    discard: Callable[[str], None],
+) -> str:
+    """Create a place for a photo of a batch, and upload it there. The photo is opened and looked at before anything is created.
+
+    :param create: gives an id and its upload URL.
+    :param discard: takes back an id when its photo turns out to be bad.
+    :returns: the id.
+    """
+    source = PhotoSource(
+        photo.source,
+        job.source_conn_id,
+        allow_private_hosts=hook.config.extra.allow_private_sources,
+        etag=photo.etag,
+    )
+    with ExitStack() as stack:
+        first = [stack.enter_context(source.open())]  # what was looked at is the first try's body
+        created_id, upload_url = create()
+
+        @contextmanager
+        def body() -> Iterator[CheckedReader]:
+            if first:
+                yield first.pop()
+            else:
+                with source.open() as again:
+                    yield again
+
+        try:
+            hook.upload(upload_url, body, about=f"photo {photo.path!r}")
+        except errors.SourceError:
+            discard(created_id)
+            raise
+    return created_id

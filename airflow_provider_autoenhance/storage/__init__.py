@@ -26,6 +26,7 @@ __all__ = [
     "list_files",
     "open_destination",
     "open_source",
+    "read_range",
 ]
 
 
@@ -56,6 +57,19 @@ def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bo
     from airflow_provider_autoenhance.storage.objects import open_object
 
     return open_object(location)
+
+
+def read_range(
+    uri: str, offset: int, length: int, *, conn_id: str | None = None, allow_private_hosts: bool = False
+) -> bytes:
+    """Read some bytes from within a file; fewer at its end. Arguments and errors as for :func:`open_source`."""
+    location = locate(uri, conn_id=conn_id, error=SourceError)
+    if location.scheme == "s3":
+        from airflow_provider_autoenhance.storage.s3 import read_s3_range
+
+        return read_s3_range(location, offset, length)
+    with open_source(uri, conn_id=conn_id, allow_private_hosts=allow_private_hosts) as source:
+        return source.read_range(offset, length)
 
 
 def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:

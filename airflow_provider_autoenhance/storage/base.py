@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError
 
@@ -129,19 +130,34 @@ class Source:
             return data
         return self._pull(n)
 
+    def read_range(self, offset: int, length: int) -> bytes:
+        """Return some bytes from within, fewer at the end. Where the store cannot seek, what lies before them is read too."""
+        if hasattr(self._body, "seek"):
+            self._guarded(lambda: self._body.seek(offset))  # type: ignore[attr-defined]
+        else:
+            while self._taken < min(offset, self.size):
+                self._pull(min(BLOCK, offset - self._taken))
+        data, left = b"", max(0, min(length, self.size - offset))
+        while left and (block := self._guarded(partial(self._body.read, left))):
+            data, left = data + block, left - len(block)
+        return data
+
     def _pull(self, n: int) -> bytes:
         if n == 0:
             return b""
-        try:
-            data = self._body.read(n)
-        except AutoenhanceError:
-            raise
-        except Exception as error:  # noqa: BLE001 - every library has its own
-            raise self._explain(error) from None
+        data: bytes = self._guarded(lambda: self._body.read(n))
         self._taken += len(data)
         if self._taken > self.size or (not data and self._taken < self.size):
             raise IntegrityError(f"{self.uri}: {self._taken} of {self.size} bytes arrived; try again.")
         return data
+
+    def _guarded(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except AutoenhanceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every library has its own
+            raise self._explain(error) from None
 
 
 class Destination(ABC):

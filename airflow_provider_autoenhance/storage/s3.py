@@ -35,6 +35,17 @@ def open_s3(location: Location) -> Source:
     return Source(found, body, lambda error: explain(error, location, SourceError)).on_close(body.close)
 
 
+def read_s3_range(location: Location, offset: int, length: int) -> bytes:
+    """Read some bytes from within an object, in one GET."""
+    _require_key(location, SourceError)
+    wanted = f"bytes={offset}-{offset + length - 1}"
+    try:
+        answer = s3_client(location.conn_id).get_object(Bucket=location.bucket, Key=location.key, Range=wanted)
+        return bytes(answer["Body"].read())
+    except Exception as error:  # noqa: BLE001
+        raise explain(error, location, SourceError) from None
+
+
 def list_s3(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
     """Yield the objects under a prefix in key order, 1,000 per request; an object's own URI yields that object."""
     prefix = location.key and location.key.rstrip("/") + "/"

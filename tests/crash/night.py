@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
-from airflow_provider_autoenhance.pipeline.batch import MANIFEST
-from tests.support.photos import photo
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
+from tests.support.photos import exposure, photo
 from tests.support.sandbox import ROOT, Sandbox
 from tests.support.tasks import connection_of
 
@@ -173,3 +173,38 @@ class Night:
             data = published[output["uri"]]
             assert (output["size"], output["sha256"]) == (len(data), sha256(data).hexdigest())
             assert (row["credits"], row["credit_spent"]) == (1, True)
+
+
+class BracketNight(Night):
+    """A batch of brackets of three, from its first try to its end.
+
+    :param photos: how many brackets.
+    """
+
+    def __init__(
+        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 2, **options: Any
+    ) -> None:
+        super().__init__(worker, sandbox, store, 0, **options)
+        for bracket in range(photos):
+            for number, step in enumerate((-2, 0, 2)):
+                data = exposure(10 * bracket + 0.4 * number, step, size=(40, 30))
+                self.photos[f"{bracket}{number}.jpg"] = data
+                store.put(f"{bracket}{number}.jpg", data)
+
+    def check(self) -> None:
+        """One image merged from each bracket, one credit for each image, one process call that merged; every exposure explained."""
+        ledger = self._sandbox.ledger()
+        firsts = [name for name in self.photos if name.endswith("0.jpg")]
+        live = {image["image_id"]: image for image in ledger["images"] if not image["deleted"]}
+        assert len(live) == ledger["images_created"] == len(firsts), "one image per bracket, and never another"
+        assert ledger["credits"]["by_image"] == dict.fromkeys(live, 1), "one credit per image"
+        assert sorted(self._store.outputs()) == [self._store.destination + name for name in firsts]
+        rows = [json.loads(line) for line in self._store.read(MANIFEST).splitlines()]
+        landed = [row for row in rows if row["status"] == "landed"]
+        assert sorted(row["image_id"] for row in landed) == sorted(live)
+        told = [[each["source"] for each in row["exposures"]] for row in landed]
+        assert told == [[f"{self._store.source}{first[:-5]}{number}.jpg" for number in range(3)] for first in firsts]
+        merged = {bracket["bracket_id"] for bracket in ledger["brackets"] if bracket["image_id"]}
+        assert len(merged) == len(self.photos), "every exposure is merged once"
+        left = {each["bracket_id"] for each in ledger["brackets"] if not each["deleted"]} - merged
+        assert {row["bracket_id"] for row in rows if row["status"] == "orphaned"} == left, "no bracket is unexplained"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.crash.night import Files, Night, Objects, Worker
+from tests.crash.night import BracketNight, Files, Night, Objects, Worker
 from tests.support.sandbox import Sandbox
 
 #: The matrix is cut into slices that run side by side.
@@ -20,12 +20,14 @@ SLICES = 4
 UNDER_WAY = [0.15, 0.15]
 
 
-def nights(worker: Worker, sandbox: Sandbox, folder: Path, *, deferrable: bool, **options: object) -> Iterator[Night]:
+def nights(
+    worker: Worker, sandbox: Sandbox, folder: Path, *, deferrable: bool, kind: type[Night] = Night, **options: object
+) -> Iterator[Night]:
     """Yield fresh nights, each with empty stores and an empty ledger."""
     for number in count():
         sandbox.reset(**{"processing_seconds": UNDER_WAY} if deferrable else {})
         place = folder / str(number)
-        yield Night(worker, sandbox, Files(place), deferrable=deferrable, **options)
+        yield kind(worker, sandbox, Files(place), deferrable=deferrable, **options)
         shutil.rmtree(place)
 
 
@@ -93,4 +95,43 @@ def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, aut
             s3.client.create_bucket(Bucket=bucket)
         night = Night(worker, sandbox, Objects(s3))
         assert night.run("night-1", last=last, before=last % 8 == 1)["end"] == "success"
+        night.check()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("deferrable", "brackets"),
+    [(False, "exif"), (True, "exif"), (False, "auto"), (True, "auto")],
+    ids=["sync-exif", "deferrable-exif", "sync-auto", "deferrable-auto"],
+)
+def test_brackets_killed_anywhere(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, brackets: str, before: bool
+) -> None:
+    """No kill makes Autoenhance merge a bracket twice, and no exposure is left there unexplained."""
+    fresh = nights(
+        worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=BracketNight, brackets=brackets, group_by="all"
+    )
+    for last, night in zip(count(1), fresh, strict=False):
+        ended = night.run("night-1", last=last, before=before)
+        about = f"killed {'before' if before else 'after'} effect {last}: {ended}"
+        assert ended["end"] == "success", about
+        try:
+            night.check()
+        except AssertionError as error:
+            raise AssertionError(about) from error
+        if ended["tries"] == 1:
+            assert last > 25, f"only {last} effects were seen"
+            return
+
+
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+def test_another_run_after_a_killed_one_merges_nothing_again(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, brackets: str
+) -> None:
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=True, kind=BracketNight, brackets=brackets)
+    for last, night in zip(range(1, 45, 2), fresh, strict=False):
+        night.run("night-1", last=last, tries=1)
+        assert night.run("night-2")["end"] == "success"
+        night.check()
+        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
         night.check()

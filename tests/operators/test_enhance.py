@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, allowed_failures
-from airflow_provider_autoenhance.pipeline.batch import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context

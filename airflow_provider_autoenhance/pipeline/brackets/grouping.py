@@ -1,0 +1,145 @@
+"""From a folder's files to the photos that come of them: alone, merged from exposures, or yet to be grouped by Autoenhance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder
+from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
+from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
+from airflow_provider_autoenhance.pipeline.records import Record, Row
+from airflow_provider_autoenhance.storage import read_range
+
+
+@dataclass
+class Bracketing:
+    """A folder's photos.
+
+    :param photos: what is known to belong together, or to stand alone.
+    :param loose: exposures that Autoenhance has to group, by fingerprint; see :func:`resolve`.
+    :param omitted: files that show the same shot as another, with the reason.
+    :param warnings: a line each.
+    :param grouping: what a record remembers of it.
+    """
+
+    photos: list[Photo]
+    loose: dict[str, Photo] = field(default_factory=dict)
+    omitted: list[tuple[Photo, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    grouping: dict[str, Any] | None = None
+
+
+def bracket(
+    job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: Mapping[str, Row], *, private: bool
+) -> Bracketing:
+    """Group a folder's files as the job asks.
+
+    :param shots: each file as a single photo, by path.
+    :param records: of this folder; one that remembers how the same files were grouped spares reading them.
+    :param rows: what is known of each fingerprint.
+    :param private: the connection allows sources on private hosts.
+    :raises SourceError: a file cannot be read.
+    """
+    if job.brackets == "none":
+        return Bracketing(list(shots))
+    told = [job.brackets, [[shot.source, shot.etag, shot.size] for shot in shots]]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    grouping = next((each.grouping for each in records if each.grouping and each.grouping["key"] == key), None)
+    if grouping is None:
+        grouping = {"key": key, **_group(job, shots, private)}
+    by_source = {shot.source: shot for shot in shots}
+    groups = [[by_source[source] for source in sources] for sources in grouping["groups"]]
+    exposures = [as_exposure(job, by_source[source]) for source in grouping["ungrouped"]]
+    loose = {exposure.fingerprint: exposure for exposure in exposures}
+    known = _grouped_before(job, loose, rows)
+    return Bracketing(
+        [*(_photo(job, files) for files in groups), *known],
+        loose,
+        [(by_source[source], reason) for source, reason in grouping["left_out"]],
+        grouping["warnings"],
+        grouping,
+    )
+
+
+def resolve(
+    job: Job, bracketing: Bracketing, orders: Sequence[BracketOrder], rows: Mapping[str, Row], resumed: bool
+) -> list[Photo]:
+    """Turn loose exposures into photos, as far as Autoenhance has grouped them; the others are sets that wait for it.
+
+    :param orders: the open orders of brackets.
+    :param resumed: the try goes on after a wait; what it has failed to have grouped stands alone then, to be told of.
+    """
+    loose = dict(bracketing.loose)
+    photos: list[Photo] = []
+
+    def take(files: Sequence[Photo], *, ungrouped: bool) -> None:
+        if files:
+            photos.append(merge(job, files, ungrouped=ungrouped))
+            for file in files:
+                del loose[file.fingerprint]
+
+    for order in orders:
+        for files in list(order.grouped(loose)):
+            take([file for file in files if file.fingerprint in loose], ungrouped=False)
+    for order in orders:
+        if order.processed and not order.order.settled:
+            take(order.uploaded(loose), ungrouped=True)
+    for file in list(loose.values()) if resumed else ():
+        alone = merge(job, [file], ungrouped=True)
+        if alone.fingerprint in rows or any(order.refused(alone) for order in orders):
+            take([file], ungrouped=True)
+    while loose:
+        take(list(loose.values())[: job.max_order_size], ungrouped=True)
+    return photos
+
+
+def _grouped_before(job: Job, loose: dict[str, Photo], rows: Mapping[str, Row]) -> list[Photo]:
+    """Take out of the loose exposures what the records tell of, the latest first."""
+    by_source = {exposure.source: exposure for exposure in loose.values()}
+    photos = []
+    for row in sorted(rows.values(), key=lambda row: row.at, reverse=True):
+        files = [by_source.get(str(each["source"])) for each in row.exposures]
+        known = [file for file in files if file is not None and file.fingerprint in loose]
+        if not files or len(known) < len(files):
+            continue
+        photo = merge(job, known)
+        if photo.fingerprint == row.fingerprint:  # the same bytes, in the same settings
+            photos.append(photo)
+            for file in known:
+                del loose[file.fingerprint]
+    return photos
+
+
+def _group(job: Job, shots: Sequence[Photo], private: bool) -> dict[str, Any]:
+    """Group by the rules, in a form that a record can keep."""
+    facts = _read_facts(job, shots, private) if job.brackets == "exif" else {}
+    grouping = group_shots([Shot(shot.source, facts.get(shot.source)) for shot in shots], job.brackets)
+    return {
+        "groups": [[shot.path for shot in group.shots] for group in grouping.groups],
+        "ungrouped": [shot.path for shot in grouping.ungrouped],
+        "left_out": [[each.shot.path, each.reason] for each in grouping.left_out],
+        "warnings": list(grouping.warnings),
+    }
+
+
+def _read_facts(job: Job, shots: Sequence[Photo], private: bool) -> dict[str, CaptureFacts]:
+    """Read each file's capture facts from its first kilobytes, many at a time; by source."""
+
+    def read(shot: Photo) -> tuple[str, CaptureFacts]:
+        ranges = partial(read_range, shot.source, conn_id=job.source_conn_id, allow_private_hosts=private)
+        return shot.source, read_capture_facts(ranges, shot.size)
+
+    with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-exif") as pool:
+        return dict(pool.map(read, shots))
+
+
+def _photo(job: Job, files: Sequence[Photo]) -> Photo:
+    return files[0] if len(files) == 1 else merge(job, [as_exposure(job, file) for file in files])

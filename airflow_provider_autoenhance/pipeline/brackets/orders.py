@@ -1,0 +1,139 @@
+"""Orders of brackets read back: which photo became which image, what is still being merged, and what nothing came of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_autoenhance.api.models import Bracket, Image, Order
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.job import Photo
+from airflow_provider_autoenhance.pipeline.ledger import FINGERPRINT_KEY, metadata_of, rank
+
+#: Key of a bracket's metadata that says which file, in which settings, it is; its fingerprint is the merged photo's.
+EXPOSURE_KEY = "exposure"
+
+
+def bracket_metadata(photo: Photo, exposure: Photo) -> dict[str, object]:
+    """What a bracket is created with. Where Autoenhance groups, the photo that it becomes a part of is not known yet."""
+    about = metadata_of(exposure) | {EXPOSURE_KEY: exposure.fingerprint, FINGERPRINT_KEY: photo.fingerprint}
+    if photo.ungrouped:
+        del about[FINGERPRINT_KEY]
+    return about
+
+
+@dataclass(frozen=True)
+class BracketOrder:
+    """An order with its brackets."""
+
+    order: Order
+    brackets: tuple[Bracket, ...]
+
+    @property
+    def processed(self) -> bool:
+        """Whether the one call that merges was accepted. A second could merge anew."""
+        return bool(self.order.images) or self.order.is_merging or self.order.is_processing
+
+    def brackets_of(self, photo: Photo) -> list[Bracket]:
+        """The brackets registered for a photo."""
+        exposures = {exposure.fingerprint for exposure in photo.exposures}
+        return [
+            bracket
+            for bracket in self.brackets
+            if bracket.metadata.get(EXPOSURE_KEY) in exposures
+            and bracket.metadata.get(FINGERPRINT_KEY) in (None, photo.fingerprint)
+        ]
+
+    def image_of(self, photo: Photo) -> Image | None:
+        """The image merged from a photo's exposures: told by its brackets, else by its metadata or name."""
+        ids = {bracket.image_id for bracket in self.brackets_of(photo) if bracket.image_id}
+        names = set() if ids else {exposure.image_name for exposure in photo.exposures}
+        found = [
+            image
+            for image in self.order.images
+            if image.image_id in ids
+            or image.metadata.get(FINGERPRINT_KEY) == photo.fingerprint
+            or image.image_name in names
+        ]
+        return min(found, key=rank, default=None)
+
+    def is_merging(self, photo: Photo) -> bool:
+        """Whether an image may still come of a photo's exposures."""
+        return self.processed and not self.order.settled and self._holds(photo)
+
+    def refused(self, photo: Photo) -> bool:
+        """Whether merging is over and no image came of a photo's exposures."""
+        return self.order.settled and self._holds(photo) and self.image_of(photo) is None
+
+    def grouped(self, exposures: Mapping[str, Photo]) -> Iterator[list[Photo]]:
+        """Yield the exposures of each image that Autoenhance grouped by itself.
+
+        An image with an exposure that is not among them is left out: its source has changed or is gone.
+
+        :param exposures: by fingerprint, in the order that they are to have.
+        """
+        for brackets in self._by_image().values():
+            files = {str(bracket.metadata.get(EXPOSURE_KEY)) for bracket in brackets}
+            if files <= exposures.keys():
+                yield [exposure for fingerprint, exposure in exposures.items() if fingerprint in files]
+
+    def uploaded(self, exposures: Mapping[str, Photo]) -> list[Photo]:
+        """The exposures that the order has the bytes of."""
+        held = {str(bracket.metadata.get(EXPOSURE_KEY)) for bracket in self.brackets if bracket.is_uploaded}
+        return [exposure for fingerprint, exposure in exposures.items() if fingerprint in held]
+
+    def _holds(self, photo: Photo) -> bool:
+        held = {bracket.metadata.get(EXPOSURE_KEY) for bracket in self.brackets_of(photo) if bracket.is_uploaded}
+        return bool(photo.exposures) and all(exposure.fingerprint in held for exposure in photo.exposures)
+
+    def _by_image(self) -> Mapping[str, list[Bracket]]:
+        """Uploaded brackets by image. Where they do not tell, an image bears its first bracket's name, and the next ones follow."""
+        names = {image.image_name: image.image_id for image in self.order.images}
+        told = any(bracket.image_id for bracket in self.brackets)
+        grouped: dict[str, list[Bracket]] = {}
+        current: str | None = None
+        for bracket in self.brackets:
+            current = bracket.image_id if told else names.get(bracket.name, current)
+            if current is not None:
+                grouped.setdefault(current, []).append(bracket)
+        return grouped
+
+
+def read_brackets(hook: AutoenhanceHook, orders: Iterable[Order]) -> list[BracketOrder]:
+    """Read the brackets of orders; an order without any is left out."""
+    read = (BracketOrder(order, hook.list_brackets(order.order_id)) for order in orders)
+    return [each for each in read if each.brackets]
+
+
+def merged_images(photos: Iterable[Photo], orders: Sequence[BracketOrder]) -> dict[str, Image]:
+    """Match images to merged photos, by fingerprint. The furthest along wins."""
+    found: dict[str, Image] = {}
+    for photo in photos:
+        images = [image for each in orders if photo.exposures and (image := each.image_of(photo))]
+        if images:
+            found[photo.fingerprint] = min(images, key=rank)
+    return found
+
+
+def orphans(order: BracketOrder, photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
+    """Yield what to tell people about brackets that no image came of, nor will.
+
+    :param photos: photos that wait for an image of this order, or have it.
+    """
+    used: dict[tuple[str, str], str] = {}
+    for photo in photos:
+        for bracket in order.brackets_of(photo):
+            if bracket.is_uploaded:
+                used.setdefault((photo.fingerprint, str(bracket.metadata.get(EXPOSURE_KEY))), bracket.bracket_id)
+    for bracket in order.brackets:
+        if bracket.image_id or bracket.bracket_id in used.values():
+            continue
+        state = "uploaded" if bracket.is_uploaded else "registered but never uploaded"
+        yield {
+            "source": bracket.metadata.get("source") or bracket.name,
+            "status": "orphaned",
+            "order_id": order.order.order_id,
+            "bracket_id": bracket.bracket_id,
+            "reason": f"this exposure was {state} by a try that did not end, and no image is merged from it; it costs nothing",
+        }

@@ -1,0 +1,290 @@
+"""Which photos are exposures of one picture. The rules, with examples, are in docs/brackets.md."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Literal
+
+from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.imaging import sniff
+from airflow_provider_autoenhance.imaging.exif import CaptureFacts
+from airflow_provider_autoenhance.pipeline.brackets.runs import cut_into_brackets
+
+Brackets = Literal["none", "auto", "exif"] | int
+Timed = tuple["Shot", CaptureFacts, datetime]
+"""A shot whose capture time and exposure are known."""
+
+MAX_EXPOSURES = 9
+"""Autoenhance merges up to 9 exposures into one image (its help centre)."""
+
+_MODES: tuple[Literal["none", "auto", "exif"], ...] = ("none", "auto", "exif")
+_NAMES_TOLD = 5
+_KEPT_FIRST = (sniff.TIFF, sniff.PNG, sniff.HEIC, sniff.AVIF, sniff.JPEG, sniff.WEBP)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photo of a folder.
+
+    :param path: its folder and name, unique; ``/`` between folders.
+    :param facts: what its EXIF tells, None where that was not read.
+    """
+
+    path: str
+    facts: CaptureFacts | None = None
+
+    @property
+    def folder(self) -> str:
+        """Path of the folder, empty for none."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """File name without its extension."""
+        return self.name.rpartition(".")[0] or self.name
+
+
+@dataclass(frozen=True)
+class BracketGroup:
+    """Photos that become one image.
+
+    :param shots: 1 to 9, in capture order.
+    :param reason: why they belong together, or stand alone.
+    """
+
+    shots: tuple[Shot, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A photo that is not sent.
+
+    :param reason: names the photo that is sent instead, and the way to change that.
+    """
+
+    shot: Shot
+    reason: str
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Where each photo goes: into exactly one of ``groups``, ``ungrouped`` and ``left_out``.
+
+    :param groups: one image each, in the order of their first file names.
+    :param ungrouped: photos that Autoenhance is to group, only with ``"auto"``.
+    :param left_out: photos that show the same shot as another file.
+    :param warnings: one line each, for the log and the report.
+    """
+
+    groups: tuple[BracketGroup, ...] = ()
+    ungrouped: tuple[Shot, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def check_brackets(brackets: object) -> Brackets:
+    """Return the argument as :func:`group_shots` takes it; a number may be text, as templates render it.
+
+    :raises SettingsError: it is nothing of what there is.
+    """
+    text = "" if isinstance(brackets, bool) or brackets is None else str(brackets).strip().lower()
+    for mode in _MODES:
+        if text == mode:
+            return mode
+    if text.isdecimal() and 2 <= int(text) <= MAX_EXPOSURES:
+        return int(text)
+    raise SettingsError(
+        f"brackets={brackets!r} is not one of 'none', 'auto', 'exif' and the numbers 2 to {MAX_EXPOSURES}."
+    )
+
+
+def group_shots(shots: Iterable[Shot], brackets: str | int) -> Grouping:
+    """Group photos. The order in which they come does not matter: file names and capture times do.
+
+    :param brackets: ``"exif"`` (by camera, capture time and exposure), ``"auto"`` (Autoenhance groups), ``"none"``, or
+        a number from 2 to 9 (so many in a row, by file name).
+    :raises SettingsError: ``brackets`` is none of these.
+    """
+    mode = check_brackets(brackets)
+    ordered = sorted(shots, key=_file_order)
+    if mode == "none":
+        return Grouping(groups=tuple(BracketGroup((shot,), "brackets are off") for shot in ordered))
+    taken, left_out = _without_twins(ordered)
+    warnings = _warnings_of_twins(left_out)
+    if mode == "auto":
+        return Grouping(ungrouped=tuple(taken), left_out=tuple(left_out), warnings=tuple(warnings))
+    found: list[BracketGroup] = []
+    for folder, inside in _by_folder(taken).items():
+        groups, told = _by_exif(inside) if mode == "exif" else _by_number(inside, mode)
+        found += sorted(groups, key=lambda group: min(map(_file_order, group.shots)))
+        warnings += [f"{folder or 'source folder'}: {line}" for line in told]
+    return Grouping(groups=tuple(found), left_out=tuple(left_out), warnings=tuple(warnings))
+
+
+def _file_order(shot: Shot) -> tuple[tuple[tuple[int | str, ...], ...], str]:
+    """Folder by folder, numbers in names as numbers: 9 comes before 10."""
+    parts = (re.split(r"(\d+)", part.casefold()) for part in (shot.folder, shot.name))
+    return tuple(tuple(int(text) if n % 2 else text for n, text in enumerate(part)) for part in parts), shot.path
+
+
+def _by_folder(shots: Iterable[Shot]) -> dict[str, list[Shot]]:
+    folders: dict[str, list[Shot]] = defaultdict(list)
+    for shot in shots:
+        folders[shot.folder].append(shot)
+    return folders
+
+
+def _without_twins(shots: Sequence[Shot]) -> tuple[list[Shot], list[LeftOut]]:
+    """Of several files of one shot (RAW and JPEG), keep the RAW: it holds more light and shadow to merge."""
+    together: dict[tuple[str, str], list[Shot]] = defaultdict(list)
+    for shot in shots:
+        together[shot.folder, shot.stem.casefold()].append(shot)
+    kept: dict[str, Shot] = {}
+    for alike in together.values():
+        best = min(alike, key=_preference)
+        for shot in alike:
+            if _format(shot) is not _format(best) and _same_moment(shot, best):
+                kept[shot.path] = best
+    left_out = [
+        LeftOut(
+            shot,
+            f"the same shot as {kept[shot.path].name}, which is taken instead; "
+            f"exclude '*.{kept[shot.path].name.rpartition('.')[2]}' to have this one.",
+        )
+        for shot in shots
+        if shot.path in kept
+    ]
+    return [shot for shot in shots if shot.path not in kept], left_out
+
+
+def _format(shot: Shot) -> sniff.ImageFormat | None:
+    ending = "." + shot.name.rpartition(".")[2].lower()
+    return next((form for form in sniff.FORMATS if ending in form.extensions), None)
+
+
+def _preference(shot: Shot) -> int:
+    form = _format(shot)
+    if form is not None and form.raw and form.accepted:
+        return 0
+    return 1 + (_KEPT_FIRST.index(form) if form in _KEPT_FIRST else len(_KEPT_FIRST))
+
+
+def _same_moment(one: Shot, other: Shot) -> bool:
+    """Whether the capture times agree, as far as known; an edited file may have lost the fraction of a second."""
+    first, second = (shot.facts.captured_at if shot.facts else None for shot in (one, other))
+    return first is None or second is None or abs((first - second).total_seconds()) < 1
+
+
+def _warnings_of_twins(left_out: Sequence[LeftOut]) -> list[str]:
+    folders = _by_folder(each.shot for each in left_out)
+    return [
+        f"{folder or 'source folder'}: left out as second files of shots that are taken in another format: {_told(inside)}."
+        for folder, inside in folders.items()
+    ]
+
+
+def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[BracketGroup], list[str]]:
+    groups = [
+        BracketGroup(tuple(shots[at : at + number]), f"{number} in a row by file name")
+        for at in range(0, len(shots), number)
+    ]
+    rest = groups[-1].shots
+    if len(rest) == number:
+        return groups, []
+    groups[-1] = BracketGroup(rest, f"the last {len(rest)} by file name")
+    return groups, [
+        f"{len(shots)} photos do not make brackets of {number}; the last one has {len(rest)}: {_told(rest)}. "
+        "Look for a missing or superfluous photo: every later group may be shifted."
+    ]
+
+
+def _by_exif(shots: Sequence[Shot]) -> tuple[list[BracketGroup], list[str]]:
+    timed: list[Timed] = []
+    unknown: list[Shot] = []
+    for shot in shots:
+        if shot.facts and shot.facts.captured_at and shot.facts.exposure_time:
+            timed.append((shot, shot.facts, shot.facts.captured_at))
+        else:
+            unknown.append(shot)
+    groups = [BracketGroup((shot,), "no capture time and exposure in its EXIF") for shot in unknown]
+    warnings: list[str] = []
+    if unknown:
+        warnings.append(
+            f"without capture time and exposure in EXIF, each becomes an image of its own: {_told(unknown)}; "
+            "set brackets to a number to group by file name."
+        )
+    sequences, copies = _sequences(timed)
+    if copies:
+        warnings.append(f"copies of other shots, which become images of their own: {_told(copies)}; exclude them.")
+    for sequence in sequences:
+        begin = 0
+        for size in cut_into_brackets([facts for _, facts, _ in sequence]):
+            groups += _parts(sequence[begin : begin + size], warnings)
+            begin += size
+    return groups, warnings
+
+
+def _sequences(timed: Sequence[Timed]) -> tuple[list[list[Timed]], list[Shot]]:
+    """Each camera's shots in capture order, and which of them are copies.
+
+    A file that was downloaded twice would part its bracket, so second copies are sequences of their own. A clock that
+    tells whole seconds only shows no copies.
+    """
+    copies: list[Shot] = []
+    seen: Counter[tuple[object, ...]] = Counter()
+    sequences: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
+    for shot, facts, moment in sorted(timed, key=lambda each: len(each[0].name)):  # a copy's name is the longer one
+        camera = _camera(shot, facts)
+        exposure = (*camera, moment, facts.exposure_value)
+        copy = seen[exposure] if moment.microsecond else 0
+        seen[exposure] += 1
+        copies += [shot] if copy else []
+        sequences[*camera, copy].append((shot, facts, moment))
+    for sequence in sequences.values():
+        sequence.sort(key=lambda each: (each[2], _file_order(each[0])))
+    return list(sequences.values()), copies
+
+
+def _camera(shot: Shot, facts: CaptureFacts) -> tuple[object, ...]:
+    """What all shots of a bracket share. RAW and developed photos are not merged into each other."""
+    form = _format(shot)
+    return facts.make, facts.model, facts.serial_number, facts.lens, form is not None and form.raw
+
+
+def _parts(bracket: Sequence[Timed], warnings: list[str]) -> list[BracketGroup]:
+    """One group, or several of nearly the same size where there are more exposures than Autoenhance merges."""
+    shots = tuple(shot for shot, _, _ in bracket)
+    if len(shots) == 1:
+        return [BracketGroup(shots, "a single shot")]
+    values = [facts.exposure_value or 0.0 for _, facts, _ in bracket]
+    reason = f"{len(shots)} exposures over {max(values) - min(values):.1f} EV"
+    count = math.ceil(len(shots) / MAX_EXPOSURES)
+    if count == 1:
+        return [BracketGroup(shots, reason)]
+    warnings.append(
+        f"{len(shots)} exposures in a row are more than the {MAX_EXPOSURES} that Autoenhance merges, so they become "
+        f"{count} images: {_told(shots)}."
+    )
+    bounds = [len(shots) * n // count for n in range(count + 1)]
+    return [
+        BracketGroup(shots[begin:end], f"part {n} of {count} of {reason}")
+        for n, (begin, end) in enumerate(pairwise(bounds), 1)
+    ]
+
+
+def _told(shots: Sequence[Shot]) -> str:
+    names = ", ".join(shot.name for shot in shots[:_NAMES_TOLD])
+    more = len(shots) - _NAMES_TOLD
+    return names if more <= 0 else f"{names} and {more} more"

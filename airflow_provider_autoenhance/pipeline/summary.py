@@ -1,0 +1,62 @@
+"""What a batch tells when it is done: a few counts, and where the rows for people lie."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from airflow_provider_autoenhance.pipeline.decide import Step
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.plan import Plan
+
+#: Failures, and warnings, that a summary names; the manifest has them all.
+MAX_LINES_TOLD = 20
+
+MANIFEST = "autoenhance-manifest.jsonl"
+
+
+def manifest_uri(job: Job) -> str:
+    """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
+    if len(job.sources) == 1:
+        return job.destination + MANIFEST
+    digest = hashlib.sha256("\0".join(job.sources).encode()).hexdigest()
+    return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
+
+
+def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
+    """What a task returns: counts and where to read more, never a row per photo.
+
+    It tells of the run, not of the try: a cleared task that finds its work done returns the same again.
+    """
+    counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
+    failures: list[dict[str, str | None]] = []
+    transient = credits = size = 0
+    for group in plan.groups:
+        rows = group.rows()
+        for decision in group.decisions:
+            if decision.step is Step.OMIT:
+                continue
+            counts["photos"] += 1
+            row = rows.get(decision.photo.fingerprint)
+            if decision.step is Step.HOLD or row is None:
+                counts["held"] += 1
+                continue
+            if row.status == "landed" and row.run != group.own.run:
+                counts["skipped"] += 1
+                continue
+            counts[row.status] += 1
+            size += sum(output["size"] for output in row.outputs)
+            if row.status == "failed":
+                transient += row.transient
+                failures.append({"photo": decision.photo.path, "reason": row.reason})
+        credits += sum(row.credit_spent for row in group.own.rows.values())
+    return {
+        "manifest": manifest,
+        "orders": [order for group in plan.groups for order in group.own.orders],
+        **counts,
+        "transient": transient,
+        "credits": credits,
+        "bytes": size,
+        "failures": failures[:MAX_LINES_TOLD],
+        "warnings": plan.warnings[:MAX_LINES_TOLD],
+    }

@@ -1,0 +1,82 @@
+"""A folder of bracketed shots -> one merged, enhanced photo per bracket; shots that stand alone become photos as they are.
+
+By default the brackets are told by the photos' own EXIF: camera, capture time and exposure. Start with a dry run: its log says how many
+photos come of the folder and what they cost, and names what could not be grouped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Param, dag, task
+
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.params import chosen_settings, settings_params
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    default_args={"retries": 2},
+    tags=["autoenhance"],
+    doc_md=__doc__,
+    params={
+        "source": Param(
+            "s3://listings/harbour-view-3/",
+            type="string",
+            minLength=1,
+            title="Source",
+            description="Folder of shots, subfolders included",
+        ),
+        "destination": Param(
+            "s3://enhanced/harbour-view-3/",
+            type="string",
+            minLength=1,
+            title="Destination",
+            description="Folder for the results; a merged photo bears its first shot's name",
+        ),
+        "brackets": Param(
+            "exif",
+            type="string",
+            enum=["exif", "auto", "none", *map(str, range(2, 10))],
+            title="Brackets",
+            description="exif: told by capture time and exposure. auto: Autoenhance groups. A number: so many in a row by name",
+        ),
+        "preview": Param(
+            True,
+            type="boolean",
+            title="Preview",
+            description="Small free renderings; off: full size, one credit per merged photo, once",
+        ),
+        "dry_run": Param(
+            False, type="boolean", title="Dry run", description="Only tell what would be done and what it would cost"
+        ),
+        "max_credits": Param(
+            None,
+            type=["integer", "null"],
+            minimum=0,
+            title="Most credits",
+            description="Photos over it wait for the next run. Empty: no limit",
+        ),
+        **settings_params(),
+    },
+)
+def autoenhance_hdr() -> None:
+    @task
+    def choose_settings(params: dict[str, Any]) -> dict[str, Any]:
+        return chosen_settings(params)
+
+    AutoenhanceEnhanceOperator(
+        task_id="merge_and_enhance",
+        source="{{ params.source }}",
+        destination="{{ params.destination }}",
+        brackets="{{ params.brackets }}",
+        settings=choose_settings(),
+        preview="{{ params.preview }}",
+        dry_run="{{ params.dry_run }}",
+        max_credits="{{ params.max_credits }}",
+        deferrable=True,
+    )
+
+
+autoenhance_hdr()
