@@ -113,6 +113,15 @@ def test_the_memory_holds_a_day_and_what_is_unfinished() -> None:
     assert watcher.memory["open"] == {}  # type: ignore[index]
 
 
+def test_an_order_that_is_reprocessed_while_it_grows_old_is_no_news() -> None:
+    watcher = Watcher()
+    watcher.look()
+    assert watcher.look(seen()) == ["o"]
+    for hours in range(20, 40, 2):
+        assert watcher.look(seen(processed=0, finished=False), now=NOW + hours * 3600) == []
+    assert watcher.look(seen(), now=NOW + 41 * 3600) == []
+
+
 @settings(max_examples=300)
 @given(
     steps=st.lists(
