@@ -66,7 +66,8 @@ def test_airflow_knows_its_configuration() -> None:
     shown = run_python(
         "import json\n"
         "from airflow.configuration import conf\n"
-        "conf.load_providers_configuration()\n"
+        "from airflow.providers_manager import ProvidersManager\n"
+        "ProvidersManager().initialize_providers_configuration()\n"
         "secret = ('autoenhance', 'webhook_token') in conf.sensitive_config_values\n"
         "print(json.dumps([secret, conf.get('autoenhance', 'webhook_conn_id')]))"
     )
