@@ -79,6 +79,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "allow_private_sources": _field(
             "Allow private sources", "Allow http(s) source photos on private and loopback addresses", default=False
         ),
+        "icc_directory": _field("ICC folder", "Folder with ICC colour profiles, on every worker", type="string"),
     }
 
 

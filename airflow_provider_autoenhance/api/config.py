@@ -26,6 +26,7 @@ class Extra:
     :param verify: check the server's certificate; or the path of a CA bundle.
     :param allow_http: allow a plain-http host that is not loopback.
     :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
+    :param icc_directory: folder with ICC colour profiles, on every worker.
     """
 
     api_version: str = versions.DEFAULT_VERSION
@@ -37,6 +38,7 @@ class Extra:
     verify: bool | str = True
     allow_http: bool = False
     allow_private_sources: bool = False
+    icc_directory: str | None = None
 
 
 @dataclass(frozen=True)

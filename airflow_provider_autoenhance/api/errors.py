@@ -109,6 +109,10 @@ class DestinationError(AutoenhanceError):
     """The destination cannot be written. Checked before a credit is spent."""
 
 
+class ConversionError(AutoenhanceError):
+    """A picture cannot be converted: damaged, too large, or beyond what the output's format can hold."""
+
+
 class IntegrityError(AutoenhanceError):
     """Bytes arrived cut short or altered. Nothing was published."""
 

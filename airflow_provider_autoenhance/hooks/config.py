@@ -135,4 +135,5 @@ _READERS: dict[str, Any] = {
     "verify": _verify,
     "allow_http": lambda value: _bool("allow_http", value),
     "allow_private_sources": lambda value: _bool("allow_private_sources", value),
+    "icc_directory": str,
 }

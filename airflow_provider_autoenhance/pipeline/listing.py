@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.imaging.output import EXTENSIONS, file_name
+from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts, output_name
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
 from airflow_provider_autoenhance.storage import StoredFile, list_files, open_destination, open_source
@@ -96,9 +95,9 @@ def _single(job: Job, source: str) -> StoredFile:
 def as_exposure(job: Job, photo: Photo) -> Photo:
     """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
     fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
-    names = _names(photo.path, fingerprint)
+    names = name_parts(photo.path, fingerprint)
     return replace(
-        photo, fingerprint=fingerprint, image_name=_fill("image_name_template", job.image_name_template, names)
+        photo, fingerprint=fingerprint, image_name=fill_template("image_name_template", job.image_name_template, names)
     )
 
 
@@ -123,47 +122,22 @@ def _photo(job: Job, root: str, shown: str, file: StoredFile) -> Photo:
 
 
 def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
-    names = _names(path, fingerprint)
-    target = job.output.format or "jpeg"
-    if job.destination_template is None:
-        name = file_name(path, target)
-    else:
-        name = file_name(
-            _fill("destination_template", job.destination_template, names | {"extension": EXTENSIONS[target]}), target
-        )
+    target = output_name(
+        path,
+        job.output.format or "jpeg",
+        template=job.destination_template,
+        fingerprint=fingerprint,
+        argument="destination_template",
+    )
     return Photo(
         source=source,
         path=path,
         size=0,
         etag=etag,
         fingerprint=fingerprint,
-        image_name=_fill("image_name_template", job.image_name_template, names),
-        target=job.destination + name,
+        image_name=fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint)),
+        target=job.destination + target,
     )
-
-
-def _names(path: str, fingerprint: str) -> dict[str, str]:
-    folder, slash, name = path.rpartition("/")
-    stem, dot, extension = name.rpartition(".")
-    return {
-        "folder": folder + slash,
-        "name": name,
-        "stem": stem if dot else name,
-        "extension": dot + extension if dot else "",
-        "fingerprint": fingerprint[:8],
-    }
-
-
-def _fill(argument: str, template: str, names: Mapping[str, str]) -> str:
-    try:
-        filled = template.format_map(names)
-    except (KeyError, ValueError, IndexError):
-        raise SettingsError(
-            f"{argument} {template!r} cannot be filled; it may hold {', '.join('{' + name + '}' for name in names)}."
-        ) from None
-    if not re.sub(r"[./\s]", "", filled):
-        raise SettingsError(f"{argument} {template!r} gives an empty name.")
-    return filled
 
 
 def _group(job: Job, root: str, folder: str, photos: list[Photo]) -> Group:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.operators.test_enhance import Enhance, early_events, enhance, operator, outputs  # noqa: F401
@@ -203,6 +204,43 @@ def test_a_process_call_whose_answer_got_lost_is_not_made_again(
     assert enhance(brackets="exif")["landed"] == 2
     ledger = autoenhance.ledger()
     assert (ledger["requests"]["POST /v3/orders/{id}/process"], ledger["images_created"]) == (1, 2)
+
+
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+@pytest.mark.parametrize("kind", ["500", "reset"])
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "create_order",
+        "retrieve_order",
+        "v3_brackets_post",
+        "put_object",
+        "v3_orders_order_id_brackets_get",
+        "process_order",
+    ],
+)
+def test_no_fault_merges_twice(
+    enhance: Enhance,  # noqa: F811
+    shoot: Shoot,
+    autoenhance: Sandbox,
+    endpoint: str,
+    phase: str,
+    kind: str,
+    brackets: str,
+) -> None:
+    shoot(2)
+    skip = 0 if endpoint in ("create_order", "process_order") else 1
+    autoenhance.faults([{"endpoint": endpoint, "kind": kind, "phase": phase, "count": 4, "skip": skip}])
+    for number in range(1, 6):
+        try:
+            summary = enhance(brackets=brackets, try_number=number, concurrency=1)
+            break
+        except AutoenhanceError as error:
+            assert error.retryable, error
+    assert (summary["landed"], summary["failed"]) == (2, 0)
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["credits"]["spent"]) == (2, 2)
 
 
 def test_more_exposures_than_an_order_takes(
