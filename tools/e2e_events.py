@@ -49,7 +49,7 @@ class OrderEvents:
         self.airflow.start("triggerer")
         self._wait(lambda: self._succeeded() == 2, "a run for the second order")
         looked = self._looks()
-        self._wait(lambda: self._looks() >= looked + 3, "three more looks")
+        self._wait(lambda: self._looks() >= looked + 2, "two more looks")
         return self._check([first, second], credits)
 
     def make_order(self, name: str) -> str:

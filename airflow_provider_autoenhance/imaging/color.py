@@ -69,20 +69,17 @@ def check_profiles(profiles: Iterable[Profile]) -> None:
 
 
 def adapt(picture: Picture, output: OutputSpec, profiles: Mapping[str, Profile]) -> tuple[Image.Image, bytes | None]:
-    """Return the pixels as the output wants them, and their profile.
+    """Return the pixels as the output wants them, and their profile. Transparency that the output does not keep is gone before.
 
     :param profiles: those that outputs name, but for ``sRGB``.
     """
     image, have = picture.image, picture.profile
     name = output.profile_name
     if image.mode == "CMYK":
-        if output.color_space == "CMYK" and output.color_profile is None:
+        if output.color_profile is None and (output.color_space or "CMYK") == "CMYK" and output.format == "jpeg":
             return image, have
-        if output.color_space is None and output.format == "jpeg":
-            return image, have
-    if name is None and image.mode == "CMYK":
-        name = "sRGB"
-    if name is None and not output.embed_profile and have is not None:
+        name = name or "sRGB"
+    elif name is None and have is not None and not output.embed_profile:
         name = "sRGB"
     if name is None:
         return image, have
@@ -92,8 +89,6 @@ def adapt(picture: Picture, output: OutputSpec, profiles: Mapping[str, Profile])
         have = _assumed_cmyk()
     if have == wanted or (have is None and name == "sRGB"):
         return image, wanted
-    if space == "CMYK" and image.mode == "RGBA":
-        image = flattened(image)
     return _convert(image, have or srgb(), wanted, "RGBA" if image.mode == "RGBA" else space), wanted
 
 
@@ -101,8 +96,6 @@ def flattened(image: Image.Image) -> Image.Image:
     """Lay a picture with transparency on white."""
     from PIL import Image
 
-    if image.mode != "RGBA":
-        return image
     ground = Image.new("RGB", image.size, (255, 255, 255))
     ground.paste(image, mask=image.getchannel("A"))
     return ground

@@ -86,10 +86,10 @@ class Converter:
 
     def _write(self, picture: decode.Picture, output: OutputSpec, target: Path, about: str) -> ConvertedFile:
         notes = list(picture.notes)
-        image, profile = color.adapt(_scaled(picture, output), output, self.profiles)
-        if image.mode == "RGBA" and not encode.keeps_transparency(output):
-            image = color.flattened(image)
+        if picture.image.mode == "RGBA" and not encode.keeps_transparency(output):
+            picture = replace(picture, image=color.flattened(picture.image))
             notes.append("transparency laid on white")
+        image, profile = color.adapt(_scaled(picture, output), output, self.profiles)
         dpi = output.dpi or picture.dpi
         is_srgb = profile is None or profile == color.srgb()
         tags = metadata.for_output(picture.tags, size=image.size, dpi=dpi, is_srgb=is_srgb and image.mode != "CMYK")

@@ -76,8 +76,8 @@ def _bytes_for(header: Header, output: OutputSpec) -> float:
     width, height = output_size(header.width, header.height, output)
     scaling = _PIXEL * (width * header.height + width * height) if width < header.width else 0.0
     colors = _PIXEL if output.profile_name or not output.embed_profile or header.cmyk else 0.0
-    white = _PIXEL + 1 if header.transparent else 0.0
-    return max(scaling, scaling / 2 + width * height * (colors + white + _encoding(header, output)))
+    white = header.width * header.height * (_PIXEL + 1) if header.transparent else 0.0
+    return white + max(scaling, scaling / 2 + width * height * (colors + _encoding(header, output)))
 
 
 def _encoding(header: Header, output: OutputSpec) -> float:

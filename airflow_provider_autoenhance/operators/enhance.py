@@ -52,7 +52,8 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     :param source_conn_id: Airflow connection of the source (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
-    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; JPEG by default (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase.
+        JPEG by default (templated).
     :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
     :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
     :param exclude: glob patterns to leave out (templated, as ``include``).
@@ -94,7 +95,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
-        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         preview: bool | str = True,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
@@ -181,7 +182,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
 
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
-        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
 
@@ -193,7 +194,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
             source_conn_id=self.source_conn_id or None,
             destination_conn_id=self.destination_conn_id or None,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
-            output=OutputSpec.of(self.output_spec),
+            outputs=outputs_of(self.output_spec),
             preview=boolean(_OWNER, "preview", self.preview),
             include=_patterns(self.include),
             exclude=_patterns(self.exclude),

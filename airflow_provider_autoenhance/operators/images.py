@@ -257,14 +257,15 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
     """Stream an image from Autoenhance to a file, whole or not at all.
 
     The destination is tried before anything is spent. A retry downloads again, but never pays again. Returns ``uri``, ``size`` (bytes),
-    ``sha256``, ``content_type``, ``image_id`` and ``credit_spent`` (whether this try spent one).
+    ``sha256``, ``content_type``, ``image_id``, ``credit_spent`` (whether this try spent one), and ``outputs`` with the facts of each file.
 
     :param image_id: id of the image (templated).
     :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param variant: ``enhanced``, or ``original`` (the upload; for HDR the merged picture).
     :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
-    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase,
+        into a folder (templated).
     :raises NoCreditsError: no credit is left; the enhanced image waits.
     :raises DestinationError: not writable; nothing was spent.
     """
@@ -281,7 +282,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
         destination_conn_id: str | None = None,
         variant: Literal["enhanced", "original"] = "enhanced",
         preview: bool | str = True,
-        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -296,7 +297,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""
-        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
 
         with task_run(context, label=file_part(self.destination) or self.image_id):
@@ -304,7 +305,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
             target = PhotoTarget(
                 uri=required(owner, "destination", self.destination),
                 conn_id=self.destination_conn_id or None,
-                output=OutputSpec.of(self.output_spec),
+                outputs=outputs_of(self.output_spec),
                 variant=self.variant,
                 preview=boolean(owner, "preview", self.preview),
             )

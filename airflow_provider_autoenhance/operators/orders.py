@@ -219,7 +219,8 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     :param destination: folder URI; files are named after their images (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param preview: small free renderings, as the API's default is. ``False`` spends one credit an image the first time (templated).
-    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files
+        of each image (templated).
     :param concurrency: downloads at a time.
     :raises NoCreditsError: no credit is left; the enhanced images wait.
     :raises DestinationError: not writable; nothing was spent.
@@ -236,7 +237,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         destination: str,
         destination_conn_id: str | None = None,
         preview: bool | str = True,
-        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         concurrency: int = 8,
         **kwargs: Any,
     ) -> None:
@@ -250,7 +251,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download."""
-        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.download import PhotoTarget
         from airflow_provider_autoenhance.pipeline.order_download import download_order
 
@@ -259,7 +260,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
             folder = PhotoTarget(
                 uri=required(owner, "destination", self.destination).rstrip("/") + "/",
                 conn_id=self.destination_conn_id or None,
-                output=OutputSpec.of(self.output_spec),
+                outputs=outputs_of(self.output_spec),
                 preview=boolean(owner, "preview", self.preview),
             )
             order = self.hook.get_order(required(owner, "order_id", self.order_id))

@@ -46,7 +46,7 @@ class Job:
     source_conn_id: str | None = None
     destination_conn_id: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    output: OutputSpec = field(default_factory=OutputSpec)
+    outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     preview: bool = True
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -64,8 +64,9 @@ class Job:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What is asked of an output; an output that was made for another request is not up to date."""
-        return {"preview": self.preview, **self.output.query()}
+        """What is asked of a photo's outputs; what was made for another request is not up to date."""
+        asked = [output.request() for output in self.outputs]
+        return {"preview": self.preview, **(asked[0] if len(asked) == 1 else {"outputs": asked})}
 
     def key(self, source: str, destination: str, part: int | str = 0) -> str:
         """Id that a retry derives again: of a group's record, and of its orders.
@@ -92,7 +93,7 @@ class Photo:
     :param path: its path under the source folder, which names it to people.
     :param size: bytes, of all exposures together.
     :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
-    :param target: URI of the output.
+    :param targets: URIs of the outputs.
     :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
     :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
     """
@@ -103,7 +104,7 @@ class Photo:
     etag: str | None
     fingerprint: str
     image_name: str
-    target: str
+    targets: tuple[str, ...]
     exposures: tuple[Photo, ...] = ()
     ungrouped: bool = False
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts, output_name
+from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
+from airflow_provider_autoenhance.imaging.purchase import output_names
 from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
 from airflow_provider_autoenhance.storage import StoredFile, list_files, open_destination, open_source
@@ -25,11 +26,11 @@ def list_groups_of(job: Job) -> list[Group]:
     """
     _check_apart(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, tuple[str, ...]]] = set()
     for root, shown, file in _files(job):
         photo = _photo(job, root, shown, file)
-        if (photo.source, photo.target) not in seen:
-            seen.add((photo.source, photo.target))
+        if (photo.source, photo.targets) not in seen:
+            seen.add((photo.source, photo.targets))
             folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
             found[root if job.group_by == "folder" else job.sources[0], folder].append(photo)
     return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
@@ -42,11 +43,12 @@ def check_targets(photos: Iterable[Photo]) -> None:
     """
     targets: dict[str, str] = {}
     for photo in photos:
-        if targets.setdefault(photo.target, photo.source) != photo.source:
-            raise SettingsError(
-                f"{targets[photo.target]} and {photo.source} would both become {photo.target}; "
-                "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
-            )
+        for target in photo.targets:
+            if targets.setdefault(target, photo.source) != photo.source:
+                raise SettingsError(
+                    f"{targets[target]} and {photo.source} would both become {target}; "
+                    "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
+                )
 
 
 def list_present(job: Job) -> Mapping[str, StoredFile]:
@@ -122,13 +124,7 @@ def _photo(job: Job, root: str, shown: str, file: StoredFile) -> Photo:
 
 
 def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
-    target = output_name(
-        path,
-        job.output.format or "jpeg",
-        template=job.destination_template,
-        fingerprint=fingerprint,
-        argument="destination_template",
-    )
+    names = output_names(job.outputs, path, fingerprint=fingerprint, template=job.destination_template)
     return Photo(
         source=source,
         path=path,
@@ -136,7 +132,7 @@ def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str)
         etag=etag,
         fingerprint=fingerprint,
         image_name=fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint)),
-        target=job.destination + target,
+        targets=tuple(job.destination + name for name in names),
     )
 
 

@@ -57,28 +57,22 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
         "destination": folder.uri,
         "images": len(landed),
         "failed": [image.image_name for image in lost[:_MAX_NAMES]],
-        "bytes": sum(each["size"] for each in landed),
+        "bytes": sum(output["size"] for each in landed for output in each["outputs"]),
         "credits": sum(each["credit_spent"] for each in landed),
     }
 
 
 def _targets(order: Order, folder: PhotoTarget) -> Iterator[tuple[Image, PhotoTarget]]:
-    """Give each enhanced image a file of its own; images of one name get a piece of their id."""
+    """Give each enhanced image files of its own; images of one name get a piece of their id."""
     ready = [image for image in order.images if image.status is ImageStatus.PROCESSED]
-    format = folder.output.format or "jpeg"
-    names = {image.image_id: file_name(_inside(image.image_name) or image.image_id, format) for image in ready}
-    shared = Counter(names.values())
+    names = {image.image_id: image.image_name or image.image_id for image in ready}
+    shared = Counter(file_name(name, "jpeg") for name in names.values())
     for image in ready:
         name = names[image.image_id]
-        if shared[name] > 1:
+        if shared[file_name(name, "jpeg")] > 1:
             stem, dot, extension = name.rpartition(".")
             name = f"{stem or name}-{image.image_id[:8]}{dot}{extension}"
-        yield image, replace(folder, uri=folder.uri + name)
-
-
-def _inside(name: str) -> str:
-    """Whoever named the image, its file stays inside the folder."""
-    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
+        yield image, replace(folder, name=name)
 
 
 def _raise(order: Order, broken: list[tuple[Image, errors.AutoenhanceError]], landed: int) -> None:

@@ -65,7 +65,7 @@ def ensure_processed(
     """
     order = hook.get_order(order_id)
     if _begun(order):
-        _check_left_over(order, hook.list_brackets(order_id))
+        _check_left_over(order, hook.list_brackets(order_id), grouping)
         log.info("Order %s has been processed already (%s images); not again", order_id, len(order.images))
         return order
     _check_uploaded(hook, order_id, grouping)
@@ -87,11 +87,19 @@ def _begun(order: Order) -> bool:
     return order.is_merging or order.is_processing or bool(order.images)
 
 
-def _check_left_over(order: Order, brackets: Sequence[Bracket]) -> None:
-    """Brackets that came after the order was processed would never become an image, and nobody would notice."""
+def _check_left_over(order: Order, brackets: Sequence[Bracket], grouping: Grouping) -> None:
+    """Brackets that came after the order was processed would never become an image, and nobody would notice.
+
+    What explicit groups leave out is left out on purpose.
+    """
     if order.is_merging or not any(bracket.image_id for bracket in brackets):
         return  # grouping goes on, or this API version does not tell what became of a bracket
-    loose = [bracket.name for bracket in brackets if bracket.is_uploaded and not bracket.image_id]
+    wanted = {bracket_id for group in grouping.groups or () for bracket_id in group}
+    loose = [
+        bracket.name
+        for bracket in brackets
+        if bracket.is_uploaded and not bracket.image_id and (not wanted or bracket.bracket_id in wanted)
+    ]
     if loose:
         raise errors.SettingsError(
             f"order {order.order_id} was processed before {_names(loose)} came; put brackets that come later into an order of their own."

@@ -94,16 +94,17 @@ class OrderWatch:
         :param orders: all that match, or at least those of the last :data:`WATCHED_SECONDS`.
         :param now: seconds since the epoch.
         """
-        if self._before is None:
-            self._before = now - WATCHED_SECONDS
+        before = self._before
+        if before is None:
+            before = self._before = now - WATCHED_SECONDS
             for order in orders:
-                if order.finished and self._from_now_on:
-                    self._told[order.order_id] = _mark(order)
-                else:
+                if not (order.finished and self._from_now_on):
                     self._open[order.order_id] = int(order.created_at or now)
+                elif _since(order, before):
+                    self._told[order.order_id] = _mark(order)
         due = []
         for order in orders:
-            if not (order.order_id in self._open or order.created_at is None or order.created_at >= self._before):
+            if not (order.order_id in self._open or _since(order, before)):
                 continue
             if not order.finished:
                 self._open[order.order_id] = int(order.created_at or now)
@@ -136,6 +137,10 @@ class OrderWatch:
         """A photo that was deleted or has expired since is none; one that came, or could be enhanced after all, is."""
         _, newest, processed = self._told.get(order.order_id, (0, -1, -1))
         return order.newest > newest or order.processed > processed
+
+
+def _since(order: OrderSeen, moment: float) -> bool:
+    return order.created_at is None or order.created_at >= moment
 
 
 def _mark(order: OrderSeen) -> list[int]:

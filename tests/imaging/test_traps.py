@@ -126,6 +126,7 @@ class TestPixels:
     def test_transparency_to_cmyk_is_bare_paper(self, tmp_path: Path) -> None:
         made = convert(saved(Image.new("RGBA", (32, 32), (0, 0, 0, 0)), "PNG"), {"color_space": "CMYK"}, tmp_path)
         assert look(made.path).pixels.max() < 3
+        assert made.notes == ("transparency laid on white",)
 
     def test_transparency_survives_a_change_of_colours(self, tmp_path: Path) -> None:
         pixels = noise(30, 20, 4)

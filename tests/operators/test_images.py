@@ -419,9 +419,16 @@ def test_format_and_name_follow_the_destination(
     ("destination", "options", "told"),
     [
         ("s3://enhanced/a.png", {"output_spec": "jpeg"}, "'a.png' does not fit output format 'jpeg'"),
-        ("s3://enhanced/a.tif", {}, "does not render format tiff"),
+        ("s3://enhanced/a.tif", {"output_spec": {"color_space": "CMYK"}}, "CMYK goes with format jpeg only"),
         ("s3://enhanced/a.jpg", {"output_spec": {"qualty": 5}}, "Did you mean 'quality'"),
-        ("s3://enhanced/a.jpg", {"output_spec": {"quality": 95}}, "does not render quality 95"),
+        ("s3://enhanced/a.jpg", {"output_spec": {"quality": 101}}, "quality takes a number from 1 to 100"),
+        ("s3://enhanced/a.jpg", {"output_spec": ["jpeg", "png"]}, "2 outputs need a folder"),
+        ("s3://enhanced/", {"output_spec": ["jpeg", {"quality": 5}]}, "two outputs would both be named"),
+        (
+            "s3://enhanced/a.jpg",
+            {"output_spec": {"color_profile": "/no/such.icc", "color_space": "RGB"}},
+            "no/such.icc",
+        ),
         ("s3://enhanced/a.jpg", {"output_spec": "bmp"}, "format takes one of"),
         ("s3://enhanced/a.jpg", {"preview": "perhaps"}, "preview takes true or false"),
         ("s3://no-such-bucket/a.jpg", {}, "no-such-bucket"),

@@ -356,6 +356,17 @@ def test_unknown_brackets_and_an_order_without_any_are_refused(
     assert process_calls(autoenhance) == 0
 
 
+def test_what_the_groups_leave_out_is_left_out_on_every_try(
+    autoenhance: Sandbox, scenes: tuple[str, list[list[str]]]
+) -> None:
+    order_id, (first, second) = scenes
+    once = process(order_id, groups=[first])
+    assert once["images"] == {"processed": 1}
+    assert process(order_id, groups=[first], try_number=2) == once
+    with pytest.raises(AirflowFailException, match="processed before brackets 'maple/1-0.jpg'"):
+        process(order_id, groups=[first, second])
+
+
 def test_failed_images_are_named_and_fail_the_task_only_together(
     autoenhance: Sandbox, scenes: tuple[str, list[list[str]]], s3: SimpleNamespace
 ) -> None:

@@ -102,6 +102,14 @@ def test_what_finished_while_nobody_watched_is_told_even_after_days() -> None:
     assert watcher.look(seen("told"), seen("new", age=-DAY), now=later + DAY) == []
 
 
+def test_an_account_with_many_old_orders_needs_no_memory_of_them() -> None:
+    watcher = Watcher()
+    old = [seen(f"{n}", age=2 * DAY) for n in range(1000)]
+    for _ in range(2):
+        assert watcher.look(*old, seen("new")) == []
+    assert list(watcher.memory["told"]) == ["new"]  # type: ignore[index]
+
+
 def test_the_memory_holds_a_day_and_what_is_unfinished() -> None:
     watcher = Watcher()
     watcher.look(seen("stuck", finished=False), *(seen(f"{n}") for n in range(1000)))
