@@ -13,7 +13,7 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e torture lint format matrix bench-import bench-memory bench-conversion samples profiles clean
+.PHONY: help demo up test e2e e2e-webhook torture lint format matrix bench-import bench-memory bench-conversion samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -31,6 +31,9 @@ test: $(INSTALLED) ## Run the test suite, with branch coverage
 
 e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
 	@$(BIN)/python -m tools.e2e $(ARGS)
+
+e2e-webhook: $(INSTALLED) ## Let the sandbox's webhook wake a DAG on a live Airflow, once, after a flood of forged calls
+	@$(BIN)/python -m tools.e2e_webhook $(ARGS)
 
 torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes against the promises (EXAMPLES=...)
 	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py $(ARGS)

@@ -21,6 +21,23 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules("operators.images", "operators.orders", "operators.brackets", "operators.enhance"),
         "sensors": _modules("sensors.status"),
         "triggers": _modules("triggers.status", "triggers.orders", "triggers.events"),
+        "task-decorators": [
+            {"name": "autoenhance", "class-name": f"{_PACKAGE}.decorators.autoenhance.autoenhance_task"}
+        ],
+        "config": {
+            "autoenhance": {
+                "description": "Autoenhance.ai. The webhook needs Airflow 3 and is read by the API server alone.",
+                "options": {
+                    "webhook_token": _option(
+                        "What Autoenhance's webhook calls carry; without it there is no webhook. 16 characters or more.",
+                        sensitive=True,
+                    ),
+                    "webhook_conn_id": _option(
+                        "Airflow connection of the account that the webhook belongs to.", default="autoenhance_default"
+                    ),
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "autoenhance",
@@ -76,6 +93,11 @@ def _field(label: str, description: str, *, type: str = "boolean", default: Any 
     if default is not None:
         schema["default"] = default
     return {"label": label, "description": description, "schema": schema}
+
+
+def _option(description: str, *, default: str | None = None, sensitive: bool = False) -> dict[str, Any]:
+    told = {"description": description, "version_added": "0.1.0", "type": "string", "example": None, "default": default}
+    return {**told, "sensitive": sensitive}
 
 
 def _modules(*names: str) -> list[dict[str, Any]]:

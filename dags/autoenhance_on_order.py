@@ -2,7 +2,8 @@
 
 Scheduled by the event instead of by the clock (Airflow 3): the triggerer looks at the account's orders, and what has finished since
 the last look runs this DAG. What had finished before the DAG was first unpaused is left alone. It starts paused, because each look
-costs a request for every 15 orders of the last day; set AUTOENHANCE_ORDER_POLL_SECONDS for another interval than a minute.
+costs a request for every 15 orders of the last day; set AUTOENHANCE_ORDER_POLL_SECONDS for another interval than a minute, and
+AUTOENHANCE_ORDER_WEBHOOK=true to have Autoenhance's webhook call for a look as well (docs/webhook.md).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ if AIRFLOW_V_3_0_PLUS:  # Airflow 2 has no watchers, and gets no DAG
             AssetWatcher(
                 name="autoenhance_orders",
                 trigger=AutoenhanceOrderEventTrigger(
-                    poll_interval=float(os.environ.get("AUTOENHANCE_ORDER_POLL_SECONDS", "60"))
+                    poll_interval=float(os.environ.get("AUTOENHANCE_ORDER_POLL_SECONDS", "60")),
+                    webhook=os.environ.get("AUTOENHANCE_ORDER_WEBHOOK") == "true",
                 ),
             )
         ],

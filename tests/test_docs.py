@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.settings import PREFERENCES
+from airflow_provider_autoenhance.get_provider_info import get_provider_info
 from airflow_provider_autoenhance.imaging.budget import DEFAULT_MEGABYTES
 from airflow_provider_autoenhance.imaging.budget import VARIABLE as MEMORY_VARIABLE
 from airflow_provider_autoenhance.imaging.cost import FULL_COLOR_FROM, MAX_SIDES, Header, megabytes_for
@@ -46,6 +47,14 @@ def test_every_extra_with_its_default() -> None:
         told = cells[1].strip(" `")
         default = getattr(Extra(), name)
         assert told == ("none" if default is None else str(default).lower().removesuffix(".0")), name
+
+
+def test_every_configuration_option_with_its_default() -> None:
+    table = rows("Configuration")
+    options = get_provider_info()["config"]["autoenhance"]["options"]
+    assert set(table) == set(options)
+    for name, cells in table.items():
+        assert cells[1].strip(" `") == (options[name]["default"] or "none"), name
 
 
 def test_every_setting_with_its_values() -> None:

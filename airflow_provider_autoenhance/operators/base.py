@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -27,11 +27,16 @@ _LABEL = "autoenhance_label"
 def task_run(context: Context, *, label: Any) -> Iterator[None]:
     """Around a task's work: name its map index, and fail it at once (no Airflow retry) where a retry cannot help.
 
+    A task with a ``retry_policy`` (Airflow 3.3 and later) leaves the second to that: errors reach it, and callbacks, as they are. Not
+    those of a sensor that is skipped instead of failed, because Airflow skips it for exceptions of its own only.
+
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
     """
     if context.get("map_index_template") is None:
         cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: str(label)})
-    with fail_fast():
+    task = context.get("task")
+    skipped = getattr(task, "soft_fail", False) or getattr(task, "never_fail", False)
+    with fail_fast() if skipped or getattr(task, "retry_policy", None) is None else nullcontext():
         yield
 
 

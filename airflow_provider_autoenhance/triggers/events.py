@@ -17,6 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.triggers.hints import Hints
 from airflow_provider_autoenhance.triggers.memory import WatcherMemory
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     :param created_after: orders made before this moment are left out: a datetime, or ISO 8601 text, UTC where it names no zone.
         Those made later are told even if they had finished when the watcher first looked; without it, only what finishes from then on.
     :param poll_interval: seconds between polls, at least 5.
+    :param webhook: look at once, too, when Autoenhance's webhook told of a finished order (docs/webhook.md). Polls can then be rare.
     :raises RuntimeError: on Airflow 2, which has no watchers.
     :raises ValueError: on an argument that is out of range.
     """
@@ -72,6 +74,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         order_id_prefix: str = "",
         created_after: datetime | str | None = None,
         poll_interval: float = 60.0,
+        webhook: bool = False,
     ) -> None:
         if BaseEventTrigger is None:
             raise RuntimeError(
@@ -85,6 +88,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         self.order_id_prefix = order_id_prefix
         self.created_after = _moment(created_after)
         self.poll_interval = float(poll_interval)
+        self.webhook = webhook
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -94,6 +98,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
             "order_id_prefix": self.order_id_prefix,
             "created_after": self.created_after and self.created_after.isoformat(),
             "poll_interval": self.poll_interval,
+            "webhook": self.webhook,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -103,7 +108,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
 
     def shared_stream_key(self) -> Hashable | None:
         """Watchers of one connection and interval share a poll, whatever they filter."""
-        return ("autoenhance orders", self.autoenhance_conn_id, self.poll_interval)
+        return ("autoenhance orders", self.autoenhance_conn_id, self.poll_interval, self.webhook)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[OrderSeen, ...]]:
@@ -115,6 +120,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         from airflow_provider_autoenhance.pipeline.order_walk import OrderWalk
 
         walk = OrderWalk()
+        # Of an older version's trigger that is still under way, the argument is missing.
+        hints = Hints(kwargs["autoenhance_conn_id"]) if kwargs.get("webhook") else None
         failures = 0
         while True:
             try:
@@ -128,7 +135,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
             else:
                 failures, pause = 0, kwargs["poll_interval"]
                 yield orders
-            await asyncio.sleep(pause * (1.0 + 0.1 * random.random()))  # noqa: S311 - so that many do not beat in step
+            pause *= 1.0 + 0.1 * random.random()  # noqa: S311 - so that many do not beat in step
+            await (hints.wait(pause) if hints and not failures else asyncio.sleep(pause))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Fire for what has finished since the last look of this watcher, or of the one before it."""
@@ -172,7 +180,9 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     @property
     def _memory_key(self) -> str:
         """Of what is watched, and not of how often: another interval goes on where this one left off."""
-        watched = {name: value for name, value in self.serialize()[1].items() if name != "poll_interval"}
+        watched = {
+            name: value for name, value in self.serialize()[1].items() if name not in ("poll_interval", "webhook")
+        }
         return f"autoenhance_orders_{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:16]}"
 
 

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.summary import MANIFEST
-from tests.operators.test_enhance import Enhance, early_events, enhance, operator, outputs  # noqa: F401
+from tests.support.batch import Enhance, outputs
 from tests.support.photos import exposure, photo
 from tests.support.pictures import decode
 from tests.support.sandbox import Sandbox
@@ -56,7 +56,7 @@ def rows(s3: SimpleNamespace) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 @pytest.mark.parametrize("brackets", ["exif", 3, "auto"])
 def test_brackets_become_photos_and_cost_a_credit_each(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -79,7 +79,7 @@ def test_brackets_become_photos_and_cost_a_credit_each(
     assert autoenhance.ledger()["images_created"] == 3
 
 
-def test_a_lone_shot_is_a_photo_of_its_own(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:  # noqa: F811
+def test_a_lone_shot_is_a_photo_of_its_own(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:
     (first,) = shoot(1)
     s3.put("maple/9.jpg", exposure(50, 0))
     s3.put("maple/scan.jpg", photo())
@@ -89,7 +89,7 @@ def test_a_lone_shot_is_a_photo_of_its_own(enhance: Enhance, shoot: Shoot, s3: S
     assert any("scan.jpg" in warning for warning in summary["warnings"]), "what has no EXIF is named"
 
 
-def test_a_raw_twin_is_left_out_by_name(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:  # noqa: F811
+def test_a_raw_twin_is_left_out_by_name(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:
     shoot(1)
     s3.put("maple/00.webp", photo("WEBP"))
     summary = enhance(brackets=3)
@@ -100,7 +100,7 @@ def test_a_raw_twin_is_left_out_by_name(enhance: Enhance, shoot: Shoot, s3: Simp
 
 
 def test_a_dry_run_tells_what_brackets_cost(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_dry_run_tells_what_brackets_cost(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_limits_count_photos_not_exposures(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     brackets: str,
@@ -129,7 +129,7 @@ def test_limits_count_photos_not_exposures(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_what_comes_later_is_grouped_by_itself(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -144,7 +144,7 @@ def test_what_comes_later_is_grouped_by_itself(
 
 
 def test_unchanged_exposures_are_not_read_again(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -158,7 +158,7 @@ def test_unchanged_exposures_are_not_read_again(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_a_broken_exposure_fails_its_photo_alone(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -178,7 +178,7 @@ def test_a_broken_exposure_fails_its_photo_alone(
 
 
 def test_exposures_that_no_image_came_of_are_told(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -195,7 +195,7 @@ def test_exposures_that_no_image_came_of_are_told(
 
 
 def test_a_process_call_whose_answer_got_lost_is_not_made_again(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
 ) -> None:
@@ -221,7 +221,7 @@ def test_a_process_call_whose_answer_got_lost_is_not_made_again(
     ],
 )
 def test_no_fault_merges_twice(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     endpoint: str,
@@ -244,7 +244,7 @@ def test_no_fault_merges_twice(
 
 
 def test_more_exposures_than_an_order_takes(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,14 +256,14 @@ def test_more_exposures_than_an_order_takes(
 
 
 @pytest.mark.parametrize("brackets", ["some", 1, 10, "0"])
-def test_unknown_brackets_are_refused(enhance: Enhance, brackets: Any) -> None:  # noqa: F811
+def test_unknown_brackets_are_refused(enhance: Enhance, brackets: Any) -> None:
     with pytest.raises(AirflowFailException, match="brackets"):
         enhance(brackets=brackets)
 
 
 @pytest.mark.skipif(len(SHOTS) != 5, reason="AUTOENHANCE_PHOTOS names no folder with the five-shot bracket")
 def test_a_real_bracket_becomes_one_photo_that_shows_room_and_garden(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
 ) -> None:

@@ -70,14 +70,6 @@ def label(it: dict[str, Any]) -> str:
     return Environment(autoescape=False).from_string(it["map_index_template"]).render(it)
 
 
-@pytest.fixture
-def enhanced(autoenhance: Sandbox, s3: SimpleNamespace) -> str:
-    """Id of an enhanced image."""
-    s3.put("maple/kitchen.jpg", photo())
-    image_id: str = wait(upload(create()))["image_id"]
-    return image_id
-
-
 # The good day, and all of it again
 
 
