@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import IO
 
 from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.imaging.integrity import check_for
-from airflow_provider_autoenhance.imaging.sniff import sniff
+from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, sniff
 from airflow_provider_autoenhance.storage import CheckedReader, Source, StoredFile
 from airflow_provider_autoenhance.storage.streams import spooled
 
@@ -17,20 +19,38 @@ from airflow_provider_autoenhance.storage.streams import spooled
 Photo = bytes | bytearray | memoryview | IO[bytes]
 
 
-def checked_photo(source: Source) -> CheckedReader:
-    """Check the type of a photo, and wrap it so that its format and length are checked as it is read.
+@contextmanager
+def uploadable(source: Source) -> Iterator[CheckedReader]:
+    """Check the type of a photo, and wrap it so that its format and length are checked as it is read. BMP and GIF become PNG.
 
-    :raises SourceError: empty, or not a type that Autoenhance takes.
+    :raises SourceError: empty, damaged, or not a type that Autoenhance takes.
+    :raises SettingsError: it has to be converted, and the library for that is missing.
     """
     if source.size == 0:
         raise SourceError(f"{source.uri} is empty. Put the photo there again.")
     kind = sniff(source.peek(), source.name)
-    if kind is None or not kind.accepted:
+    if kind is None or not (kind.accepted or kind in CONVERTIBLE):
         found = f"a {kind.name} file" if kind else "not an image that this provider knows"
         raise SourceError(
             f"{source.uri} is {found}; Autoenhance takes JPEG, PNG, WEBP, AVIF, HEIC, TIFF and camera RAW. Convert it first."
         )
-    return CheckedReader(source, name=source.uri, size=source.size, checks=[check_for(kind)], malformed=SourceError)
+    body = CheckedReader(source, name=source.uri, size=source.size, checks=[check_for(kind)], malformed=SourceError)
+    if kind.accepted:
+        yield body
+    else:
+        with _as_png(body) as converted:
+            yield converted
+
+
+@contextmanager
+def _as_png(body: CheckedReader) -> Iterator[CheckedReader]:
+    from airflow_provider_autoenhance.imaging.convert import to_uploadable
+
+    with tempfile.TemporaryDirectory(prefix="autoenhance-") as folder:
+        with spooled(body) as copy:
+            made = to_uploadable(Path(copy.name), Path(folder), about=body.name)
+        with made.path.open("rb") as file:
+            yield CheckedReader(file, name=body.name, size=made.size)
 
 
 @contextmanager
@@ -55,7 +75,8 @@ def _opener(file: IO[bytes], name: str) -> Callable[[], AbstractContextManager[C
     @contextmanager
     def opened() -> Iterator[CheckedReader]:
         file.seek(start)
-        yield checked_photo(Source(StoredFile(name, size), file, lambda error: _unreadable(error, name)))
+        with uploadable(Source(StoredFile(name, size), file, lambda error: _unreadable(error, name))) as body:
+            yield body
 
     return opened
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
-from airflow_provider_autoenhance.imaging import color, decode, encode, metadata, sniff
+from airflow_provider_autoenhance.imaging import color, decode, encode, metadata
 from airflow_provider_autoenhance.imaging.budget import process_budget
 from airflow_provider_autoenhance.imaging.cost import megabytes_for, output_size
 from airflow_provider_autoenhance.imaging.naming import EXTENSIONS
@@ -140,7 +140,7 @@ def converter_for(
 
 
 def to_uploadable(source: Path | BinaryIO, folder: Path, *, about: str) -> ConvertedFile:
-    """Convert a photo that Autoenhance does not take (see :func:`needs_conversion`) to PNG, with every pixel, EXIF and profile.
+    """Convert a photo that Autoenhance does not take (``sniff.CONVERTIBLE``) to PNG, with every pixel, EXIF and profile.
 
     :param source: a picture file; an open one must be seekable.
     :param folder: an existing one, for the file; the caller moves or deletes it.
@@ -152,11 +152,6 @@ def to_uploadable(source: Path | BinaryIO, folder: Path, *, about: str) -> Conve
     except ConversionError as error:
         raise SourceError(str(error)) from None
     return made
-
-
-def needs_conversion(form: sniff.ImageFormat) -> bool:
-    """Tell whether Autoenhance does not take a format, but :func:`to_uploadable` makes one of it that it takes."""
-    return form in (sniff.BMP, sniff.GIF)
 
 
 def _scaled(picture: decode.Picture, output: OutputSpec) -> decode.Picture:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.groups import MAX_GROUPS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
@@ -43,7 +43,7 @@ def changed_folders(
     :returns: URIs, each ending in a slash, in order of names.
     :raises SourceError: the source cannot be listed.
     """
-    patterns = tuple(include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
+    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     found: dict[str, None] = {}
     for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
         if since is None or file.modified is None or file.modified >= since - OVERLAP:

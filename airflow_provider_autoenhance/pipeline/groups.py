@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.imaging.naming import safe_path
-from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
 
@@ -41,7 +41,7 @@ def list_groups(
     :raises SourceError: the source cannot be listed.
     """
     source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
-    patterns = tuple(include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
+    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     folders: dict[str, None] = {}
     if missing_ok and not _exists(source, source_conn_id):
         return []

@@ -10,10 +10,12 @@ from dataclasses import replace
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
 from airflow_provider_autoenhance.imaging.purchase import output_names
-from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
+from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.origins import Found
 from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
+
+_CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
@@ -75,7 +77,7 @@ def _check_apart(job: Job) -> None:
 
 
 def _files(job: Job) -> Iterator[Found]:
-    include = tuple(job.include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
+    include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     found = job.origins.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS))
     return (each for each in found if not each.file.uri.startswith(job.destination))
 
@@ -83,10 +85,7 @@ def _files(job: Job) -> Iterator[Found]:
 def as_exposure(job: Job, photo: Photo) -> Photo:
     """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
     fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
-    names = name_parts(photo.path, fingerprint)
-    return replace(
-        photo, fingerprint=fingerprint, image_name=fill_template("image_name_template", job.image_name_template, names)
-    )
+    return replace(photo, fingerprint=fingerprint, image_name=_image_name(job, photo.path, fingerprint))
 
 
 def merge(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
@@ -116,9 +115,15 @@ def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str)
         size=0,
         etag=etag,
         fingerprint=fingerprint,
-        image_name=fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint)),
+        image_name=_image_name(job, path, fingerprint),
         targets=tuple(job.destination + name for name in names),
     )
+
+
+def _image_name(job: Job, path: str, fingerprint: str) -> str:
+    """Name in Autoenhance; it ends as what goes up does."""
+    name = fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint))
+    return f"{name}.png" if name.lower().endswith(_CONVERTED) else name
 
 
 def _group(job: Job, root: str, folder: str, photos: list[Photo]) -> Group:

@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.hooks.photo import checked_photo
+from airflow_provider_autoenhance.hooks.photo import uploadable
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.creation import ensure_image
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
@@ -54,7 +54,8 @@ class PhotoSource:
         ) as source:
             if self.etag is not None and source.etag != self.etag:
                 raise errors.IntegrityError(f"{source.uri} has changed since it was listed; try again.")
-            yield checked_photo(source)
+            with uploadable(source) as body:
+                yield body
 
 
 def upload_photo(

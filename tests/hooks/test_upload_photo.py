@@ -60,7 +60,8 @@ def test_a_file_is_read_from_where_it_stands_and_stays_open(autoenhance: Sandbox
         (b"", "is empty"),
         (b"no photo", "not an image"),
         (photo()[:-60], "cut short"),
-        (b"GIF89a" + b"\0" * 99, "is a GIF file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0" * 99, "is a JPEG XL file"),
+        (b"GIF89a" + b"\0" * 99, "damaged"),
     ],
 )
 def test_what_is_no_whole_photo_never_arrives(autoenhance: Sandbox, data: bytes, says: str) -> None:

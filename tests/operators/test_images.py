@@ -244,7 +244,8 @@ def test_another_api_key_cannot_open_the_ticket(autoenhance: Sandbox, s3: Simple
     [
         (b"", "kitchen.jpg is empty"),
         (b"hello, this is no picture at all", "not an image"),
-        (b"GIF89a" + bytes(100), "is a GIF file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), "is a JPEG XL file"),
+        (b"GIF89a" + bytes(100), "damaged"),
         (photo()[:-40], "cut short"),
         (photo("PNG")[:-20], "cut short"),
         (None, "kitchen.jpg"),

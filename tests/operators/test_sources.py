@@ -215,15 +215,25 @@ def test_the_content_and_not_the_name_tells_the_type(enhance: Enhance, tmp_path:
         ("jpeg.png", photo()),
         ("png.jpg", photo("PNG")),
         ("text.jpg", b"no photo"),
-        ("gif.png", b"GIF89a" + b"\0" * 99),
+        ("jxl.png", b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0" * 99),
     ):
         (tmp_path / "in" / name).write_bytes(data)
     summary = enhance(f"{tmp_path}/in/", f"{tmp_path}/out/", max_failures=2)
     assert (summary["landed"], summary["failed"]) == (2, 2)
     assert {each["photo"]: each["reason"].partition(" is ")[2][:11] for each in summary["failures"]} == {
-        "gif.png": "a GIF file;",
+        "jxl.png": "a JPEG XL f",
         "text.jpg": "not an imag",
     }
+
+
+def test_what_autoenhance_does_not_take_goes_up_as_png(enhance: Enhance, tmp_path: Path, autoenhance: Sandbox) -> None:
+    (tmp_path / "in").mkdir()
+    for form in ("BMP", "GIF"):
+        (tmp_path / "in" / f"a.{form.lower()}").write_bytes(photo(form))
+    summary = enhance(f"{tmp_path}/in/", f"{tmp_path}/out/")
+    assert (summary["landed"], summary["failed"]) == (2, 0)
+    assert sorted(path.name for path in (tmp_path / "out").glob("a.*")) == ["a.bmp.jpg", "a.gif.jpg"]
+    assert all(image["name"].endswith(".png") for image in autoenhance.ledger()["images"])
 
 
 def test_addresses_that_only_their_query_tells_apart_are_not_mixed_up(enhance: Enhance, tmp_path: Path) -> None:
