@@ -13,7 +13,7 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e torture lint format matrix bench bench-import bench-memory samples clean
+.PHONY: help demo up test e2e e2e-webhook torture lint format matrix bench bench-import bench-memory bench-conversion samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -31,6 +31,9 @@ test: $(INSTALLED) ## Run the test suite, with branch coverage
 
 e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
 	@$(BIN)/python -m tools.e2e $(ARGS)
+
+e2e-webhook: $(INSTALLED) ## Let the sandbox's webhook wake a DAG on a live Airflow, once, after a flood of forged calls
+	@$(BIN)/python -m tools.e2e_webhook $(ARGS)
 
 torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes against the promises (EXAMPLES=...)
 	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py $(ARGS)
@@ -56,8 +59,14 @@ bench-import: $(INSTALLED) ## Measure what importing each public module adds to 
 bench-memory: $(INSTALLED) ## Measure the peak memory of a task for few and many, small and big photos
 	@$(BIN)/python -m tools.bench_memory $(ARGS)
 
+bench-conversion: $(INSTALLED) ## Measure images per second and peak memory of converting a 48-megapixel photo to each format
+	@$(BIN)/python -m tools.bench_conversion $(ARGS)
+
 samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
 	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)
+
+profiles: ## Compile the print profiles anew from free data (needs Debian's argyll and icc-profiles-free)
+	@$(PYTHON) profiles/build.py $(ARGS)
 
 clean: ## Delete environments, caches and what the commands left behind
 	rm -rf $(VENV) .envs .run build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

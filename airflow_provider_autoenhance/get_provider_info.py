@@ -18,9 +18,26 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "external-doc-url": "https://docs.autoenhance.ai", "tags": ["service"]}
         ],
         "hooks": _modules("hooks.autoenhance", "hooks.autoenhance_async"),
-        "operators": _modules("operators.images", "operators.enhance"),
+        "operators": _modules("operators.images", "operators.orders", "operators.brackets", "operators.enhance"),
         "sensors": _modules("sensors.status"),
-        "triggers": _modules("triggers.status", "triggers.orders"),
+        "triggers": _modules("triggers.status", "triggers.orders", "triggers.events"),
+        "task-decorators": [
+            {"name": "autoenhance", "class-name": f"{_PACKAGE}.decorators.autoenhance.autoenhance_task"}
+        ],
+        "config": {
+            "autoenhance": {
+                "description": "Autoenhance.ai. The webhook needs Airflow 3 and is read by the API server alone.",
+                "options": {
+                    "webhook_token": _option(
+                        "What Autoenhance's webhook calls carry; without it there is no webhook. 16 characters or more.",
+                        sensitive=True,
+                    ),
+                    "webhook_conn_id": _option(
+                        "Airflow connection of the account that the webhook belongs to.", default="autoenhance_default"
+                    ),
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "autoenhance",
@@ -62,6 +79,12 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "allow_private_sources": _field(
             "Allow private sources", "Allow http(s) source photos on private and loopback addresses", default=False
         ),
+        "local_folders": _field(
+            "Local folders",
+            'Folders of the worker that photos may be read from: one, or JSON: ["/data/photos"]. Empty: any but the system\'s own',
+            type="string",
+        ),
+        "icc_directory": _field("ICC folder", "Folder with ICC colour profiles, on every worker", type="string"),
     }
 
 
@@ -70,6 +93,11 @@ def _field(label: str, description: str, *, type: str = "boolean", default: Any 
     if default is not None:
         schema["default"] = default
     return {"label": label, "description": description, "schema": schema}
+
+
+def _option(description: str, *, default: str | None = None, sensitive: bool = False) -> dict[str, Any]:
+    told = {"description": description, "version_added": "0.1.0", "type": "string", "example": None, "default": default}
+    return {**told, "sensitive": sensitive}
 
 
 def _modules(*names: str) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,30 @@ import pytest
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.settings import PREFERENCES
+from airflow_provider_autoenhance.get_provider_info import get_provider_info
+from airflow_provider_autoenhance.imaging.budget import DEFAULT_MEGABYTES
+from airflow_provider_autoenhance.imaging.budget import VARIABLE as MEMORY_VARIABLE
+from airflow_provider_autoenhance.imaging.cost import FULL_COLOR_FROM, MAX_SIDES, Header, megabytes_for
+from airflow_provider_autoenhance.imaging.decode import MAX_MEGAPIXELS
+from airflow_provider_autoenhance.imaging.naming import EXTENSIONS, name_parts
+from airflow_provider_autoenhance.imaging.output import (
+    COMPRESSIONS,
+    PRINT_PROFILES,
+    QUALITIES,
+    OutputSpec,
+    outputs_of,
+)
+from airflow_provider_autoenhance.imaging.profiles import CARRIED, load_profile
+from airflow_provider_autoenhance.imaging.profiles import VARIABLE as ICC_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+OUTPUTS = (ROOT / "docs" / "outputs.md").read_text()
 
 
-def rows(section: str) -> dict[str, list[str]]:
+def rows(section: str, page: str = REFERENCE) -> dict[str, list[str]]:
     """Return a table's rows by each name in their first cell."""
-    text = REFERENCE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    text = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     table = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     return {name: cells for cells in table for name in re.findall(r"`(\w+)`", cells[0])}
 
@@ -29,6 +47,14 @@ def test_every_extra_with_its_default() -> None:
         told = cells[1].strip(" `")
         default = getattr(Extra(), name)
         assert told == ("none" if default is None else str(default).lower().removesuffix(".0")), name
+
+
+def test_every_configuration_option_with_its_default() -> None:
+    table = rows("Configuration")
+    options = get_provider_info()["config"]["autoenhance"]["options"]
+    assert set(table) == set(options)
+    for name, cells in table.items():
+        assert cells[1].strip(" `") == (options[name]["default"] or "none"), name
 
 
 def test_every_setting_with_its_values() -> None:
@@ -50,6 +76,72 @@ def test_every_error_with_its_retry_meaning() -> None:
     assert set(table) == set(kinds)
     for name, kind in kinds.items():
         assert table[name][1].strip() == ("yes" if kind.retryable else "no"), name
+
+
+class TestOutputs:
+    def test_every_field_with_its_default_and_limits(self) -> None:
+        table = rows("Fields", OUTPUTS)
+        assert set(table) == {field.name for field in fields(OutputSpec)}
+        for name, low, high in (("quality", 1, 100), ("dpi", 1, 65535)):
+            assert f"{low} to {high}" in table[name][2]
+            for value in (low, high):
+                OutputSpec(**{name: value})  # type: ignore[arg-type]
+            for value in (low - 1, high + 1):
+                with pytest.raises(errors.SettingsError):
+                    OutputSpec(**{name: value})  # type: ignore[arg-type]
+        assert table["format"][1].strip(" `") == OutputSpec().settled().format
+        assert table["embed_profile"][1].strip() == str(OutputSpec().embed_profile).lower()
+        assert re.findall(r"`(\w+)`", table["format"][2].partition(";")[0]) == list(EXTENSIONS)
+        assert all(f"`{{{part}}}`" in table["name_template"][2] for part in name_parts("a"))
+
+    def test_every_format_with_its_ways(self) -> None:
+        table = rows("Formats", OUTPUTS)
+        assert list(table) == list(EXTENSIONS)
+        for name, (_, ways, quality, side, *_) in table.items():
+            assert re.findall(r"`(\w+)`", ways) == list(COMPRESSIONS.get(name, ()))
+            assert quality.strip() == ("Autoenhance's" if name == "jxl" else str(QUALITIES.get(name, "none")))
+            assert side.strip() == (f"{MAX_SIDES[name]:,} pixels" if name in MAX_SIDES else "any")
+
+    def test_what_autoenhance_renders(self) -> None:
+        told = OUTPUTS.partition("Autoenhance renders ")[2].partition(";")[0]
+        assert re.findall(r"`(\w+)`", told.partition(" itself")[0]) == [
+            name for name in ("jpeg", "png", "webp", "avif", "jxl") if OutputSpec(format=name).why_local() is None
+        ]
+        quality, dpi = (int(number) for number in re.findall(r"\d+", told))
+        assert OutputSpec(quality=quality).why_local() is None
+        assert OutputSpec(quality=quality + 1).why_local()
+        assert OutputSpec(dpi=dpi).why_local() is None
+        assert OutputSpec(dpi=dpi - 1).why_local()
+
+    def test_every_profile_with_where_it_comes_from(self) -> None:
+        table = rows("Colours", OUTPUTS)
+        assert set(table) == {*PRINT_PROFILES, "sRGB"}
+        for name in PRINT_PROFILES:
+            file = re.findall(r"`([\w.]+\.icc)`", table[name][3])[0]
+            if "carried" in table[name][3]:
+                assert load_profile(name).data == (CARRIED / file).read_bytes()
+                assert file.endswith(f"_{table[name][2].strip(' %')}.icc")
+            else:
+                assert not (CARRIED / file).exists()
+        assert f"`{ICC_VARIABLE}`" in OUTPUTS
+        assert "the default of `CMYK`" in table[str(OutputSpec(color_space="CMYK").profile_name)][3]
+
+    def test_the_memory_that_is_reserved_is_what_is_promised(self) -> None:
+        assert f"`{MEMORY_VARIABLE}` (default {DEFAULT_MEGABYTES:.0f})" in OUTPUTS
+        assert f"quality {FULL_COLOR_FROM} on" in OUTPUTS.replace("\n", " ")
+        assert f"more than {MAX_MEGAPIXELS:.0f} megapixels" in OUTPUTS
+        told = OUTPUTS.partition("\n## Memory\n")[2]
+        table = [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in told.splitlines()
+            if line.startswith("| `")
+        ]
+        assert len(table) >= 8
+        for output, promised, *_ in table:
+            asked = json.loads(output.strip("`"))
+            assert int(promised.replace(",", "").removesuffix(" MB")) == round(
+                megabytes_for(Header(8000, 6000), outputs_of(asked))
+            )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ LAYERS = (
     {"imaging", "storage", "transport"},
     {"hooks"},
     {"pipeline"},
-    {"triggers", "links"},
+    {"triggers", "links", "policies"},
     {"operators"},
     {"sensors", "decorators"},
     {"notifications", "plugins"},
@@ -26,7 +26,7 @@ LAYERS = (
 ROOMS = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 HTTP = {"requests", "httpx", "urllib3", "aiohttp", "boto3", "botocore", "http"}
 #: What DAG files import from, by what a worker or the triggerer alone needs.
-FACING = ("hooks", "operators", "sensors", "triggers", "links", "decorators", "notifications")
+FACING = ("hooks", "operators", "sensors", "triggers", "links", "decorators", "notifications", "policies")
 HEAVY = (
     {"requests", "urllib3", "httpx", "httpcore", "boto3", "botocore", "s3fs", "fsspec", "PIL", "pi_heif", "numpy", "cv2"}
     | {"cryptography", "pyvips", "starlette", "moto", "tenacity", "asyncio"}

@@ -42,13 +42,48 @@ def test_its_description_is_what_this_airflow_takes() -> None:
 
 def test_it_lists_every_module_of_its_rooms_and_no_other() -> None:
     root = Path(importlib.import_module(PACKAGE).__file__ or "").parent
-    helpers = {"base", "config", "download", "legacy_form", "rate", "ticket"}
+    helpers = {
+        "assets",
+        "base",
+        "config",
+        "download",
+        "hints",
+        "legacy_form",
+        "lineage",
+        "memory",
+        "photo",
+        "rate",
+        "ticket",
+    }
     for kind in KINDS:
         listed = {module for entry in INFO[kind] for module in entry["python-modules"]}
         files = {file.stem for file in (root / kind).glob("*.py")} - {"__init__"} - helpers
         assert listed == {f"{PACKAGE}.{kind}.{name}" for name in files}
         for module in listed:
             importlib.import_module(module)
+
+
+def test_its_decorator_and_its_plugin_are_where_it_says() -> None:
+    for each in INFO["task-decorators"]:
+        module, _, name = each["class-name"].rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+    plugins = {
+        each.name: each.load() for each in entry_points(group="airflow.plugins") if each.value.startswith(PACKAGE)
+    }
+    assert {name: plugin.name for name, plugin in plugins.items()} == {"autoenhance_webhook": "autoenhance_webhook"}
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="only Airflow 3 uses them")
+def test_airflow_knows_its_configuration() -> None:
+    shown = run_python(
+        "import json\n"
+        "from airflow.configuration import conf\n"
+        "from airflow.providers_manager import ProvidersManager\n"
+        "ProvidersManager().initialize_providers_configuration()\n"
+        "secret = ('autoenhance', 'webhook_token') in conf.sensitive_config_values\n"
+        "print(json.dumps([secret, conf.get('autoenhance', 'webhook_conn_id')]))"
+    )
+    assert shown == [True, "autoenhance_default"]
 
 
 def test_its_entry_point_leads_to_its_description() -> None:

@@ -30,6 +30,10 @@ class AirflowApi:
         """Change."""
         return self._call("PATCH", f"/api/v2/{path}", body, self._token)
 
+    def put(self, path: str) -> Any:
+        """Ask for something to be done that takes no words."""
+        return self._call("PUT", f"/api/v2/{path}", None, self._token)
+
     def healthy(self) -> bool:
         """Tell whether every component reports that it is."""
         with suppress(urllib.error.URLError, OSError):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from tools import e2e_events
 from tools.airflow_home import RUN, AirflowHome, free_port
 from tools.console import detail, problem, step, table
 from tools.demo_checks import check_secrets
@@ -149,15 +150,18 @@ def run_again(airflow: LiveAirflow, service: LocalService, scenario: Scenario) -
     return [] if (state, after) == ("success", before) else [f"{state}, {after} requests, before {before}"]
 
 
-def run_all(children: Children, scenarios: list[Scenario]) -> int:
-    """Run everything; return the exit status."""
+def run_all(children: Children, scenarios: list[Scenario], *, events: bool) -> int:
+    """Run everything; return the exit status.
+
+    :param events: what no night shows, too: orders that finish and run a DAG.
+    """
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
     options = ["--render", "copy", "--daily-limit", "0"]
     service = start_local_service(children, FOLDER, processing_seconds="6,10", more=options)
     fill(service, scenarios)
     step("Making an Airflow of its own, and starting its components")
     home = AirflowHome(FOLDER / "airflow", port=free_port())
-    airflow = start_live_airflow(children, home, FOLDER, service.connections | _QUICK)
+    airflow = start_live_airflow(children, home, FOLDER, service.connections | _QUICK | e2e_events.ENVIRONMENT)
     rows: list[list[str]] = []
     outcomes: dict[str, list[str]] = {}
     try:
@@ -165,7 +169,11 @@ def run_all(children: Children, scenarios: list[Scenario]) -> int:
             outcomes[scenario.name] = ["it was not done"]
             row, outcomes[scenario.name] = play(airflow, service, scenario)
             rows.append(row)
-        outcomes["the first night again"] = run_again(airflow, service, scenarios[0])
+        if scenarios:
+            outcomes["the first night again"] = run_again(airflow, service, scenarios[0])
+        if events:
+            outcomes[e2e_events.NAME] = ["it was not done"]
+            outcomes[e2e_events.NAME] = e2e_events.OrderEvents(airflow, service, photo("event", 1)).play()
     except ProcessError as failure:  # a run that is stuck keeps the next one waiting
         outcomes[list(outcomes)[-1]] = [str(failure)]
     outcomes["no secret in any log"] = check_secrets(service, FOLDER)
@@ -197,18 +205,20 @@ def report(rows: list[list[str]], outcomes: dict[str, list[str]]) -> int:
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="make e2e", description=__doc__)
-    parser.add_argument("--only", default="", help="only the nights whose name holds this")
+    parser.add_argument("--only", default="", help="only the parts whose name holds this")
     arguments = parser.parse_args()
     leave_on_signals()
     scenarios = [scenario for scenario in SCENARIOS if arguments.only in scenario.name]
-    if not scenarios:
-        parser.error(f"there is no such night; there are: {', '.join(scenario.name for scenario in SCENARIOS)}")
+    events = arguments.only in e2e_events.NAME
+    if not scenarios and not events:
+        names = (*(scenario.name for scenario in SCENARIOS), e2e_events.NAME)
+        parser.error(f"there is no such night; there are: {', '.join(names)}")
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     step(f"Airflow {importlib.metadata.version('apache-airflow')}")
     try:
         with Children() as children:
-            return run_all(children, scenarios)
+            return run_all(children, scenarios, events=events)
     except ProcessError as failure:
         problem(str(failure))
         return 1

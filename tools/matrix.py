@@ -24,7 +24,11 @@ UV = Path(sys.executable).with_name("uv")
 LEFT_OUT = (
     "tests/api",
     "tests/crash",
+    "tests/hooks/test_upload_photo.py",
     "tests/imaging",
+    "tests/operators/test_brackets.py",
+    "tests/operators/test_outputs.py",
+    "tests/operators/test_sources.py",
     "tests/pipeline",
     "tests/platform",
     "tests/samples",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api import versions
 
@@ -26,6 +26,8 @@ class Extra:
     :param verify: check the server's certificate; or the path of a CA bundle.
     :param allow_http: allow a plain-http host that is not loopback.
     :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
+    :param local_folders: folders of the worker that source photos may be read from; ``None``: any but the system's own.
+    :param icc_directory: folder with ICC colour profiles, on every worker.
     """
 
     api_version: str = versions.DEFAULT_VERSION
@@ -37,6 +39,13 @@ class Extra:
     verify: bool | str = True
     allow_http: bool = False
     allow_private_sources: bool = False
+    local_folders: Sequence[str] | None = None
+    icc_directory: str | None = None
+
+    @property
+    def source_access(self) -> dict[str, Any]:
+        """What is allowed of a source, as ``storage.open_source`` takes it."""
+        return {"allow_private_hosts": self.allow_private_sources, "local_folders": self.local_folders}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class AutoenhanceError(Exception):
 
     :param message: one line: what happened, to which image, and what to do. Never contains a key or a presigned URL.
     :param status_code: HTTP status of the answer, where there was one.
-    :param retry_after: seconds that the server asked us to wait, where it did.
+    :param retry_after: seconds until another try makes sense, where that is known: mostly because the server said so.
     """
 
     retryable: ClassVar[bool] = False
@@ -107,6 +107,10 @@ class SourceError(AutoenhanceError):
 
 class DestinationError(AutoenhanceError):
     """The destination cannot be written. Checked before a credit is spent."""
+
+
+class ConversionError(AutoenhanceError):
+    """A picture cannot be converted: damaged, too large, or beyond what the output's format can hold."""
 
 
 class IntegrityError(AutoenhanceError):

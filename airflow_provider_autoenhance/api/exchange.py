@@ -26,6 +26,10 @@ _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: A longer ``Retry-After`` is left to the task's own retries, which hold no worker.
 LONGEST_WAIT_SECONDS = 60.0
 
+#: A creation that is still refused with 429 after all tries, with no ``Retry-After``, has mostly met the limit on equal file names,
+#: which is counted by the hour.
+NAME_LIMIT_SECONDS = 3600.0
+
 MAX_REDIRECTS = 5
 
 
@@ -96,6 +100,8 @@ def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
         except errors.AutoenhanceError as error:
             pause = patience.wait_after(error, attempt) if _may_repeat(call, error) else None
             if pause is None:
+                if _names_a_file(call) and error.status_code == 429 and error.retry_after is None:
+                    error.retry_after = NAME_LIMIT_SECONDS
                 raise
             yield Wait(pause, f"{error} Trying again in {pause:.1f} s ({attempt} of {patience.max_attempts}).")
 
@@ -177,6 +183,10 @@ def _arrived(answer: Answer | NoAnswer | None, about: str) -> Answer:
         return answer
     reason, maybe = (answer.reason, answer.maybe_received) if answer else ("no answer", True)
     raise errors.UnreachableError(f"{about}: {reason}.", maybe_received=maybe)
+
+
+def _names_a_file(call: Call[Any]) -> bool:
+    return call.method == "POST" and call.path in ("/v3/images/", "/v3/brackets/")
 
 
 def _may_repeat(call: Call[Any], error: errors.AutoenhanceError) -> bool:

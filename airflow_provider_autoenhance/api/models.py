@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -106,6 +107,16 @@ class Order:
     is_deleted: bool
     images: tuple[Image, ...]
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def created_at(self) -> float | None:
+        """Seconds since the epoch, ``None`` where the answer does not tell. Autoenhance leaves the offset out and means UTC."""
+        told = self.raw.get("created_at")
+        try:
+            moment = datetime.fromisoformat(told) if isinstance(told, str) else None
+        except ValueError:
+            return None
+        return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
     @property
     def settled(self) -> bool:

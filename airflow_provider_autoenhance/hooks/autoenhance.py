@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.answers import Answer
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
+    from airflow_provider_autoenhance.hooks.photo import Photo
     from airflow_provider_autoenhance.transport.requests_session import SizedReader
 
 T = TypeVar("T")
@@ -186,6 +187,23 @@ class AutoenhanceHook(BaseHook):
 
         self._repeat(attempt)
 
+    def upload_photo(
+        self, upload_url: str, photo: Photo, *, name: str = "the photo", sent_at_creation: str | None = None
+    ) -> None:
+        """PUT a photo that is at hand: bytes, or a file opened for reading bytes. Its type is told by its content.
+
+        :param upload_url: of the image's creation.
+        :param photo: read from where it stands, and again for each try; not closed.
+        :param name: what errors call it.
+        :param sent_at_creation: MIME type sent when the image was created, if one was.
+        :raises SourceError: empty, cut short, or not a type that Autoenhance takes; it never arrives whole then.
+        :raises UploadUrlExpiredError: when the URL is too old.
+        """
+        from airflow_provider_autoenhance.hooks.photo import held_photo
+
+        with held_photo(photo, name) as open_body:
+            self.upload(upload_url, open_body, about=name, sent_at_creation=sent_at_creation)
+
     def download_image(
         self,
         image_id: str,
@@ -228,15 +246,28 @@ class AutoenhanceHook(BaseHook):
         """Read an order with its images."""
         return self.run(calls.retrieve_order(order_id))
 
-    def list_orders(self) -> Iterator[models.Order]:
-        """Read all orders of the account, a page at a time."""
+    def list_orders(self, *, per_page: int = calls.MAX_ORDERS_PER_PAGE) -> Iterator[models.Order]:
+        """Read all orders of the account with their images, a page at a time; the API does not say in which sequence they come.
+
+        :param per_page: 1 to 15.
+        """
         offset: str | None = None
         while True:
-            page = self.run(calls.list_orders(offset=offset))
+            page = self.list_orders_page(offset=offset, per_page=per_page)
             yield from page.orders
             if page.next_offset is None or page.next_offset == offset:
                 return
             offset = page.next_offset
+
+    def list_orders_page(
+        self, *, offset: str | None = None, per_page: int = calls.MAX_ORDERS_PER_PAGE
+    ) -> models.OrderPage:
+        """Read one page of the account's orders.
+
+        :param offset: ``next_offset`` of the page before; opaque.
+        :param per_page: 1 to 15; a page may be shorter.
+        """
+        return self.run(calls.list_orders(offset=offset, per_page=per_page))
 
     def update_order(self, order_id: str, *, name: str) -> models.Order:
         """Rename an order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.calls import Call
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer
+    from airflow_provider_autoenhance.api.models import OrderPage
 
 T = TypeVar("T")
 
@@ -72,6 +74,18 @@ class AutoenhanceAsyncHook(BaseHook):
         except StopIteration as finished:
             result: T = finished.value
             return result
+
+    async def list_orders(self) -> AsyncIterator[OrderPage]:
+        """Read all orders of the account with their images, page by page; leave off where you have seen enough."""
+        from airflow_provider_autoenhance.api import calls
+
+        offset: str | None = None
+        while True:
+            page = await self.run(calls.list_orders(offset=offset))
+            yield page
+            if page.next_offset is None or page.next_offset == offset:
+                return
+            offset = page.next_offset
 
 
 class _Shared:

@@ -125,6 +125,21 @@ def _proxies(value: Any) -> Mapping[str, str]:
     return dict(value) if isinstance(value, Mapping) else {"http": str(value), "https": str(value)}
 
 
+def _folders(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        if value.lstrip().startswith("["):
+            import json
+
+            value = json.loads(value)
+        else:
+            value = value.split(",")
+    folders = tuple(str(folder).strip().removeprefix("file://") for folder in value if str(folder).strip())
+    for folder in folders:
+        if not folder.startswith("/"):
+            raise ValueError(f"extra 'local_folders' takes absolute paths, not {folder!r}")
+    return folders
+
+
 _READERS: dict[str, Any] = {
     "api_version": lambda value: versions.check_version(str(value)),
     "dev_mode": lambda value: _bool("dev_mode", value),
@@ -135,4 +150,6 @@ _READERS: dict[str, Any] = {
     "verify": _verify,
     "allow_http": lambda value: _bool("allow_http", value),
     "allow_private_sources": lambda value: _bool("allow_private_sources", value),
+    "local_folders": _folders,
+    "icc_directory": str,
 }

@@ -10,9 +10,9 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_autoenhance.api.errors import UploadUrlExpiredError
+from airflow_provider_autoenhance.api.errors import SettingsError, UploadUrlExpiredError
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -24,6 +24,7 @@ class UploadTicket:
 
     :param upload_url: the presigned URL; empty when the image needs no bytes any more.
     :param content_type: the MIME type sent at creation, to the old API versions that take one.
+    :param kind: what the bytes are for: an image of their own, or one exposure of an HDR bracket (then ``image_name`` is the bracket's).
     """
 
     image_name: str
@@ -32,26 +33,35 @@ class UploadTicket:
     metadata: Mapping[str, Any]
     upload_url: str = field(default="", repr=False)
     content_type: str | None = None
+    kind: Literal["image", "bracket"] = "image"
 
     def seal(self, api_key: str) -> str:
         """Encrypt, as URL-safe text."""
         return _fernet(api_key).encrypt(json.dumps(asdict(self)).encode()).decode()
 
     @classmethod
-    def open(cls, token: str, api_key: str, *, about: str) -> UploadTicket:
+    def open(cls, token: str, api_key: str, *, about: str, kind: Literal["image", "bracket"] = "image") -> UploadTicket:
         """Decrypt.
 
+        :param kind: what it must be for.
         :raises UploadUrlExpiredError: when it is no ticket, or the API key has changed since.
+        :raises SettingsError: when it is for the other kind.
         """
         from cryptography.fernet import InvalidToken
 
         try:
-            return cls(**json.loads(_fernet(api_key).decrypt(token.encode())))
+            ticket = cls(**json.loads(_fernet(api_key).decrypt(token.encode())))
         except (InvalidToken, ValueError, TypeError):
             raise UploadUrlExpiredError(
                 f"{about}: the upload ticket cannot be opened; it was made with another API key, or is not what "
-                "AutoenhanceCreateImageOperator returned as 'upload_url'. Clear the create task."
+                f"AutoenhanceCreate{kind.capitalize()}Operator returned as 'upload_url'. Clear the create task."
             ) from None
+        if ticket.kind != kind:
+            raise SettingsError(
+                f"{about}: the upload ticket is for {ticket.kind} {ticket.image_name!r}; upload it with "
+                f"AutoenhanceUpload{ticket.kind.capitalize()}Operator."
+            )
+        return ticket
 
 
 def _fernet(api_key: str) -> Fernet:

@@ -69,8 +69,13 @@ FORMATS = (
     *(BMP, GIF, JXL, JP2, OTHER_RAW),
 )
 
-ACCEPTED_EXTENSIONS = tuple(ending for form in FORMATS if form.accepted for ending in form.extensions)
-"""File name endings of what Autoenhance takes, for default patterns of a folder listing."""
+CONVERTIBLE = (BMP, GIF)
+"""What Autoenhance does not take, but goes up as PNG."""
+
+PHOTO_EXTENSIONS = tuple(
+    ending for form in FORMATS if form.accepted or form in CONVERTIBLE for ending in form.extensions
+)
+"""File name endings of photos, for default patterns of a folder listing."""
 
 _NIKON, _SONY = (NEF, NRW), (ARW, SR2, SRF)
 _TIFF_BASED = (TIFF, DNG, CR2, *_NIKON, *_SONY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -27,11 +27,16 @@ _LABEL = "autoenhance_label"
 def task_run(context: Context, *, label: Any) -> Iterator[None]:
     """Around a task's work: name its map index, and fail it at once (no Airflow retry) where a retry cannot help.
 
+    A task with a ``retry_policy`` (Airflow 3.3 and later) leaves the second to that: errors reach it, and callbacks, as they are. Not
+    those of a sensor that is skipped instead of failed, because Airflow skips it for exceptions of its own only.
+
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
     """
     if context.get("map_index_template") is None:
         cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: str(label)})
-    with fail_fast():
+    task = context.get("task")
+    skipped = getattr(task, "soft_fail", False) or getattr(task, "never_fail", False)
+    with fail_fast() if skipped or getattr(task, "retry_policy", None) is None else nullcontext():
         yield
 
 
@@ -80,6 +85,7 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
     ui_color = "#dff3ea"
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "settings": "json",
+        "groups": "json",
         "metadata": "json",
         "output_spec": "json",
     }
@@ -92,11 +98,11 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
 def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     """Push each key of a task's result as an XCom of its own too, so that ``.output["image_id"]`` works in mapped task groups as well.
 
-    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result names the image, the map
-    index gets that name.
+    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result has the name of the image
+    or the order, the map index gets it.
     """
-    if result.get("image_name"):
-        cast("dict[str, Any]", context)[_LABEL] = result["image_name"]
+    if name := result.get("image_name") or result.get("name"):
+        cast("dict[str, Any]", context)[_LABEL] = name
     for name, value in result.items():
         if value is not None:  # Airflow takes such an XCom for one that is missing
             context["ti"].xcom_push(key=name, value=value)

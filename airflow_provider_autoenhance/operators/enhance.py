@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.assets import emit_assets
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -17,6 +18,7 @@ from airflow_provider_autoenhance.operators.base import (
     task_run,
     whole_number,
 )
+from airflow_provider_autoenhance.operators.lineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 
 _OWNER = "AutoenhanceEnhanceOperator"
 
+_WEB = ("http://", "https://")
+
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
 
 
-class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
+class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     """Enhance a folder or a list of photos: source -> Autoenhance -> destination, each paid for once, whatever dies and however often
     the task is retried or cleared.
 
@@ -46,13 +50,18 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     run, ``bytes`` landed, the first ``failures`` with their reasons, and ``warnings`` about exposures. A task that fails leaves the
     same as XCom ``summary``.
 
-    :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs (templated). Several folders keep their names
-        under the destination.
+    With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
+    an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``orders``, and the counts.
+
+    :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the web
+        (templated). Several folders keep their names under the destination. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).
-    :param source_conn_id: Airflow connection of the source (templated).
+    :param names: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
+    :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
-    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; JPEG by default (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase.
+        JPEG by default (templated).
     :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
     :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
     :param exclude: glob patterns to leave out (templated, as ``include``).
@@ -82,7 +91,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "source", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
+        "source", "names", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
         "exclude", "brackets", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
     )  # fmt: skip
 
@@ -91,10 +100,11 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         *,
         source: str | Sequence[str],
         destination: str,
+        names: Sequence[str] = (),
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
-        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         preview: bool | str = True,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
@@ -121,6 +131,7 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         _one_of("on_existing", on_existing, "skip", "redownload", "reenhance")
         _one_of("on_kill", on_kill, "leave", "delete")
         self.source = source
+        self.names = names
         self.destination = destination
         self.source_conn_id = source_conn_id
         self.destination_conn_id = destination_conn_id
@@ -181,19 +192,25 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
 
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
-        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
+        from airflow_provider_autoenhance.storage.naming import apart
 
         ti = context["ti"]
+        destination, destination_conn_id = apart(
+            required(_OWNER, "destination", self.destination).rstrip("/") + "/", self.destination_conn_id or None
+        )
         job = Job(
             run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id)),
             sources=_sources(self.source),
-            destination=required(_OWNER, "destination", self.destination).rstrip("/") + "/",
+            destination=destination,
             source_conn_id=self.source_conn_id or None,
-            destination_conn_id=self.destination_conn_id or None,
+            names=_patterns(self.names),
+            access=self.hook.config.extra.source_access,
+            destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
-            output=OutputSpec.of(self.output_spec),
+            outputs=outputs_of(self.output_spec),
             preview=boolean(_OWNER, "preview", self.preview),
             include=_patterns(self.include),
             exclude=_patterns(self.exclude),
@@ -219,9 +236,15 @@ class AutoenhanceEnhanceOperator(AutoenhanceBaseOperator):
         self.log.info("Plan: %s", batch.preview()["plan"])
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
-        """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all."""
-        summary = {"source": self.source, **summary}
+        """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""
+        summary = {"source": _unsigned(self.source), **summary}
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        if self._batch is not None:
+            job, landed = self._batch.job, summary.get("landed", 0)
+            sources = tuple(origin.uri for origin in job.origins.all)
+            emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination)
+            written, files = ((job.destination,), landed * len(job.outputs)) if landed else ((), 0)
+            self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)
         return hand_on(context, summary)
 
     def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
@@ -327,13 +350,23 @@ def allowed_failures(max_failures: int | str, photos: int) -> int:
 
 
 def _sources(source: str | Sequence[str]) -> list[str]:
-    """A single source is a folder; in a list, what ends in a slash is one."""
+    """A single source is a folder, unless it is on the web; in a list, and there, what ends in a slash is one."""
     if isinstance(source, str):
-        return [required(_OWNER, "source", source).rstrip("/") + "/"]
+        given = required(_OWNER, "source", source)
+        return [given if given.lower().startswith(_WEB) else given.rstrip("/") + "/"]
     sources = [required(_OWNER, "source", each) for each in source]
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
     return sources
+
+
+def _unsigned(source: str | Sequence[str]) -> str | list[str]:
+    """Sources as they may be kept: a web address without its query, which may be a credential; others as given."""
+    from airflow_provider_autoenhance.api.redact import redact_url
+
+    if isinstance(source, str):
+        return redact_url(source) if source.lower().startswith(_WEB) else source
+    return [str(_unsigned(each)) for each in source]
 
 
 def _patterns(patterns: Sequence[str] | str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -23,6 +22,7 @@ from airflow_provider_autoenhance.operators.base import (
     task_run,
     whole_number,
 )
+from airflow_provider_autoenhance.operators.lineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -118,19 +118,13 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         return UploadTicket(name, self.order_id or run_order, settings, user | own, content_type=self.content_type)
 
     def _check_owner(self, map_index: int | None, image: Image) -> None:
-        """Two mapped tasks of the same inputs would share one image, and one photo would get lost."""
-        from airflow_provider_autoenhance.pipeline.identity import ORIGIN_KEY
+        from airflow_provider_autoenhance.pipeline.identity import check_origin
 
-        made_by = str(image.metadata.get(ORIGIN_KEY, ""))
-        if self.source or not made_by or made_by.endswith(f"[{map_index}]"):
-            return
-        raise errors.SettingsError(
-            f"image {image.image_name!r} of this run was already made by another mapped task ({made_by}); pass 'source', or give each "
-            "photo an image_name of its own."
-        )
+        if not self.source:
+            check_origin(f"image {image.image_name!r}", image.metadata, map_index)
 
 
-class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
+class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream a photo to Autoenhance. Enhancement starts by itself when it has arrived.
 
     An image that has its bytes already is left alone. Where the upload URL has expired, the image is made again with the settings it was
@@ -174,12 +168,14 @@ class AutoenhanceUploadImageOperator(AutoenhanceBaseOperator):
             photo = PhotoSource(
                 uri=required(owner, "source", self.source),
                 conn_id=self.source_conn_id or None,
-                allow_private_hosts=self.hook.config.extra.allow_private_sources,
+                **self.hook.config.extra.source_access,
             )
             image_id = required(owner, "image_id", self.image_id)
-            return upload_photo(
+            uploaded = upload_photo(
                 self.hook, photo, image_id=image_id, token=self.upload_url or "", content_type=self.content_type
             )
+            self._moved = Moved(sources=(photo.uri,))
+            return uploaded
 
 
 class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
@@ -260,18 +256,19 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         return image
 
 
-class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
+class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream an image from Autoenhance to a file, whole or not at all.
 
     The destination is tried before anything is spent. A retry downloads again, but never pays again. Returns ``uri``, ``size`` (bytes),
-    ``sha256``, ``content_type``, ``image_id`` and ``credit_spent`` (whether this try spent one).
+    ``sha256``, ``content_type``, ``image_id``, ``credit_spent`` (whether this try spent one), and ``outputs`` with the facts of each file.
 
     :param image_id: id of the image (templated).
     :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param variant: ``enhanced``, or ``original`` (the upload; for HDR the merged picture).
     :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
-    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase,
+        into a folder (templated).
     :raises NoCreditsError: no credit is left; the enhanced image waits.
     :raises DestinationError: not writable; nothing was spent.
     """
@@ -288,7 +285,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
         destination_conn_id: str | None = None,
         variant: Literal["enhanced", "original"] = "enhanced",
         preview: bool | str = True,
-        output_spec: OutputSpec | Mapping[str, Any] | str | None = None,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -303,7 +300,7 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""
-        from airflow_provider_autoenhance.imaging.output import OutputSpec
+        from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
 
         with task_run(context, label=file_part(self.destination) or self.image_id):
@@ -311,12 +308,16 @@ class AutoenhanceDownloadImageOperator(AutoenhanceBaseOperator):
             target = PhotoTarget(
                 uri=required(owner, "destination", self.destination),
                 conn_id=self.destination_conn_id or None,
-                output=OutputSpec.of(self.output_spec),
+                outputs=outputs_of(self.output_spec),
                 variant=self.variant,
                 preview=boolean(owner, "preview", self.preview),
             )
             image_id = required(owner, "image_id", self.image_id)
-            return hand_on(context, download_photo(self.hook, target, image_id=image_id))
+            landed = download_photo(self.hook, target, image_id=image_id)
+            outputs = landed["outputs"]
+            written = tuple(output["uri"] for output in outputs)
+            self._moved = Moved(destinations=written, files=len(outputs), size=sum(each["size"] for each in outputs))
+            return hand_on(context, landed)
 
 
 class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):

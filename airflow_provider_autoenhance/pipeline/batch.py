@@ -19,6 +19,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
 from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, orphans, read_brackets
 from airflow_provider_autoenhance.pipeline.decide import REFUSED, Decision, Step
+from airflow_provider_autoenhance.pipeline.delivery import prepare
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
 from airflow_provider_autoenhance.pipeline.progress import Progress
@@ -68,6 +69,7 @@ class Batch:
     def __init__(self, hook: AutoenhanceHook, job: Job, *, resumed: bool = False) -> None:
         self.hook = hook
         self.job = job
+        self.delivery = prepare(hook, job.outputs, conn_id=job.destination_conn_id, preview=job.preview)
         self.plan: Plan = make_plan(job, hook, resumed=resumed)
         self.pending = Pending()
         self._changed = False
@@ -278,7 +280,7 @@ class Batch:
         self.pending.decisions[decision.photo.fingerprint] = (group, decision, seconds)
 
     def _transfer(self, group: GroupPlan) -> Transfer:
-        return Transfer(self.hook, self.job, group.own)
+        return Transfer(self.hook, self.job, group.own, self.delivery)
 
     def _note(self, group: GroupPlan, row: Row) -> None:
         """Put down what became of a photo. Each credit is answered for once: by the run that told of it first."""

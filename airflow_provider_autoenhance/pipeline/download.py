@@ -1,13 +1,9 @@
-"""One photo from Autoenhance to where it should lie, whole or not at all."""
+"""One photo from Autoenhance to the files that are wanted of it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
@@ -15,12 +11,10 @@ from airflow_provider_autoenhance.api.calls import Variant
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.api.waiting import check_image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.hooks.download import Download
-from airflow_provider_autoenhance.imaging.integrity import check_for
-from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, file_name, format_of_extension
-from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
-from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination
-from airflow_provider_autoenhance.storage.streams import CheckedReader
+from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, format_of_extension
+from airflow_provider_autoenhance.imaging.purchase import Purchase, output_names
+from airflow_provider_autoenhance.pipeline.delivery import Delivery, prepare
+from airflow_provider_autoenhance.storage import open_destination
 
 log = logging.getLogger(__name__)
 
@@ -29,64 +23,74 @@ log = logging.getLogger(__name__)
 class PhotoTarget:
     """Where a photo goes and what it should look like.
 
-    :param uri: file URI, or a folder URI ending in ``/``.
+    :param uri: file URI for a single output, or a folder URI ending in ``/``.
     :param preview: the free rendering; ``False`` buys the full size.
+    :param name: what the files in a folder are named after; by default the image's name.
     """
 
     uri: str
     conn_id: str | None = None
-    output: OutputSpec = field(default_factory=OutputSpec)
+    outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     variant: Variant = "enhanced"
     preview: bool = True
+    name: str | None = None
+
+    @property
+    def untouched(self) -> bool:
+        """The original file as it was uploaded."""
+        return self.variant == "original" and self.outputs == (OutputSpec(),) and not self.uri.endswith("/")
 
     def settled(self, image: Image) -> PhotoTarget:
-        """Return the target with file name and format filled in.
+        """Return the target with formats filled in.
 
-        :raises SettingsError: when the file's extension and the format contradict each other.
+        :raises SettingsError: when a file's extension and its format contradict each other, or one file is to hold several outputs.
         """
         if self.uri.endswith("/"):
-            return replace(
-                self, uri=self.uri + file_name(image.image_name or image.image_id, self.output.format or "jpeg")
+            return replace(self, outputs=tuple(output.settled() for output in self.outputs))
+        if len(self.outputs) > 1:
+            raise errors.SettingsError(
+                f"{image.label}: {len(self.outputs)} outputs need a folder as destination, ending in '/'."
             )
-        if self.variant == "original" and self.output.format is None:
-            return self
+        output = self.outputs[0]
         by_name = format_of_extension(self.uri)
-        wanted = self.output.format or by_name
+        wanted = output.format or by_name
         if wanted is None or (by_name or wanted) != wanted:
             raise errors.SettingsError(
-                f"{image.label}: destination {self.uri.rpartition('/')[2]!r} does not fit output format {self.output.format!r}; "
-                f"Autoenhance renders {', '.join(EXTENSIONS)}."
+                f"{image.label}: destination {self.uri.rpartition('/')[2]!r} does not fit output format {output.format!r}; "
+                f"there are {', '.join(EXTENSIONS)}."
             )
-        return replace(self, output=replace(self.output, format=wanted))
+        return replace(self, outputs=(replace(output, format=wanted),))
+
+    def uris(self, image: Image) -> list[str]:
+        """Where each output goes."""
+        if not self.uri.endswith("/"):
+            return [self.uri]
+        name = self.name or image.image_name or image.image_id
+        return [self.uri + each for each in output_names(self.outputs, name, fingerprint=image.image_id)]
 
 
 def download_photo(hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str) -> dict[str, Any]:
     """Download an image; everything that can be checked is checked before a credit is spent.
 
-    :returns: ``image_id``, ``uri``, ``size``, ``sha256``, ``content_type``, ``credit_spent``.
+    :returns: ``image_id``, ``credit_spent``, and ``outputs`` with the facts of each; those of the first are told beside them.
     """
     image = hook.get_image(image_id)
     _check_ready(image, target.variant)
-    target = target.settled(image)
-    destination = open_destination(target.uri, conn_id=target.conn_id)
-    destination.check_writable()
-    stored, kind = hook.download_image(
-        image_id,
-        lambda download: land(download, destination, target.output.format),
-        variant=target.variant,
-        preview=target.preview,
-        rendering=target.output.query(),
-    )
+    if target.untouched:
+        delivery = Delivery(Purchase(target.outputs, target.outputs, ()), None, target.variant, target.preview)
+    else:
+        target = target.settled(image)
+        delivery = prepare(hook, target.outputs, conn_id=target.conn_id, variant=target.variant, preview=target.preview)
+    destinations = [open_destination(uri, conn_id=target.conn_id) for uri in target.uris(image)]
+    for destination in destinations:
+        destination.check_writable()
+    outputs = delivery.deliver(hook, image_id, destinations, about=image.label)
     spent = target.variant == "enhanced" and not (target.preview or image.downloaded or hook.config.extra.dev_mode)
-    log.info("%s landed at %s (%s bytes%s)", image.label, stored.uri, stored.size, ", one credit" if spent else "")
-    return {
-        "image_id": image_id,
-        "uri": stored.uri,
-        "size": stored.size,
-        "sha256": stored.sha256,
-        "content_type": kind.mime,
-        "credit_spent": spent,
-    }
+    for output in outputs:
+        log.info("%s landed at %s (%s bytes)", image.label, output["uri"], output["size"])
+    if spent:
+        log.info("%s cost one credit", image.label)
+    return {"image_id": image_id, **outputs[0], "credit_spent": spent, "outputs": outputs}
 
 
 def _check_ready(image: Image, variant: Variant) -> None:
@@ -96,46 +100,3 @@ def _check_ready(image: Image, variant: Variant) -> None:
         raise errors.InvalidRequestError(
             f"{image.label} is still {image.status}; wait for it with AutoenhanceImageStatusSensor before downloading."
         )
-
-
-def land(download: Download, destination: Destination, format: str | None) -> tuple[StoredFile, ImageFormat]:
-    """Write a download to its destination, checked by type, size, digest and format.
-
-    :param format: what was asked for; ``None`` takes anything.
-    :raises IntegrityError: it did not arrive whole; nothing was published.
-    """
-    kind = sniff(download.peek())
-    if kind is None:
-        raise errors.IntegrityError(f"{download.about}: what arrived is no image ({download.content_type}).")
-    if format is not None and kind.mime != f"image/{format}":
-        raise errors.ServerError(f"{download.about}: asked for {format}, but {kind.name} arrived.")
-    digests = sent_digests(download.headers)
-    body = CheckedReader(download, name=download.about, size=download.size, digests=digests, checks=[check_for(kind)])
-    return destination.write(body, size=download.size, content_type=kind.mime), kind
-
-
-def sent_digests(headers: Mapping[str, str]) -> dict[str, str]:
-    """Digests that the sending host vouches for, as hex by algorithm.
-
-    An ETag counts only from S3 (``x-amz-request-id``) and without KMS, where it is the MD5; elsewhere it may be anything.
-    """
-    found: dict[str, str] = {}
-    for header, algorithm in (
-        ("content-md5", "md5"),
-        ("x-amz-checksum-sha256", "sha256"),
-        ("x-amz-checksum-crc32", "crc32"),
-    ):
-        if header in headers and "-" not in headers[header]:
-            try:
-                found[algorithm] = base64.b64decode(headers[header], validate=True).hex()
-            except binascii.Error:
-                continue
-    etag = headers.get("etag", "").strip('"')
-    plain_s3 = "x-amz-request-id" in headers and headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
-    if (
-        plain_s3
-        and "x-amz-server-side-encryption-customer-algorithm" not in headers
-        and re.fullmatch("[0-9a-f]{32}", etag)
-    ):
-        found.setdefault("md5", etag)
-    return found

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SourceError
-from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
+from airflow_provider_autoenhance.imaging.naming import safe_path
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
 
@@ -40,7 +41,7 @@ def list_groups(
     :raises SourceError: the source cannot be listed.
     """
     source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
-    patterns = tuple(include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
+    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     folders: dict[str, None] = {}
     if missing_ok and not _exists(source, source_conn_id):
         return []
@@ -60,7 +61,7 @@ def list_groups(
         groups.append(
             {
                 "source": [source + name for name in together] if len(together) > 1 else source + together[0],
-                "destination": destination if len(together) > 1 else destination + together[0],
+                "destination": destination if len(together) > 1 else destination + safe_path(together[0]) + "/",
                 "recursive": True,
             }
         )

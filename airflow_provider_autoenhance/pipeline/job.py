@@ -7,10 +7,12 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.pipeline.brackets.rules import Brackets
+from airflow_provider_autoenhance.pipeline.origins import Origins
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 
@@ -37,16 +39,20 @@ class Job:
     """A batch's arguments, checked and spelled as the wire does. See ``AutoenhanceEnhanceOperator`` for each.
 
     :param sources: folders (ending in ``/``) and files.
+    :param destination: folder, without a connection id.
+    :param access: what the connection allows of sources, as ``open_source`` takes it.
     :param settings: wire settings.
     """
 
     run: Run
-    sources: Sequence[str]
+    sources: Sequence[str] = field(repr=False)
     destination: str
     source_conn_id: str | None = None
+    names: Sequence[str] = ()
+    access: Mapping[str, Any] = field(default_factory=dict)
     destination_conn_id: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    output: OutputSpec = field(default_factory=OutputSpec)
+    outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     preview: bool = True
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -62,10 +68,16 @@ class Job:
     durable: bool = True
     max_order_size: int = MAX_ORDER_SIZE
 
+    @cached_property
+    def origins(self) -> Origins:
+        """Where the photos lie."""
+        return Origins(self.sources, self.source_conn_id, self.names, self.access)
+
     @property
     def request(self) -> dict[str, Any]:
-        """What is asked of an output; an output that was made for another request is not up to date."""
-        return {"preview": self.preview, **self.output.query()}
+        """What is asked of a photo's outputs; what was made for another request is not up to date."""
+        asked = [output.request() for output in self.outputs]
+        return {"preview": self.preview, **(asked[0] if len(asked) == 1 else {"outputs": asked})}
 
     def key(self, source: str, destination: str, part: int | str = 0) -> str:
         """Id that a retry derives again: of a group's record, and of its orders.
@@ -92,7 +104,7 @@ class Photo:
     :param path: its path under the source folder, which names it to people.
     :param size: bytes, of all exposures together.
     :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
-    :param target: URI of the output.
+    :param targets: URIs of the outputs.
     :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
     :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
     """
@@ -103,7 +115,7 @@ class Photo:
     etag: str | None
     fingerprint: str
     image_name: str
-    target: str
+    targets: tuple[str, ...]
     exposures: tuple[Photo, ...] = ()
     ungrouped: bool = False
 

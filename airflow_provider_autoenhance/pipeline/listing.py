@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
-from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.imaging.output import EXTENSIONS, file_name
-from airflow_provider_autoenhance.imaging.sniff import ACCEPTED_EXTENSIONS
+from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
+from airflow_provider_autoenhance.imaging.purchase import output_names
+from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
-from airflow_provider_autoenhance.storage import StoredFile, list_files, open_destination, open_source
+from airflow_provider_autoenhance.pipeline.origins import Found
+from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
+
+_CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
@@ -26,13 +28,13 @@ def list_groups_of(job: Job) -> list[Group]:
     """
     _check_apart(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-    seen: set[tuple[str, str]] = set()
-    for root, shown, file in _files(job):
-        photo = _photo(job, root, shown, file)
-        if (photo.source, photo.target) not in seen:
-            seen.add((photo.source, photo.target))
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for each in _files(job):
+        root, photo = each.root, _photo(job, each.path, each.file)
+        if (photo.source, photo.targets) not in seen:
+            seen.add((photo.source, photo.targets))
             folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[root if job.group_by == "folder" else job.sources[0], folder].append(photo)
+            found[root if job.group_by == "folder" else job.origins.all[0].uri, folder].append(photo)
     return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
@@ -43,11 +45,12 @@ def check_targets(photos: Iterable[Photo]) -> None:
     """
     targets: dict[str, str] = {}
     for photo in photos:
-        if targets.setdefault(photo.target, photo.source) != photo.source:
-            raise SettingsError(
-                f"{targets[photo.target]} and {photo.source} would both become {photo.target}; "
-                "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
-            )
+        for target in photo.targets:
+            if targets.setdefault(target, photo.source) != photo.source:
+                raise SettingsError(
+                    f"{targets[target]} and {photo.source} would both become {target}; "
+                    "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
+                )
 
 
 def list_present(job: Job) -> Mapping[str, StoredFile]:
@@ -56,50 +59,33 @@ def list_present(job: Job) -> Mapping[str, StoredFile]:
     :raises DestinationError: when it cannot be written.
     """
     try:
-        return {file.uri: file for file in list_files(job.destination, conn_id=job.destination_conn_id)}
+        # Only sources are limited to some folders.
+        found = list_files(job.destination, conn_id=job.destination_conn_id, local_folders=EVERYWHERE)
+        return {file.uri: file for file in found}
     except SourceError:
         open_destination(f"{job.destination}{RECORDS_FOLDER}/", conn_id=job.destination_conn_id).check_writable()
         return {}
 
 
 def _check_apart(job: Job) -> None:
-    for source in job.sources:
-        if source.endswith("/") and source.startswith(job.destination):
+    for origin in job.origins.all:
+        if origin.is_folder and origin.uri.startswith(job.destination):
             raise SettingsError(
-                f"source {redact_url(source)} lies in destination {job.destination}; photos are never written over. "
+                f"source {origin.uri} lies in destination {job.destination}; photos are never written over. "
                 "Choose another destination."
             )
 
 
-def _files(job: Job) -> Iterator[tuple[str, str, StoredFile]]:
-    """Yield each file with the root it was found under, and the path of that root under the destination."""
-    include = tuple(job.include) or tuple(f"*{ending}" for ending in ACCEPTED_EXTENSIONS)
-    exclude = (*job.exclude, *NEVER_PHOTOS)
-    several = len(job.sources) > 1
-    for source in job.sources:
-        if not source.endswith("/"):
-            yield source.rpartition("/")[0] + "/", "", _single(job, source)
-            continue
-        shown = source.rstrip("/").rpartition("/")[2] + "/" if several else ""
-        for file in list_files(
-            source, conn_id=job.source_conn_id, recursive=job.recursive, include=include, exclude=exclude
-        ):
-            if not file.uri.startswith(job.destination):
-                yield source, shown, file
-
-
-def _single(job: Job, source: str) -> StoredFile:
-    with open_source(source, conn_id=job.source_conn_id) as opened:
-        return opened.file
+def _files(job: Job) -> Iterator[Found]:
+    include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+    found = job.origins.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS))
+    return (each for each in found if not each.file.uri.startswith(job.destination))
 
 
 def as_exposure(job: Job, photo: Photo) -> Photo:
     """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
     fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
-    names = _names(photo.path, fingerprint)
-    return replace(
-        photo, fingerprint=fingerprint, image_name=_fill("image_name_template", job.image_name_template, names)
-    )
+    return replace(photo, fingerprint=fingerprint, image_name=_image_name(job, photo.path, fingerprint))
 
 
 def merge(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
@@ -116,54 +102,28 @@ def merge(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> P
     )
 
 
-def _photo(job: Job, root: str, shown: str, file: StoredFile) -> Photo:
-    path = shown + file.uri.removeprefix(root)
+def _photo(job: Job, path: str, file: StoredFile) -> Photo:
     made = _named(job, path, file.uri, file.etag, job.fingerprint(file.uri, file.etag, file.size))
     return replace(made, size=file.size)
 
 
 def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
-    names = _names(path, fingerprint)
-    target = job.output.format or "jpeg"
-    if job.destination_template is None:
-        name = file_name(path, target)
-    else:
-        name = file_name(
-            _fill("destination_template", job.destination_template, names | {"extension": EXTENSIONS[target]}), target
-        )
+    names = output_names(job.outputs, path, fingerprint=fingerprint, template=job.destination_template)
     return Photo(
         source=source,
         path=path,
         size=0,
         etag=etag,
         fingerprint=fingerprint,
-        image_name=_fill("image_name_template", job.image_name_template, names),
-        target=job.destination + name,
+        image_name=_image_name(job, path, fingerprint),
+        targets=tuple(job.destination + name for name in names),
     )
 
 
-def _names(path: str, fingerprint: str) -> dict[str, str]:
-    folder, slash, name = path.rpartition("/")
-    stem, dot, extension = name.rpartition(".")
-    return {
-        "folder": folder + slash,
-        "name": name,
-        "stem": stem if dot else name,
-        "extension": dot + extension if dot else "",
-        "fingerprint": fingerprint[:8],
-    }
-
-
-def _fill(argument: str, template: str, names: Mapping[str, str]) -> str:
-    try:
-        filled = template.format_map(names)
-    except (KeyError, ValueError, IndexError):
-        raise SettingsError(
-            f"{argument} {template!r} cannot be filled; it may hold {', '.join('{' + name + '}' for name in names)}."
-        ) from None
-    if not re.sub(r"[./\s]", "", filled):
-        raise SettingsError(f"{argument} {template!r} gives an empty name.")
-    return filled
+def _image_name(job: Job, path: str, fingerprint: str) -> str:
+    """Name in Autoenhance; it ends as what goes up does."""
+    name = fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint))
+    return f"{name}.png" if name.lower().endswith(_CONVERTED) else name
 
 
 def _group(job: Job, root: str, folder: str, photos: list[Photo]) -> Group:

@@ -116,8 +116,7 @@ def _plan_group(
     own, others = _records(job, group, listed)
     records = [*others.values(), own]
     rows = _latest(records)
-    private = hook.config.extra.allow_private_sources
-    bracketing = bracket(job, group.photos, records, rows, private=private)
+    bracketing = bracket(job, group.photos, records, rows)
     own.grouping = bracketing.grouping
     orders = read_orders(hook, _orders_to_read([*bracketing.photos, *bracketing.loose.values()], own, others, rows))
     brackets = read_brackets(hook, orders.values()) if job.brackets != "none" else []
@@ -161,10 +160,10 @@ def _orders_to_read(
 
 
 def _landed(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:
-    """Whether the output that a row tells of is there."""
+    """Whether the outputs that a row tells of are there."""
     outputs = row.outputs if row else []
     there = bool(outputs) and all(_is_there(present.get(output["uri"]), output) for output in outputs)
-    return there and any(output["uri"] == photo.target for output in outputs)
+    return there and {output["uri"] for output in outputs} >= set(photo.targets)
 
 
 def _is_there(found: StoredFile | None, output: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.storage import open_destination, open_source
+from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
 
 Status = Literal["pending", "landed", "failed", "postponed", "omitted"]
 
@@ -120,7 +120,7 @@ def is_record(uri: str) -> bool:
 
 def read_record(uri: str, conn_id: str | None) -> Record:
     """Read a record."""
-    with open_source(uri, conn_id=conn_id) as source:
+    with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
         return Record.from_jsonl(source.read())
 
 

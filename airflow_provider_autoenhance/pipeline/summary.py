@@ -17,9 +17,10 @@ MANIFEST = "autoenhance-manifest.jsonl"
 
 def manifest_uri(job: Job) -> str:
     """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
-    if len(job.sources) == 1:
+    sources = [origin.uri for origin in job.origins.all]
+    if len(sources) == 1:
         return job.destination + MANIFEST
-    digest = hashlib.sha256("\0".join(job.sources).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()
     return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
 
 

@@ -9,7 +9,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, passes
-from airflow_provider_autoenhance.pipeline.download import land
+from airflow_provider_autoenhance.pipeline.delivery import Delivery
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_orders
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
@@ -34,12 +34,14 @@ class Transfer:
     """Moves the photos of one job's group.
 
     :param own: this run's record of the group.
+    :param delivery: makes files of enhanced images.
     """
 
-    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record) -> None:
+    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record, delivery: Delivery) -> None:
         self._hook = hook
         self._job = job
         self._own = own
+        self._delivery = delivery
 
     def submit(self, decision: Decision, order_id: str) -> Submitted | Row:
         """Bring a photo to where it is being enhanced.
@@ -73,21 +75,15 @@ class Transfer:
         began = time.monotonic()
         photo, image_id = decision.photo, decision.image_id or ""
         try:
-            destination = open_destination(photo.target, conn_id=self._job.destination_conn_id)
-            stored, kind = self._hook.download_image(
-                image_id,
-                lambda download: land(download, destination, self._job.output.format or "jpeg"),
-                preview=self._job.preview,
-                rendering={"format": "jpeg"} | self._job.output.query(),
-            )
+            places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
+            outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
         except FATAL:
             raise
         except errors.AutoenhanceError as error:
             return self.failure(decision, error)
         bought = not self._job.preview and not self._hook.config.extra.dev_mode
         row = self.row(decision, "landed")
-        about = {"uri": stored.uri, "size": stored.size, "etag": stored.etag, "sha256": stored.sha256}
-        row.outputs = [about | {"content_type": kind.mime}]
+        row.outputs = outputs
         row.request = self._job.request
         row.credits = int(decision.paid or bought)
         row.credit_spent = bought

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.hooks.photo import uploadable
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
-from airflow_provider_autoenhance.imaging.integrity import check_for
-from airflow_provider_autoenhance.imaging.sniff import sniff
 from airflow_provider_autoenhance.pipeline.creation import ensure_image
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.storage import open_source
@@ -29,13 +28,16 @@ FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.Destin
 class PhotoSource:
     """A photo to be uploaded.
 
+    :param uri: where it is opened; may be a presigned address, which is never shown.
     :param allow_private_hosts: whether it may lie on a private network's web server.
+    :param local_folders: where it may lie on the worker's disk; ``None``: anywhere but in the system's own folders.
     :param etag: what it must still be, where that is known from a listing.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     conn_id: str | None = None
     allow_private_hosts: bool = False
+    local_folders: Sequence[str] | None = None
     etag: str | None = None
 
     @contextmanager
@@ -44,20 +46,16 @@ class PhotoSource:
 
         :raises SourceError: missing, empty, or not a type that Autoenhance takes.
         """
-        with open_source(self.uri, conn_id=self.conn_id, allow_private_hosts=self.allow_private_hosts) as source:
+        with open_source(
+            self.uri,
+            conn_id=self.conn_id,
+            allow_private_hosts=self.allow_private_hosts,
+            local_folders=self.local_folders,
+        ) as source:
             if self.etag is not None and source.etag != self.etag:
                 raise errors.IntegrityError(f"{source.uri} has changed since it was listed; try again.")
-            if source.size == 0:
-                raise errors.SourceError(f"{source.uri} is empty. Put the photo there again.")
-            kind = sniff(source.peek(), source.name)
-            if kind is None or not kind.accepted:
-                found = f"a {kind.name} file" if kind else "not an image that this provider knows"
-                raise errors.SourceError(
-                    f"{source.uri} is {found}; Autoenhance takes JPEG, PNG, WEBP, AVIF, HEIC, TIFF and camera RAW. Convert it first."
-                )
-            yield CheckedReader(
-                source, name=source.uri, size=source.size, checks=[check_for(kind)], malformed=errors.SourceError
-            )
+            with uploadable(source) as body:
+                yield body
 
 
 def upload_photo(
@@ -114,12 +112,7 @@ def upload_new(
     :param discard: takes back an id when its photo turns out to be bad.
     :returns: the id.
     """
-    source = PhotoSource(
-        photo.source,
-        job.source_conn_id,
-        allow_private_hosts=hook.config.extra.allow_private_sources,
-        etag=photo.etag,
-    )
+    source = PhotoSource(**job.origins.opening(photo.source), etag=photo.etag)
     with ExitStack() as stack:
         first = [stack.enter_context(source.open())]  # what was looked at is the first try's body
         created_id, upload_url = create()

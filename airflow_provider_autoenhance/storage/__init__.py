@@ -16,6 +16,7 @@ from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCh
 
 __all__ = [
     "BLOCK",
+    "EVERYWHERE",
     "HEAD",
     "CheckedReader",
     "Destination",
@@ -29,8 +30,17 @@ __all__ = [
     "read_range",
 ]
 
+EVERYWHERE = ("/",)
+"""Value of ``local_folders`` that allows all."""
 
-def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bool = False) -> Source:
+
+def open_source(
+    uri: str,
+    *,
+    conn_id: str | None = None,
+    allow_private_hosts: bool = False,
+    local_folders: Sequence[str] | None = None,
+) -> Source:
     """Open a file for reading; use it in a ``with`` statement.
 
     :param uri: ``s3://[conn_id@]bucket/key``, ``http(s)://...``, ``file:///path``, ``/path``, or any scheme that
@@ -38,6 +48,8 @@ def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bo
     :param conn_id: Airflow connection of the store; for S3 ``aws_default`` when not given. None for the web and local
         files.
     :param allow_private_hosts: let ``http(s)://`` lead to private, loopback, link-local and reserved addresses.
+    :param local_folders: absolute paths; local files are read from below these only, links followed. ``None``: from everywhere but the
+        system's own folders (``/etc``, ``/proc``, ...).
     :raises SourceError: missing, not readable, not allowed, or not a file.
     :raises ServerError, UnreachableError: the store failed for the moment.
     """
@@ -53,14 +65,20 @@ def open_source(uri: str, *, conn_id: str | None = None, allow_private_hosts: bo
     if location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import open_local
 
-        return open_local(location)
+        return open_local(location, local_folders)
     from airflow_provider_autoenhance.storage.objects import open_object
 
     return open_object(location)
 
 
 def read_range(
-    uri: str, offset: int, length: int, *, conn_id: str | None = None, allow_private_hosts: bool = False
+    uri: str,
+    offset: int,
+    length: int,
+    *,
+    conn_id: str | None = None,
+    allow_private_hosts: bool = False,
+    local_folders: Sequence[str] | None = None,
 ) -> bytes:
     """Read some bytes from within a file; fewer at its end. Arguments and errors as for :func:`open_source`."""
     location = locate(uri, conn_id=conn_id, error=SourceError)
@@ -68,7 +86,9 @@ def read_range(
         from airflow_provider_autoenhance.storage.s3 import read_s3_range
 
         return read_s3_range(location, offset, length)
-    with open_source(uri, conn_id=conn_id, allow_private_hosts=allow_private_hosts) as source:
+    with open_source(
+        uri, conn_id=conn_id, allow_private_hosts=allow_private_hosts, local_folders=local_folders
+    ) as source:
         return source.read_range(offset, length)
 
 
@@ -104,6 +124,7 @@ def list_files(
     recursive: bool = True,
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] = (),
+    local_folders: Sequence[str] | None = None,
 ) -> Iterator[StoredFile]:
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
@@ -115,6 +136,7 @@ def list_files(
     :param include: glob patterns, upper and lower case alike. One without a slash is held against the file's name, one
         with a slash against its path under the folder; ``*`` crosses slashes there.
     :param exclude: patterns that keep a file out, whatever ``include`` says.
+    :param local_folders: as for ``open_source``.
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
     """
     location = locate(uri, conn_id=conn_id, error=SourceError)
@@ -123,11 +145,13 @@ def list_files(
 
         found = list_s3(location, recursive=recursive)
     elif location.scheme in ("http", "https"):
-        raise SourceError(f"{location.uri}: the web has no folders. Give the photos' addresses one by one.")
+        raise SourceError(
+            f"{location.uri}: the web has no folders that could be listed. Name its photos, or give their addresses one by one."
+        )
     elif location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import list_local
 
-        found = list_local(location, recursive=recursive)
+        found = list_local(location, local_folders, recursive=recursive)
     else:
         from airflow_provider_autoenhance.storage.objects import list_objects
 

@@ -12,6 +12,12 @@ import socket
 from airflow_provider_autoenhance.api.errors import SourceError, UnreachableError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: Not for the public internet, yet Python's tables (of one version or another) call them global: site-local, documentation, the
+#: 6to4 relay, protocol assignments.
+_NOT_PUBLIC = tuple(
+    map(ipaddress.ip_network, ("fec0::/10", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24", "64:ff9b:1::/48"))
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)
 _AZURE_WIRESERVER = ipaddress.ip_address("168.63.129.16")  # public by number, yet it answers with a machine's secrets
 
 
@@ -31,8 +37,8 @@ def require_public(host: str, addresses: list[str]) -> None:
     for address in addresses:
         if not is_public(address):
             raise SourceError(
-                f"The source's host {host!r} leads to {address}, which is not a public internet address. If you "
-                "trust this host, set allow_private_hosts, or read the photo through an Airflow connection instead."
+                f"The source's host {host!r} leads to {address}, which is not a public internet address. If you trust such hosts, "
+                'set "allow_private_sources": true in the extra of the Autoenhance connection.'
             )
 
 
@@ -56,10 +62,14 @@ def is_public(address: str) -> bool:
         inner = _unwrap(ip)
         if inner is not None:
             return is_public(str(inner))
+    if any(ip in network for network in _NOT_PUBLIC if network.version == ip.version):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and ip != _AZURE_WIRESERVER
 
 
 def _unwrap(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP:
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

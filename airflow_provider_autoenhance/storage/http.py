@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ from airflow_provider_autoenhance.storage.streams import CheckedReader, spooled
 
 if TYPE_CHECKING:
     import requests
+
+log = logging.getLogger(__name__)
+
+LONG_ADDRESS = 512
+"""Characters of a web address above which some services cut it or refuse it; a presigned one is often longer."""
 
 MAX_BYTES = 512 << 20
 """Largest photo taken from the web: 512 MiB, several times the biggest camera RAW."""
@@ -35,6 +41,13 @@ def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int =
     if location.conn_id:
         raise SourceError(
             f"{location.uri}: a web address is read without a connection, but {location.conn_id!r} was given."
+        )
+    if len(location.given) > LONG_ADDRESS:
+        log.warning(
+            "%s: the address has %s characters, more than the %s that every service takes; if it is refused, give a shorter one",
+            location.uri,
+            len(location.given),
+            LONG_ADDRESS,
         )
     try:
         answer = _follow(location, allow_private_hosts=allow_private_hosts)

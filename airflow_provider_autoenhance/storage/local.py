@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +20,27 @@ _TRANSIENT = frozenset(
 )
 
 
-def open_local(location: Location) -> Source:
-    """Open a local file for reading."""
-    path = Path(location.key)
+#: Never the place of photos, but of passwords, keys and other processes' secrets.
+_SYSTEM = (
+    "/boot",
+    "/dev",
+    "/etc",
+    "/proc",
+    "/root/.aws",
+    "/root/.config",
+    "/root/.ssh",
+    "/run/secrets",
+    "/sys",
+    "/var/run/secrets",
+)
+
+
+def open_local(location: Location, folders: Sequence[str] | None = None) -> Source:
+    """Open a local file for reading.
+
+    :param folders: where it may lie; ``None``: anywhere but in the system's own folders.
+    """
+    path = _allowed(location, folders)
     try:
         if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
             raise SourceError(f"{location.uri} is a folder or device, not a file.")
@@ -33,8 +51,9 @@ def open_local(location: Location) -> Source:
     return Source(found, file, lambda error: _explain(error, location.uri, SourceError)).on_close(file.close)
 
 
-def list_local(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
+def list_local(location: Location, folders: Sequence[str] | None = None, *, recursive: bool) -> Iterator[StoredFile]:
     """Yield the files under a folder, sorted; a file's own path yields that file."""
+    _allowed(location, folders)
     root = Path(location.key)
     if root.is_file():
         yield _stored(str(root), root.stat())
@@ -43,6 +62,26 @@ def list_local(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
         yield from _walk(root, recursive=recursive)
     except OSError as error:
         raise _explain(error, location.uri, SourceError) from None
+
+
+def _allowed(location: Location, folders: Sequence[str] | None) -> Path:
+    """Return the path with all links followed, which is then the one that is opened.
+
+    :raises SourceError: it lies outside.
+    """
+    path = Path(os.path.realpath(location.key))
+    if folders is None:
+        if any(path.is_relative_to(system) for system in _SYSTEM):
+            raise SourceError(
+                f"{location.uri} lies in a folder of the system. If there are photos, name their folder under local_folders in the extra "
+                "of the Autoenhance connection."
+            )
+    elif not any(path.is_relative_to(os.path.realpath(folder)) for folder in folders):
+        raise SourceError(
+            f"{location.uri} lies in none of the folders that photos may be read from ({', '.join(folders) or 'none'}). Add its folder to "
+            "local_folders in the extra of the Autoenhance connection."
+        )
+    return path
 
 
 def _walk(folder: Path, *, recursive: bool) -> Iterator[StoredFile]:

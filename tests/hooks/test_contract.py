@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow_provider_autoenhance.hooks.download import Download
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 from airflow_provider_autoenhance.transport import httpx_client
 from tests.support.photos import photo, upload
+from tests.support.pictures import bracket
 from tests.support.sandbox import Sandbox
 
 FAST = {"max_attempts": 3, "timeout_seconds": 3}
@@ -118,6 +120,67 @@ def test_orders_and_brackets(hook: AutoenhanceHook) -> None:
 def test_all_orders_are_listed_page_by_page(hook: AutoenhanceHook) -> None:
     names = {hook.create_order(order_id=f"order-{n:02}").order_id for n in range(33)}
     assert {order.order_id for order in hook.list_orders()} == names
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_pages_are_followed_to_their_end_by_both_hooks(
+    hook: AutoenhanceHook, autoenhance: Sandbox, mode: str, short: bool
+) -> None:
+    autoenhance.settings(short_pages=short)
+    names = {hook.create_order(order_id=f"order-{n:02}").order_id for n in range(17)}
+
+    async def walk() -> list[str]:
+        return [order.order_id async for page in AutoenhanceAsyncHook().list_orders() for order in page.orders]
+
+    found = asyncio.run(walk()) if mode == "async" else [order.order_id for order in hook.list_orders()]
+    assert len(found) == len(names)
+    assert set(found) == names
+    first = hook.list_orders_page(per_page=4)
+    second = hook.list_orders_page(per_page=4, offset=first.next_offset)
+    assert len(first.orders) == len(second.orders) == 4 - short
+    assert not {order.order_id for order in first.orders} & {order.order_id for order in second.orders}
+
+
+@pytest.mark.parametrize("per_page", [0, 16])
+def test_pages_of_a_size_that_the_api_refuses_are_never_asked_for(
+    hook: AutoenhanceHook, autoenhance: Sandbox, per_page: int
+) -> None:
+    with pytest.raises(errors.SettingsError, match="from 1 to 15"):
+        next(hook.list_orders(per_page=per_page))
+    assert autoenhance.ledger()["requests"] == {}
+
+
+@pytest.mark.parametrize("mode", ["groups", "number", "automatic"])
+def test_brackets_are_merged_in_each_mode(hook: AutoenhanceHook, mode: str) -> None:
+    hook.create_order(order_id="o", name="n")
+    made = []
+    for number, shot in enumerate(bracket()):
+        created = hook.create_bracket(f"{number}.jpg", order_id="o", metadata={"n": number})
+        as_image = CreatedImage(Image(created.bracket.bracket_id, "n", "o", ImageStatus.WAITING), created.upload_url)
+        upload(hook, as_image, shot)
+        made.append(created.bracket.bracket_id)
+    options: dict[str, Any] = {"groups": {"groups": [made[:2], made[2:]]}, "number": {"brackets_per_image": 2}}.get(
+        mode, {}
+    )
+    answer = hook.process_order("o", settings={"enhance_type": "warm"}, **options)
+    assert answer is not None
+    assert answer.is_merging
+    for _ in range(200):
+        if (order := hook.get_order("o")).settled:
+            break
+        asyncio.run(asyncio.sleep(0.05))
+    images = [
+        [each.bracket_id for each in hook.list_brackets("o") if each.image_id == image.image_id]
+        for image in order.images
+    ]
+    assert sorted(images) == sorted([made] if mode == "automatic" else [made[:2], made[2:]])
+
+
+def test_an_order_tells_when_it_was_made(hook: AutoenhanceHook) -> None:
+    created = hook.create_order(order_id="o").created_at
+    assert created is not None
+    assert abs(created - time.time()) < 60
 
 
 @pytest.mark.parametrize("version", ["2024-10-01", "2025-01-01", "2025-05-08", "2025-08-31", "2026-10-01"])

@@ -121,8 +121,9 @@ def test_other_beginnings(head: bytes, form: ImageFormat | None) -> None:
 def test_what_autoenhance_takes() -> None:
     refused = {form.name for form in formats.FORMATS if not form.accepted}
     assert refused == {"BMP", "GIF", "JPEG XL", "JPEG 2000", formats.OTHER_RAW.name}
-    assert {".jpg", ".jpeg", ".heic", ".cr3", ".srf"} <= set(formats.ACCEPTED_EXTENSIONS)
-    assert {".gif", ".bmp", ".jxl"}.isdisjoint(formats.ACCEPTED_EXTENSIONS)
+    assert {".jpg", ".jpeg", ".heic", ".cr3", ".srf"} <= set(formats.PHOTO_EXTENSIONS)
+    assert {".gif", ".bmp"} <= set(formats.PHOTO_EXTENSIONS), "they go up as PNG"
+    assert {".jxl", ".orf"}.isdisjoint(formats.PHOTO_EXTENSIONS)
 
 
 def test_mime_types_are_the_contracts() -> None:

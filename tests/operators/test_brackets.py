@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.summary import MANIFEST
-from tests.operators.test_enhance import Enhance, early_events, enhance, operator, outputs  # noqa: F401
+from tests.support.batch import Enhance, outputs
 from tests.support.photos import exposure, photo
 from tests.support.pictures import decode
 from tests.support.sandbox import Sandbox
@@ -55,7 +56,7 @@ def rows(s3: SimpleNamespace) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 @pytest.mark.parametrize("brackets", ["exif", 3, "auto"])
 def test_brackets_become_photos_and_cost_a_credit_each(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -78,7 +79,7 @@ def test_brackets_become_photos_and_cost_a_credit_each(
     assert autoenhance.ledger()["images_created"] == 3
 
 
-def test_a_lone_shot_is_a_photo_of_its_own(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:  # noqa: F811
+def test_a_lone_shot_is_a_photo_of_its_own(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:
     (first,) = shoot(1)
     s3.put("maple/9.jpg", exposure(50, 0))
     s3.put("maple/scan.jpg", photo())
@@ -88,7 +89,7 @@ def test_a_lone_shot_is_a_photo_of_its_own(enhance: Enhance, shoot: Shoot, s3: S
     assert any("scan.jpg" in warning for warning in summary["warnings"]), "what has no EXIF is named"
 
 
-def test_a_raw_twin_is_left_out_by_name(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:  # noqa: F811
+def test_a_raw_twin_is_left_out_by_name(enhance: Enhance, shoot: Shoot, s3: SimpleNamespace) -> None:
     shoot(1)
     s3.put("maple/00.webp", photo("WEBP"))
     summary = enhance(brackets=3)
@@ -99,7 +100,7 @@ def test_a_raw_twin_is_left_out_by_name(enhance: Enhance, shoot: Shoot, s3: Simp
 
 
 def test_a_dry_run_tells_what_brackets_cost(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
 ) -> None:
@@ -112,7 +113,7 @@ def test_a_dry_run_tells_what_brackets_cost(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_limits_count_photos_not_exposures(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     brackets: str,
@@ -128,7 +129,7 @@ def test_limits_count_photos_not_exposures(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_what_comes_later_is_grouped_by_itself(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -143,7 +144,7 @@ def test_what_comes_later_is_grouped_by_itself(
 
 
 def test_unchanged_exposures_are_not_read_again(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +158,7 @@ def test_unchanged_exposures_are_not_read_again(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_a_broken_exposure_fails_its_photo_alone(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -177,7 +178,7 @@ def test_a_broken_exposure_fails_its_photo_alone(
 
 
 def test_exposures_that_no_image_came_of_are_told(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
@@ -194,7 +195,7 @@ def test_exposures_that_no_image_came_of_are_told(
 
 
 def test_a_process_call_whose_answer_got_lost_is_not_made_again(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
 ) -> None:
@@ -205,8 +206,45 @@ def test_a_process_call_whose_answer_got_lost_is_not_made_again(
     assert (ledger["requests"]["POST /v3/orders/{id}/process"], ledger["images_created"]) == (1, 2)
 
 
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+@pytest.mark.parametrize("kind", ["500", "reset"])
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "create_order",
+        "retrieve_order",
+        "v3_brackets_post",
+        "put_object",
+        "v3_orders_order_id_brackets_get",
+        "process_order",
+    ],
+)
+def test_no_fault_merges_twice(
+    enhance: Enhance,
+    shoot: Shoot,
+    autoenhance: Sandbox,
+    endpoint: str,
+    phase: str,
+    kind: str,
+    brackets: str,
+) -> None:
+    shoot(2)
+    skip = 0 if endpoint in ("create_order", "process_order") else 1
+    autoenhance.faults([{"endpoint": endpoint, "kind": kind, "phase": phase, "count": 4, "skip": skip}])
+    for number in range(1, 6):
+        try:
+            summary = enhance(brackets=brackets, try_number=number, concurrency=1)
+            break
+        except AutoenhanceError as error:
+            assert error.retryable, error
+    assert (summary["landed"], summary["failed"]) == (2, 0)
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["credits"]["spent"]) == (2, 2)
+
+
 def test_more_exposures_than_an_order_takes(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     shoot: Shoot,
     autoenhance: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -218,14 +256,14 @@ def test_more_exposures_than_an_order_takes(
 
 
 @pytest.mark.parametrize("brackets", ["some", 1, 10, "0"])
-def test_unknown_brackets_are_refused(enhance: Enhance, brackets: Any) -> None:  # noqa: F811
+def test_unknown_brackets_are_refused(enhance: Enhance, brackets: Any) -> None:
     with pytest.raises(AirflowFailException, match="brackets"):
         enhance(brackets=brackets)
 
 
 @pytest.mark.skipif(len(SHOTS) != 5, reason="AUTOENHANCE_PHOTOS names no folder with the five-shot bracket")
 def test_a_real_bracket_becomes_one_photo_that_shows_room_and_garden(
-    enhance: Enhance,  # noqa: F811
+    enhance: Enhance,
     s3: SimpleNamespace,
     autoenhance: Sandbox,
 ) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,70 +11,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, allowed_failures
+from airflow_provider_autoenhance.operators.enhance import allowed_failures
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
+from tests.support.batch import Enhance, fill, manifest, operator, outputs
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
-
-Enhance = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
-    monkeypatch.setattr("airflow_provider_autoenhance.triggers.orders.EARLIEST_EVENT_SECONDS", 0.1)
-
-
-def operator(**options: Any) -> AutoenhanceEnhanceOperator:
-    defaults: dict[str, Any] = {
-        "task_id": "enhance",
-        "source": "s3://listings/maple/",
-        "destination": "s3://enhanced/maple/",
-        "preview": False,
-        "poll_interval": 0.1,
-        "deadline": 60,
-        "concurrency": 4,
-    }
-    return AutoenhanceEnhanceOperator(**defaults | options)
-
-
-async def event_of(trigger: Any) -> Any:
-    """Return a trigger's one event."""
-    (event,) = [event.payload async for event in trigger.run()]
-    return event
-
-
-@pytest.fixture
-def enhance(autoenhance: Sandbox, s3: SimpleNamespace) -> Enhance:
-    """Return a function that runs the operator as a worker would, through a deferral where there is one."""
-
-    def run(*, run_id: str = "night-1", try_number: int = 1, **options: Any) -> dict[str, Any]:
-        it = operator(**options)
-        about = context(it, run_id=run_id, try_number=try_number)
-        try:
-            return it.execute(about)
-        except TaskDeferred as deferral:
-            payload = json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))
-        again = operator(**options)
-        return again.execute_complete(context(again, run_id=run_id, try_number=try_number), payload)
-
-    return run
-
-
-def fill(s3: SimpleNamespace, count: int, folder: str = "maple") -> list[str]:
-    names = [f"{number:03}.jpg" for number in range(count)]
-    for number, name in enumerate(names):
-        s3.put(f"{folder}/{name}", photo(shade=40 + number))
-    return names
-
-
-def outputs(s3: SimpleNamespace) -> list[str]:
-    return [key for key in s3.keys() if RECORDS_FOLDER not in key and "autoenhance-manifest" not in key]
-
-
-def manifest(s3: SimpleNamespace, folder: str = "maple") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in s3.get(f"{folder}/{MANIFEST}").splitlines()]
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

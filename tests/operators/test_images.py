@@ -70,14 +70,6 @@ def label(it: dict[str, Any]) -> str:
     return Environment(autoescape=False).from_string(it["map_index_template"]).render(it)
 
 
-@pytest.fixture
-def enhanced(autoenhance: Sandbox, s3: SimpleNamespace) -> str:
-    """Id of an enhanced image."""
-    s3.put("maple/kitchen.jpg", photo())
-    image_id: str = wait(upload(create()))["image_id"]
-    return image_id
-
-
 # The good day, and all of it again
 
 
@@ -252,7 +244,8 @@ def test_another_api_key_cannot_open_the_ticket(autoenhance: Sandbox, s3: Simple
     [
         (b"", "kitchen.jpg is empty"),
         (b"hello, this is no picture at all", "not an image"),
-        (b"GIF89a" + bytes(100), "is a GIF file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), "is a JPEG XL file"),
+        (b"GIF89a" + bytes(100), "damaged"),
         (photo()[:-40], "cut short"),
         (photo("PNG")[:-20], "cut short"),
         (None, "kitchen.jpg"),
@@ -419,9 +412,16 @@ def test_format_and_name_follow_the_destination(
     ("destination", "options", "told"),
     [
         ("s3://enhanced/a.png", {"output_spec": "jpeg"}, "'a.png' does not fit output format 'jpeg'"),
-        ("s3://enhanced/a.tif", {}, "renders jpeg, png"),
+        ("s3://enhanced/a.tif", {"output_spec": {"color_space": "CMYK"}}, "CMYK goes with format jpeg only"),
         ("s3://enhanced/a.jpg", {"output_spec": {"qualty": 5}}, "Did you mean 'quality'"),
-        ("s3://enhanced/a.jpg", {"output_spec": {"quality": 95}}, "quality takes a number from 1 to 90"),
+        ("s3://enhanced/a.jpg", {"output_spec": {"quality": 101}}, "quality takes a number from 1 to 100"),
+        ("s3://enhanced/a.jpg", {"output_spec": ["jpeg", "png"]}, "2 outputs need a folder"),
+        ("s3://enhanced/", {"output_spec": ["jpeg", {"quality": 5}]}, "two outputs would both be named"),
+        (
+            "s3://enhanced/a.jpg",
+            {"output_spec": {"color_profile": "/no/such.icc", "color_space": "RGB"}},
+            "no/such.icc",
+        ),
         ("s3://enhanced/a.jpg", {"output_spec": "bmp"}, "format takes one of"),
         ("s3://enhanced/a.jpg", {"preview": "perhaps"}, "preview takes true or false"),
         ("s3://no-such-bucket/a.jpg", {}, "no-such-bucket"),

@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 
 JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", preview=False)
-PHOTO = Photo("s3://a/x.jpg", "x.jpg", 10, "etag", "f" * 64, "x-ffffffff.jpg", "s3://b/x.jpg")
+PHOTO = Photo("s3://a/x.jpg", "x.jpg", 10, "etag", "f" * 64, "x-ffffffff.jpg", ("s3://b/x.jpg",))
 OWN = JOB.key("s3://a/", "s3://b/")
 
 

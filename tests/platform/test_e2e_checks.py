@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tools.e2e_checks import check_night
+from tools.e2e_events import OrderEvents
 
 DAY = "2026-03-01"
 KEY = f"{DAY}/ash/1.jpg"
@@ -95,3 +96,39 @@ def test_a_wrong_report_and_a_stray_key_are_found() -> None:
     stray, report = problems(service, REPORT | {"landed": 0})
     assert "the API key was seen on 127.0.0.1:1, assets:2" in stray
     assert "the report tells of" in report
+
+
+class FakeEvents(OrderEvents):
+    """Two orders that ran a DAG each, all well unless a test changes it."""
+
+    def __init__(self) -> None:
+        self.told = ["o1", "o2"]
+        self.runs = ["success", "success"]
+        self.files = ["orders/a.jpg", "orders/b.jpg"]
+        self.spent = 3
+        runs = SimpleNamespace(get=lambda path: {"dag_runs": [{"state": state} for state in self.runs]})
+        s3 = SimpleNamespace(list_objects_v2=lambda **about: {"Contents": [{"Key": key} for key in self.files]})
+        service = SimpleNamespace(s3=lambda: s3, ledger=lambda: {"credits": {"spent": self.spent}})
+        super().__init__(SimpleNamespace(api=runs), service, b"")  # type: ignore[arg-type]
+
+    def _events(self) -> list[dict[str, Any]]:
+        return [{"extra": {"payload": {"order_id": order_id}}} for order_id in self.told]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({}, None),
+        ({"told": ["o1", "o2", "o2"]}, "events of"),
+        ({"told": ["o1"]}, "events of"),
+        ({"runs": ["success"] * 3}, "the runs"),
+        ({"runs": ["success", "failed"]}, "the runs"),
+        ({"files": ["orders/a.jpg"]}, "1 files landed"),
+        ({"spent": 4}, "1 credits were spent"),
+    ],
+)
+def test_events_that_are_lost_doubled_or_paid_for_are_found(change: dict[str, Any], problem: str | None) -> None:
+    events = FakeEvents()
+    vars(events).update(change)
+    found = events._check(["o2", "o1"], 3)
+    assert [problem] == [each[: len(problem)] for each in found] if problem else found == []

@@ -152,6 +152,17 @@ class TestReading:
             assert source.size == len(PHOTO)
             assert source.read() == PHOTO
 
+    def test_a_long_address_passes_with_a_warning(self, host: Host, caplog: pytest.LogCaptureFixture) -> None:
+        host.paths["/a"] = reply()
+        assert read(host.url("/a?x=1")) == PHOTO
+        assert caplog.text == ""
+        longest = host.url("/a?secret=")
+        assert read(longest + "x" * (4096 - len(longest))) == PHOTO
+        assert "the address has 4096 characters" in caplog.text
+        assert "secret" not in caplog.text
+        with pytest.raises(SourceError, match="4097 characters long"):
+            read(longest + "x" * (4097 - len(longest)))
+
     def test_etag_falls_back_to_the_date(self, host: Host) -> None:
         host.paths["/a"] = reply(Last_Modified="Wed, 21 Oct 2015 07:28:00 GMT")
         host.paths["/b"] = reply(Last_Modified="yesterday")
@@ -261,6 +272,19 @@ class TestPrivateHosts:
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:7f00:1::",
+            "2002:a9fe:a9fe::",
+            "fe80::1%eth0",
+            "::1%lo",
+            "fec0::1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::7f00:1",
+            "::127.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "2001:0:4136:e378:8000:63bf:80ff:fffe",
+            "2606:4700::5efe:169.254.169.254",
+            "2606:4700::200:5efe:10.0.0.1",
+            "3fff::1",
+            "192.88.99.1",
         ],
     )
     @pytest.mark.parametrize("also_public", [True, False])
@@ -269,17 +293,75 @@ class TestPrivateHosts:
     ) -> None:
         names["photos.example"] = ["8.8.8.8", address] if also_public else [address]
         for scheme in ("http", "https"):
-            with pytest.raises(SourceError, match=r"not a public internet address.*allow_private_hosts") as caught:
+            with pytest.raises(SourceError, match=r"not a public internet address.*allow_private_sources") as caught:
                 open_source(f"{scheme}://photos.example/a.jpg?sig=secret")
             assert "secret" not in str(caught.value)
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "0x7f.1", "2130706433", "0"])
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *(
+                "127.0.0.1",
+                "127.1",
+                "2130706433",
+                "0x7f000001",
+                "0x7f.1",
+                "0177.0.0.1",
+                "017700000001",
+                "0",
+                "localhost",
+                "LOCALHOST",
+            ),
+            *(
+                "127.0.0.1.",
+                "[::1]",
+                "[::]",
+                "[::ffff:127.0.0.1]",
+                "[::ffff:7f00:1]",
+                "[0:0:0:0:0:0:0:1]",
+                "[fe80::1%251]",
+                "[::1%251]",
+            ),
+            *(
+                "169.254.169.254",
+                "2852039166",
+                "0xa9fea9fe",
+                "0251.0376.0251.0376",
+                "[64:ff9b::a9fe:a9fe]",
+                "[2002:a9fe:a9fe::1]",
+            ),
+            *(
+                "8.8.8.8@127.0.0.1",
+                "8.8.8.8:80@127.0.0.1",
+                "user:pw@[::1]:8080",
+                "127.0.0.1:80\\@8.8.8.8",
+                "\uff11\uff12\uff17.\uff10.\uff10.\uff11",
+            ),
+        ],
+    )
     def test_are_refused_however_they_are_written(self, no_sockets: None, host: str) -> None:
-        with pytest.raises(SourceError, match=r"not a public internet address|no host|no valid host"):
+        with pytest.raises(
+            SourceError, match=r"not a public internet address|no host|no valid host|no valid web address"
+        ):
             open_source(f"http://{host}/a.jpg")
 
+    def test_no_redirect_leads_there_through_a_proxy_either(
+        self, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The operator's own proxy would fetch whatever it is asked for."""
+        targets = ["http://2130706433/", "http://[::ffff:10.0.0.1]/", "https://0xa9fea9fe/latest/", "//127.1/"]
+        names |= {"photos.example": ["8.8.8.8"], "0xa9fea9fe": ["169.254.169.254"], "127.1": ["127.0.0.1"]}
+        names["2130706433"] = ["127.0.0.1"]
+        with Host() as host:
+            monkeypatch.setenv("http_proxy", host.url(""))
+            for target in targets:
+                host.paths["http://photos.example/a"] = redirect(target)
+                with pytest.raises(SourceError, match="not a public internet address"):
+                    open_source("http://photos.example/a")
+            assert {path for path, _ in host.seen} == {"http://photos.example/a"}
+
     def test_public_ones_pass(self) -> None:
-        for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"):
+        for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::1%eth0"):
             assert addresses.is_public(address)
 
     def test_a_name_that_is_unknown(self, names: dict[str, list[str]], no_sockets: None) -> None:

@@ -168,3 +168,59 @@ class TestListing:
     def test_a_missing_folder(self, folder: Path) -> None:
         with pytest.raises(SourceError, match="does not exist"):
             list(list_files(f"{folder}/missing"))
+
+
+class TestAllowedFolders:
+    @pytest.fixture
+    def folders(self, tmp_path: Path) -> tuple[Path, Path]:
+        """An allowed folder, and one beside it whose name begins alike; each with a photo."""
+        for name in ("photos", "photos-of-others"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "a.jpg").write_bytes(b"photo")
+        return tmp_path / "photos", tmp_path / "photos-of-others"
+
+    def test_what_lies_below_is_read(self, folders: tuple[Path, Path]) -> None:
+        allowed, _ = folders
+        for uri in (f"{allowed}/a.jpg", f"file://{allowed}/a.jpg", f"{allowed}/sub/../a.jpg"):
+            (allowed / "sub").mkdir(exist_ok=True)
+            with open_source(uri, local_folders=[f"{allowed}/"]) as source:
+                assert source.read() == b"photo"
+        assert [file.name for file in list_files(f"{allowed}/", local_folders=[str(allowed)])] == ["a.jpg"]
+        assert [file.name for file in list_files(f"{allowed}/", local_folders=["/"])] == ["a.jpg"]
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "{other}/a.jpg",
+            "file://{other}/a.jpg",
+            "{allowed}/../photos-of-others/a.jpg",
+            "{allowed}/link.jpg",
+            "{allowed}/linked/a.jpg",
+        ],
+    )
+    def test_what_lies_outside_is_refused_unopened(
+        self, folders: tuple[Path, Path], uri: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        allowed, other = folders
+        (allowed / "link.jpg").symlink_to(other / "a.jpg")
+        (allowed / "linked").symlink_to(other)
+        monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("it was opened"))
+        for folders_given in ([str(allowed)], []):
+            with pytest.raises(SourceError, match="none of the folders that photos may be read from") as caught:
+                open_source(uri.format(allowed=allowed, other=other), local_folders=folders_given)
+            assert not caught.value.retryable
+
+    def test_a_folder_outside_is_not_listed(self, folders: tuple[Path, Path]) -> None:
+        allowed, other = folders
+        for uri in (f"{other}/", f"file://{other}/", f"{allowed}/../", "/"):
+            with pytest.raises(SourceError, match="none of the folders"):
+                list(list_files(uri, local_folders=[str(allowed)]))
+
+    @pytest.mark.parametrize(
+        "path", ["/etc/passwd", "/proc/self/environ", "/dev/zero", "/etc/../etc/hostname", "/proc/self/root/etc/passwd"]
+    )
+    def test_the_systems_own_are_refused_where_none_are_named(self, path: str) -> None:
+        with pytest.raises(SourceError, match="folder of the system"):
+            open_source(path)
+        with pytest.raises(SourceError, match="folder of the system"):
+            list(list_files(f"{Path(path).parent}/"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,10 @@ class Task:
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcom[key] = value
+
+    def xcom_pull(self, *, task_ids: str, map_indexes: int, key: str) -> Any:
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcom.get(key)
 
     def get_first_reschedule_date(self, context: Any) -> None:
         """This is the first poke."""
@@ -64,12 +69,21 @@ def airflow_db() -> None:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
 
 
-def run_dag(name: str, date: str, conf: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run a DAG of ``dags/`` in a process of its own; see :mod:`tests.support.run_dag`."""
+def run_dag(name: str, date: str, conf: dict[str, Any], dag: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a DAG of ``dags/`` in a process of its own; see :mod:`tests.support.run_dag`.
+
+    :param dag: its name, where it is not the file's.
+    """
+    return run_dag_file(Path(__file__).parents[2] / "dags" / f"{name}.py", date, conf, dag)
+
+
+def run_dag_file(file: Path, date: str, conf: dict[str, Any], dag: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a DAG that is named like its file, or ``dag``, in a process of its own."""
     script = Path(__file__).with_name("run_dag.py")
-    command = [sys.executable, str(script), str(script.parents[2] / "dags" / f"{name}.py"), date, json.dumps(conf)]
+    command = [sys.executable, str(script), str(file), date, json.dumps(conf), *([dag] if dag else [])]
+    environment = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(file.parent)}
     return subprocess.run(
-        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
+        command, check=False, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
     )
 
 

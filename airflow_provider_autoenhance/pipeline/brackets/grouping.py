@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
@@ -37,15 +36,12 @@ class Bracketing:
     grouping: dict[str, Any] | None = None
 
 
-def bracket(
-    job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: Mapping[str, Row], *, private: bool
-) -> Bracketing:
+def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: Mapping[str, Row]) -> Bracketing:
     """Group a folder's files as the job asks.
 
     :param shots: each file as a single photo, by path.
     :param records: of this folder; one that remembers how the same files were grouped spares reading them.
     :param rows: what is known of each fingerprint.
-    :param private: the connection allows sources on private hosts.
     :raises SourceError: a file cannot be read.
     """
     if job.brackets == "none":
@@ -54,7 +50,7 @@ def bracket(
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     grouping = next((each.grouping for each in records if each.grouping and each.grouping["key"] == key), None)
     if grouping is None:
-        grouping = {"key": key, **_group(job, shots, private)}
+        grouping = {"key": key, **_group(job, shots)}
     by_source = {shot.source: shot for shot in shots}
     groups = [[by_source[source] for source in sources] for sources in grouping["groups"]]
     exposures = [as_exposure(job, by_source[source]) for source in grouping["ungrouped"]]
@@ -118,9 +114,9 @@ def _grouped_before(job: Job, loose: dict[str, Photo], rows: Mapping[str, Row]) 
     return photos
 
 
-def _group(job: Job, shots: Sequence[Photo], private: bool) -> dict[str, Any]:
+def _group(job: Job, shots: Sequence[Photo]) -> dict[str, Any]:
     """Group by the rules, in a form that a record can keep."""
-    facts = _read_facts(job, shots, private) if job.brackets == "exif" else {}
+    facts = _read_facts(job, shots) if job.brackets == "exif" else {}
     grouping = group_shots([Shot(shot.source, facts.get(shot.source)) for shot in shots], job.brackets)
     return {
         "groups": [[shot.path for shot in group.shots] for group in grouping.groups],
@@ -130,11 +126,15 @@ def _group(job: Job, shots: Sequence[Photo], private: bool) -> dict[str, Any]:
     }
 
 
-def _read_facts(job: Job, shots: Sequence[Photo], private: bool) -> dict[str, CaptureFacts]:
+def _read_facts(job: Job, shots: Sequence[Photo]) -> dict[str, CaptureFacts]:
     """Read each file's capture facts from its first kilobytes, many at a time; by source."""
 
     def read(shot: Photo) -> tuple[str, CaptureFacts]:
-        ranges = partial(read_range, shot.source, conn_id=job.source_conn_id, allow_private_hosts=private)
+        opening = job.origins.opening(shot.source)
+
+        def ranges(offset: int, length: int) -> bytes:
+            return read_range(offset=offset, length=length, **opening)
+
         return shot.source, read_capture_facts(ranges, shot.size)
 
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-exif") as pool:

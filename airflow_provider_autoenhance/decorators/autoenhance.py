@@ -1,0 +1,156 @@
+"""``@task.autoenhance``: a function says what to enhance, the batch operator does it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    DecoratedOperator,
+    context_merge,
+    determine_kwargs,
+    task_decorator_factory,
+)
+
+from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.operators.base import task_run
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, TaskDecorator
+
+    from airflow_provider_autoenhance.triggers.orders import OrdersEvent
+
+_NAME = "@task.autoenhance"
+
+#: XCom key of what the function returned in this try.
+ASKED_FOR = "asked_for"
+
+#: Attributes whose argument has another name, because the name is a method of Airflow's.
+_ARGUMENT_OF = {"plan_only": "dry_run"}
+
+
+class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator):
+    """The task behind ``@task.autoenhance``.
+
+    The function is called once per try. A task that was deferred goes on with what the function returned before, so that a function
+    which would answer differently by now cannot leave paid images behind. A retry or a clear calls it again.
+
+    :param python_callable: returns what to enhance: a folder URI, a list of URIs, or a mapping with ``source`` and, if you wish, any
+        templated argument of :class:`~airflow_provider_autoenhance.operators.enhance.AutoenhanceEnhanceOperator`, which then counts
+        instead of the decorator's.
+    :param op_args: positional arguments of the function (templated).
+    :param op_kwargs: keyword arguments of the function (templated).
+    :raises SettingsError: when the function returns anything else.
+    """
+
+    custom_operator_name = _NAME
+    #: The UI shows what the function returned, once the task is done.
+    overwrite_rtif_after_execution = True
+
+    template_fields: Sequence[str] = (
+        *DecoratedOperator.template_fields,
+        *AutoenhanceEnhanceOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **DecoratedOperator.template_fields_renderers,
+        **AutoenhanceEnhanceOperator.template_fields_renderers,
+    }
+
+    def __init__(self, *, python_callable: Callable[..., Any], **kwargs: Any) -> None:
+        if inspect.iscoroutinefunction(python_callable):
+            raise TypeError(f"{_NAME} takes a plain function; {python_callable.__name__} is async.")
+        if "source" in kwargs:
+            raise TypeError(f"{_NAME}: {python_callable.__name__} returns the source; do not pass it as an argument.")
+        # The function may name the destination too; without one the operator complains when it runs.
+        kwargs.setdefault("destination", "")
+        super().__init__(python_callable=python_callable, source="", **kwargs)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Call the function, and enhance what it names."""
+        with task_run(context, label=self.task_id):
+            context_merge(context, self.op_kwargs)
+            arguments = determine_kwargs(self.python_callable, self.op_args, context)
+            asked = self._ask_for(self.python_callable(*self.op_args, **arguments))
+            context["ti"].xcom_push(key=ASKED_FOR, value=asked)
+        # Not by way of DecoratedOperator.execute, which on Airflow 3.0 needs a method that operators no longer have.
+        return AutoenhanceEnhanceOperator.execute(self, context)
+
+    def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
+        """Go on with what the function returned before the wait; it is not called again."""
+        with task_run(context, label=self.task_id):
+            ti = context["ti"]
+            # Through XCom and not through the deferral's own arguments, which `airflow dags test` drops.
+            kept = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=ASKED_FOR)
+            if kept is None:
+                raise SettingsError(
+                    f"{_NAME}: the XCom {ASKED_FOR!r} of this task was deleted during its wait; clear the task to begin again."
+                )
+            self._ask_for(kept)
+        return super().execute_complete(context, event)
+
+    def _ask_for(self, returned: Any) -> dict[str, Any]:
+        """Take over what the function returned, and return it in plain values.
+
+        :raises SettingsError: when that is not what to enhance.
+        """
+        asked = self._read(returned)
+        attributes = {argument: attribute for attribute, argument in _ARGUMENT_OF.items()}
+        for argument, value in asked.items():
+            setattr(self, attributes.get(argument, argument), value)
+        return asked
+
+    def _read(self, returned: Any) -> dict[str, Any]:
+        about = f"{_NAME}: {self.python_callable.__name__}"
+        asked = returned if isinstance(returned, Mapping) else {"source": returned}
+        allowed = {_ARGUMENT_OF.get(name, name) for name in AutoenhanceEnhanceOperator.template_fields}
+        if unknown := sorted(map(str, asked.keys() - allowed)):
+            raise SettingsError(
+                f"{about} returned {', '.join(map(repr, unknown))}; allowed are {', '.join(sorted(allowed))}. "
+                "Everything else is an argument of the decorator."
+            )
+        try:
+            # Plain values, because they wait in Airflow's database; found out before anything is sent.
+            plain: dict[str, Any] = json.loads(json.dumps(dict(asked), default=_plain))
+        except TypeError as error:
+            raise SettingsError(f"{about} returned what cannot be kept through a wait: {error}.") from None
+        source = plain.get("source")
+        if isinstance(source, str) or (isinstance(source, list) and all(isinstance(each, str) for each in source)):
+            return plain
+        raise SettingsError(
+            f"{about} has to return a folder URI, a list of URIs, or an object with 'source', not {returned!r:.80}. "
+            "Raise AirflowSkipException where there is nothing to enhance."
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: each for name, each in asdict(value).items() if each is not None}
+    raise TypeError(f"{type(value).__name__} is no text, number, list or object")
+
+
+def autoenhance_task(
+    python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+) -> TaskDecorator:
+    """Make a task of a function that says what to enhance, as ``@task.autoenhance``.
+
+    The task's arguments are those of :class:`~airflow_provider_autoenhance.operators.enhance.AutoenhanceEnhanceOperator` but
+    ``source``; it returns the same summary. The function gets its own arguments and, by name, anything from Airflow's context. Let what
+    it returns depend on the DAG run (``ds``, ``params``, upstream results) and not on the clock: a retry asks it again, and finds what
+    was paid by source, destination and settings.
+
+    :param python_callable: the function.
+    :param multiple_outputs: has no effect beyond Airflow's own: each key of the summary is an XCom of its own anyway.
+    """
+    decorator: TaskDecorator = task_decorator_factory(
+        python_callable=python_callable,
+        multiple_outputs=multiple_outputs,
+        decorated_operator_class=AutoenhanceDecoratedOperator,
+        **kwargs,
+    )
+    return decorator

@@ -1,0 +1,108 @@
+"""Asset events: what a batch landed, told to the DAGs that wait for it; and what such events told this run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
+
+#: Orders and source folders that an event names; its counts tell of all, and the manifest has each.
+MAX_TOLD = 100
+
+_COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits", "bytes")
+
+
+def emit_assets(
+    context: Context,
+    outlets: Iterable[Any],
+    summary: Mapping[str, Any],
+    *,
+    sources: Sequence[str],
+    destination: str,
+) -> None:
+    """Tell a task's outlets what it landed.
+
+    An :class:`AssetAlias` gets an event of the destination folder's asset, if a photo landed. For an :class:`Asset` Airflow makes an event
+    whenever the task succeeds; it carries the same ``extra``, so that a DAG can look at ``landed``. Never fails the task: the photos are
+    paid for and there.
+
+    :param context: of the running task.
+    :param outlets: as given to the operator; what is no asset is left alone.
+    :param summary: of the batch.
+    :param sources: URIs of folders (ending in a slash) and files.
+    :param destination: URI of the folder.
+    """
+    outlets = list(outlets)
+    events = context.get("outlet_events")
+    if not outlets or events is None:
+        return
+    try:
+        extra = asset_extra(summary, sources=sources, destination=destination)
+        for outlet in outlets:
+            if isinstance(outlet, AssetAlias):
+                if extra["landed"]:
+                    events[outlet].add(_asset(destination), extra=extra)
+            elif _names_asset(outlet):
+                events[outlet].extra.update(extra)
+    except Exception:
+        log.exception("The photos landed, but no asset event could be made of it")
+
+
+def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destination: str) -> dict[str, Any]:
+    """Return what an event tells: plain JSON, bounded, without connection ids and credentials.
+
+    Flat: Airflow before 3.1 fails a task that succeeded where an alias's event holds a list or an object.
+
+    :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``orders`` (ids, a space between), and the
+        summary's counts. A dry run landed 0.
+    """
+    from airflow_provider_autoenhance.storage.naming import folder_of, public_uri
+
+    manifest = summary.get("manifest")
+    ahead = ("credits", "bytes") if "plan" in summary else ()  # a dry run tells what these would be
+    return {
+        "folder": public_uri(destination.rstrip("/") + "/"),
+        "sources": "\n".join(list(dict.fromkeys(map(folder_of, sources)))[:MAX_TOLD]),
+        "manifest": public_uri(manifest) if manifest else None,
+        "orders": " ".join(summary.get("orders", ())[:MAX_TOLD]),
+        **{name: 0 if name in ahead else int(summary.get(name, 0)) for name in _COUNTS},
+    }
+
+
+def triggering_extras(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the ``extra`` of each asset event that this run was made for, oldest first; empty for a run by hand or by the clock.
+
+    Airflow makes one run of the events that came in the meantime. An event that came through an alias is told once.
+    """
+    triggering = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
+    events: dict[Any, Any] = {}
+    for asset in triggering:
+        for event in triggering[asset]:
+            # Airflow's API gives an event no id that all versions tell; who made it, and when, is one.
+            key = (
+                event.timestamp,
+                event.source_dag_id,
+                event.source_run_id,
+                event.source_task_id,
+                event.source_map_index,
+            )
+            events[(*map(str, key), repr(event.extra))] = event
+    return [dict(event.extra or {}) for event in sorted(events.values(), key=lambda event: event.timestamp)]
+
+
+def _asset(folder: str) -> Any:
+    from airflow_provider_autoenhance.storage.naming import asset_uri
+
+    return Asset(asset_uri(folder.rstrip("/") + "/"))
+
+
+def _names_asset(outlet: Any) -> bool:
+    """Besides an asset itself, Airflow 3 takes references to one by name or URI."""
+    return isinstance(outlet, Asset) or type(outlet).__name__ in ("AssetNameRef", "AssetUriRef")

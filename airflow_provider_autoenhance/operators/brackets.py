@@ -1,0 +1,154 @@
+"""Operators for the exposures of HDR brackets: create, upload. Each is safe to retry and to map.
+
+``AutoenhanceProcessOrderOperator`` makes images of them. For whole folders, a batch operator does the same with fewer tasks and calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_autoenhance.operators.base import (
+    AutoenhanceBaseOperator,
+    file_part,
+    hand_on,
+    mapping,
+    required,
+    task_run,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_autoenhance.api.models import Bracket
+    from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+
+
+class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
+    """Register one exposure in an order that exists, or adopt the one that an earlier try of this task made.
+
+    Returns ``bracket_id``, ``order_id`` and ``upload_url``. The last is not the URL itself but a ticket for
+    :class:`AutoenhanceUploadBracketOperator`, encrypted, because a presigned URL is a credential; empty when the adopted bracket has
+    its bytes already.
+
+    :param bracket_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
+    :param order_id: order to put it into (templated).
+    :param source: URI of the photo, as told to the upload task (templated). Optional, but it keeps photos of the same name apart, and
+        makes a mapped list safe to re-order and to re-expand.
+    :param metadata: JSON object that comes back with the bracket (templated).
+    """
+
+    template_fields: Sequence[str] = ("bracket_name", "order_id", "source", "metadata", "autoenhance_conn_id")
+
+    def __init__(
+        self,
+        *,
+        bracket_name: str,
+        order_id: str,
+        source: str | None = None,
+        metadata: Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bracket_name = bracket_name
+        self.order_id = order_id
+        self.source = source
+        self.metadata = metadata
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the order's brackets, then adopt or create."""
+        from airflow_provider_autoenhance.pipeline.exposure import ensure_bracket
+        from airflow_provider_autoenhance.pipeline.identity import check_origin
+
+        with task_run(context, label=self.bracket_name):
+            map_index = context["ti"].map_index
+
+            def check(bracket: Bracket) -> None:
+                if not self.source:
+                    check_origin(f"bracket {bracket.name!r}", bracket.metadata, map_index)
+
+            made = ensure_bracket(self.hook, self._wanted(context), check=check)
+            verb = "Adopted" if made.adopted else "Created"
+            self.log.info("%s bracket %r (%s)", verb, made.bracket.name, made.bracket.bracket_id)
+            result = {
+                "bracket_id": made.bracket.bracket_id,
+                "order_id": made.ticket.order_id,
+                "upload_url": "" if made.adopted else made.ticket.seal(self.hook.config.api_key),
+            }
+            return hand_on(context, result)
+
+    def _wanted(self, context: Context) -> UploadTicket:
+        from airflow_provider_autoenhance.api.redact import redact_url
+        from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+        from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+
+        owner, ti = type(self).__name__, context["ti"]
+        name = required(owner, "bracket_name", self.bracket_name)
+        user = mapping(f"bracket {name!r}", "metadata", self.metadata)
+        identity = image_identity(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            image_name=name,
+            source=redact_url(self.source) if self.source else None,
+            settings={},
+            metadata=user,
+        )
+        own = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
+        return UploadTicket(name, required(owner, "order_id", self.order_id), {}, user | own, kind="bracket")
+
+
+class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
+    """Stream one exposure to Autoenhance. Nothing is enhanced before its order is processed.
+
+    A bracket that has its bytes already is left alone. Where the upload URL has expired, the bracket is made again. Returns the bracket
+    id that holds from then on: use it, not the creation's, in the groups of ``AutoenhanceProcessOrderOperator``.
+
+    :param bracket_id: from the create task (templated).
+    :param order_id: from the create task (templated).
+    :param upload_url: the create task's ``upload_url`` (templated); empty when the bracket was adopted.
+    :param source: the photo: ``s3://``, another object storage URI, ``http(s)://``, or a local path (templated).
+    :param source_conn_id: Airflow connection of the source (templated).
+    :raises SourceError: missing, empty, cut short, or of a type that Autoenhance does not take.
+    """
+
+    template_fields: Sequence[str] = (
+        "bracket_id", "order_id", "upload_url", "source", "source_conn_id", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        bracket_id: str,
+        order_id: str,
+        upload_url: str,
+        source: str,
+        source_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bracket_id = bracket_id
+        self.order_id = order_id
+        self.upload_url = upload_url
+        self.source = source
+        self.source_conn_id = source_conn_id
+
+    def execute(self, context: Context) -> str:
+        """Upload unless that has been done."""
+        from airflow_provider_autoenhance.pipeline.exposure import upload_bracket
+        from airflow_provider_autoenhance.pipeline.upload import PhotoSource
+
+        with task_run(context, label=file_part(self.source)):
+            owner = type(self).__name__
+            photo = PhotoSource(
+                uri=required(owner, "source", self.source),
+                conn_id=self.source_conn_id or None,
+                **self.hook.config.extra.source_access,
+            )
+            return upload_bracket(
+                self.hook,
+                photo,
+                bracket_id=required(owner, "bracket_id", self.bracket_id),
+                order_id=required(owner, "order_id", self.order_id),
+                token=self.upload_url or "",
+            )

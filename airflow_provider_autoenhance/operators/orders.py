@@ -1,0 +1,329 @@
+"""Operators for orders: create, process (HDR brackets), rename, download, delete. Each is safe to retry and to map."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.base import (
+    AutoenhanceBaseOperator,
+    boolean,
+    hand_on,
+    required,
+    task_run,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_autoenhance.api.models import Order
+    from airflow_provider_autoenhance.imaging.output import OutputSpec
+    from airflow_provider_autoenhance.pipeline.processing import Grouping
+    from airflow_provider_autoenhance.triggers.orders import OrdersEvent
+
+_MAX_NAMES = 20
+
+
+class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
+    """Create an order, or adopt the one that an earlier try of this task made. Returns ``order_id``, ``name`` and ``status``.
+
+    Images need none: ``AutoenhanceCreateImageOperator`` makes the order that it is told. Brackets go into an order that exists.
+
+    :param name: what people read in Autoenhance's web app; by default DAG and run (templated). Mapped tasks need a name each: the
+        same name in one run is the same order.
+    :param order_id: id of your own choice, unused by anyone; by default one that a retry derives again (templated).
+    :raises ConflictError: the id belongs to another account, or to an order that was deleted.
+    """
+
+    template_fields: Sequence[str] = ("name", "order_id", "autoenhance_conn_id")
+
+    def __init__(self, *, name: str | None = None, order_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.order_id = order_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create, or adopt."""
+        from airflow_provider_autoenhance.pipeline.identity import order_id_of
+
+        ti = context["ti"]
+        name = self.name or f"{ti.dag_id} {ti.run_id}"
+        with task_run(context, label=name):
+            order_id = self.order_id or order_id_of(ti.dag_id, ti.run_id, ti.task_id, name)
+            try:
+                order = self.hook.create_order(order_id=order_id, name=name)
+                self.log.info("Created order %s (%s)", order_id, name)
+            except errors.ConflictError as conflict:
+                order = self._adopt(order_id, conflict)
+            return hand_on(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
+
+    def _adopt(self, order_id: str, conflict: errors.ConflictError) -> Order:
+        try:
+            order = self.hook.get_order(order_id)
+        except errors.NotFoundError:
+            raise errors.ConflictError(
+                f"order {order_id}: the id is taken, but there is no such order in this account; it was deleted, or is another's. "
+                "Choose another order_id, or another name.",
+                status_code=conflict.status_code,
+            ) from None
+        self.log.info("Adopted order %s (%s)", order_id, order.name)
+        return order
+
+
+class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
+    """Group an order's uploaded brackets into images and enhance them, once: an order that is merging or has images is only waited for.
+
+    Waits for the result unless told not to. Returns ``order_id``, ``name``, ``images`` (counts by status), ``image_ids`` of what is
+    enhanced, and the first ``failed`` by name with the reason. Images that failed do not fail the task unless all of them did.
+
+    :param order_id: id of the order (templated).
+    :param groups: a list of bracket ids for each image (templated); or give
+    :param number_of_brackets_per_image: 2 to 9, in the sequence in which the brackets were made (templated); or neither, and
+        Autoenhance groups by what the shots show.
+    :param settings: an ``EnhancementSettings`` or a plain object, for all images of the order (templated).
+    :param wait_for_completion: wait until all images are enhanced.
+    :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
+    :param poll_interval: seconds between polls.
+    :param timeout: seconds after which the wait fails; the order goes on.
+    :raises SettingsError: on a bad group or setting, and on brackets that were never uploaded; nothing was started.
+    """
+
+    template_fields: Sequence[str] = (
+        "order_id", "groups", "number_of_brackets_per_image", "settings", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        order_id: str,
+        groups: Sequence[Sequence[str]] | str | None = None,
+        number_of_brackets_per_image: int | str | None = None,
+        settings: Mapping[str, Any] | str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 10.0,
+        timeout: float = 60.0 * 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.groups = groups
+        self.number_of_brackets_per_image = number_of_brackets_per_image
+        self.settings = settings
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start, unless an earlier try did, and wait."""
+        from airflow_provider_autoenhance.api.settings import wire_settings
+        from airflow_provider_autoenhance.api.waiting import OrderWait
+        from airflow_provider_autoenhance.pipeline.processing import ensure_processed
+        from airflow_provider_autoenhance.pipeline.wait import wait_for_order
+
+        with task_run(context, label=self.order_id):
+            order_id, grouping = self._checked()
+            wire = wire_settings(self.settings, version=self.hook.config.extra.api_version, order=True)
+            order = ensure_processed(self.hook, order_id, grouping, {"extra": wire})
+            if not self.wait_for_completion:
+                return hand_on(context, _result(order))
+            wait = OrderWait(time.time() + self.timeout, self.poll_interval)
+            expected = None if grouping.groups is None else len(grouping.groups)
+            if self.deferrable and wait.on_order(order, expected) is not None:
+                self._defer(order_id, expected, wait.deadline)
+            return self._end(context, wait_for_order(self.hook, order, wait, expected))
+
+    def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
+        """Go on where the trigger ended."""
+        from airflow_provider_autoenhance.triggers.orders import error_of
+
+        with task_run(context, label=self.order_id):
+            error = error_of(event)
+            if error is not None:
+                raise error
+            return self._end(context, self.hook.get_order(required(type(self).__name__, "order_id", self.order_id)))
+
+    def _checked(self) -> tuple[str, Grouping]:
+        from airflow_provider_autoenhance.pipeline.processing import Grouping
+
+        owner = type(self).__name__
+        order_id = required(owner, "order_id", self.order_id)
+        size = whole_number(owner, "number_of_brackets_per_image", self.number_of_brackets_per_image)
+        grouping = Grouping(bracket_groups(f"order {order_id}", self.groups), size)
+        grouping.check(f"order {order_id}")
+        return order_id, grouping
+
+    def _defer(self, order_id: str, expected: int | None, deadline: float | None) -> None:
+        from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
+
+        trigger = AutoenhanceOrderTrigger(
+            orders={order_id: expected},
+            autoenhance_conn_id=self.autoenhance_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _end(self, context: Context, order: Order) -> dict[str, Any]:
+        result = hand_on(context, _result(order))
+        for failed in result["failed"]:
+            self.log.warning("Image %r failed: %s", failed["image_name"], failed["reason"])
+        if order.images and not result["image_ids"]:
+            reason = result["failed"][0]["reason"] if result["failed"] else "no image is enhanced"
+            raise errors.ImageFailedError(
+                f"order {order.order_id}: none of its {len(order.images)} images could be enhanced ({reason}). Check the source photos."
+            )
+        return result
+
+
+class AutoenhanceUpdateOrderOperator(AutoenhanceBaseOperator):
+    """Rename an order; nothing else about it can be changed. Returns ``order_id``, ``name`` and ``status``.
+
+    :param order_id: id of the order (templated).
+    :param name: its new name (templated).
+    """
+
+    template_fields: Sequence[str] = ("order_id", "name", "autoenhance_conn_id")
+
+    def __init__(self, *, order_id: str, name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.name = name
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Rename."""
+        with task_run(context, label=self.order_id):
+            owner = type(self).__name__
+            name = required(owner, "name", self.name)
+            order = self.hook.update_order(required(owner, "order_id", self.order_id), name=name)
+            self.log.info("Renamed order %s to %s", order.order_id, name)
+            return hand_on(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
+
+
+class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
+    """Stream every enhanced image of an order into a folder, each whole or not at all, several at a time.
+
+    A retry downloads again, but never pays again. Images that Autoenhance could not enhance are logged and left out; one that cannot
+    be downloaded does not hold up the others, and fails the task by name in the end. Returns ``order_id``, ``name``, ``destination``,
+    ``images`` (landed), ``failed`` (the first names), ``bytes`` and ``credits`` (spent by this try).
+
+    :param order_id: id of the order (templated).
+    :param destination: folder URI; files are named after their images (templated).
+    :param destination_conn_id: Airflow connection of the destination (templated).
+    :param preview: small free renderings, as the API's default is. ``False`` spends one credit an image the first time (templated).
+    :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files
+        of each image (templated).
+    :param concurrency: downloads at a time.
+    :raises NoCreditsError: no credit is left; the enhanced images wait.
+    :raises DestinationError: not writable; nothing was spent.
+    """
+
+    template_fields: Sequence[str] = (
+        "order_id", "destination", "destination_conn_id", "preview", "output_spec", "autoenhance_conn_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        order_id: str,
+        destination: str,
+        destination_conn_id: str | None = None,
+        preview: bool | str = True,
+        output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
+        concurrency: int = 8,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.destination = destination
+        self.destination_conn_id = destination_conn_id
+        self.preview = preview
+        self.output_spec = output_spec
+        self.concurrency = concurrency
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Download."""
+        from airflow_provider_autoenhance.imaging.output import outputs_of
+        from airflow_provider_autoenhance.pipeline.download import PhotoTarget
+        from airflow_provider_autoenhance.pipeline.order_download import download_order
+
+        with task_run(context, label=self.order_id):
+            owner = type(self).__name__
+            folder = PhotoTarget(
+                uri=required(owner, "destination", self.destination).rstrip("/") + "/",
+                conn_id=self.destination_conn_id or None,
+                outputs=outputs_of(self.output_spec),
+                preview=boolean(owner, "preview", self.preview),
+            )
+            order = self.hook.get_order(required(owner, "order_id", self.order_id))
+            return hand_on(context, download_order(self.hook, order, folder, concurrency=self.concurrency))
+
+
+class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
+    """Delete an order with its images from Autoenhance. One that is gone already is fine, so a retry is too. Returns the order id.
+
+    :param order_id: id of the order (templated).
+    """
+
+    template_fields: Sequence[str] = ("order_id", "autoenhance_conn_id")
+
+    def __init__(self, *, order_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+
+    def execute(self, context: Context) -> str:
+        """Delete."""
+        with task_run(context, label=self.order_id):
+            order_id = required(type(self).__name__, "order_id", self.order_id)
+            self.hook.delete_order(order_id)
+            self.log.info("Deleted order %s", order_id)
+            return order_id
+
+
+def bracket_groups(owner: str, value: Any) -> list[list[str]] | None:
+    """Return a templated list of lists of ids; Jinja may have made JSON text of it.
+
+    :raises SettingsError: when it is anything else.
+    """
+    found = value
+    if isinstance(value, str):
+        try:
+            found = json.loads(value) if value.strip() not in ("", "None") else None
+        except ValueError:
+            found = value
+    if found is None:
+        return None
+    # XCom hands the results of mapped tasks over as a sequence of its own.
+    groups = [list(group) if _is_list(group) else [] for group in found] if _is_list(found) else [[]]
+    if not all(group and all(isinstance(each, str) and each for each in group) for group in groups):
+        raise errors.SettingsError(f"{owner}: groups takes a list of bracket ids for each image, not {value!r:.80}.")
+    return groups
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+
+
+def _result(order: Order) -> dict[str, Any]:
+    from airflow_provider_autoenhance.api.models import ImageStatus
+    from airflow_provider_autoenhance.api.redact import redact_text
+
+    failed = [image for image in order.images if image.status in (ImageStatus.ERROR, ImageStatus.EXPIRED)]
+    return {
+        "order_id": order.order_id,
+        "name": order.name,
+        "images": dict(Counter(str(image.status) for image in order.images)),
+        "image_ids": [image.image_id for image in order.images if image.status is ImageStatus.PROCESSED],
+        "failed": [
+            {"image_name": image.image_name, "reason": redact_text(image.status_reason or str(image.status))}
+            for image in failed[:_MAX_NAMES]
+        ],
+    }

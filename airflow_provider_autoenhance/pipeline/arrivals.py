@@ -1,0 +1,93 @@
+"""Photos that arrive: which folders got new ones, and what the news of them means to a batch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
+from airflow_provider_autoenhance.pipeline.groups import MAX_GROUPS
+from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
+from airflow_provider_autoenhance.storage import list_files
+from airflow_provider_autoenhance.storage.naming import public_uri
+
+log = logging.getLogger(__name__)
+
+#: Key of an event's ``extra`` that names the folder.
+FOLDER = "folder"
+
+#: S3 dates a file that came in parts by its upload's beginning, so a look back goes a little further than the last look.
+OVERLAP = timedelta(minutes=30)
+
+
+def changed_folders(
+    source: str,
+    since: datetime | None,
+    *,
+    source_conn_id: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_folders: int = MAX_GROUPS,
+) -> list[str]:
+    """List the folders in which photos have arrived, with listing calls alone.
+
+    :param source: folder that is looked through, with all folders below it.
+    :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is told again.
+    :param source_conn_id: Airflow connection of the source.
+    :param include: glob patterns of photos; by default every type that Autoenhance takes.
+    :param exclude: glob patterns to leave out.
+    :param max_folders: of more, ``source`` alone is told, which stands for all.
+    :returns: URIs, each ending in a slash, in order of names.
+    :raises SourceError: the source cannot be listed.
+    """
+    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+    found: dict[str, None] = {}
+    for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
+        if since is None or file.modified is None or file.modified >= since - OVERLAP:
+            found[file.uri.rpartition("/")[0] + "/"] = None
+    return sorted(found) if len(found) <= max_folders else [public_uri(source).rstrip("/") + "/"]
+
+
+def arrived(
+    extras: Iterable[Mapping[str, Any]], source: str, destination: str, *, max_folders: int = MAX_GROUPS
+) -> list[dict[str, str]]:
+    """Turn the news of arrivals into arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
+
+    Each folder is told once, and not at all where one above it is. News that names no folder, and no news at all (a run by hand), mean
+    all of ``source``; what is up to date there costs nothing. A folder outside ``source`` is left alone, with a warning: whoever may
+    write an event may not choose what is read.
+
+    :param extras: of asset events; each may name a ``folder``.
+    :param source: folder in which photos arrive.
+    :param destination: folder for the results; folders keep their path.
+    :param max_folders: of more, all of ``source`` is one task.
+    :returns: ``source`` and ``destination`` per folder, in order of names.
+    """
+    source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
+    extras, root = list(extras), public_uri(source)
+    told = [extra.get(FOLDER) for extra in extras]
+    inside = {path for path in (_path_under(root, folder) for folder in told if folder) if path is not None}
+    if not all(told) or not told:
+        inside.add("")
+    paths: list[str] = []
+    for path in sorted(inside):  # a folder comes right before what lies in it
+        if not (paths and path.startswith(paths[-1])):
+            paths.append(path)
+    if len(paths) > max_folders:
+        paths = [""]
+    return [{"source": source + path, "destination": destination + path} for path in paths]
+
+
+def _path_under(root: str, folder: Any) -> str | None:
+    try:
+        uri = public_uri(str(folder)).rstrip("/") + "/"
+    except SettingsError:
+        uri = ""
+    path = uri.removeprefix(root)
+    if not uri.startswith(root) or ".." in path.replace("\\", "/").split("/"):
+        log.warning("Left alone: an event tells of %.200r, which is no folder in %s", folder, root)
+        return None
+    return path

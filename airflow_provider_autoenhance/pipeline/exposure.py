@@ -1,0 +1,94 @@
+"""One exposure of an HDR bracket: made unless it is there already, and uploaded unless it has its bytes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Bracket
+from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY
+from airflow_provider_autoenhance.pipeline.upload import PhotoSource
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """A bracket that exists. ``ticket`` says where its bytes go; without ``upload_url`` they are there already."""
+
+    bracket: Bracket
+    ticket: UploadTicket
+    adopted: bool
+
+
+def ensure_bracket(
+    hook: AutoenhanceHook, wanted: UploadTicket, *, check: Callable[[Bracket], None] = lambda bracket: None
+) -> Exposure:
+    """Adopt the uploaded bracket that an earlier try made, or make it.
+
+    An earlier one that still waits for its bytes is given up, because its upload URL cannot be read again.
+
+    :param wanted: what to create; its ``metadata`` holds the identity.
+    :param check: called with a bracket before it is adopted or given up; raises to refuse.
+    :raises AutoenhanceError: when the order's brackets cannot be read, because "unknown" is not "absent".
+    """
+    order_id = str(wanted.order_id)
+    for bracket in _earlier(hook.list_brackets(order_id), wanted):
+        check(bracket)
+        if bracket.is_uploaded:
+            return Exposure(bracket, replace(wanted, upload_url=""), adopted=True)
+        give_up(hook, bracket)
+    created = hook.create_bracket(wanted.image_name, order_id=order_id, metadata=wanted.metadata)
+    return Exposure(created.bracket, replace(wanted, upload_url=created.upload_url), adopted=False)
+
+
+def upload_bracket(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: str, order_id: str, token: str) -> str:
+    """Upload, unless the bracket has its bytes; make the bracket again where its upload URL has expired.
+
+    :param token: sealed upload ticket of the creation, empty when the bracket was adopted.
+    :returns: the id of the bracket that has the bytes.
+    """
+    about = f"bracket {bracket_id}"
+    ticket = UploadTicket.open(token, hook.config.api_key, about=about, kind="bracket") if token else None
+    current = next((each for each in hook.list_brackets(order_id) if each.bracket_id == bracket_id), None)
+    if current is not None and current.is_uploaded:
+        log.info("Bracket %r (%s) has its bytes already", current.name, bracket_id)
+        return bracket_id
+    if ticket is None:
+        raise errors.NotFoundError(
+            f"{about} of order {order_id} has no bytes and no upload ticket. Clear its create task."
+        )
+    if current is not None:
+        try:
+            return _put(hook, photo, bracket_id, ticket)
+        except errors.UploadUrlExpiredError as error:
+            log.info("%s", error)
+    made = ensure_bracket(hook, ticket)
+    log.info("Made bracket %r again (%s)", made.bracket.name, made.bracket.bracket_id)
+    return made.bracket.bracket_id if made.adopted else _put(hook, photo, made.bracket.bracket_id, made.ticket)
+
+
+def give_up(hook: AutoenhanceHook, bracket: Bracket) -> None:
+    """Delete a bracket that never got its bytes. Whether the API can is not certain; left there, it is no part of any group."""
+    try:
+        hook.delete_bracket(bracket.bracket_id)
+    except (errors.InvalidRequestError, errors.ServerError) as error:
+        log.warning("Bracket %r (%s) stays in its order without bytes: %s", bracket.name, bracket.bracket_id, error)
+
+
+def _earlier(brackets: tuple[Bracket, ...], wanted: UploadTicket) -> list[Bracket]:
+    """Brackets of the same identity, uploaded ones first."""
+    mine = [each for each in brackets if each.metadata.get(IDENTITY_KEY) == wanted.metadata.get(IDENTITY_KEY)]
+    return sorted(mine, key=lambda bracket: (not bracket.is_uploaded, bracket.bracket_id))
+
+
+def _put(hook: AutoenhanceHook, photo: PhotoSource, bracket_id: str, ticket: UploadTicket) -> str:
+    about = f"bracket {ticket.image_name!r} ({bracket_id})"
+    hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
+    log.info("Uploaded %s to %s", redact_url(photo.uri), about)
+    return bracket_id

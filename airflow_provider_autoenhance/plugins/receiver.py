@@ -1,0 +1,132 @@
+"""The door of the webhook: who may come in, how much is read, and an answer at once. What follows is the confirmer's."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from airflow_provider_autoenhance.plugins.seldom import Seldom
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from airflow_provider_autoenhance.plugins.confirmer import Confirmer
+
+log = logging.getLogger(__name__)
+
+#: The vendor's calls have some 200 bytes.
+MAX_BODY_BYTES = 64 * 1024
+BODY_SECONDS = 10.0
+
+#: The vendor sends the first; a proxy or a later version may have the second.
+_TOKEN_HEADERS = (b"authentication", b"authorization")
+
+
+def build_app(token: str, confirmer: Confirmer) -> FastAPI:
+    """Return the app that Airflow mounts.
+
+    :param token: what the vendor's calls carry.
+    :param confirmer: gets the orders that a call names.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await confirmer.stop()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    # Every path is the receiver's, so that none but the right call learns that there is anything.
+    app.router.routes.append(Route("/{path:path}", endpoint=Receiver(token, confirmer)))
+    return app
+
+
+class Receiver:
+    """An ASGI app of one route.
+
+    Without the right token the answer is 404 with nothing in it, whatever was asked: no body is read, nothing is parsed, called or
+    queued, and at most one line a minute is logged.
+    """
+
+    def __init__(self, token: str, confirmer: Confirmer) -> None:
+        # Digests have one length, so that a comparison in constant time tells nothing about the token's.
+        self._digest = _digest(token.encode())
+        self._confirmer = confirmer
+        self._seldom = Seldom(log)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if not self._authentic(scope["headers"]):
+            self._seldom.warning("Refused %s calls of the Autoenhance webhook: the token is missing or wrong.")
+            await _answer(send, 404)
+        elif scope["path_params"]["path"] != "webhook":
+            await _answer(send, 404)
+        elif scope["method"] != "POST":
+            await _answer(send, 405)
+        else:
+            await _answer(send, await self._take(scope, receive))
+
+    def _authentic(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        sent = dict(headers)
+        return any(hmac.compare_digest(_digest(_bare(sent.get(name, b""))), self._digest) for name in _TOKEN_HEADERS)
+
+    async def _take(self, scope: Scope, receive: Receive) -> int:
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
+            return 413
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return 400
+                    body += message.get("body", b"")
+                    if len(body) > MAX_BODY_BYTES:
+                        return 413
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            return 408
+        self._pass_on(bytes(body))
+        return 204
+
+    def _pass_on(self, body: bytes) -> None:
+        """Note the order of a finished image. What else the vendor tells, or how, is no error: it may be newer than this code."""
+        try:
+            event = json.loads(body) if body.strip() else {}
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict):
+            self._seldom.warning("%s calls of the Autoenhance webhook carried no JSON object.")
+            return
+        kind: Any = event.get("event")
+        if kind == "image_processed":
+            self._confirmer.note(event.get("order_id"), last=event.get("order_is_processing") is not True)
+        else:
+            self._seldom.info(
+                "%s calls of the Autoenhance webhook arrived that tell of no finished image, as on its set-up."
+            )
+
+
+def _bare(value: bytes) -> bytes:
+    scheme, space, rest = value.strip().partition(b" ")
+    return rest.strip() if space and scheme.lower() == b"bearer" else value.strip()
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()
+
+
+async def _answer(send: Send, status: int) -> None:
+    headers = [] if status == 204 else [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,1 @@
+"""Airflow policies for Autoenhance.ai."""

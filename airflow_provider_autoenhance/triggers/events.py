@@ -1,0 +1,204 @@
+"""Scheduling DAGs by what happens in Autoenhance (Airflow 3 and later)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Hashable
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.triggers.hints import Hints
+from airflow_provider_autoenhance.triggers.memory import WatcherMemory
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseEventTrigger
+
+    from airflow_provider_autoenhance.pipeline.watching import OrderSeen, OrderWatch
+else:
+    try:
+        from airflow.triggers.base import BaseEventTrigger
+    except ImportError:  # Airflow 2: the module can be imported, the class cannot be used
+        BaseEventTrigger = None
+
+log = logging.getLogger(__name__)
+
+#: Polls closer together would only cost requests: an enhancement takes longer.
+SHORTEST_POLL_SECONDS = 5.0
+
+#: Airflow has taken down an event after a second or two; only then is it noted as told, so that none gets lost.
+NOTED_AFTER_SECONDS = 5.0
+
+_LONGEST_PAUSE_SECONDS = 15 * 60.0
+_FAILURES_TO_WORRY = 3
+
+
+class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ignore[misc]
+    """For ``AssetWatcher``: one event per order that finished, whoever made it.
+
+    Finished means that nothing of the order is under way and that it has at least one image; an order that gets further photos
+    finishes again. The event's payload tells ``order_id``, ``name``, ``created_at``, the counts ``images``, ``processed`` and
+    ``failed``, and the first ``failed_images`` by name with the reason.
+
+    What was told is remembered across restarts, with the asset on Airflow 3.3 and later, in an Airflow Variable before that. An event
+    is noted as told 5 seconds after it was fired: should the triggerer die within these, the order is told again. None is lost.
+
+    A poll reads the account's list of orders, 15 a request; where Autoenhance lists them newest first, the orders of the last day in
+    each poll and all of them once an hour. From Airflow 3.3 on, watchers of the same connection and interval share one poll.
+
+    :param autoenhance_conn_id: Airflow connection.
+    :param name_pattern: glob that the order's name must match, in full and with regard to case: ``"listing *"``.
+    :param order_id_prefix: what the order's id must begin with.
+    :param created_after: orders made before this moment are left out: a datetime, or ISO 8601 text, UTC where it names no zone.
+        Those made later are told even if they had finished when the watcher first looked; without it, only what finishes from then on.
+    :param poll_interval: seconds between polls, at least 5.
+    :param webhook: look at once, too, when Autoenhance's webhook told of a finished order (docs/webhook.md). Polls can then be rare.
+    :raises RuntimeError: on Airflow 2, which has no watchers.
+    :raises ValueError: on an argument that is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        autoenhance_conn_id: str = DEFAULT_CONN_ID,
+        name_pattern: str = "*",
+        order_id_prefix: str = "",
+        created_after: datetime | str | None = None,
+        poll_interval: float = 60.0,
+        webhook: bool = False,
+    ) -> None:
+        if BaseEventTrigger is None:
+            raise RuntimeError(
+                "AutoenhanceOrderEventTrigger needs Airflow 3: Airflow 2 has no AssetWatcher. Use AutoenhanceOrderStatusSensor there."
+            )
+        super().__init__()
+        if poll_interval < SHORTEST_POLL_SECONDS:
+            raise ValueError(f"poll_interval takes at least {SHORTEST_POLL_SECONDS:g} seconds, not {poll_interval!r}")
+        self.autoenhance_conn_id = autoenhance_conn_id
+        self.name_pattern = name_pattern
+        self.order_id_prefix = order_id_prefix
+        self.created_after = _moment(created_after)
+        self.poll_interval = float(poll_interval)
+        self.webhook = webhook
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "autoenhance_conn_id": self.autoenhance_conn_id,
+            "name_pattern": self.name_pattern,
+            "order_id_prefix": self.order_id_prefix,
+            "created_after": self.created_after and self.created_after.isoformat(),
+            "poll_interval": self.poll_interval,
+            "webhook": self.webhook,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll alone, as Airflow before 3.3 has it."""
+        async for event in self.filter_shared_stream(self.open_shared_stream(self.serialize()[1])):
+            yield event
+
+    def shared_stream_key(self) -> Hashable | None:
+        """Watchers of one connection and interval share a poll, whatever they filter."""
+        return ("autoenhance orders", self.autoenhance_conn_id, self.poll_interval, self.webhook)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[OrderSeen, ...]]:
+        """Look at all orders, for ever.
+
+        What goes wrong is logged and tried again, with pauses that grow: Airflow would start a trigger that raises again at once.
+        """
+        from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+        from airflow_provider_autoenhance.pipeline.order_walk import OrderWalk
+
+        walk = OrderWalk()
+        # Of an older version's trigger that is still under way, the argument is missing.
+        hints = Hints(kwargs["autoenhance_conn_id"]) if kwargs.get("webhook") else None
+        failures = 0
+        while True:
+            try:
+                # A hook of its own for each look, so that a corrected connection is noticed.
+                orders = await walk.look(AutoenhanceAsyncHook(kwargs["autoenhance_conn_id"]))
+            except Exception as error:  # noqa: BLE001
+                failures += 1
+                pause = _pause(error, kwargs["poll_interval"], failures)
+                level = logging.ERROR if failures >= _FAILURES_TO_WORRY else logging.WARNING
+                log.log(level, "Orders cannot be watched: %s Looking again in %.0f s.", _told(error), pause)
+            else:
+                failures, pause = 0, kwargs["poll_interval"]
+                yield orders
+            pause *= 1.0 + 0.1 * random.random()  # noqa: S311 - so that many do not beat in step
+            await (hints.wait(pause) if hints and not failures else asyncio.sleep(pause))
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        """Fire for what has finished since the last look of this watcher, or of the one before it."""
+        memory = WatcherMemory(getattr(self, "asset_state_store", None), self._memory_key)
+        watch: OrderWatch | None = None
+        async for orders in shared_stream:
+            watch = watch or await self._recall(memory)
+            if watch is None:
+                continue
+            due = watch.finished([order for order in orders if self._matches(order)], time.time())
+            await self._note(memory, watch)
+            for order in due:
+                yield TriggerEvent(order.payload())
+            if due:
+                log.info("Finished: %s", ", ".join(f"{order.name or ''} ({order.order_id})" for order in due))
+                await asyncio.sleep(NOTED_AFTER_SECONDS)
+            watch.remember(due, time.time())
+            await self._note(memory, watch)
+
+    async def _recall(self, memory: WatcherMemory) -> OrderWatch | None:
+        """Go on from what was noted; ``None`` while that cannot be read, because "unknown" is not "nothing"."""
+        from airflow_provider_autoenhance.pipeline.watching import OrderWatch
+
+        try:
+            return OrderWatch(await memory.load(), from_now_on=self.created_after is None)
+        except Exception as error:  # noqa: BLE001 - tried again at the next look
+            log.warning("What was told before cannot be read: %s Trying again at the next look.", _told(error))
+            return None
+
+    async def _note(self, memory: WatcherMemory, watch: OrderWatch) -> None:
+        try:
+            await memory.save(watch.to_memory())
+        except Exception as error:  # noqa: BLE001 - tried again at the next look
+            log.warning("What was told cannot be noted: %s Trying again at the next look.", _told(error))
+
+    def _matches(self, order: OrderSeen) -> bool:
+        if self.created_after and order.created_at is not None and order.created_at < self.created_after.timestamp():
+            return False
+        return order.order_id.startswith(self.order_id_prefix) and fnmatchcase(order.name or "", self.name_pattern)
+
+    @property
+    def _memory_key(self) -> str:
+        """Of what is watched, and not of how often: another interval goes on where this one left off."""
+        watched = {
+            name: value for name, value in self.serialize()[1].items() if name not in ("poll_interval", "webhook")
+        }
+        return f"autoenhance_orders_{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment and moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def _pause(error: Exception, interval: float, failures: int) -> float:
+    told = error.retry_after if isinstance(error, errors.AutoenhanceError) else None
+    return max(min(interval * 2.0 ** min(failures - 1, 16), max(interval, _LONGEST_PAUSE_SECONDS)), told or 0.0)
+
+
+def _told(error: Exception) -> str:
+    from airflow_provider_autoenhance.api.redact import redact_text
+
+    return redact_text(
+        str(error) if isinstance(error, errors.AutoenhanceError) else f"{type(error).__name__}: {error}."
+    )

@@ -1,0 +1,129 @@
+"""Photos are enhanced when they arrive, not by the clock.
+
+`autoenhance_photo_drop` looks every ten minutes where photographers have put photos, and tells of each folder by an event of the asset
+*photos*, with the folder in its `extra`. Whatever else knows of a drop (an uploader, an S3 notification) may do the same instead, through
+Airflow's API. `autoenhance_on_arrival` runs when there is such news: of all that came since its last run, each folder once. It tells what
+has landed in turn, by the alias *enhanced*, so that a DAG can wait for that.
+
+News told twice does no harm: what is up to date is skipped. News without a folder, and a run by hand, mean the whole source.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import Asset, AssetAlias, Param, dag, get_current_context, task
+
+from airflow_provider_autoenhance.operators.assets import triggering_extras
+from airflow_provider_autoenhance.operators.base import fail_fast
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.params import chosen_settings, settings_params
+
+SOURCE = "s3://listings/"
+PHOTOS = Asset(SOURCE)
+ENHANCED = AssetAlias("enhanced")
+log = logging.getLogger(__name__)
+
+source_param = Param(
+    SOURCE,
+    type="string",
+    minLength=1,
+    title="Source",
+    description="Folder in which photos arrive, in subfolders of any depth",
+)
+
+
+@dag(
+    schedule="*/10 * * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["autoenhance"],
+    doc_md=__doc__,
+    params={"source": source_param},
+)
+def autoenhance_photo_drop() -> None:
+    @task
+    def find_folders(params: dict[str, Any], prev_start_date_success: Any) -> list[str]:
+        from airflow_provider_autoenhance.pipeline.arrivals import changed_folders
+
+        # Looked up when first used: that there was no run before shows only then.
+        since = pendulum.instance(prev_start_date_success) if prev_start_date_success else None
+        with fail_fast():
+            folders = changed_folders(params["source"], since)
+        log.info("New photos in %s folders of %s since %s", len(folders), params["source"], since or "ever")
+        return folders
+
+    @task(outlets=[PHOTOS], map_index_template="{{ folder }}")
+    def tell(folder: str, outlet_events: Any) -> None:
+        from airflow_provider_autoenhance.pipeline.arrivals import FOLDER
+
+        get_current_context()["folder"] = folder
+        outlet_events[PHOTOS].extra = {FOLDER: folder}
+
+    tell.expand(folder=find_folders())
+
+
+@dag(
+    schedule=[PHOTOS],
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,  # of two that begin at once, neither would see what the other has under way
+    default_args={"retries": 2},
+    tags=["autoenhance"],
+    doc_md=__doc__,
+    params={
+        "source": source_param,
+        "destination": Param(
+            "s3://enhanced/",
+            type="string",
+            minLength=1,
+            title="Destination",
+            description="Folder for the results; each folder keeps its path",
+        ),
+        "preview": Param(
+            False,
+            type="boolean",
+            title="Preview",
+            description="Small free renderings; off: full size, one credit per photo, once",
+        ),
+        "max_credits": Param(
+            None,
+            type=["integer", "null"],
+            minimum=0,
+            title="Most credits",
+            description="Most credits for each folder; photos over it wait for the next news of it. Empty: no limit",
+        ),
+        **settings_params(),
+    },
+)
+def autoenhance_on_arrival() -> None:
+    @task
+    def list_arrivals(params: dict[str, Any]) -> list[dict[str, str]]:
+        from airflow_provider_autoenhance.pipeline.arrivals import arrived
+
+        news = triggering_extras(get_current_context())
+        with fail_fast():
+            folders = arrived(news, params["source"], params["destination"])
+        log.info("%s events tell of %s folders: %s", len(news), len(folders), [each["source"] for each in folders[:20]])
+        return folders
+
+    @task
+    def choose_settings(params: dict[str, Any]) -> dict[str, Any]:
+        return chosen_settings(params)
+
+    AutoenhanceEnhanceOperator.partial(
+        task_id="enhance",
+        settings=choose_settings(),
+        preview="{{ params.preview }}",
+        max_credits="{{ params.max_credits }}",
+        deferrable=True,
+        outlets=[ENHANCED],
+        map_index_template="{{ task.listing }}",
+    ).expand_kwargs(list_arrivals())
+
+
+autoenhance_photo_drop()
+autoenhance_on_arrival()

@@ -1,0 +1,134 @@
+"""The DAG that runs when photos arrive, and the one that tells of them, on a real Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import run_dag, without_masking
+
+pytestmark = pytest.mark.usefixtures("known_dags")
+FILE, DROP = "autoenhance_on_arrival", "autoenhance_photo_drop"
+
+
+@pytest.fixture(scope="module")
+def known_dags(airflow_db: None) -> None:
+    """The DAGs in Airflow's database, as its DAG processor puts them there: only then it takes events of their assets."""
+    subprocess.run([sys.executable, "-m", "airflow", "dags", "reserialize"], check=True, capture_output=True)
+
+
+def events(uri: str) -> list[dict[str, Any]]:
+    """Return what Airflow has as extras of an asset's events, oldest first."""
+    from airflow.utils.session import create_session
+
+    model, asset, event = asset_models()
+    with create_session() as session:
+        found = session.query(event).join(model, getattr(event, asset) == model.id).filter(model.uri == uri)
+        return [dict(each.extra) for each in found.order_by(event.id)]
+
+
+def asset_models() -> tuple[Any, str, Any]:
+    try:
+        from airflow.models.asset import AssetEvent, AssetModel
+    except ImportError:  # Airflow 2
+        from airflow.models.dataset import DatasetEvent, DatasetModel
+
+        return DatasetModel, "dataset_id", DatasetEvent
+    return AssetModel, "asset_id", AssetEvent
+
+
+def happen(extra: dict[str, Any]) -> None:
+    """Make an event of the photos as somebody would by Airflow's API."""
+    from airflow.utils.session import create_session
+
+    model, asset, event = asset_models()
+    with create_session() as session:
+        photos = session.query(model).filter(model.uri == "s3://listings/").one()
+        session.add(event(**{asset: photos.id, "extra": extra}))
+
+
+def succeed(date: str, conf: dict[str, Any] | None = None, dag: str = "") -> str:
+    run = run_dag(FILE, date, conf or {}, dag)
+    assert run.returncode == 0, run.stdout[-5000:]
+    return run.stdout
+
+
+def landed(s3: SimpleNamespace) -> list[str]:
+    return [key for key in s3.keys() if RECORDS_FOLDER not in key and MANIFEST not in key]
+
+
+def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    for key in ("day/elm/1.jpg", "day/elm/2.jpg", "day/maple/1.jpg"):
+        s3.put(key, photo(shade=40 + len(key)))
+    s3.put("day/notes/readme.txt", b"no photo")
+    assert "New photos in 2 folders of s3://listings/ since ever" in succeed("2099-01-01", dag=DROP)
+    assert sorted(events("s3://listings/"), key=str) == [
+        {"folder": "s3://listings/day/elm/"},
+        {"folder": "s3://listings/day/maple/"},
+    ]
+    s3.put("old/birch/1.jpg", photo())  # nobody tells of it
+    happen({"folder": "s3://aws_default@listings/day/elm"})  # the same again
+    happen({"folder": "s3://listings/day/elm/"})
+
+    printed = succeed("2099-01-01")
+    assert re.search(r"4 events tell of 2 folders", printed)
+    assert landed(s3) == ["day/elm/1.jpg", "day/elm/2.jpg", "day/maple/1.jpg"]
+    told = events("s3://enhanced/day/elm")
+    assert [(each["folder"], each["landed"], each["credits"]) for each in told] == [("s3://enhanced/day/elm/", 2, 2)]
+    assert told[0]["sources"] == "s3://listings/day/elm/"
+    assert told[0]["manifest"] == f"s3://enhanced/day/elm/{MANIFEST}"
+    assert told[0]["orders"].split() == [
+        order["order_id"] for order in autoenhance.ledger()["orders"] if order["name"] == "elm"
+    ]
+    assert [each["landed"] for each in events("s3://enhanced/day/maple")] == [1]
+    assert autoenhance.api_key not in without_masking(printed) + json.dumps(told)
+
+    # The same news once more: nothing is paid again, nothing is told on.
+    happen({"folder": "s3://listings/day/maple/"})
+    assert "1 events tell of 1 folders" in succeed("2099-01-02")
+    assert len(events("s3://enhanced/day/maple")) == 1
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["credits"]["spent"]) == (3, 3)
+
+
+def test_news_without_a_folder_means_the_whole_source(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    for key in ("a/1.jpg", "b/deep/2.jpg"):
+        s3.put(key, photo(shade=40 + len(key)))
+    happen({})
+    happen({"folder": "s3://listings/a/"})
+    happen({"folder": "s3://elsewhere/c/"})
+    printed = succeed("2099-02-01")
+    assert "3 events tell of 1 folders: ['s3://listings/']" in printed
+    assert "Left alone: an event tells of 's3://elsewhere/c/'" in printed
+    assert landed(s3) == ["a/1.jpg", "b/deep/2.jpg"]
+    assert events("s3://enhanced/")[-1]["landed"] == 2
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+
+
+def test_a_run_by_hand_takes_what_the_form_names(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    s3.put("elm/1.jpg", photo())
+    s3.put("oak/1.jpg", photo(shade=90))
+    conf = {"source": "s3://listings/oak", "destination": "s3://enhanced/hand", "enhance_type": "warm"}
+    assert "0 events tell of 1 folders" in succeed("2099-03-01", conf)
+    assert landed(s3) == ["hand/1.jpg"]
+    assert autoenhance.ledger()["images"][0]["settings"]["enhance_type"] == "warm"
+
+
+@pytest.mark.usefixtures("autoenhance")
+def test_a_drop_without_news_tells_nothing(s3: SimpleNamespace) -> None:
+    s3.put("elm/1.jpg", photo())
+    before = len(events("s3://listings/"))
+    succeed("2099-04-01", dag=DROP)
+    # The photos are older than the last look, which this DAG's dates put into the future.
+    assert "New photos in 0 folders" in succeed("2099-04-02", dag=DROP)
+    assert len(events("s3://listings/")) == before

@@ -1,0 +1,52 @@
+"""What tests of operators share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_autoenhance.api.models import ImageStatus
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from tests.support.batch import Enhance, event_of, operator
+from tests.support.photos import photo, upload
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context
+
+
+@pytest.fixture(autouse=True)
+def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
+    monkeypatch.setattr("airflow_provider_autoenhance.triggers.orders.EARLIEST_EVENT_SECONDS", 0.1)
+
+
+@pytest.fixture
+def enhance(autoenhance: Sandbox, s3: SimpleNamespace) -> Enhance:
+    """Return a function that runs the operator as a worker would, through a deferral where there is one."""
+
+    def run(*, run_id: str = "night-1", try_number: int = 1, **options: Any) -> dict[str, Any]:
+        it = operator(**options)
+        about = context(it, run_id=run_id, try_number=try_number)
+        try:
+            return it.execute(about)
+        except TaskDeferred as deferral:
+            payload = json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))
+        again = operator(**options)
+        return again.execute_complete(context(again, run_id=run_id, try_number=try_number), payload)
+
+    return run
+
+
+@pytest.fixture
+def enhanced(autoenhance: Sandbox, s3: SimpleNamespace) -> str:
+    """Id of an enhanced image."""
+    hook = AutoenhanceHook()
+    created = hook.create_image("maple/kitchen.jpg")
+    upload(hook, created, photo())
+    while hook.get_image(created.image.image_id).status is not ImageStatus.PROCESSED:
+        time.sleep(0.02)
+    return created.image.image_id

@@ -1,0 +1,101 @@
+"""Several files from one purchase: what Autoenhance does not render is encoded in the worker."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from PIL import Image
+
+from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
+from tests.support.batch import Enhance, fill, manifest, outputs
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import run
+
+WEB_AND_PRINT: list[dict[str, Any]] = [
+    {"format": "avif", "max_width": 80, "name_template": "web/{stem}.{extension}"},
+    {"format": "webp", "name_template": "web/{stem}.{extension}"},
+    {"format": "jpeg", "color_space": "CMYK", "dpi": 300, "name_template": "print/{stem}.{extension}"},
+]
+FILES = [
+    f"maple/{name}"
+    for name in ("print/000.jpg", "print/001.jpg", "web/000.avif", "web/000.webp", "web/001.avif", "web/001.webp")
+]
+
+
+def picture(s3: SimpleNamespace, key: str) -> Image.Image:
+    return Image.open(BytesIO(s3.get(key)))
+
+
+def test_one_credit_buys_a_photo_for_web_and_print(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    summary = enhance(output_spec=WEB_AND_PRINT)
+    assert (summary["landed"], summary["credits"]) == (2, 2)
+    assert outputs(s3) == FILES
+    printed, web = picture(s3, FILES[0]), picture(s3, FILES[2])
+    assert (printed.format, printed.mode, printed.info["dpi"], printed.size) == ("JPEG", "CMYK", (300, 300), (160, 120))
+    assert (web.format, web.size) == ("AVIF", (80, 60))
+    told = manifest(s3)[0]["outputs"]
+    assert [(each["format"], each["width"]) for each in told] == [("avif", 80), ("webp", 160), ("jpeg", 160)]
+    assert told[2]["color_profile"] == "ISO_Coated"
+
+    again = enhance(output_spec=WEB_AND_PRINT, run_id="night-2")
+    assert (again["skipped"], again["credits"]) == (2, 0)
+    s3.client.delete_object(Bucket="enhanced", Key=FILES[5])
+    mended = enhance(output_spec=WEB_AND_PRINT, run_id="night-3")
+    assert (mended["landed"], mended["skipped"], mended["credits"]) == (1, 1, 0)
+    assert outputs(s3) == FILES
+    more = enhance(
+        output_spec=[*WEB_AND_PRINT, {"format": "tiff", "name_template": "archive/{stem}"}], run_id="night-4"
+    )
+    assert (more["landed"], more["credits"]) == (2, 0)
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["credits"]["spent"]) == (2, 2)
+
+
+def test_an_image_downloads_into_several_files(enhanced: str, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    operator = AutoenhanceDownloadImageOperator(
+        task_id="download",
+        image_id=enhanced,
+        destination="s3://enhanced/",
+        preview=False,
+        output_spec=["webp", {"format": "png", "compression": "best"}, {"format": "tiff", "dpi": 300}],
+    )
+    for spent in (True, False):
+        told = run(operator)
+        assert told["credit_spent"] is spent
+        assert [each["content_type"] for each in told["outputs"]] == ["image/webp", "image/png", "image/tiff"]
+        assert told["uri"] == told["outputs"][0]["uri"]
+    assert sorted(picture(s3, each["uri"].removeprefix("s3://enhanced/")).format for each in told["outputs"]) == [
+        "PNG",
+        "TIFF",
+        "WEBP",
+    ]
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+def test_a_missing_library_is_told_before_anything_is_sent(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(s3, 1)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(AirflowFailException, match=r"imaging"):
+        enhance(output_spec="tiff")
+    assert autoenhance.ledger()["images_created"] == 0
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_previews_convert_too_and_cost_nothing(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, preview: bool
+) -> None:
+    fill(s3, 1)
+    summary = enhance(output_spec="tiff", preview=preview)
+    assert (summary["landed"], summary["credits"]) == (1, int(not preview))
+    assert picture(s3, outputs(s3)[0]).format == "TIFF"

@@ -1,0 +1,49 @@
+"""The batch operator in tests, and what it leaves in the bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
+from tests.support.photos import photo
+
+Enhance = Callable[..., dict[str, Any]]
+
+
+def operator(**options: Any) -> AutoenhanceEnhanceOperator:
+    defaults: dict[str, Any] = {
+        "task_id": "enhance",
+        "source": "s3://listings/maple/",
+        "destination": "s3://enhanced/maple/",
+        "preview": False,
+        "poll_interval": 0.1,
+        "deadline": 60,
+        "concurrency": 4,
+    }
+    return AutoenhanceEnhanceOperator(**defaults | options)
+
+
+async def event_of(trigger: Any) -> Any:
+    """Return a trigger's one event."""
+    (event,) = [event.payload async for event in trigger.run()]
+    return event
+
+
+def fill(s3: SimpleNamespace, count: int, folder: str = "maple") -> list[str]:
+    names = [f"{number:03}.jpg" for number in range(count)]
+    for number, name in enumerate(names):
+        s3.put(f"{folder}/{name}", photo(shade=40 + number))
+    return names
+
+
+def outputs(s3: SimpleNamespace) -> list[str]:
+    return [key for key in s3.keys() if RECORDS_FOLDER not in key and "autoenhance-manifest" not in key]
+
+
+def manifest(s3: SimpleNamespace, folder: str = "maple") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in s3.get(f"{folder}/{MANIFEST}").splitlines()]
