@@ -32,11 +32,12 @@ def main(words: Sequence[str] | None = None) -> int:
         problem(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)} and page")
         return 2
     leave_on_signals()
+    machine = described()  # before the first part makes it busy itself
     try:
         for part in arguments.parts:
             if part != "page":
                 step(f"Part {part}")
-                _keep(part, _measure(part, arguments))
+                _measure(part, arguments, machine)
     except ProcessError as error:
         problem(str(error))
         return 1
@@ -89,26 +90,29 @@ def _counts(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def _measure(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) -> None:
     from tools.bench.growth import measure_growth
     from tools.bench.waiting import measure_waiting
 
     low, high = arguments.processing_seconds
     conditions = Conditions(arguments.latency_ms, (low, high), tls=not arguments.no_tls)
-    about: dict[str, Any] = {"machine": described(), "conditions": asdict(conditions)}
+    about: dict[str, Any] = {"machine": machine, "conditions": asdict(conditions)}
     folder, rounds = FOLDER / part, arguments.rounds
     if part == "throughput":
         size = int(arguments.megabytes * 1e6)
         fast, slow = Size(arguments.photos, size), Size(arguments.slow_photos, size)
         plan = Throughput(fast, slow, rounds, tuple(arguments.contenders))
-        return {**about, "plan": asdict(plan), **measure_throughput(plan, conditions, folder)}
-    if part == "growth":
+        about["plan"] = asdict(plan)
+        measure_throughput(plan, conditions, folder, lambda measured: _keep(part, {**about, **measured}))
+    elif part == "growth":
         size = int(arguments.kilobytes * 1e3)
-        told = {"size": size, "rounds": rounds}
-        return {**about, "plan": told, **measure_growth(arguments.sizes, size, rounds, conditions, folder)}
-    told = {"seconds": arguments.seconds, "poll_seconds": arguments.poll_seconds, "rounds": rounds}
-    measured = measure_waiting(arguments.orders, arguments.seconds, rounds, arguments.poll_seconds, conditions, folder)
-    return {**about, "plan": told, **measured}
+        about["plan"] = {"size": size, "rounds": rounds}
+        _keep(part, {**about, **measure_growth(arguments.sizes, size, rounds, conditions, folder)})
+    else:
+        seconds, poll_seconds = arguments.seconds, arguments.poll_seconds
+        about["plan"] = {"seconds": seconds, "poll_seconds": poll_seconds, "rounds": rounds}
+        measured = measure_waiting(arguments.orders, seconds, rounds, poll_seconds, conditions, folder)
+        _keep(part, {**about, **measured})
 
 
 def _file(part: str) -> Path:

@@ -75,13 +75,13 @@ def _told(samples: list[Sample], of: Callable[[Sample], float], digits: int = 1)
 def _throughput(result: Mapping[str, Any]) -> Iterator[str]:
     plan, conditions = result["plan"], result["conditions"]
     yield "## Throughput and cost\n"
-    fast, slow = plan["fast"], plan["slow"]
+    taken: dict[str, list[Sample]] = result["contenders"]
+    fast, slow, rounds = plan["fast"], plan["slow"], min(map(len, taken.values()), default=0)
     yield (
         f"{fast['count']} photos of {fast['size'] / 1e6:g} MB from S3 through Autoenhance to S3, {plan['concurrency']} at a time, "
-        f"{plan['rounds']} rounds in turns. {_conditions(conditions)} All look every {plan['poll_seconds']:g} s whether "
+        f"{rounds} rounds in turns. {_conditions(conditions)} All look every {plan['poll_seconds']:g} s whether "
         f"enhancements are ready. The sequential script and the mapped DAG move {slow['count']} photos and are compared by rate.\n"
     )
-    taken: dict[str, list[Sample]] = result["contenders"]
     heads = ("", "photos/s", "wall s", "CPU s", "CPU s/GB", "peak MB", "API calls/photo", "Airflow tasks")
     rows = [
         (
@@ -113,7 +113,10 @@ def _throughput(result: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield markdown_table(("", "seconds", "CPU s", "MB"), starts) + "\n"
     if any("dag" in name for name in taken):
-        yield "DAG runs count from being queued to their end; processor time and memory are those of all of Airflow's processes together.\n"
+        yield (
+            "DAG runs count from being queued to their end; processor time and memory are those of all of Airflow's processes "
+            "together, what they share counted in each.\n"
+        )
     yield "What the sandbox itself can do, asked by 16 threads on the same machine, and the processor time it took of each photo:\n"
     legs = [(_LEGS[name], f"{value:,.0f}") for name, value in result["ceiling"].items()]
     cost = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,13 @@ class Throughput:
         return self.slow if contender in SLOW else self.fast
 
 
-def measure_throughput(plan: Throughput, conditions: Conditions, folder: Path) -> dict[str, Any]:
-    """Measure; all contenders take their turn in each round."""
+def measure_throughput(
+    plan: Throughput, conditions: Conditions, folder: Path, keep: Callable[[dict[str, Any]], None]
+) -> None:
+    """Measure; all contenders take their turn in each round.
+
+    :param keep: is given all that was measured so far, after each round.
+    """
     samples: dict[str, list[dict[str, Any]]] = {name: [] for name in plan.contenders}
     with bench_service(folder, conditions) as bench, ExitStack() as stack:
         step(f"Filling the bucket with {plan.fast.count} and {plan.slow.count} photos")
@@ -60,7 +66,7 @@ def measure_throughput(plan: Throughput, conditions: Conditions, folder: Path) -
                 sample = _once(bench, runner, plan, name, number)
                 samples[name].append(sample)
                 detail(f"{name:15} {sample['photos'] / sample['wall']:7.2f} photos/s {sample['cpu']:7.2f} s CPU")
-    return {"contenders": samples, "ceiling": limits}
+            keep({"contenders": samples, "ceiling": limits})
 
 
 def _once(bench: BenchService, runner: DagRunner | None, plan: Throughput, name: str, number: int) -> dict[str, Any]:
