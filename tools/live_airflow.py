@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from tools.airflow_api import AirflowApi
-from tools.airflow_home import DAGS, AirflowHome, migrate
+from tools.airflow_home import AirflowHome, migrate
 from tools.processes import Child, Children
 
 # Log servers are left out: all components share one log folder, and nothing should listen beyond loopback.
@@ -60,9 +60,9 @@ class LiveAirflow:
     def wait_until_usable(self) -> None:
         """Wait until the API answers, every component reports healthy, and every DAG file has been read."""
         self.components["api-server"].wait_until(self.api.healthy, seconds=_START_SECONDS, what="healthy")
-        expected = sum("@dag" in file.read_text() for file in DAGS.glob("*.py"))
+        expected = sum("@dag" in file.read_text() for file in self.home.dags.glob("*.py"))
         self.components["dag-processor"].wait_until(
-            lambda: len(self.api.dag_ids()) >= expected, seconds=_START_SECONDS, what=f"done reading {DAGS}"
+            lambda: len(self.api.dag_ids()) >= expected, seconds=_START_SECONDS, what=f"done reading {self.home.dags}"
         )
 
 

@@ -82,7 +82,9 @@ def dag_runner(bench: BenchService, folder: Path, *, concurrency: int) -> Iterat
     """Start an Airflow with a LocalExecutor for ``concurrency`` tasks at a time."""
     dags = folder / "dags"
     shutil.rmtree(dags, ignore_errors=True)
-    shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    dags.mkdir(parents=True)
+    # Only these two: other examples watch the account for orders of their own accord, and would work on what is measured.
+    shutil.copy(DAGS / f"{MAPPED}.py", dags)
     shutil.copy(Path(__file__).with_name("enhance_dag.py"), dags)
     extra = {
         **bench.service.connections,
@@ -93,7 +95,4 @@ def dag_runner(bench: BenchService, folder: Path, *, concurrency: int) -> Iterat
     with Children() as children:
         home = AirflowHome(folder / "live", dags=dags, port=free_port())
         airflow = start_live_airflow(children, home, folder, extra)
-        airflow.components["dag-processor"].wait_until(
-            lambda: {BATCH, MAPPED} <= set(airflow.api.dag_ids()), seconds=120, what=f"done reading {dags}"
-        )
         yield DagRunner(airflow, bench)
