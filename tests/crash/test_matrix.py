@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.crash.night import BracketNight, Files, Night, Objects, Worker
+from tests.crash.night import BracketNight, Files, Night, Objects, OutputsNight, Worker
 from tests.support.sandbox import Sandbox
 
 #: The matrix is cut into slices that run side by side.
@@ -92,6 +92,14 @@ def test_killed_with_nothing_remembered_beside_the_outputs(
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, durable=False, max_credits=6)
     for last, night in zip(range(1, 50, 5), fresh, strict=False):
         assert night.run("night-1", last=last)["end"] == "success"
+        night.check()
+
+
+def test_killed_with_several_files_of_each_photo(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=False, kind=OutputsNight)
+    for last, night in zip(range(1, 60, 4), fresh, strict=False):
+        ended = night.run("night-1", last=last, before=last % 8 == 1)
+        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
         night.check()
 
 
