@@ -115,9 +115,7 @@ def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, aut
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(
-    ("deferrable", "brackets"),
-    [(False, "exif"), (True, "exif"), (False, "auto"), (True, "auto")],
-    ids=["sync-exif", "deferrable-exif", "sync-auto", "deferrable-auto"],
+    ("deferrable", "brackets"), [(True, "exif"), (False, "auto")], ids=["deferrable-exif", "sync-auto"]
 )
 def test_brackets_killed_anywhere(
     worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, brackets: str, before: bool
