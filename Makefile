@@ -27,7 +27,7 @@ up: $(INSTALLED) ## Start a live Airflow with its UI, wired to the sandbox; Ctrl
 	@$(BIN)/python -m tools.up $(ARGS)
 
 test: $(INSTALLED) ## Run the test suite, with branch coverage
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
 	@$(BIN)/python -m tools.e2e $(ARGS)

@@ -39,6 +39,7 @@ source_param = Param(
     schedule="*/10 * * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
+    is_paused_upon_creation=True,
     max_active_runs=1,
     tags=["autoenhance"],
     doc_md=__doc__,
@@ -70,6 +71,7 @@ def autoenhance_photo_drop() -> None:
     schedule=[PHOTOS],
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
+    is_paused_upon_creation=True,
     max_active_runs=1,  # of two that begin at once, neither would see what the other has under way
     default_args={"retries": 2},
     tags=["autoenhance"],

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
+from airflow_provider_autoenhance.storage import open_destination, open_source
 
 Status = Literal["pending", "landed", "failed", "postponed", "omitted"]
 
@@ -119,9 +120,18 @@ def is_record(uri: str) -> bool:
 
 
 def read_record(uri: str, conn_id: str | None) -> Record:
-    """Read a record."""
-    with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
-        return Record.from_jsonl(source.read())
+    """Read a record.
+
+    :raises DestinationError: it is damaged.
+    """
+    with open_source(uri, conn_id=conn_id) as source:
+        data = source.read()
+    try:
+        return Record.from_jsonl(data)
+    except (ValueError, KeyError, TypeError):
+        raise DestinationError(
+            f"{uri} is damaged. Restore it, or delete it: photos of which it alone tells are then enhanced, and paid, again."
+        ) from None
 
 
 def write_bytes(uri: str, conn_id: str | None, data: bytes) -> None:

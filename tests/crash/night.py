@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -158,8 +159,6 @@ class Night:
         self._check_manifest(live, published)
 
     def _check_manifest(self, live: dict[str, Any], published: dict[str, bytes]) -> None:
-        from hashlib import sha256
-
         rows = [json.loads(line) for line in self._store.read(MANIFEST).splitlines()]
         assert [row["source"] for row in rows] == [self._store.source + name for name in self.photos]
         for row in rows:
@@ -173,6 +172,32 @@ class Night:
             data = published[output["uri"]]
             assert (output["size"], output["sha256"]) == (len(data), sha256(data).hexdigest())
             assert (row["credits"], row["credit_spent"]) == (1, True)
+
+
+class OutputsNight(Night):
+    """A batch that lands two files of each photo, encoded in the worker."""
+
+    def __init__(
+        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 3, **options: Any
+    ) -> None:
+        super().__init__(worker, sandbox, store, 0, output_spec=["tiff", {"quality": 95}], **options)
+        for number in range(photos):  # PNG, for that is what is fetched, and the sandbox hands back the upload
+            self.photos[f"{number}.png"] = photo("PNG", size=(40, 30), shade=40 + number)
+            store.put(f"{number}.png", self.photos[f"{number}.png"])
+
+    def check(self) -> None:
+        """One image and one credit per photo, and every file of it whole."""
+        ledger = self._sandbox.ledger()
+        live = [image["image_id"] for image in ledger["images"] if not image["deleted"]]
+        assert ledger["credits"]["by_image"] == dict.fromkeys(live, 1), "one credit per live image, none for another"
+        rows = [json.loads(line) for line in self._store.read(MANIFEST).splitlines()]
+        assert [row["image_id"] for row in rows] == [row["image_id"] for row in rows if row["image_id"] in live]
+        assert len(live) == len(rows) == len(self.photos)
+        for row in rows:
+            assert [each["format"] for each in row["outputs"]] == ["tiff", "jpeg"]
+            for each in row["outputs"]:
+                data = self._store.read(each["uri"].removeprefix(self._store.destination))
+                assert (len(data), sha256(data).hexdigest()) == (each["size"], each["sha256"])
 
 
 class BracketNight(Night):

@@ -261,6 +261,18 @@ def test_a_wrong_key_stops_everything_at_once(enhance: Enhance, s3: SimpleNamesp
     assert enhance(try_number=2)["landed"] == 8
 
 
+def test_a_damaged_record_is_named_and_nothing_is_paid_again(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 1)
+    enhance()
+    (record,) = [key for key in s3.keys() if RECORDS_FOLDER in key]
+    s3.client.put_object(Bucket="enhanced", Key=record, Body=s3.get(record)[:-20])
+    with pytest.raises(AirflowFailException, match=r"\.jsonl is damaged\. Restore it, or delete it"):
+        enhance(run_id="night-2")
+    assert autoenhance.ledger()["images_created"] == 1
+
+
 def test_a_deadline_passes_with_what_is_ready_landed(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:

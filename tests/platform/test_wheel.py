@@ -51,11 +51,12 @@ def test_airflow_finds_the_provider_in_it(wheel: Path, tmp_path: Path) -> None:
         "import sys; sys.path[:] = [path for path in sys.path if path != '']; sys.path.insert(0, sys.argv[1])\n"
         "from importlib.metadata import Distribution\n"
         "from pathlib import Path\n"
-        "point, = Distribution.at(next(Path(sys.argv[1]).glob('*.dist-info'))).entry_points\n"
-        "assert point.group == 'apache_airflow_provider', point\n"
-        "load = point.load()\n"
-        "assert sys.modules[load.__module__].__file__.startswith(sys.argv[1])\n"
-        "print(load()['package-name'])"
+        "points = Distribution.at(next(Path(sys.argv[1]).glob('*.dist-info'))).entry_points\n"
+        "assert points.groups == {'apache_airflow_provider', 'airflow.plugins'}, points\n"
+        "for point in points:\n"
+        "    assert sys.modules[point.load().__module__].__file__.startswith(sys.argv[1])\n"
+        "(provider,) = points.select(group='apache_airflow_provider')\n"
+        "print(provider.load()()['package-name'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
