@@ -129,6 +129,7 @@ def test_quickstart_lands_every_photo_once_however_often_the_run_is_cleared(
     assert {image["name"] for image in ledger["images"]} == {"maple/kitchen.jpg", "maple/upstairs/bedroom.png"}
 
 
+@pytest.mark.one_version
 @pytest.mark.usefixtures("airflow_db")
 def test_one_bad_photo_fails_by_name_and_the_others_land(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     s3.put("oak/good.jpg", photo())

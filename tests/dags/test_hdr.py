@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("airflow_db")
 SHOTS = sorted(Path("samples/photos/harbour-view-3").glob("*.jpg"))
 
 
+@pytest.mark.one_version
 def test_a_folder_of_exposures_becomes_photos_once(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     for shot in SHOTS:
         s3.put(f"harbour-view-3/{shot.name}", shot.read_bytes())

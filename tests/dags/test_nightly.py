@@ -51,6 +51,7 @@ def test_a_night_twice_pays_once(autoenhance: Sandbox, s3: SimpleNamespace) -> N
     assert sorted(order["name"] for order in ledger["orders"]) == ["elm", "maple"]
 
 
+@pytest.mark.one_version
 def test_a_poisoned_listing_fails_the_run_but_no_other_listing(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     fill(s3, "2026-02-03", ash=2, birch=2, cedar=2)
     s3.put("2026-02-03/birch/bad.jpg", photo()[:-60])
@@ -75,6 +76,7 @@ def test_a_listing_that_ends_before_it_has_a_summary_is_named(autoenhance: Sandb
     assert "fir: the task ended before it had a result" in run.stdout
 
 
+@pytest.mark.one_version
 def test_a_dry_run_tells_and_changes_nothing(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     fill(s3, "2026-02-05", ash=2, fir=1)
     printed = night("2026-02-05", dry_run=True)
@@ -85,11 +87,13 @@ def test_a_dry_run_tells_and_changes_nothing(autoenhance: Sandbox, s3: SimpleNam
     assert autoenhance.ledger()["requests"] == {}
 
 
+@pytest.mark.one_version
 def test_a_day_without_photos_is_no_failure(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     assert "0 listings of 2026-02-06 in s3://listings/2026-02-06/" in night("2026-02-06")
     assert autoenhance.ledger()["requests"] == {}
 
 
+@pytest.mark.one_version
 def test_a_bucket_that_is_not_there_fails(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     run = run_dag(NIGHTLY, "2026-02-07", {"source": "s3://no-such-bucket/{date}/"})
     assert run.returncode != 0

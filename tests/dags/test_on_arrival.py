@@ -115,6 +115,7 @@ def test_news_without_a_folder_means_the_whole_source(autoenhance: Sandbox, s3: 
     assert autoenhance.ledger()["credits"]["spent"] == 2
 
 
+@pytest.mark.one_version
 def test_a_run_by_hand_takes_what_the_form_names(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     s3.put("elm/1.jpg", photo())
     s3.put("oak/1.jpg", photo(shade=90))
@@ -124,6 +125,7 @@ def test_a_run_by_hand_takes_what_the_form_names(autoenhance: Sandbox, s3: Simpl
     assert autoenhance.ledger()["images"][0]["settings"]["enhance_type"] == "warm"
 
 
+@pytest.mark.one_version
 @pytest.mark.usefixtures("autoenhance")
 def test_a_drop_without_news_tells_nothing(s3: SimpleNamespace) -> None:
     s3.put("elm/1.jpg", photo())

@@ -16,6 +16,7 @@ from tests.support.tasks import run_dag
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
 
+@pytest.mark.one_version
 def test_one_purchase_for_web_and_print(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     s3.put("maple-street-12/kitchen.jpg", photo())
     done = run_dag("autoenhance_print_and_web", "2026-02-01", {"preview": False, "print_condition": "USWeb_Coated"})
