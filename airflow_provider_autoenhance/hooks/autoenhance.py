@@ -19,6 +19,7 @@ from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
     from airflow_provider_autoenhance.api import models
     from airflow_provider_autoenhance.api.answers import Answer
@@ -82,9 +83,15 @@ class AutoenhanceHook(BaseHook):
         if not hasattr(self._local, "session"):
             from airflow_provider_autoenhance.transport.requests_session import new_session
 
-            self._local.session = new_session(self.config)
+            self._local.session = new_session(self.config, self._adapter)
         session: requests.Session = self._local.session
         return session
+
+    @cached_property
+    def _adapter(self) -> HTTPAdapter:
+        from airflow_provider_autoenhance.transport.requests_session import new_adapter
+
+        return new_adapter()
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the key with one harmless call; tells a wrong key from a host that cannot be reached. Bounded by one attempt."""

@@ -81,7 +81,7 @@ class CheckedReader:
         self._reader = reader
         self._expected = dict(digests or {})
         self._digests: dict[str, _Digest] = {}
-        self.track("sha256", *self._expected)
+        self.track(*self._expected)
         self._checks = tuple(checks)
         self._malformed = malformed
         self._held: bytes | None = None
@@ -193,16 +193,17 @@ class CheckedReader:
 
 
 def checked(body: Reader, *, name: str, size: int | None) -> CheckedReader:
-    """Return ``body`` if it is checked already, else wrap it.
+    """Return ``body`` if it is checked already, else wrap it. Its SHA-256 is computed on the way.
 
     :raises IntegrityError: ``body`` announces another size.
     """
     if not isinstance(body, CheckedReader):
-        return CheckedReader(body, name=name, size=size)
-    if size is not None and body.size is None:
+        body = CheckedReader(body, name=name, size=size)
+    elif size is not None and body.size is None:
         body.size = size
     elif size is not None and body.size != size:
         raise IntegrityError(f"{name}: {body.size} bytes announced, but {size} expected. Nothing was published.")
+    body.track("sha256")
     return body
 
 

@@ -51,12 +51,21 @@ class _HideQueries(logging.Filter):
 _HIDE_QUERIES = _HideQueries()
 
 
-def new_session(config: ApiConfig) -> requests.Session:
+#: Connections to one host that are kept for the next request.
+_KEPT_CONNECTIONS = 64
+
+
+def new_adapter() -> HTTPAdapter:
+    """Make what keeps connections open; the sessions of many threads may share one, so that each new thread needs no handshakes."""
+    return _BlockAdapter(pool_maxsize=_KEPT_CONNECTIONS)
+
+
+def new_session(config: ApiConfig, adapter: HTTPAdapter) -> requests.Session:
     """Make a session with this connection's proxies and certificates, and with neither key nor cookies nor netrc."""
     logging.getLogger("urllib3.connectionpool").addFilter(_HIDE_QUERIES)
     session = requests.Session()
-    session.mount("https://", _BlockAdapter())
-    session.mount("http://", _BlockAdapter())
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
     session.auth = lambda request: request  # or requests would look for the host in ~/.netrc
     session.verify = config.extra.verify
     session.proxies = dict(config.extra.proxies or {})
@@ -78,7 +87,9 @@ def put_once(
     """PUT a sized stream to a presigned URL. ``requests`` sends Content-Length from ``len(body)``; S3 refuses chunks."""
     headers = config.headers(to_api=False) | {"Content-Type": content_type, "Content-Length": str(len(body))}
     try:
-        with session.put(url, data=body, headers=headers, timeout=_timeout(config), allow_redirects=False) as response:
+        with session.put(
+            url, data=body, headers=headers, timeout=_timeout(config), allow_redirects=False, verify=session.verify
+        ) as response:
             return Answer(response.status_code, _headers(response.headers), response.content)
     except requests.RequestException as error:
         return _no_answer(error, url)
@@ -133,6 +144,7 @@ def _request(session: requests.Session, config: ApiConfig, send: Send) -> reques
         timeout=_timeout(config),
         allow_redirects=False,
         stream=True,
+        verify=session.verify,  # said again, or a variable of the environment would take the place of the connection's
     )
 
 

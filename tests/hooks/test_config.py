@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+import requests
 from airflow.models.connection import Connection as ConnectionModel
 from airflow.providers.common.compat.sdk import Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.config import ApiConfig, Extra
-from airflow_provider_autoenhance.api.errors import ConnectionConfigError, UploadUrlExpiredError
+from airflow_provider_autoenhance.api.errors import ConnectionConfigError, UnreachableError, UploadUrlExpiredError
 from airflow_provider_autoenhance.get_provider_info import connection_fields
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+from tests.support.photos import Sized, photo
 
 KEY = "key-5f0c"
 
@@ -143,3 +147,25 @@ def test_the_bucket_never_lets_more_through_than_its_rate(rate: float, pauses: l
     for start in range(len(granted)):
         for end in range(start, len(granted)):
             assert end - start + 1 <= burst + (granted[end] - granted[start]) * rate + 1 + 1e-6
+
+
+@pytest.mark.parametrize("verify", [False, __file__])
+def test_certificates_are_the_connection_s_and_not_the_environment_s(
+    monkeypatch: pytest.MonkeyPatch, verify: bool | str
+) -> None:
+    asked = []
+
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        asked.append(options["verify"])
+        raise requests.ConnectionError("enough seen")
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/somebody/else.pem")
+    connection = {"conn_type": "autoenhance", "password": "k", "extra": {"verify": verify, "max_attempts": 1}}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
+    hook = AutoenhanceHook()
+    with pytest.raises(UnreachableError):
+        hook.get_image("i")
+    with pytest.raises(UnreachableError):
+        hook.upload("https://bucket.example/x", lambda: nullcontext(Sized(photo())), about="photo")
+    assert asked == [verify] * 2
