@@ -48,7 +48,8 @@ class BracketOrder:
     def image_of(self, photo: Photo) -> Image | None:
         """The image merged from a photo's exposures: told by its brackets, else by its metadata or name."""
         ids = {bracket.image_id for bracket in self.brackets_of(photo) if bracket.image_id}
-        names = set() if ids else {exposure.image_name for exposure in photo.exposures}
+        by_name = not ids and self._holds(photo)  # another grouping may begin with the same exposure
+        names = {exposure.image_name for exposure in photo.exposures} if by_name else set()
         found = [
             image
             for image in self.order.images

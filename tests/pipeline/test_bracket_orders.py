@@ -1,0 +1,91 @@
+"""What an order of brackets tells, also where the API does not say which image a bracket went into."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, bracket_metadata, orphans
+from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
+from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
+
+JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", brackets="exif")
+
+
+def shot(name: str) -> Photo:
+    return as_exposure(JOB, Photo(f"s3://a/{name}", name, 10, name, "", "", (f"s3://b/{name}",)))
+
+
+SHOTS = [shot(f"{number}.jpg") for number in range(6)]
+PHOTOS = [merge(JOB, SHOTS[:3]), merge(JOB, SHOTS[3:])]
+LOOSE = {each.fingerprint: each for each in SHOTS}
+
+
+def order(*photos: Photo, told: bool, auto: bool = False, status: ImageStatus = ImageStatus.PROCESSED) -> BracketOrder:
+    """An order that was processed. ``told``: its brackets say which image they went into."""
+    images = [Image(f"i{number}", photo.exposures[0].image_name, "o1", status) for number, photo in enumerate(photos)]
+    brackets = [
+        Bracket(
+            f"b{exposure.source}",
+            exposure.image_name,
+            "o1",
+            is_uploaded=True,
+            image_id=image.image_id if told else None,
+            metadata=bracket_metadata(replace(photo, ungrouped=auto), exposure),
+        )
+        for photo, image in zip(photos, images, strict=True)
+        for exposure in photo.exposures
+    ]
+    under_way = status is ImageStatus.PROCESSING
+    return BracketOrder(Order("o1", "maple", "", False, under_way, False, tuple(images)), tuple(brackets))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_each_photo_finds_its_image(told: bool) -> None:
+    read = order(*PHOTOS, told=told)
+    assert [image.image_id for photo in PHOTOS if (image := read.image_of(photo))] == ["i0", "i1"]
+    assert not any(read.refused(photo) or read.is_merging(photo) for photo in PHOTOS)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_autoenhance_s_own_groups_are_read_back(told: bool) -> None:
+    read = order(*PHOTOS, told=told, auto=True)
+    assert list(read.grouped(LOOSE)) == [SHOTS[:3], SHOTS[3:]]
+    gone = {key: exposure for key, exposure in LOOSE.items() if exposure is not SHOTS[4]}
+    assert list(read.grouped(gone)) == [SHOTS[:3]], "a source that is gone or has changed keeps its image out"
+
+
+def test_what_came_of_nothing_is_refused_only_when_merging_is_over() -> None:
+    lost = order(*PHOTOS, told=True)
+    lost = BracketOrder(
+        replace(lost.order, images=lost.order.images[:1]), tuple(replace(b, image_id=None) for b in lost.brackets)
+    )
+    assert [lost.refused(photo) for photo in PHOTOS] == [False, True]
+    merging = BracketOrder(replace(lost.order, is_merging=True, images=()), lost.brackets)
+    assert [merging.is_merging(photo) for photo in PHOTOS] == [True, True]
+    assert not any(merging.refused(photo) for photo in PHOTOS)
+
+
+def test_a_fresh_order_is_neither_processed_nor_merging() -> None:
+    read = order(*PHOTOS, told=False)
+    fresh = BracketOrder(replace(read.order, images=()), read.brackets)
+    assert not fresh.processed
+    assert not any(fresh.is_merging(photo) or fresh.refused(photo) for photo in PHOTOS)
+
+
+def test_another_grouping_of_the_same_exposures_is_another_photo() -> None:
+    read = order(*PHOTOS, told=True)
+    regrouped = merge(JOB, SHOTS[:4])
+    assert read.image_of(regrouped) is None
+    assert not read.is_merging(regrouped)
+
+
+def test_orphans_are_what_no_photo_waits_for() -> None:
+    read = order(PHOTOS[0], told=False)
+    twice = replace(read.brackets[1], bracket_id="again")
+    never = replace(read.brackets[2], bracket_id="never", is_uploaded=False)
+    read = BracketOrder(read.order, (*read.brackets, twice, never))
+    assert [each["bracket_id"] for each in orphans(read, [PHOTOS[0]])] == ["again", "never"]
+    assert len(list(orphans(read, []))) == 5
