@@ -143,6 +143,24 @@ def test_what_comes_later_is_grouped_by_itself(
     assert autoenhance.ledger()["images_created"] == 3
 
 
+def test_another_exposure_makes_another_photo(
+    enhance: Enhance,
+    shoot: Shoot,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+) -> None:
+    """Also where the first photo never landed, so that its order is read again."""
+    (first,) = shoot(1)
+    autoenhance.settings(fail_images={"*": "cannot decode"})
+    with pytest.raises(AirflowFailException, match="cannot decode"):
+        enhance(brackets="exif")
+    autoenhance.settings(fail_images={})
+    s3.put("maple/03.jpg", exposure(1.2, 4.0))
+    assert enhance(brackets="exif", run_id="night-2")["landed"] == 1
+    assert outputs(s3) == [first]
+    assert [len(row["exposures"]) for row in rows(s3) if row["status"] == "landed"] == [4]
+
+
 def test_unchanged_exposures_are_not_read_again(
     enhance: Enhance,
     shoot: Shoot,
