@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -19,14 +18,13 @@ from airflow_provider_autoenhance.hooks.rate import TokenBucket
 
 if TYPE_CHECKING:
     import requests
-    from requests.adapters import HTTPAdapter
 
     from airflow_provider_autoenhance.api import models
     from airflow_provider_autoenhance.api.answers import Answer
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
     from airflow_provider_autoenhance.hooks.photo import Photo
-    from airflow_provider_autoenhance.transport.requests_session import SizedReader
+    from airflow_provider_autoenhance.transport.requests_session import Sessions, SizedReader
 
 T = TypeVar("T")
 
@@ -50,7 +48,6 @@ class AutoenhanceHook(BaseHook):
     def __init__(self, autoenhance_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.autoenhance_conn_id = autoenhance_conn_id
-        self._local = threading.local()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -80,18 +77,13 @@ class AutoenhanceHook(BaseHook):
 
     def get_conn(self) -> requests.Session:
         """Return this thread's session. It carries no key by itself: each request adds what its host may see."""
-        if not hasattr(self._local, "session"):
-            from airflow_provider_autoenhance.transport.requests_session import new_session
-
-            self._local.session = new_session(self.config, self._adapter)
-        session: requests.Session = self._local.session
-        return session
+        return self._sessions.mine()
 
     @cached_property
-    def _adapter(self) -> HTTPAdapter:
-        from airflow_provider_autoenhance.transport.requests_session import new_adapter
+    def _sessions(self) -> Sessions:
+        from airflow_provider_autoenhance.transport.requests_session import Sessions
 
-        return new_adapter()
+        return Sessions(self.config)
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the key with one harmless call; tells a wrong key from a host that cannot be reached. Bounded by one attempt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -51,25 +52,34 @@ class _HideQueries(logging.Filter):
 _HIDE_QUERIES = _HideQueries()
 
 
-#: Connections to one host that are kept for the next request.
+#: Connections to one host that are kept open for the next request.
 _KEPT_CONNECTIONS = 64
 
 
-def new_adapter() -> HTTPAdapter:
-    """Make what keeps connections open; the sessions of many threads may share one, so that each new thread needs no handshakes."""
-    return _BlockAdapter(pool_maxsize=_KEPT_CONNECTIONS)
+class Sessions:
+    """A session for each thread; they share their open connections, so that a new thread needs no handshakes.
 
+    They have this connection's proxies and certificates, and neither key nor cookies nor netrc.
+    """
 
-def new_session(config: ApiConfig, adapter: HTTPAdapter) -> requests.Session:
-    """Make a session with this connection's proxies and certificates, and with neither key nor cookies nor netrc."""
-    logging.getLogger("urllib3.connectionpool").addFilter(_HIDE_QUERIES)
-    session = requests.Session()
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    session.auth = lambda request: request  # or requests would look for the host in ~/.netrc
-    session.verify = config.extra.verify
-    session.proxies = dict(config.extra.proxies or {})
-    return session
+    def __init__(self, config: ApiConfig) -> None:
+        self._config = config
+        self._adapter = _BlockAdapter(pool_maxsize=_KEPT_CONNECTIONS)
+        self._local = threading.local()
+        logging.getLogger("urllib3.connectionpool").addFilter(_HIDE_QUERIES)
+
+    def mine(self) -> requests.Session:
+        """Return this thread's session."""
+        if not hasattr(self._local, "session"):
+            session = requests.Session()
+            session.mount("https://", self._adapter)
+            session.mount("http://", self._adapter)
+            session.auth = lambda request: request  # or requests would look for the host in ~/.netrc
+            session.verify = self._config.extra.verify
+            session.proxies = dict(self._config.extra.proxies or {})
+            self._local.session = session
+        mine: requests.Session = self._local.session
+        return mine
 
 
 def send_once(session: requests.Session, config: ApiConfig, send: Send) -> Answer | NoAnswer:
