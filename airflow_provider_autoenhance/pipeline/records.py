@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.storage import open_destination, open_source
+from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
 
 Status = Literal["pending", "landed", "failed", "postponed", "omitted"]
 
@@ -124,7 +124,7 @@ def read_record(uri: str, conn_id: str | None) -> Record:
 
     :raises DestinationError: it is damaged.
     """
-    with open_source(uri, conn_id=conn_id) as source:
+    with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
         data = source.read()
     try:
         return Record.from_jsonl(data)
