@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
 from airflow_provider_autoenhance.imaging import color, decode, encode, metadata
 from airflow_provider_autoenhance.imaging.budget import process_budget
-from airflow_provider_autoenhance.imaging.cost import megabytes_for, output_size
+from airflow_provider_autoenhance.imaging.cost import check_fits, megabytes_for, output_size
 from airflow_provider_autoenhance.imaging.naming import EXTENSIONS
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.profiles import Profile, ReadUri, load_profiles
@@ -137,6 +138,20 @@ def converter_for(
     profiles = load_profiles(settled, directories=profile_directories, read_uri=read_uri)
     color.check_profiles(profiles.values())
     return Converter(settled, profiles)
+
+
+def check_source(head: bytes, outputs: Iterable[OutputSpec], *, about: str) -> None:
+    """Check by a photo's first bytes that its outputs will not be longer than their formats can hold; before anything is sent.
+
+    What the first bytes do not tell (camera RAW, mostly) is found out when the photo is converted.
+
+    :raises ConversionError: one would be.
+    """
+    try:
+        header = decode.read_header(BytesIO(head), about=about)
+    except ConversionError:
+        return
+    check_fits(outputs, header.width, header.height, about=about)
 
 
 def to_uploadable(source: Path | BinaryIO, folder: Path, *, about: str) -> ConvertedFile:

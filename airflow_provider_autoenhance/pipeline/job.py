@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.imaging.purchase import plan_outputs
 from airflow_provider_autoenhance.pipeline.brackets.rules import Brackets
 from airflow_provider_autoenhance.pipeline.origins import Origins
 
@@ -72,6 +73,11 @@ class Job:
     def origins(self) -> Origins:
         """Where the photos lie."""
         return Origins(self.sources, self.source_conn_id, self.names, self.access)
+
+    @cached_property
+    def converted(self) -> tuple[OutputSpec, ...]:
+        """The outputs that are encoded here."""
+        return plan_outputs(self.outputs).converted
 
     @property
     def request(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.photo import uploadable
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.pipeline.creation import ensure_image
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.storage import open_source
@@ -32,6 +33,7 @@ class PhotoSource:
     :param allow_private_hosts: whether it may lie on a private network's web server.
     :param local_folders: where it may lie on the worker's disk; ``None``: anywhere but in the system's own folders.
     :param etag: what it must still be, where that is known from a listing.
+    :param converted: outputs that will be encoded here; a photo too long for one is not sent.
     """
 
     uri: str = field(repr=False)
@@ -39,12 +41,14 @@ class PhotoSource:
     allow_private_hosts: bool = False
     local_folders: Sequence[str] | None = None
     etag: str | None = None
+    converted: Sequence[OutputSpec] = ()
 
     @contextmanager
     def open(self) -> Iterator[CheckedReader]:
         """Open it, check its type, and stream it so that a file that is cut short is never sent whole.
 
         :raises SourceError: missing, empty, or not a type that Autoenhance takes.
+        :raises ConversionError: too long for an output.
         """
         with open_source(
             self.uri,
@@ -54,6 +58,10 @@ class PhotoSource:
         ) as source:
             if self.etag is not None and source.etag != self.etag:
                 raise errors.IntegrityError(f"{source.uri} has changed since it was listed; try again.")
+            if self.converted:
+                from airflow_provider_autoenhance.imaging.convert import check_source
+
+                check_source(source.peek(), self.converted, about=source.uri)
             with uploadable(source) as body:
                 yield body
 
@@ -112,7 +120,7 @@ def upload_new(
     :param discard: takes back an id when its photo turns out to be bad.
     :returns: the id.
     """
-    source = PhotoSource(**job.origins.opening(photo.source), etag=photo.etag)
+    source = PhotoSource(**job.origins.opening(photo.source), etag=photo.etag, converted=job.converted)
     with ExitStack() as stack:
         first = [stack.enter_context(source.open())]  # what was looked at is the first try's body
         created_id, upload_url = create()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from tests.support.batch import Enhance, fill, manifest, outputs
+from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run
 
@@ -89,6 +90,17 @@ def test_a_missing_library_is_told_before_anything_is_sent(
     with pytest.raises(AirflowFailException, match=r"imaging"):
         enhance(output_spec="tiff")
     assert autoenhance.ledger()["images_created"] == 0
+
+
+def test_a_photo_too_long_for_an_output_is_not_sent(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    s3.put("maple/panorama.jpg", photo(size=(16400, 8)))
+    lossless = {"format": "webp", "compression": "lossless"}
+    with pytest.raises(AirflowFailException, match=r"panorama\.jpg is 16400 pixels long, but WEBP ends at 16383"):
+        enhance(output_spec=lossless)
+    assert autoenhance.ledger()["images_created"] == 0
+    assert enhance(output_spec=lossless | {"max_width": 16000}, run_id="night-2")["landed"] == 1
 
 
 @pytest.mark.parametrize("preview", [True, False])
