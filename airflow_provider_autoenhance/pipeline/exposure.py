@@ -42,7 +42,7 @@ def ensure_bracket(
         check(bracket)
         if bracket.is_uploaded:
             return Exposure(bracket, replace(wanted, upload_url=""), adopted=True)
-        give_up(hook, bracket)
+        give_up(hook, bracket.bracket_id)
     created = hook.create_bracket(wanted.image_name, order_id=order_id, metadata=wanted.metadata)
     return Exposure(created.bracket, replace(wanted, upload_url=created.upload_url), adopted=False)
 
@@ -73,12 +73,12 @@ def upload_bracket(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: str
     return made.bracket.bracket_id if made.adopted else _put(hook, photo, made.bracket.bracket_id, made.ticket)
 
 
-def give_up(hook: AutoenhanceHook, bracket: Bracket) -> None:
-    """Delete a bracket that never got its bytes. Whether the API can is not certain; left there, it is no part of any group."""
+def give_up(hook: AutoenhanceHook, bracket_id: str) -> None:
+    """Delete a bracket that no image is to be made of. One integration alone knows the call; left there, it is no part of any group."""
     try:
-        hook.delete_bracket(bracket.bracket_id)
-    except (errors.InvalidRequestError, errors.ServerError) as error:
-        log.warning("Bracket %r (%s) stays in its order without bytes: %s", bracket.name, bracket.bracket_id, error)
+        hook.delete_bracket(bracket_id)
+    except errors.AutoenhanceError as error:
+        log.warning("Bracket %s stays in its order, unused: %s", bracket_id, error)
 
 
 def _earlier(brackets: tuple[Bracket, ...], wanted: UploadTicket) -> list[Bracket]:

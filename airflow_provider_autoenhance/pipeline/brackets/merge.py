@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.orders import EXPOSURE_KEY, BracketOrder, bracket_metadata
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.exposure import give_up
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.listing import merge
 from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
@@ -39,6 +41,7 @@ class Merge:
         self.decisions = list(decisions)
         self._hook = hook
         self._job = job
+        self._give_up = partial(give_up, hook)
         self._lock = threading.Lock()
         self._left = sum(len(decision.photo.exposures) for decision in decisions)
         self._failed: dict[str, errors.AutoenhanceError] = {}
@@ -62,7 +65,7 @@ class Merge:
             return 0
         try:
             self._bracket_ids[key] = upload_new(
-                self._hook, self._job, exposure, lambda: self._create(photo, exposure), self._take_out
+                self._hook, self._job, exposure, lambda: self._create(photo, exposure), self._give_up
             )
         except FATAL:
             raise
@@ -158,14 +161,7 @@ class Merge:
             )
         for bracket in brackets:
             if bracket.bracket_id not in wanted:
-                self._take_out(bracket.bracket_id)
-
-    def _take_out(self, bracket_id: str) -> None:
-        """Delete a bracket that no image is to be made of. One integration alone knows the call, so it may be refused."""
-        try:
-            self._hook.delete_bracket(bracket_id)
-        except errors.AutoenhanceError as error:
-            log.info("bracket %s stays in order %s, unused: %s", bracket_id, self.order_id, error)
+                self._give_up(bracket.bracket_id)
 
     def _create(self, photo: Photo, exposure: Photo) -> tuple[str, str]:
         """Register an exposure. Where an answer got lost, what it left behind is taken out before the merge."""
