@@ -34,7 +34,9 @@ def uploadable(source: Source) -> Iterator[CheckedReader]:
         raise SourceError(
             f"{source.uri} is {found}; Autoenhance takes JPEG, PNG, WEBP, AVIF, HEIC, TIFF and camera RAW. Convert it first."
         )
-    body = CheckedReader(source, name=source.uri, size=source.size, checks=[check_for(kind)], malformed=SourceError)
+    body = CheckedReader(
+        source, name=source.uri, size=source.size, checks=[check_for(kind, source.size)], malformed=SourceError
+    )
     if kind.accepted:
         yield body
     else:

@@ -25,8 +25,13 @@ class StreamCheck(Protocol):
         ...
 
 
-def check_for(form: sniff.ImageFormat | None) -> StreamCheck:
-    """Return the check for a format, or one that finds nothing where the format has no end of its own (JPEG XL)."""
+def check_for(form: sniff.ImageFormat | None, size: int | None = None) -> StreamCheck:
+    """Return the check for a format, or one that finds nothing where the format has no end of its own (JPEG XL).
+
+    :param size: bytes of the file, where they are known: then less has to be looked at.
+    """
+    if form is sniff.JPEG:
+        return _Jpeg(size)
     return _CHECKS.get(form, _NoCheck)() if form else _NoCheck()
 
 
@@ -179,17 +184,28 @@ class _Jpeg:
 
     Segments are stepped over by their length, so the end of a thumbnail inside one does not count. Inside a scan a 0xFF
     byte is followed by 0 (stuffing) or a restart marker, everything else begins a segment.
+
+    Of a big file the middle is passed over, as looking at each byte costs as much as encrypting it. Where the end marker lay there, the
+    last MiB is no scan but something appended, and shows it by 0xFF bytes that are followed by what a scan never has.
     """
 
     _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
     _END, _WITHOUT_LENGTH = 0xD9, frozenset({0x01, 0xD8})
+    _SCAN, _BETWEEN_SCANS = 0xDA, frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
+    _LAST = 1 << 20
 
-    def __init__(self) -> None:
+    def __init__(self, size: int | None) -> None:
         self._carry = b""
         self._skip = 0
+        self._ahead = max(0, (size or 0) - self._LAST)
+        self._in_scan = self._resumed = False
         self.done = False
 
     def feed(self, block: bytes, /) -> None:
+        self._ahead -= len(block)
+        if self._in_scan and self._ahead >= 0:
+            self._carry, self._skip, self._resumed = b"", 0, True
+            return
         if self._skip >= len(block):
             self._skip -= len(block)
             return
@@ -206,7 +222,8 @@ class _Jpeg:
     def _after(self, data: bytes, at: int) -> int:
         """Return where the segment ends that begins at ``at``, and note what of it lies in later blocks."""
         marker = data[at + 1]
-        if marker == self._END:
+        self._in_scan |= marker == self._SCAN
+        if marker == self._END or (self._resumed and marker not in self._BETWEEN_SCANS):
             self.done = True
         if marker in self._WITHOUT_LENGTH or self.done:
             return at + 2
@@ -308,7 +325,6 @@ class _Tiff(_Sized):
 
 
 _CHECKS: dict[sniff.ImageFormat | None, Callable[[], StreamCheck]] = {
-    sniff.JPEG: _Jpeg,
     sniff.PNG: _Png,
     sniff.WEBP: _Webp,
     sniff.GIF: _Gif,

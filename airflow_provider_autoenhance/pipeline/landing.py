@@ -30,7 +30,9 @@ def land(download: Download, destination: Destination, format: str | None) -> tu
     if format is not None and kind.mime != f"image/{format}":
         raise errors.ServerError(f"{download.about}: asked for {format}, but {kind.name} arrived.")
     digests = sent_digests(download.headers)
-    body = CheckedReader(download, name=download.about, size=download.size, digests=digests, checks=[check_for(kind)])
+    body = CheckedReader(
+        download, name=download.about, size=download.size, digests=digests, checks=[check_for(kind, download.size)]
+    )
     return destination.write(body, size=download.size, content_type=kind.mime), kind
 
 

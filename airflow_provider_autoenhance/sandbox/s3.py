@@ -9,6 +9,9 @@ moto checks neither signatures nor expiry: the sandbox's own upload endpoint doe
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import io
 import json
 import logging
 import os
@@ -24,6 +27,10 @@ IN_MEMORY_BYTES = 1 << 20
 WITHOUT_DESCRIPTORS_BYTES = 64 << 20
 PLENTY_OF_DESCRIPTORS = 16_384
 START_SECONDS = 60
+BAD_DIGEST = (
+    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>BadDigest</Code>'
+    b"<Message>The Content-MD5 you specified did not match what we received.</Message></Error>"
+)
 Environ = dict[str, Any]
 log = logging.getLogger(__name__)
 
@@ -116,6 +123,23 @@ class KeyWatch:
         return self._app(environ, start_response)
 
 
+class DigestCheck:
+    """WSGI layer that refuses bytes which are not those that ``Content-MD5`` tells of, as S3 does and moto does not."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        claimed = environ.get("HTTP_CONTENT_MD5")
+        if claimed and environ["REQUEST_METHOD"] == "PUT":
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            if base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode() != claimed:
+                start_response("400 Bad Request", [("Content-Type", "application/xml")])
+                return [BAD_DIGEST]
+            environ["wsgi.input"] = io.BytesIO(body)
+        return self._app(environ, start_response)
+
+
 def _raise_descriptor_limit() -> int:
     try:
         import resource
@@ -143,7 +167,7 @@ def main(arguments: str) -> None:
         def log_request(self, *_: Any, **__: Any) -> None:
             pass
 
-    app = KeyWatch(DomainDispatcherApplication(create_backend_app))
+    app = KeyWatch(DigestCheck(DomainDispatcherApplication(create_backend_app)))
     tls = tuple(options["tls"]) if options["tls"] else None
     server = make_server(
         options["host"], options["port"], app, threaded=True, request_handler=QuietHandler, ssl_context=tls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from airflow_provider_autoenhance.storage.base import OWN_PREFIX, Destination, R
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.s3_client import can_stream, s3_client
 from airflow_provider_autoenhance.storage.s3_errors import error_code, explain
-from airflow_provider_autoenhance.storage.streams import checked, spooled
+from airflow_provider_autoenhance.storage.streams import CheckedReader, checked, spooled
 
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 _EXPRESS_BUCKET = "--x-s3"
@@ -97,39 +98,53 @@ class S3Destination(Destination):
             raise explain(error, self._location, DestinationError) from None
 
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
-        """Put the object while its bytes arrive; by way of a temporary file where the client cannot stream."""
+        """Put the object while its bytes arrive; by way of a temporary file where the client cannot stream.
+
+        An MD5 that the sender vouches for is given to S3, which publishes nothing else; without https it is computed here.
+        """
         _require_key(self._location, DestinationError)
         reader = checked(body, name=self.uri, size=size)
-        reader.track("md5")
         try:
             client = s3_client(self._location.conn_id)
+            md5 = self._vouched(client, reader)
             if reader.size is None or not can_stream(client):
                 with spooled(reader) as file:
-                    answer = self._put(client, file, reader.taken, content_type)
+                    answer = self._put(client, file, reader.taken, content_type, md5)
             else:
-                answer = self._put(client, reader, reader.size, content_type)
+                answer = self._put(client, reader, reader.size, content_type, md5)
         except AutoenhanceError:
             raise
         except Exception as error:  # noqa: BLE001
             if reader.error is not None:
                 raise reader.error from None
             raise explain(error, self._location, DestinationError) from None
-        return self._compare(client, answer, reader.taken, md5=reader.hexdigest("md5"), sha256=reader.hexdigest())
+        return self._compare(client, answer, reader, md5)
 
-    def _put(self, client: Any, body: Any, size: int, content_type: str) -> dict[str, Any]:
+    def _vouched(self, client: Any, reader: CheckedReader) -> str | None:
+        """Prepare a reader for the way to this store; return the MD5 that the store is to check."""
+        if not client.meta.endpoint_url.startswith("https:"):
+            reader.track("md5")
+        elif _EXPRESS_BUCKET not in self._location.bucket:
+            return reader.hand_over("md5")
+        return None
+
+    def _put(self, client: Any, body: Any, size: int, content_type: str, md5: str | None) -> dict[str, Any]:
+        options = {"ContentMD5": base64.b64encode(bytes.fromhex(md5)).decode()} if md5 else {}
         answer: dict[str, Any] = client.put_object(
             Bucket=self._location.bucket,
             Key=self._location.key,
             Body=body,
             ContentLength=size,
             ContentType=content_type,
+            **options,
         )
         return answer
 
-    def _compare(self, client: Any, answer: dict[str, Any], size: int, *, md5: str, sha256: str) -> StoredFile:
-        found = _stored(self.uri, answer, size=size)
-        stored = StoredFile(self.uri, size, etag=found.etag, md5=md5, sha256=sha256)
-        if _EXPRESS_BUCKET in self._location.bucket or found.md5 in (None, md5):
+    def _compare(self, client: Any, answer: dict[str, Any], reader: CheckedReader, md5: str | None) -> StoredFile:
+        found = _stored(self.uri, answer, size=reader.taken)
+        md5 = md5 or reader.hexdigest("md5")
+        stored = StoredFile(self.uri, reader.taken, etag=found.etag, md5=md5, sha256=reader.hexdigest())
+        if _EXPRESS_BUCKET in self._location.bucket or None in (md5, found.md5) or found.md5 == md5:
             return stored
         with suppress(Exception):
             client.delete_object(Bucket=self._location.bucket, Key=self._location.key)

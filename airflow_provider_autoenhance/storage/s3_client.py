@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
+
+from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 _MAX_AGE_SECONDS = 600.0
 _POOL_SIZE = 64
@@ -66,4 +69,22 @@ def _make(conn_id: str) -> Any:
         # The default sends streams in aws-chunked form, which S3 clones refuse.
         for name in ("request_checksum_calculation", "response_checksum_validation"):
             options[name] = getattr(chosen, name) or "when_required"
-    return hook.get_client_type(config=chosen.merge(Config(**options)))
+    client = hook.get_client_type(config=chosen.merge(Config(**options)))
+    client.meta.events.register("before-send.s3.PutObject", _send_in_blocks)
+    return client
+
+
+class _Blocks:
+    """The body of a put in blocks as they come; of what has ``read`` urllib3 asks 16 KiB at a time."""
+
+    def __init__(self, body: CheckedReader) -> None:
+        self._body = body
+        self.seek = body.seek
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+
+def _send_in_blocks(request: Any, **_: Any) -> None:
+    if isinstance(request.body, CheckedReader):
+        request.body = _Blocks(request.body)

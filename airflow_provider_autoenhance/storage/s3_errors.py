@@ -7,6 +7,7 @@ from typing import Any
 from airflow_provider_autoenhance.api.errors import (
     AutoenhanceError,
     DestinationError,
+    IntegrityError,
     ServerError,
     SourceError,
     UnreachableError,
@@ -84,6 +85,10 @@ def _answered(code: str, status: int, location: Location, kind: type[Autoenhance
         return kind(f"{uri}: there is no bucket {location.bucket!r} for connection {conn_id!r}.", status_code=status)
     if code in _MISSING:
         return kind(f"{uri} does not exist.", status_code=status)
+    if code == "BadDigest":
+        return IntegrityError(
+            f"{uri}: other bytes arrived than the sender has. Nothing was published.", status_code=status
+        )
     if code in _DENIED:
         return kind(f"{uri}: access denied. {_needs(kind)} (connection {conn_id!r}).", status_code=status)
     if code in _BAD_CREDENTIALS:

@@ -85,7 +85,8 @@ class CheckedReader:
         self._checks = tuple(checks)
         self._malformed = malformed
         self._held: bytes | None = None
-        self._out = memoryview(b"")
+        self._out = b""
+        self._at = 0
         self._verified = False
         self._untouched = True
 
@@ -106,9 +107,18 @@ class CheckedReader:
         for algorithm in algorithms:
             self._digests.setdefault(algorithm, _new_digest(algorithm))
 
-    def hexdigest(self, algorithm: str = "sha256") -> str:
-        """Return a digest of everything read; valid once the end was reached."""
-        return self._digests[algorithm].hexdigest()
+    def hand_over(self, algorithm: str) -> str | None:
+        """Leave it to the receiver to check a digest. Only before the first read.
+
+        :returns: the expected hex digest, ``None`` where the sender gave none.
+        """
+        self._digests.pop(algorithm, None)
+        return self._expected.pop(algorithm, None)
+
+    def hexdigest(self, algorithm: str = "sha256") -> str | None:
+        """Return a digest of everything read, valid once the end was reached; ``None`` where it is not computed."""
+        digest = self._digests.get(algorithm)
+        return None if digest is None else digest.hexdigest()
 
     def seekable(self) -> bool:
         """Return False: bytes that were sent cannot be read again."""
@@ -134,15 +144,18 @@ class CheckedReader:
         if n is None or n < 0:
             return b"".join(self)
         self._untouched = False
-        if n and not self._out:
+        if n and self._at == len(self._out):
             self._fill()
-        block, self._out = bytes(self._out[:n]), self._out[n:]
+        whole = self._at == 0 and n >= len(self._out)
+        block = self._out if whole else self._out[self._at : self._at + n]
+        self._at += len(block)
         return block
 
     def _fill(self) -> None:
         if self.error is not None:
             raise self.error
         if self._verified:
+            self._out, self._at = b"", 0
             return
         try:
             if self._held is None:
@@ -153,7 +166,7 @@ class CheckedReader:
         except AutoenhanceError as error:
             self.error = error
             raise
-        self._out, self._held = memoryview(self._held), upcoming
+        self._out, self._at, self._held = self._held, 0, upcoming
 
     def _pull(self) -> bytes:
         try:

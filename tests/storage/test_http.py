@@ -22,7 +22,7 @@ from airflow_provider_autoenhance.api.errors import (
 from airflow_provider_autoenhance.storage import CheckedReader, addresses, open_source
 from airflow_provider_autoenhance.storage import http as web
 
-from .web_host import Answer, Host
+from .web_host import Answer, Host, certificate
 
 PHOTO = os.urandom(2_000_003)
 
@@ -455,32 +455,3 @@ class TestProxy:
         with pytest.raises(SourceError, match="not a public internet address"):
             open_source("http://169.254.169.254/latest/meta-data")
         assert host.seen == []
-
-
-def certificate(folder: Path, name: str) -> Path:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "host.pem").write_bytes(pem + secret)
-    (folder / "ca.pem").write_bytes(pem)
-    return folder / "ca.pem"

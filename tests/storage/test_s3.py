@@ -184,7 +184,7 @@ class TestWriting:
         assert keys(s3) == []
 
     def test_the_store_keeping_other_bytes_is_noticed(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        def altering(self: S3Destination, client: Any, body: Any, size: int, content_type: str) -> Any:
+        def altering(self: S3Destination, client: Any, body: Any, *_: Any) -> Any:
             body.read()
             return client.put_object(Bucket=BUCKET, Key="a.jpg", Body=b"something else")
 
@@ -209,9 +209,9 @@ class TestWriting:
         seen: list[Any] = []
         original = S3Destination._put
 
-        def spy(self: S3Destination, client: Any, body: Any, size: int, content_type: str) -> Any:
+        def spy(self: S3Destination, client: Any, body: Any, *rest: Any) -> Any:
             seen.append(body.seekable())
-            return original(self, client, body, size, content_type)
+            return original(self, client, body, *rest)
 
         monkeypatch.setattr(S3Destination, "_put", spy)
         chosen: dict[str, dict[str, Any]] = {
