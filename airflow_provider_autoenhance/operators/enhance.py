@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -258,23 +257,24 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return self._finish(context, batch)
 
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
+        from airflow_provider_autoenhance.api.waiting import OrderWait
+
         if batch.pending.decisions:
             deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
-            if self._wait_here(batch, deadline):
-                return self._go_on(context, None)
+            try:
+                if batch.watch(OrderWait(deadline, float(self.poll_interval))):
+                    return self._go_on(context, None)
+            except errors.AutoenhanceError as error:
+                batch.give_up(error)
         return self._finish(context, batch)
 
     def _defer(self, batch: Batch, deadline: float) -> None:
         """Look once before waiting: a trigger that fires at once can fail its task."""
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
-        expected: dict[str, int | None] = {}
-        for order_id in batch.pending.orders():
-            order = self.hook.get_order(order_id)
-            if batch.take_in(order):
-                expected[order_id] = batch.expected(order)
+        expected = batch.look()
         if not batch.pending.decisions:
             return
         batch.settle()
@@ -287,33 +287,6 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         )
         self.log.info("Deferred until %s images are finished", len(batch.pending.decisions))
         self.defer(trigger=trigger, method_name="execute_complete")
-
-    def _wait_here(self, batch: Batch, deadline: float) -> bool:
-        """Land what gets ready.
-
-        :returns: whether Autoenhance has grouped exposures, so that the orders have to be read anew.
-        """
-        from airflow_provider_autoenhance.api.waiting import OrderWait
-
-        wait = OrderWait(deadline, float(self.poll_interval))
-        try:
-            while batch.pending.decisions:
-                pause: float | None = None
-                for order_id in batch.pending.orders():
-                    try:
-                        order = self.hook.get_order(order_id)
-                    except errors.AutoenhanceError as error:
-                        pause = wait.on_error(error, f"order {order_id}")
-                        continue
-                    if batch.take_in(order):
-                        pause = wait.on_order(order, batch.expected(order)) or pause
-                if pause is not None:
-                    time.sleep(pause)
-                elif batch.pending.decisions:
-                    return True
-        except errors.AutoenhanceError as error:
-            batch.give_up(error)
-        return False
 
     def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help."""

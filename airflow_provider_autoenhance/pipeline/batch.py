@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.waiting import OrderWait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
 from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, orphans, read_brackets
+from airflow_provider_autoenhance.pipeline.crew import Crew, crew
 from airflow_provider_autoenhance.pipeline.decide import REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.delivery import prepare
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.pending import Pending
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
 from airflow_provider_autoenhance.pipeline.progress import Progress
-from airflow_provider_autoenhance.pipeline.records import Record, Row, jsonl, record_uri, write_bytes
+from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
 from airflow_provider_autoenhance.pipeline.summary import MAX_LINES_TOLD, manifest_uri, summarize
 from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
 
@@ -37,27 +40,8 @@ _ADOPTABLE = (ImageStatus.WAITING, ImageStatus.PROCESSING, ImageStatus.PROCESSED
 _SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
 
 
-@dataclass
-class Pending:
-    """Photos that are being enhanced, by fingerprint, each with the decision that will land it."""
-
-    decisions: dict[str, tuple[GroupPlan, Decision, float]] = field(default_factory=dict)
-
-    def orders(self) -> dict[str, int]:
-        """How many images of each order are waited for."""
-        counted: dict[str, int] = {}
-        for _, decision, _ in self.decisions.values():
-            counted[decision.order_id or ""] = counted.get(decision.order_id or "", 0) + 1
-        return counted
-
-    def unpaid(self) -> list[str]:
-        """Ids of images whose full size is not bought yet."""
-        decisions = (decision for _, decision, _ in self.decisions.values())
-        return sorted(each.image_id for each in decisions if each.image_id and not each.paid)
-
-    def of(self, order_id: str) -> list[tuple[GroupPlan, Decision]]:
-        """What waits for an order."""
-        return [(group, each) for group, each, _ in self.decisions.values() if each.order_id == order_id]
+#: What a piece of work tells when it is done: how many bytes it moved, and whether it failed.
+Moved = tuple[int, bool]
 
 
 class Batch:
@@ -89,28 +73,79 @@ class Batch:
             self._announce(group)
         work = [each for group in self.plan.groups for each in self._work(group)]
         if work:
-            self._in_parallel(work, Progress(log, len(work), "Uploaded"))
-        self.land(self._ready())
+            with self._crew(Progress(log, len(work), "Uploaded")) as crew:
+                crew.add(work)
+                crew.work()
+        ready = [
+            self._ready(group, decision)
+            for group in self.plan.groups
+            for decision in group.decisions
+            if decision.step is Step.FETCH
+        ]
+        if ready:
+            with self._crew(Progress(log, len(ready), "Landed")) as crew:
+                crew.add(ready)
+                crew.work()
 
-    def land(self, ready: Iterable[tuple[GroupPlan, Decision, float]]) -> None:
-        """Download enhanced photos, many at a time."""
-        work = [partial(self._fetch, *each) for each in ready]
-        if work:
-            self._in_parallel(work, Progress(log, len(work), "Landed"))
+    def look(self) -> dict[str, int | None]:
+        """Read what is waited for once, and land what is ready.
 
-    def take_in(self, order: Order) -> bool:
-        """Take in a polled order: land what is ready, and note what failed.
-
-        :returns: whether anything still waits for it.
+        :returns: the orders that are still waited for; with each, how many final images it will list, as far as that is known.
         """
+        orders: dict[str, int | None] = {}
+        with self._crew(Progress(log, len(self.pending.decisions), "Landed")) as crew:
+            for order_id in self.pending.orders():
+                order = self.hook.get_order(order_id)
+                crew.add(self._take_in(order))
+                if self.pending.of(order_id):
+                    orders[order_id] = self.expected(order)
+            crew.work()
+        return orders
+
+    def watch(self, wait: OrderWait) -> bool:
+        """Land what gets ready, until nothing is waited for any more. Orders are read while photos land.
+
+        :param wait: decides how long to wait.
+        :returns: whether Autoenhance has grouped exposures, so that the orders have to be read anew.
+        :raises DeadlineError: it takes too long; what is ready has landed.
+        """
+        with self._crew(Progress(log, len(self.pending.decisions), "Landed")) as crew:
+            while self.pending.decisions:
+                try:
+                    pause = self._look_on(crew, wait)
+                except errors.AutoenhanceError:
+                    crew.work()
+                    raise
+                if pause is None:
+                    break
+                crew.work(pause)
+            crew.work()
+        return bool(self.pending.decisions)
+
+    def _look_on(self, crew: Crew[Moved], wait: OrderWait) -> float | None:
+        """Read all orders that are waited for; the seconds until the next look, ``None`` where there is nothing to look for."""
+        pause: float | None = None
+        for order_id in self.pending.orders():
+            try:
+                order = self.hook.get_order(order_id)
+            except errors.AutoenhanceError as error:
+                pause = wait.on_error(error, f"order {order_id}")
+                continue
+            crew.add(self._take_in(order))
+            if self.pending.of(order_id):
+                pause = wait.on_order(order, self.expected(order)) or pause
+        return pause
+
+    def _take_in(self, order: Order) -> list[Callable[[], Moved]]:
+        """Take in a polled order: note what failed; return the work of landing what is ready."""
         self._identify(order)
-        self.land(self._observe(order.images))
+        ready = self._observe(order.images)
         if order.settled:
             for group, decision in self.pending.of(order.order_id):
                 if decision.image_id is None and not decision.photo.ungrouped:
                     del self.pending.decisions[decision.photo.fingerprint]
                     self._note(group, self._transfer(group).unenhanced(decision, REFUSED))
-        return bool(self.pending.of(order.order_id))
+        return ready
 
     def expected(self, order: Order) -> int | None:
         """How many final images an order will list when it is finished; ``None``: Autoenhance decides."""
@@ -134,7 +169,7 @@ class Batch:
             if image is not None:
                 self._await(group, replace(decision, image_id=image.image_id, paid=image.downloaded))
 
-    def _observe(self, images: Iterable[Image]) -> list[tuple[GroupPlan, Decision, float]]:
+    def _observe(self, images: Iterable[Image]) -> list[Callable[[], Moved]]:
         waiting = {decision.image_id: key for key, (_, decision, _) in self.pending.decisions.items()}
         ready = []
         for image in images:
@@ -143,14 +178,14 @@ class Batch:
             group, decision, seconds = self.pending.decisions.pop(waiting[image.image_id])
             decision = replace(decision, paid=image.downloaded)
             if image.status is ImageStatus.PROCESSED:
-                ready.append((group, decision, seconds))
+                ready.append(self._ready(group, decision, seconds))
             else:
                 self._note(group, self._transfer(group).unenhanced(decision, image.status_reason))
         return ready
 
     def give_up(self, error: errors.AutoenhanceError) -> None:
-        """Note that the wait for what is pending ended badly. The orders stay open, so a later try adopts the images."""
-        for group, decision, _ in self.pending.decisions.values():
+        """Note that the wait for what is under way ended badly. The orders stay open, so a later try adopts the images."""
+        for group, decision, _ in [*self.pending.decisions.values(), *self.pending.landing.values()]:
             row = self._transfer(group).failure(decision, error)
             row.image_id = decision.image_id
             self._note(group, row)
@@ -159,8 +194,10 @@ class Batch:
         """Write down what happened so far; before a deferral, and at the end."""
         for group in self.plan.groups:
             for decision in group.decisions:
+                if decision.step is not Step.KEEP:
+                    continue
                 known = group.own.rows.get(decision.photo.fingerprint)
-                if decision.step is Step.KEEP and (known is None or known.status in ("pending", "landed")):
+                if known is None or known.status in ("pending", "landed"):
                     self._note(group, self._transfer(group).unenhanced(decision, decision.reason))
             self._save(group)
 
@@ -171,8 +208,8 @@ class Batch:
         self.settle()
         manifest = manifest_uri(self.job)
         if self._changed or any(record.unfinished for group in self.plan.groups for record in group.records):
-            rows = (row for group in self.plan.groups for row in self._manifest_rows(group))
-            write_bytes(manifest, self.job.destination_conn_id, jsonl(rows))
+            lines = [line for group in self.plan.groups for line in self._manifest_lines(group)]
+            write_lines(manifest, self.job.destination_conn_id, lines)
         for group in self.plan.groups:
             self._close(group)
         return summarize(self.plan, manifest if self.plan.decisions else None)
@@ -230,7 +267,7 @@ class Batch:
             if order.images:  # then "not there" was a wrong answer, and the plan stands on it
                 raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.") from None
 
-    def _work(self, group: GroupPlan) -> Iterator[Callable[[], tuple[int, bool]]]:
+    def _work(self, group: GroupPlan) -> Iterator[Callable[[], Moved]]:
         """Yield a step for each file that goes up."""
         for decision, order_id in _placed(group):
             yield partial(self._submit, group, decision, order_id)
@@ -241,7 +278,7 @@ class Batch:
                 for exposure in decision.photo.exposures:
                     yield partial(self._expose, group, merge, decision, exposure)
 
-    def _expose(self, group: GroupPlan, merge: Merge, decision: Decision, exposure: Photo) -> tuple[int, bool]:
+    def _expose(self, group: GroupPlan, merge: Merge, decision: Decision, exposure: Photo) -> Moved:
         """Upload an exposure; whoever brings an order's last one has its images made."""
         size = merge.upload(decision, exposure)
         failed = False
@@ -255,7 +292,7 @@ class Batch:
                     self._note(group, self._transfer(group).failure(placed, error))
         return size, failed
 
-    def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> tuple[int, bool]:
+    def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> Moved:
         outcome = self._transfer(group).submit(decision, order_id)
         if isinstance(outcome, Submitted):
             placed = replace(decision, step=Step.WAIT, image_id=outcome.image_id, order_id=outcome.order_id)
@@ -264,16 +301,16 @@ class Batch:
         self._note(group, outcome)
         return 0, True
 
-    def _fetch(self, group: GroupPlan, decision: Decision, seconds: float) -> tuple[int, bool]:
-        row = self._transfer(group).fetch(decision, seconds)
-        self._note(group, row)
-        return sum(output["size"] for output in row.outputs), row.status != "landed"
+    def _ready(self, group: GroupPlan, decision: Decision, upload_seconds: float = 0.0) -> Callable[[], Moved]:
+        """Return the work of landing an enhanced photo."""
+        self.pending.landing[decision.photo.fingerprint] = group, decision, upload_seconds
+        return partial(self._fetch, group, decision, upload_seconds)
 
-    def _ready(self) -> Iterator[tuple[GroupPlan, Decision, float]]:
-        for group in self.plan.groups:
-            for decision in group.decisions:
-                if decision.step is Step.FETCH:
-                    yield group, decision, 0.0
+    def _fetch(self, group: GroupPlan, decision: Decision, upload_seconds: float) -> Moved:
+        row = self._transfer(group).fetch(decision, upload_seconds)
+        self._note(group, row)
+        del self.pending.landing[decision.photo.fingerprint]
+        return sum(output["size"] for output in row.outputs), row.status != "landed"
 
     def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
         self._note(group, self._transfer(group).row(decision, "pending"))
@@ -293,27 +330,16 @@ class Batch:
             row.credit_spent |= known.credit_spent
         group.own.rows[row.fingerprint] = row
 
-    def _in_parallel(self, work: Sequence[Callable[[], tuple[int, bool]]], progress: Progress) -> None:
-        """Run over the work with bounded concurrency; what is fatal for all stops it, after what is under way has ended."""
-        with ThreadPoolExecutor(self.job.concurrency, thread_name_prefix="autoenhance") as pool:
-            queue = iter(work)
-            running: set[Future[tuple[int, bool]]] = set()
-            try:
-                while True:
-                    for item in queue:
-                        running.add(pool.submit(item))
-                        if len(running) >= 2 * self.job.concurrency:
-                            break
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        size, failed = future.result()
-                        progress.add(size=size, failed=failed)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                self.settle()
-                raise
+    @contextmanager
+    def _crew(self, progress: Progress) -> Iterator[Crew[Moved]]:
+        """Have threads for a while; what is fatal for all photos ends it, after what is under way has ended."""
+        made: Crew[Moved]
+        try:
+            with crew(self.job.concurrency, lambda moved: progress.add(size=moved[0], failed=moved[1])) as made:
+                yield made
+        except BaseException:
+            self.settle()
+            raise
 
     # Records
 
@@ -325,14 +351,13 @@ class Batch:
     def _write(self, record: Record, group: GroupPlan) -> None:
         if self.job.durable:
             uri = record_uri(group.group.destination, record.run)
-            write_bytes(uri, self.job.destination_conn_id, record.to_jsonl())
+            write_lines(uri, self.job.destination_conn_id, record.to_lines())
 
     def _close(self, group: GroupPlan) -> None:
         """Mark records complete whose orders hold no image that a later run could adopt and no row tells of."""
-        told = {row.image_id for row in group.rows().values()}
-        for record in group.records:
-            if not record.unfinished:
-                continue
+        unfinished = [record for record in group.records if record.unfinished]
+        told = {row.image_id for row in group.rows().values()} if unfinished else set()
+        for record in unfinished:
             images = [image for order in record.orders if order in group.orders for image in group.orders[order].images]
             hidden = any(image.status in _ADOPTABLE and image.image_id not in told for image in images)
             hidden |= any(decision.photo.ungrouped for decision in group.decisions)
@@ -356,17 +381,17 @@ class Batch:
                     others = [each for each in record.orphans if each["order_id"] != order_id]
                     record.orphans = [*others, *orphans(read[order_id], photos)]
 
-    def _manifest_rows(self, group: GroupPlan) -> Iterator[Mapping[str, Any]]:
-        rows = group.rows()
+    def _manifest_lines(self, group: GroupPlan) -> Iterator[bytes]:
+        lines = group.rows().lines
         for decision in group.decisions:
-            row = rows.get(decision.photo.fingerprint)
+            line = lines.get(decision.photo.fingerprint)
             if decision.step is Step.OMIT:
-                row = self._transfer(group).row(decision, "omitted", reason=decision.reason)
-            elif row is None or decision.step is Step.HOLD:
-                row = self._transfer(group).row(decision, "postponed", reason=decision.reason)
-            yield asdict(row)
+                line = self._transfer(group).row(decision, "omitted", reason=decision.reason).to_line()
+            elif line is None or decision.step is Step.HOLD:
+                line = self._transfer(group).row(decision, "postponed", reason=decision.reason).to_line()
+            yield line
         for record in group.records:
-            yield from record.orphans
+            yield from map(to_line, record.orphans)
 
 
 def _awaits(row: Row | None, order_id: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -17,7 +18,7 @@ from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
 from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders
 from airflow_provider_autoenhance.pipeline.listing import check_targets, list_groups_of, list_present
-from airflow_provider_autoenhance.pipeline.records import Record, Row, is_record, read_record, record_uri
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, is_record, read_record, record_uri
 from airflow_provider_autoenhance.storage import StoredFile
 
 #: Orders of brackets that a run without records may have made beyond those that its photos fill.
@@ -52,7 +53,7 @@ class GroupPlan:
         """All records, this run's own last."""
         return [*self.others.values(), self.own]
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> Rows:
         """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
         return _latest(self.records)
 
@@ -94,9 +95,12 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
 
     :param resumed: the try goes on after a wait.
     """
-    present = list_present(job)
+    with ThreadPoolExecutor(1) as beside:
+        listing = beside.submit(list_present, job)
+        groups = list_groups_of(job)
+        present = listing.result()
     records = [uri for uri in present if is_record(uri)]
-    plan = Plan([_plan_group(job, hook, group, present, records, resumed) for group in list_groups_of(job)])
+    plan = Plan([_plan_group(job, hook, group, present, records, resumed) for group in groups])
     check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
     _limit(plan, job)
     for group in plan.groups:
@@ -122,20 +126,22 @@ def _plan_group(
     brackets = read_brackets(hook, orders.values()) if job.brackets != "none" else []
     photos = [*bracketing.photos, *resolve(job, bracketing, brackets, rows, resumed)]
     images = _find_images(photos, orders.values(), brackets)
-    decisions = [
-        decide(
+
+    def decided(photo: Photo) -> Decision:
+        row = rows.get(photo.fingerprint)
+        return decide(
             photo,
             job=job,
-            row=rows.get(photo.fingerprint),
+            row=row,
             image=images.get(photo.fingerprint),
-            present=_landed(photo, rows.get(photo.fingerprint), present),
+            present=_landed(photo, row, present),
             own=own.run,
             resumed=resumed,
             merging=next((each.order.order_id for each in brackets if each.is_merging(photo)), None),
             refused=any(each.refused(photo) for each in brackets),
         )
-        for photo in sorted(photos, key=lambda photo: photo.path)
-    ]
+
+    decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in bracketing.omitted]
     return GroupPlan(group, own, others, decisions, orders, brackets, warnings=bracketing.warnings)
 
@@ -192,13 +198,10 @@ def _records(job: Job, group: Group, listed: Sequence[str]) -> tuple[Record, dic
     return own, found
 
 
-def _latest(records: Sequence[Record]) -> dict[str, Row]:
-    rows: dict[str, Row] = {}
+def _latest(records: Sequence[Record]) -> Rows:
+    rows = Rows()
     for record in records:
-        for fingerprint, row in record.rows.items():
-            known = rows.get(fingerprint)
-            if known is None or row.at >= known.at:
-                rows[fingerprint] = row
+        rows.take_in(record.rows)
     return rows
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 class Progress:
     """Counts photos and bytes.
 
-    :param total: photos to be moved in this phase.
+    :param total: photos to be moved.
     :param verb: what happens to them: ``Uploaded``, ``Landed``.
     :param every: seconds between lines.
     """

@@ -6,10 +6,9 @@ One file per run and group, owned by that run alone, so that two runs cannot ove
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -55,6 +54,46 @@ class Row:
     exposures: list[dict[str, Any]] = field(default_factory=list)
     at: str = ""
 
+    def to_line(self) -> bytes:
+        """As a line of JSON."""
+        return to_line({name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Row:
+        """Read it back; fields of a later version are ignored."""
+        return cls(**_known(cls, json.loads(line)))
+
+
+class Rows(MutableMapping[str, Row]):
+    """Rows by fingerprint. Each is kept as its line, which takes a quarter of an object's memory, and made anew for whoever asks.
+
+    :param lines: by fingerprint.
+    """
+
+    def __init__(self, lines: Mapping[str, bytes] | None = None) -> None:
+        self.lines = dict(lines or {})
+
+    def __getitem__(self, fingerprint: str) -> Row:
+        return Row.from_line(self.lines[fingerprint])
+
+    def __setitem__(self, fingerprint: str, row: Row) -> None:
+        self.lines[fingerprint] = row.to_line()
+
+    def __delitem__(self, fingerprint: str) -> None:
+        del self.lines[fingerprint]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lines)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def take_in(self, others: Rows) -> None:
+        """Add other rows; of two about one photo the later stays, and in doubt the other."""
+        for fingerprint, line in others.lines.items():
+            if fingerprint not in self.lines or others[fingerprint].at >= self[fingerprint].at:
+                self.lines[fingerprint] = line
+
 
 @dataclass
 class Record:
@@ -79,24 +118,27 @@ class Record:
     chosen: list[str] | None = None
     grouping: dict[str, Any] | None = None
     orphans: list[dict[str, Any]] = field(default_factory=list)
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: Rows = field(default_factory=Rows)
 
     @property
     def unfinished(self) -> bool:
         """Whether a try that wrote it may have died before it was done."""
         return not self.complete and bool(self.orders or self.rows)
 
-    def to_jsonl(self) -> bytes:
+    def to_lines(self) -> list[bytes]:
         """Header first, then a line per row."""
-        header = {name: value for name, value in vars(self).items() if name != "rows"}
-        return jsonl([header, *(asdict(row) for row in self.rows.values())])
+        return [
+            to_line({name: value for name, value in vars(self).items() if name != "rows"}),
+            *self.rows.lines.values(),
+        ]
 
     @classmethod
-    def from_jsonl(cls, data: bytes) -> Record:
+    def from_lines(cls, lines: Iterable[bytes]) -> Record:
         """Read it back; fields of a later version are ignored."""
-        header, *rows = [json.loads(line) for line in data.splitlines() if line.strip()]
-        record = cls(**_known(cls, header))
-        record.rows = {row["fingerprint"]: Row(**_known(Row, row)) for row in rows}
+        lines = iter(lines)
+        record = cls(**_known(cls, json.loads(next(lines, b""))))
+        for line in lines:
+            record.rows.lines[Row.from_line(line).fingerprint] = line
         return record
 
 
@@ -104,9 +146,9 @@ def _known(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in kind.__dataclass_fields__ and name != "rows"}
 
 
-def jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
-    """One JSON object a line."""
-    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+def to_line(fields: Mapping[str, Any]) -> bytes:
+    """Write a JSON object as a line."""
+    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
 def record_uri(folder: str, run: str) -> str:
@@ -124,19 +166,50 @@ def read_record(uri: str, conn_id: str | None) -> Record:
 
     :raises DestinationError: it is damaged.
     """
-    with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
-        data = source.read()
     try:
-        return Record.from_jsonl(data)
+        with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
+            return Record.from_lines(_lines(source))
     except (ValueError, KeyError, TypeError):
         raise DestinationError(
             f"{uri} is damaged. Restore it, or delete it: photos of which it alone tells are then enhanced, and paid, again."
         ) from None
 
 
-def write_bytes(uri: str, conn_id: str | None, data: bytes) -> None:
-    """Write a small file, whole or not at all."""
-    open_destination(uri, conn_id=conn_id).write(io.BytesIO(data), size=len(data), content_type="application/x-ndjson")
+def write_lines(uri: str, conn_id: str | None, lines: Collection[bytes]) -> None:
+    """Write a file, whole or not at all, without holding it twice."""
+    size = sum(map(len, lines))
+    open_destination(uri, conn_id=conn_id).write(_Joined(lines), size=size, content_type="application/x-ndjson")
+
+
+class _Joined:
+    """Gives lines in blocks."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = iter(lines)
+        self._rest = b""
+
+    def read(self, n: int = -1, /) -> bytes:
+        parts, length = [self._rest], len(self._rest)
+        while n < 0 or length < n:
+            line = next(self._lines, None)
+            if line is None:
+                break
+            parts.append(line)
+            length += len(line)
+        joined = b"".join(parts)
+        cut = length if n < 0 else n
+        self._rest = joined[cut:]
+        return joined[:cut]
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut blocks into lines that are not empty."""
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        yield from (line + b"\n" for line in whole if line.strip())
+    if rest.strip():
+        yield rest + b"\n"
 
 
 def now() -> str:
