@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,9 @@ from tools.processes import Children
 
 #: Where OpenSSL, boto3 and requests look for the certificates to trust.
 _TRUST = ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+
+_FILLERS = 8
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,13 @@ class BenchService:
     def fill(self, folder: str, count: int, size: int) -> None:
         """Put ``count`` whole JPEG files of ``size`` bytes below ``folder`` of the source bucket."""
         s3, photo = self.service.s3(), noisy_photo(size)
-        for number in range(count):
+
+        def put(number: int) -> None:
             key = f"{folder}/{number:05}.jpg"
             s3.put_object(Bucket=SOURCE_BUCKET, Key=key, Body=photo, ContentType="image/jpeg")
+
+        with ThreadPoolExecutor(_FILLERS) as pool:
+            deque(pool.map(put, range(count)), maxlen=0)
 
     def reset(self, **settings: Any) -> None:
         """Forget orders, images and accounts; the buckets stay."""
