@@ -20,8 +20,9 @@ from tools.bench.bars import MET, NOT_MEASURED, NOT_MET, bars, cpu_per_gigabyte,
 from tools.bench.contender import Size, check_landed, run_contender
 from tools.bench.figures import percentile, spread
 from tools.bench.job import Job
-from tools.bench.page import markdown_table, page
+from tools.bench.page import page
 from tools.bench.photos import noisy_photo
+from tools.bench.sections.words import markdown_table
 from tools.bench.service import Conditions, api_calls, bench_service
 from tools.processes import ProcessError
 
