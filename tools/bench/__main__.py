@@ -21,7 +21,7 @@ from tools.processes import ProcessError, leave_on_signals
 
 FOLDER = RUN / "bench"
 PAGE = REPOSITORY / "docs" / "performance.md"
-PARTS = ("throughput", "growth", "waiting")
+PARTS = ("throughput", "growth", "waiting", "parse")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "parts",
         nargs="*",
         default=list(PARTS),
-        help="throughput, growth, waiting; page: only write the page (default all)",
+        help=f"{', '.join(PARTS)}; page: only write the page (default all)",
     )
     add("--rounds", type=int, default=5, help="rounds of each part (%(default)s)")
     add("--page", type=Path, default=PAGE, help="the file to write (docs/performance.md)")
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     group("--seconds", type=float, default=30.0, help="how long to look (%(default)s)")
     group("--poll-seconds", type=float, default=20.0, help="between polls of an order (%(default)s)")
+    group = parser.add_argument_group("parse").add_argument
+    group("--times", type=int, default=15, help="how often each file is parsed in a round (%(default)s)")
     return parser
 
 
@@ -92,6 +94,7 @@ def _counts(text: str) -> list[int]:
 
 def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) -> None:
     from tools.bench.growth import measure_growth
+    from tools.bench.parse import measure_parse
     from tools.bench.waiting import measure_waiting
 
     low, high = arguments.processing_seconds
@@ -108,6 +111,9 @@ def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) 
         size = int(arguments.kilobytes * 1e3)
         about["plan"] = {"size": size, "rounds": rounds}
         _keep(part, {**about, **measure_growth(arguments.sizes, size, rounds, conditions, folder)})
+    elif part == "parse":
+        about["plan"] = {"rounds": rounds, "times": arguments.times}
+        _keep(part, {**about, **measure_parse(rounds, arguments.times, folder)})
     else:
         seconds, poll_seconds = arguments.seconds, arguments.poll_seconds
         about["plan"] = {"seconds": seconds, "poll_seconds": poll_seconds, "rounds": rounds}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tools.bench.bars import NOT_MEASURED, Results, bars
 from tools.bench.sections.growth import growth
+from tools.bench.sections.parse import parse
 from tools.bench.sections.throughput import throughput
 from tools.bench.sections.waiting import waiting
 from tools.bench.sections.words import markdown_table
@@ -16,6 +17,7 @@ SECTIONS: Final = {
     "throughput": throughput,
     "growth": growth,
     "waiting": waiting,
+    "parse": parse,
 }
 _INTRODUCTION = """# Performance
 
