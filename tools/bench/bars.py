@@ -67,6 +67,7 @@ def bars(results: Results) -> list[Bar]:
         *_growth(results.get("growth", {})),
         *_waiting(results.get("waiting", {})),
         *_parse(results.get("parse", {})),
+        *_conversion(results.get("conversion", {})),
     ]
 
 
@@ -160,3 +161,21 @@ def _parse(result: Mapping[str, Any]) -> Iterator[Bar]:
 def over_twin(found: Mapping[str, list[Sample]]) -> list[float]:
     """Milliseconds of processor time that a DAG file takes above its empty twin, parse by parse."""
     return [cpu(real) - cpu(twin) for real, twin in zip(found["real"], found["twin"], strict=True)]
+
+
+def _conversion(result: Mapping[str, Any]) -> Iterator[Bar]:
+    what, limit = "Peak memory of a conversion, over what is reserved for it", "at most 1 x"
+    ratios = {
+        name: spread(grown(sample) / sample["promised"] for sample in samples)
+        for name, samples in result.get("cases", {}).items()
+    }
+    if not ratios:
+        yield Bar(what, limit, "", NOT_MEASURED)
+        return
+    name, worst = max(ratios.items(), key=lambda each: each[1].most)
+    yield Bar(what, limit, f"{name} {worst.written(2)} x", MET if worst.most <= 1 else NOT_MET)
+
+
+def grown(sample: Sample) -> float:
+    """Peak of resident memory beyond what the process held before, in MB."""
+    return float(sample["peak"] - sample["start"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tools.bench.bars import NOT_MEASURED, Results, bars
+from tools.bench.sections.conversion import conversion
 from tools.bench.sections.growth import growth
 from tools.bench.sections.parse import parse
 from tools.bench.sections.throughput import throughput
@@ -18,6 +19,7 @@ SECTIONS: Final = {
     "growth": growth,
     "waiting": waiting,
     "parse": parse,
+    "conversion": conversion,
 }
 _INTRODUCTION = """# Performance
 
