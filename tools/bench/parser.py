@@ -1,6 +1,7 @@
-"""Load DAG files and modules as the DAG processor does: ``python -m tools.bench.parser TIMES TARGET...`` prints what each took as JSON.
+"""Load DAG files and modules as the DAG processor does, and print what each took as JSON.
 
-The interpreter loads what every DAG file needs of Airflow, and then each target in a fork of its own, in turn.
+``python -m tools.bench.parser TIMES [+BASE...] TARGET...``: the interpreter loads what every DAG file needs of Airflow, and each module
+``BASE``; then each target in a fork of its own, in turn.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ MARK = "bench: loading "
 
 def main() -> int:
     """Run from the command line."""
-    times, targets = int(sys.argv[1]), sys.argv[2:]
+    times, words = int(sys.argv[1]), sys.argv[2:]
+    targets = [word for word in words if not word.startswith("+")]
     from airflow.providers.common.compat.sdk import BaseOperator, Param, dag, task  # noqa: F401
 
+    for base in words[: len(words) - len(targets)]:
+        importlib.import_module(base.removeprefix("+"))
     # A collection of Airflow's many objects that happens to fall into a target (90 ms) is not the target's.
     gc.collect()
     gc.freeze()
