@@ -13,7 +13,7 @@ CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e e2e-webhook torture lint format matrix bench bench-import bench-memory bench-conversion samples profiles clean
+.PHONY: help demo up test e2e e2e-webhook torture lint format matrix bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -50,17 +50,11 @@ format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
 
-bench: $(INSTALLED) ## Measure throughput, growth and waiting beside what one would use instead; writes docs/performance.md
+bench: $(INSTALLED) ## Measure throughput, growth, waiting, parsing and conversion beside what one would use instead; writes docs/performance.md
 	@$(BIN)/python -m tools.bench $(ARGS)
-
-bench-import: $(INSTALLED) ## Measure what importing each public module adds to a DAG file
-	@$(BIN)/python -m tools.bench_import $(ARGS)
 
 bench-memory: $(INSTALLED) ## Measure the peak memory of a task for few and many, small and big photos
 	@$(BIN)/python -m tools.bench_memory $(ARGS)
-
-bench-conversion: $(INSTALLED) ## Measure images per second and peak memory of converting a 48-megapixel photo to each format
-	@$(BIN)/python -m tools.bench_conversion $(ARGS)
 
 samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
 	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)

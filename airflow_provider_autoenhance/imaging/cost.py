@@ -1,6 +1,6 @@
 """What an output takes, from the size of its source and what is asked for: pixels on a side, and memory.
 
-Memory is in bytes per pixel, measured with ``make bench-conversion`` and rounded up. Pillow holds every pixel in 4 bytes.
+Memory is in bytes per pixel, measured with ``make bench ARGS=conversion`` and rounded up. Pillow holds every pixel in 4 bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Makefile, the version matrix and the import benchmark name what really is there."""
+"""The Makefile and the version matrix name what really is there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench_import import public_modules
 from tools.console import size, table
 from tools.matrix import LEFT_OUT, VERSIONS
 from tools.report_counts import counts
@@ -54,14 +53,6 @@ def test_counts_come_from_pytests_report(tmp_path: Path) -> None:
     )
     assert counts(report) == (4, 3, 3)
     assert counts(tmp_path / "none.xml") == (0, 0, 0)
-
-
-def test_the_benchmark_measures_every_room_that_dag_files_import() -> None:
-    modules = public_modules()
-    rooms = {module.split(".")[1] for module in modules}
-    assert {"hooks", "operators", "sensors", "triggers"} <= rooms
-    assert "airflow_provider_autoenhance.operators.images" in modules
-    assert not [module for module in modules if module.endswith("__init__")]
 
 
 def test_a_table_aligns_its_columns() -> None:

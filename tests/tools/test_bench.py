@@ -15,13 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from airflow_provider_autoenhance.imaging.output import outputs_of
 from tools.bench import event_loop
+from tools.bench.__main__ import PARTS, main
 from tools.bench.bars import MET, NOT_MEASURED, NOT_MET, bars, cpu_per_gigabyte, rate, ratio
 from tools.bench.contender import Size, check_landed, run_contender
+from tools.bench.conversion import CASES
 from tools.bench.figures import percentile, spread
 from tools.bench.job import Job
-from tools.bench.page import markdown_table, page
+from tools.bench.page import SECTIONS, page
 from tools.bench.photos import noisy_photo
+from tools.bench.sections.words import markdown_table
 from tools.bench.service import Conditions, api_calls, bench_service
 from tools.processes import ProcessError
 
@@ -66,6 +70,27 @@ def waiting(lag_p99_ms: float, cpu: float) -> dict[str, Any]:
     row = sample(10.0, cpu=cpu, lag_p50_ms=0.2, lag_p99_ms=lag_p99_ms, polls=500)
     plan = {"seconds": 10.0, "poll_seconds": 20.0, "rounds": 1}
     return {"machine": MACHINE, "conditions": CONDITIONS, "plan": plan, "orders": {"5000": [row]}}
+
+
+def parsed(above: float, importing: float = 1.0) -> dict[str, Any]:
+    """A DAG that takes ``above`` ms more than its twin, and one that takes none; and a module."""
+
+    def dag(more: float) -> dict[str, Any]:
+        imports = {"modules": 2, "ms": 3.5, "other_modules": 1, "other_ms": 0.5, "dearest": "json", "dearest_ms": 0.5}
+        took = {"real": [sample(0.2, cpu=40.0 + more)], "twin": [sample(0.1, cpu=40.0)]}
+        return {**took, "processor": {"real": [300.0], "twin": [250.0]}, "imports": imports}
+
+    modules = {"airflow_provider_autoenhance.hooks": [sample(1.0, cpu=importing)]}
+    plan = {"rounds": 1, "times": 1}
+    return {"machine": MACHINE, "plan": plan, "dags": {"dear": dag(above), "cheap": dag(0.0)}, "modules": modules}
+
+
+def converted(**peaks: float) -> dict[str, Any]:
+    """Cases by their peaks, of 100 MB that are reserved for each."""
+    took = {"start": 50.0, "promised": 100.0, "seconds": 2.0, "cpu": 8.0, "count": 4, "bytes": 3e6}
+    cases = {name: [{**took, "peak": 50.0 + peak}] for name, peak in peaks.items()}
+    plan = {"rounds": 1, "size": [8000, 6000], "at_once": 16}
+    return {"machine": MACHINE, "plan": plan, "cases": cases}
 
 
 def verdicts(**results: Any) -> dict[str, str]:
@@ -125,6 +150,8 @@ def test_bars_are_held_against_medians() -> None:
         ),
         growth=growth(n100=(150.0, 1.0), n10000=(170.0, 2.9)),
         waiting=waiting(lag_p99_ms=99.0, cpu=2.4),
+        parse=parsed(15.0, importing=15.0),
+        conversion=converted(jpeg=99.0, avif=100.0),
     )
     assert set(told.values()) == {MET}
     worse = verdicts(
@@ -138,6 +165,8 @@ def test_bars_are_held_against_medians() -> None:
         ),
         growth=growth(n100=(150.0, 1.0), n10000=(176.0, 10.0)),
         waiting=waiting(lag_p99_ms=100.0, cpu=2.5),
+        parse=parsed(15.1, importing=15.1),
+        conversion=converted(jpeg=10.0, avif=101.0),
     )
     assert set(worse.values()) == {NOT_MET}
     assert worse.keys() == told.keys()
@@ -173,9 +202,42 @@ def test_the_page_says_when_the_machine_was_busy() -> None:
 
 
 def test_every_part_has_its_section() -> None:
-    text = page({"growth": growth(n100=(150.0, 1.0)), "waiting": waiting(1.0, 1.0), "throughput": throughput()})
-    headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings == ["## What should hold", "## Throughput and cost", "## Growth, and running again", "## Waiting"]
+    parts = {"growth": growth(n100=(150.0, 1.0)), "waiting": waiting(1.0, 1.0), "throughput": throughput()}
+    text = page({**parts, "conversion": converted(jpeg=1.0), "parse": parsed(1.0)})
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "What should hold",
+        "Throughput and cost",
+        "Growth, and running again",
+        "Waiting",
+        "Import and parse",
+        "Conversion",
+    ]
+    assert list(SECTIONS) == list(PARTS)
+
+
+def test_the_dearest_dag_is_named() -> None:
+    text = page({"parse": parsed(15.1)})
+    assert "| at most 15 ms | `dear` 15.1 ms | **not met** |" in text
+    assert "| `dear` | 55.1 | 40.0 | 15.1 |" in text
+    assert "| `dear` | 300 | 250 | 3.5 (2) | 0.5 (1) | `json` 0.5 ms |" in text
+
+
+def test_the_hungriest_conversion_is_named() -> None:
+    text = page({"conversion": converted(jpeg=50.0, avif=90.0)})
+    assert "| at most 1 x | avif 0.90 x | met |" in text
+    assert "| avif | 2.00 | 2.00 | 3.0 | 90 | 100 |" in text
+    assert "48 megapixels" in text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_conversions_are_outputs_that_there_are(case: str) -> None:
+    assert len(outputs_of(CASES[case])) == len(CASES[case])
+
+
+def test_no_other_part_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conversions"]) == 2
+    assert "no part is called conversions" in capsys.readouterr().err
 
 
 def test_uploads_and_downloads_are_no_api_calls() -> None:

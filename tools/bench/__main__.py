@@ -12,6 +12,7 @@ from typing import Any
 
 from tools.airflow_home import REPOSITORY, RUN
 from tools.bench.contender import Size
+from tools.bench.conversion import AT_ONCE, CASES, SIZE, measure_conversion
 from tools.bench.machine import described
 from tools.bench.page import page
 from tools.bench.service import Conditions
@@ -21,7 +22,9 @@ from tools.processes import ProcessError, leave_on_signals
 
 FOLDER = RUN / "bench"
 PAGE = REPOSITORY / "docs" / "performance.md"
-PARTS = ("throughput", "growth", "waiting")
+PARTS = ("throughput", "growth", "waiting", "parse", "conversion")
+#: Of each part, unless told otherwise; a round of conversions takes minutes.
+ROUNDS = {"conversion": 2}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -54,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "parts",
         nargs="*",
         default=list(PARTS),
-        help="throughput, growth, waiting; page: only write the page (default all)",
+        help=f"{', '.join(PARTS)}; page: only write the page (default all)",
     )
-    add("--rounds", type=int, default=5, help="rounds of each part (%(default)s)")
+    add("--rounds", type=int, help="rounds of each part (5; conversion 2)")
     add("--page", type=Path, default=PAGE, help="the file to write (docs/performance.md)")
     add("--latency-ms", type=float, default=50.0, help="added to each API call (%(default)s)")
     add("--processing-seconds", type=_numbers, default=[2.0, 5.0], metavar="MIN,MAX", help="of an enhancement (2,5)")
@@ -79,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     group("--seconds", type=float, default=30.0, help="how long to look (%(default)s)")
     group("--poll-seconds", type=float, default=20.0, help="between polls of an order (%(default)s)")
+    group = parser.add_argument_group("parse").add_argument
+    group("--times", type=int, default=15, help="how often each file is parsed in a round (%(default)s)")
+    group = parser.add_argument_group("conversion").add_argument
+    group("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=f"of {', '.join(CASES)} (all)")
     return parser
 
 
@@ -92,12 +99,13 @@ def _counts(text: str) -> list[int]:
 
 def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) -> None:
     from tools.bench.growth import measure_growth
+    from tools.bench.parse import measure_parse
     from tools.bench.waiting import measure_waiting
 
     low, high = arguments.processing_seconds
     conditions = Conditions(arguments.latency_ms, (low, high), tls=not arguments.no_tls)
     about: dict[str, Any] = {"machine": machine, "conditions": asdict(conditions)}
-    folder, rounds = FOLDER / part, arguments.rounds
+    folder, rounds = FOLDER / part, arguments.rounds or ROUNDS.get(part, 5)
     if part == "throughput":
         size = int(arguments.megabytes * 1e6)
         fast, slow = Size(arguments.photos, size), Size(arguments.slow_photos, size)
@@ -108,6 +116,12 @@ def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) 
         size = int(arguments.kilobytes * 1e3)
         about["plan"] = {"size": size, "rounds": rounds}
         _keep(part, {**about, **measure_growth(arguments.sizes, size, rounds, conditions, folder)})
+    elif part == "parse":
+        about["plan"] = {"rounds": rounds, "times": arguments.times}
+        _keep(part, {**about, **measure_parse(rounds, arguments.times, folder)})
+    elif part == "conversion":
+        about["plan"] = {"rounds": rounds, "size": SIZE, "at_once": AT_ONCE}
+        _keep(part, {**about, **measure_conversion(arguments.cases, rounds, folder)})
     else:
         seconds, poll_seconds = arguments.seconds, arguments.poll_seconds
         about["plan"] = {"seconds": seconds, "poll_seconds": poll_seconds, "rounds": rounds}

@@ -42,6 +42,11 @@ def wall(sample: Sample) -> float:
     return float(sample["wall"])
 
 
+def cpu(sample: Sample) -> float:
+    """Processor time, in the sample's unit."""
+    return float(sample["cpu"])
+
+
 def memory(sample: Sample) -> float:
     """Peak of resident memory, in MB."""
     return float(sample["peak_mb"])
@@ -61,6 +66,8 @@ def bars(results: Results) -> list[Bar]:
         *_throughput(results.get("throughput", {})),
         *_growth(results.get("growth", {})),
         *_waiting(results.get("waiting", {})),
+        *_parse(results.get("parse", {})),
+        *_conversion(results.get("conversion", {})),
     ]
 
 
@@ -135,3 +142,40 @@ def core_percent(sample: Sample) -> float:
 def lag_p99(sample: Sample) -> float:
     """Milliseconds that 99 of 100 beats of the loop did not come later than."""
     return float(sample["lag_p99_ms"])
+
+
+def _parse(result: Mapping[str, Any]) -> Iterator[Bar]:
+    dags = {name: spread(over_twin(found)) for name, found in result.get("dags", {}).items()}
+    modules = {name: spread(map(cpu, samples)) for name, samples in result.get("modules", {}).items()}
+    for what, found in (
+        ("Parsing the dearest example DAG, above its empty twin", dags),
+        ("Importing the dearest public module, above Airflow's base classes", modules),
+    ):
+        if not found:
+            yield Bar(what, "at most 15 ms", "", NOT_MEASURED)
+            continue
+        name, most = max(found.items(), key=lambda each: each[1].median)
+        yield Bar(what, "at most 15 ms", f"`{name}` {most.written()} ms", MET if most.median <= 15 else NOT_MET)
+
+
+def over_twin(found: Mapping[str, list[Sample]]) -> list[float]:
+    """Milliseconds of processor time that a DAG file takes above its empty twin, parse by parse."""
+    return [cpu(real) - cpu(twin) for real, twin in zip(found["real"], found["twin"], strict=True)]
+
+
+def _conversion(result: Mapping[str, Any]) -> Iterator[Bar]:
+    what, limit = "Peak memory of a conversion, over what is reserved for it", "at most 1 x"
+    ratios = {
+        name: spread(grown(sample) / sample["promised"] for sample in samples)
+        for name, samples in result.get("cases", {}).items()
+    }
+    if not ratios:
+        yield Bar(what, limit, "", NOT_MEASURED)
+        return
+    name, worst = max(ratios.items(), key=lambda each: each[1].most)
+    yield Bar(what, limit, f"{name} {worst.written(2)} x", MET if worst.most <= 1 else NOT_MET)
+
+
+def grown(sample: Sample) -> float:
+    """Peak of resident memory beyond what the process held before, in MB."""
+    return float(sample["peak"] - sample["start"])

@@ -26,6 +26,7 @@ PACKAGES = (
     "autoenhance",
     "moto",
     "uvicorn",
+    "pillow",
 )
 
 

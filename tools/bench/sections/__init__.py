@@ -1,0 +1,1 @@
+"""What each part puts on the page: a function per part, from its JSON to Markdown."""

@@ -1,0 +1,32 @@
+"""Section of the part ``growth``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tools.bench.bars import memory, wall
+from tools.bench.sections.words import conditions_of, markdown_table, told
+
+
+def growth(result: Mapping[str, Any]) -> Iterator[str]:
+    """Write the section."""
+    yield "## Growth, and running again\n"
+    yield (
+        f"`AutoenhanceEnhanceOperator` with photos of {result['plan']['size'] / 1e3:g} kB, {result['plan']['rounds']} rounds in turns. "
+        f"{conditions_of(result['conditions'])} First only planned, then run, then run again by another DAG run with nothing changed.\n"
+    )
+    rows = [
+        (
+            f"{int(count):,}",
+            told([each["plan"] for each in samples], wall, 2),
+            told([each["run"] for each in samples], wall),
+            told([each["run"] for each in samples], memory, 0),
+            told([each["run"] for each in samples], lambda sample: sample["api_calls"] / sample["photos"], 2),
+            told([each["again"] for each in samples], wall, 2),
+            told([each["again"] for each in samples], lambda sample: sample["api_calls"], 0),
+        )
+        for count, samples in result["sizes"].items()
+    ]
+    heads = ("photos", "planning s", "run s", "peak MB", "API calls/photo", "run again s", "API calls of it")
+    yield markdown_table(heads, rows) + "\n"
