@@ -343,7 +343,7 @@ class AutoenhanceHook(BaseHook):
         streamed = Streamed(self.get_conn(), self.config)
 
         def send(step: Send) -> Answer | NoAnswer:
-            time.sleep(self._bucket.reserve() if step.to_api else 0.0)
+            self._keep_pace(step)
             return streamed.send(step)
 
         try:
@@ -372,8 +372,12 @@ class AutoenhanceHook(BaseHook):
     def _send(self, send: Send) -> Answer | NoAnswer:
         from airflow_provider_autoenhance.transport.requests_session import send_once
 
-        time.sleep(self._bucket.reserve())
+        self._keep_pace(send)
         return send_once(self.get_conn(), self.config, send)
+
+    def _keep_pace(self, step: Send) -> None:
+        if step.to_api and (pause := self._bucket.reserve()):
+            time.sleep(pause)
 
     def _put(self, url: str, body: SizedReader, content_type: str) -> Answer | NoAnswer:
         from airflow_provider_autoenhance.transport.requests_session import put_once

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
+import random
 import struct
 import tracemalloc
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from airflow_provider_autoenhance.imaging import sniff as formats
 from airflow_provider_autoenhance.imaging.integrity import StreamCheck, check_for
@@ -64,6 +68,15 @@ def test_what_follows_the_end_is_no_part_of_the_picture(name: str) -> None:
     assert verdict(picture(name) + b"\xff\xd8 and more") is None
 
 
+@cache
+def big_jpeg(progressive: bool) -> bytes:
+    """About 4 MB of noise, in one scan or several."""
+    data = io.BytesIO()
+    Image.effect_noise((2400, 2400), 64).convert("RGB").save(data, "JPEG", quality=92, progressive=progressive)
+    assert len(data.getvalue()) > 3 << 20
+    return data.getvalue()
+
+
 class TestJpeg:
     def test_the_end_of_a_thumbnail_does_not_count(self) -> None:
         data = picture("JPEG with thumbnail")
@@ -84,6 +97,20 @@ class TestJpeg:
         assert verdict(filled) is None
         for at in range(len(filled) - 6, len(filled)):
             assert feed(check_for(formats.JPEG), filled, [at]) is None
+
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_of_a_big_file_the_ends_are_enough(self, progressive: bool) -> None:
+        data = big_jpeg(progressive)
+        video = random.Random(1).randbytes(3 << 20)
+        for whole in (data, data + bytes(70_000), data + video, data + data):
+            assert feed(check_for(formats.JPEG, len(whole)), whole, [1 << 18] * 40) is None
+
+    @settings(max_examples=60, deadline=None)
+    @given(cut=st.floats(0.001, 1.0, exclude_max=True), block=st.integers(1 << 12, 1 << 19), progressive=st.booleans())
+    def test_a_big_file_that_is_cut_short_is_found(self, cut: float, block: int, progressive: bool) -> None:
+        data = big_jpeg(progressive)
+        cut_short = data[: int(len(data) * cut)]
+        assert feed(check_for(formats.JPEG, len(cut_short)), cut_short, [block] * 999) is not None
 
     def test_memory_stays_flat(self) -> None:
         block = bytes(range(255)) * 4000
