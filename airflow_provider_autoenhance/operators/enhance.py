@@ -163,9 +163,9 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
         with task_run(context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context))
-            self._tell(batch)
+            ahead = self._tell(batch)
             if boolean(_OWNER, "dry_run", self.plan_only):
-                return self._hand_on(context, batch.preview())
+                return self._hand_on(context, ahead)
             batch.submit()
             return self._wait_and_finish(context, batch)
 
@@ -229,10 +229,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             self.log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: Batch) -> dict[str, Any]:
+        from airflow_provider_autoenhance.pipeline.summary import forecast
+
         for warning in batch.plan.warnings:
             self.log.warning("%s", warning)
-        self.log.info("Plan: %s", batch.preview()["plan"])
+        ahead = forecast(batch.plan, batch.job)
+        self.log.info("Plan: %s", ahead["plan"])
+        return ahead
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""

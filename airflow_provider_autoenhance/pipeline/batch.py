@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from airflow_provider_autoenhance.pipeline.pending import Pending
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
 from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
-from airflow_provider_autoenhance.pipeline.summary import MAX_LINES_TOLD, manifest_uri, summarize
+from airflow_provider_autoenhance.pipeline.summary import manifest_uri, summarize
 from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,17 @@ _ADOPTABLE = (ImageStatus.WAITING, ImageStatus.PROCESSING, ImageStatus.PROCESSED
 _SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
 
 
-#: What a piece of work tells when it is done: how many bytes it moved, and whether it failed.
-Moved = tuple[int, bool]
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a piece of work comes to.
+
+    :param size: bytes moved.
+    :param note: puts it down, in the thread that hands out the work, which alone keeps the books.
+    """
+
+    size: int
+    failed: bool
+    note: Callable[[], None]
 
 
 class Batch:
@@ -73,7 +82,7 @@ class Batch:
             self._announce(group)
         work = [each for group in self.plan.groups for each in self._work(group)]
         if work:
-            with self._crew(Progress(log, len(work), "Uploaded")) as crew:
+            with self._crew("Uploaded", len(work)) as crew:
                 crew.add(work)
                 crew.work()
         ready = [
@@ -83,7 +92,7 @@ class Batch:
             if decision.step is Step.FETCH
         ]
         if ready:
-            with self._crew(Progress(log, len(ready), "Landed")) as crew:
+            with self._crew("Landed", len(ready)) as crew:
                 crew.add(ready)
                 crew.work()
 
@@ -93,7 +102,7 @@ class Batch:
         :returns: the orders that are still waited for; with each, how many final images it will list, as far as that is known.
         """
         orders: dict[str, int | None] = {}
-        with self._crew(Progress(log, len(self.pending.decisions), "Landed")) as crew:
+        with self._crew("Landed", len(self.pending.decisions)) as crew:
             for order_id in self.pending.orders():
                 order = self.hook.get_order(order_id)
                 crew.add(self._take_in(order))
@@ -109,7 +118,7 @@ class Batch:
         :returns: whether Autoenhance has grouped exposures, so that the orders have to be read anew.
         :raises DeadlineError: it takes too long; what is ready has landed.
         """
-        with self._crew(Progress(log, len(self.pending.decisions), "Landed")) as crew:
+        with self._crew("Landed", len(self.pending.decisions)) as crew:
             while self.pending.decisions:
                 try:
                     pause = self._look_on(crew, wait)
@@ -214,26 +223,6 @@ class Batch:
             self._close(group)
         return summarize(self.plan, manifest if self.plan.decisions else None)
 
-    def preview(self) -> dict[str, Any]:
-        """What the plan is, and what it will cost; changes nothing."""
-        steps = self.plan.count()
-        photos = [decision for decision in self.plan.decisions if decision.step is not Step.OMIT]
-        works = [decision for decision in photos if decision.works]
-        size = sum(decision.photo.size for decision in works)
-        credits = self.plan.credits_ahead(self.job)
-        ungrouped = any(decision.photo.ungrouped for decision in works)
-        counted = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
-        return {
-            "photos": len(photos),
-            "skipped": steps[Step.SKIP],
-            "held": steps[Step.HOLD],
-            "bytes": size,
-            "credits": credits,
-            "warnings": self.plan.warnings[:MAX_LINES_TOLD],
-            "plan": f"{len(photos)} photos in {len(self.plan.groups)} groups: {counted}; "
-            f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
-        }
-
     def abandon(self) -> None:
         """Delete what is pending and not paid for; a killed task's wish, not a failed one's."""
         for image_id in self.pending.unpaid():
@@ -281,25 +270,26 @@ class Batch:
     def _expose(self, group: GroupPlan, merge: Merge, decision: Decision, exposure: Photo) -> Moved:
         """Upload an exposure; whoever brings an order's last one has its images made."""
         size = merge.upload(decision, exposure)
-        failed = False
-        if merge.ended():
-            for merged, error in merge.process():
-                placed = replace(merged, step=Step.WAIT, image_id=None, order_id=merge.order_id)
-                if error is None:
-                    self._await(group, placed)
-                else:
-                    failed = True
-                    self._note(group, self._transfer(group).failure(placed, error))
-        return size, failed
+        made = merge.process() if merge.ended() else []
+        failed = any(error is not None for _, error in made)
+        return Moved(size, failed, partial(self._merging, group, merge.order_id, made))
+
+    def _merging(
+        self, group: GroupPlan, order_id: str, made: Iterable[tuple[Decision, errors.AutoenhanceError | None]]
+    ) -> None:
+        for decision, error in made:
+            placed = replace(decision, step=Step.WAIT, image_id=None, order_id=order_id)
+            if error is None:
+                self._await(group, placed)
+            else:
+                self._note(group, self._transfer(group).failure(placed, error))
 
     def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> Moved:
         outcome = self._transfer(group).submit(decision, order_id)
         if isinstance(outcome, Submitted):
             placed = replace(decision, step=Step.WAIT, image_id=outcome.image_id, order_id=outcome.order_id)
-            self._await(group, placed, outcome.seconds)
-            return decision.photo.size, False
-        self._note(group, outcome)
-        return 0, True
+            return Moved(decision.photo.size, False, partial(self._await, group, placed, outcome.seconds))
+        return Moved(0, True, partial(self._note, group, outcome))
 
     def _ready(self, group: GroupPlan, decision: Decision, upload_seconds: float = 0.0) -> Callable[[], Moved]:
         """Return the work of landing an enhanced photo."""
@@ -308,9 +298,12 @@ class Batch:
 
     def _fetch(self, group: GroupPlan, decision: Decision, upload_seconds: float) -> Moved:
         row = self._transfer(group).fetch(decision, upload_seconds)
+        size = sum(output["size"] for output in row.outputs)
+        return Moved(size, row.status != "landed", partial(self._landed, group, row))
+
+    def _landed(self, group: GroupPlan, row: Row) -> None:
         self._note(group, row)
-        del self.pending.landing[decision.photo.fingerprint]
-        return sum(output["size"] for output in row.outputs), row.status != "landed"
+        del self.pending.landing[row.fingerprint]
 
     def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
         self._note(group, self._transfer(group).row(decision, "pending"))
@@ -331,11 +324,16 @@ class Batch:
         group.own.rows[row.fingerprint] = row
 
     @contextmanager
-    def _crew(self, progress: Progress) -> Iterator[Crew[Moved]]:
+    def _crew(self, verb: str, photos: int) -> Iterator[Crew[Moved]]:
         """Have threads for a while; what is fatal for all photos ends it, after what is under way has ended."""
-        made: Crew[Moved]
+        progress = Progress(log, photos, verb)
+
+        def done(moved: Moved) -> None:
+            moved.note()
+            progress.add(size=moved.size, failed=moved.failed)
+
         try:
-            with crew(self.job.concurrency, lambda moved: progress.add(size=moved[0], failed=moved[1])) as made:
+            with crew(self.job.concurrency, done) as made:
                 yield made
         except BaseException:
             self.settle()

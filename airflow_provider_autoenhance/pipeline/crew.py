@@ -53,6 +53,13 @@ class Crew(Generic[T]):
             self._done(future.result())
             self._begin()
 
+    def count_up(self) -> None:
+        """Tell of what went well and was not told of yet, once no thread works any more."""
+        while not self._ended.empty():
+            future = self._ended.get()
+            if not future.cancelled() and future.exception() is None:
+                self._done(future.result())
+
     def _begin(self) -> None:
         while self._ahead and self._begun < self._ready:
             piece = next(self._ahead[0], None)
@@ -65,12 +72,14 @@ class Crew(Generic[T]):
 
 @contextmanager
 def crew(size: int, done: Callable[[T], None]) -> Iterator[Crew[T]]:
-    """Have threads for a while. In the end what is under way is waited for; after an error, what was not begun is dropped.
+    """Have threads for a while. After an error, what is under way is waited for, and what was not begun is dropped.
 
     :param size: how many pieces of work at a time.
     """
     pool = ThreadPoolExecutor(size, thread_name_prefix="autoenhance")
+    made = Crew(pool, _READY_PER_THREAD * size, done)
     try:
-        yield Crew(pool, _READY_PER_THREAD * size, done)
+        yield made
     finally:
         pool.shutdown(cancel_futures=True)
+        made.count_up()

@@ -158,11 +158,13 @@ def _orders_to_read(
     photos: Iterable[Photo], own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]
 ) -> Iterable[str]:
     """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
-    orders = [order for record in (own, *others.values()) if not record.complete for order in record.orders]
-    unlanded = [rows.get(photo.fingerprint) for photo in photos]
-    unlanded = [row for row in unlanded if row is None or row.status != "landed"]
-    orders += [row.order_id for row in unlanded if row is not None and row.order_id]
-    return dict.fromkeys([*orders, *(own.orders if unlanded else ())])
+    incomplete = (record for record in (own, *others.values()) if not record.complete)
+    orders = dict.fromkeys(order for record in incomplete for order in record.orders)
+    for photo in photos:
+        row = rows.get(photo.fingerprint)
+        if row is None or row.status != "landed":
+            orders |= dict.fromkeys(own.orders if row is None or not row.order_id else [*own.orders, row.order_id])
+    return orders
 
 
 def _landed(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:

@@ -1,4 +1,4 @@
-"""What a batch tells when it is done: a few counts, and where the rows for people lie."""
+"""What a batch tells before it begins and when it is done: a few counts, and where the rows for people lie."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ def manifest_uri(job: Job) -> str:
         return job.destination + MANIFEST
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()
     return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
+
+
+def forecast(plan: Plan, job: Job) -> dict[str, Any]:
+    """What a plan is, and what it will cost."""
+    steps = plan.count()
+    photos = [decision for decision in plan.decisions if decision.step is not Step.OMIT]
+    works = [decision for decision in photos if decision.works]
+    size = sum(decision.photo.size for decision in works)
+    credits = plan.credits_ahead(job)
+    ungrouped = any(decision.photo.ungrouped for decision in works)
+    counted = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
+    return {
+        "photos": len(photos),
+        "skipped": steps[Step.SKIP],
+        "held": steps[Step.HOLD],
+        "bytes": size,
+        "credits": credits,
+        "warnings": plan.warnings[:MAX_LINES_TOLD],
+        "plan": f"{len(photos)} photos in {len(plan.groups)} groups: {counted}; "
+        f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
+    }
 
 
 def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
