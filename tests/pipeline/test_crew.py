@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from airflow_provider_autoenhance.pipeline.crew import crew
 
 
-class Bad(Exception):
+class BadError(Exception):
     pass
 
 
 def double(number: int) -> int:
     if number < 0:
-        raise Bad(number)
+        raise BadError(number)
     return 2 * number
 
 
@@ -53,7 +53,7 @@ def test_an_error_ends_it_and_nothing_that_was_done_goes_untold(before: list[int
             done.append(result)
         return result
 
-    with pytest.raises(Bad), crew(2, told.append) as made:
+    with pytest.raises(BadError), crew(2, told.append) as made:
         made.add([partial(noted, number) for number in [*before, -1, *after]])
         made.work()
     assert sorted(told) == sorted(done)
