@@ -46,6 +46,7 @@ CONDITIONS = {"latency_ms": 50.0, "processing_seconds": [2.0, 5.0], "tls": True}
 
 def sample(wall: float, cpu: float = 1.0, peak_mb: float = 100.0, photos: int = 10, **more: Any) -> dict[str, Any]:
     moved = {"photos": photos, "bytes": photos * 8_000_000, "api_calls": 3 * photos, "sandbox_cpu": 1.0, "tasks": 1}
+    moved |= {"start_wall": 1.0, "start_cpu": 0.5, "start_mb": 50.0}
     return {"wall": wall, "cpu": cpu, "peak_mb": peak_mb, **moved, **more}
 
 
@@ -60,7 +61,13 @@ def throughput(**contenders: list[dict[str, Any]]) -> dict[str, Any]:
 def growth(**sizes: tuple[float, float]) -> dict[str, Any]:
     """Sizes as ``n100=(peak MB, seconds)``."""
     rows = {
-        name[1:]: [{"plan": sample(seconds), "run": sample(9.0, peak_mb=peak), "again": sample(seconds, api_calls=0)}]
+        name[1:]: [
+            {
+                "plan": sample(seconds),
+                "run": sample(9.0, peak_mb=peak),
+                "again": sample(seconds, peak_mb=peak, api_calls=0),
+            }
+        ]
         for name, (peak, seconds) in sizes.items()
     }
     return {"machine": MACHINE, "conditions": CONDITIONS, "plan": {"size": 200_000, "rounds": 1}, "sizes": rows}

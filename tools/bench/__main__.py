@@ -65,12 +65,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--processing-seconds", type=_numbers, default=[2.0, 5.0], metavar="MIN,MAX", help="of an enhancement (2,5)")
     add("--no-tls", action="store_true", help="plain http instead of https")
     group = parser.add_argument_group("throughput").add_argument
-    group("--photos", type=int, default=40, help="photos of the fast contenders (%(default)s; the full size is 200)")
+    group("--photos", type=int, default=200, help="photos of the fast contenders (%(default)s)")
     group("--megabytes", type=float, default=8.0, help="size of a photo (%(default)s)")
     group("--slow-photos", type=int, default=5, help="photos of the sequential script and the mapped DAG (%(default)s)")
     group("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="those to measure (all)")
     group = parser.add_argument_group("growth").add_argument
-    group("--sizes", type=_counts, default=[10, 100, 1000], metavar="N,N", help="numbers of photos (10,100,1000)")
+    group(
+        "--sizes",
+        type=_counts,
+        default=[10, 100, 1000, 10000],
+        metavar="N,N",
+        help="numbers of photos (10,100,1000,10000); 10000 in one round of five",
+    )
     group("--kilobytes", type=float, default=200.0, help="size of a photo (%(default)s)")
     group = parser.add_argument_group("waiting").add_argument
     group(
