@@ -263,7 +263,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
-        if batch.pending.decisions:
+        if batch.pending:
             deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
@@ -279,7 +279,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
         expected = batch.look()
-        if not batch.pending.decisions:
+        if not batch.pending:
             return
         batch.settle()
         trigger = AutoenhanceOrderTrigger(
@@ -289,7 +289,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             poll_interval=float(self.poll_interval),
             deadline=deadline,
         )
-        self.log.info("Deferred until %s images are finished", len(batch.pending.decisions))
+        self.log.info("Deferred until %s images are finished", len(batch.pending))
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.models import ImageStatus, Order
 from airflow_provider_autoenhance.api.waiting import OrderWait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
@@ -23,7 +23,7 @@ from airflow_provider_autoenhance.pipeline.crew import Crew, crew
 from airflow_provider_autoenhance.pipeline.decide import REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.delivery import prepare
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.pending import Pending
+from airflow_provider_autoenhance.pipeline.pending import Awaited, Pending
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
 from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
@@ -80,21 +80,18 @@ class Batch:
         """
         for group in self.plan.groups:
             self._announce(group)
-        work = [each for group in self.plan.groups for each in self._work(group)]
-        if work:
-            with self._crew("Uploaded", len(work)) as crew:
-                crew.add(work)
-                crew.work()
-        ready = [
-            self._ready(group, decision)
+        uploads = [each for group in self.plan.groups for each in self._work(group)]
+        landings = [
+            self._ready(Awaited(group, decision))
             for group in self.plan.groups
             for decision in group.decisions
             if decision.step is Step.FETCH
         ]
-        if ready:
-            with self._crew("Landed", len(ready)) as crew:
-                crew.add(ready)
-                crew.work()
+        for verb, work in (("Uploaded", uploads), ("Landed", landings)):
+            if work:
+                with self._crew(verb, len(work)) as crew:
+                    crew.add(work)
+                    crew.work()
 
     def look(self) -> dict[str, int | None]:
         """Read what is waited for once, and land what is ready.
@@ -102,7 +99,7 @@ class Batch:
         :returns: the orders that are still waited for; with each, how many final images it will list, as far as that is known.
         """
         orders: dict[str, int | None] = {}
-        with self._crew("Landed", len(self.pending.decisions)) as crew:
+        with self._crew("Landed", len(self.pending)) as crew:
             for order_id in self.pending.orders():
                 order = self.hook.get_order(order_id)
                 crew.add(self._take_in(order))
@@ -118,8 +115,8 @@ class Batch:
         :returns: whether Autoenhance has grouped exposures, so that the orders have to be read anew.
         :raises DeadlineError: it takes too long; what is ready has landed.
         """
-        with self._crew("Landed", len(self.pending.decisions)) as crew:
-            while self.pending.decisions:
+        with self._crew("Landed", len(self.pending)) as crew:
+            while self.pending:
                 try:
                     pause = self._look_on(crew, wait)
                 except errors.AutoenhanceError:
@@ -129,7 +126,7 @@ class Batch:
                     break
                 crew.work(pause)
             crew.work()
-        return bool(self.pending.decisions)
+        return bool(self.pending)
 
     def _look_on(self, crew: Crew[Moved], wait: OrderWait) -> float | None:
         """Read all orders that are waited for; the seconds until the next look, ``None`` where there is nothing to look for."""
@@ -148,56 +145,60 @@ class Batch:
     def _take_in(self, order: Order) -> list[Callable[[], Moved]]:
         """Take in a polled order: note what failed; return the work of landing what is ready."""
         self._identify(order)
-        ready = self._observe(order.images)
+        ready = self._observe(order)
         if order.settled:
-            for group, decision in self.pending.of(order.order_id):
-                if decision.image_id is None and not decision.photo.ungrouped:
-                    del self.pending.decisions[decision.photo.fingerprint]
-                    self._note(group, self._transfer(group).unenhanced(decision, REFUSED))
+            for awaited in self.pending.of(order.order_id):
+                if awaited.decision.image_id is None and not awaited.decision.photo.ungrouped:
+                    self.pending.remove(awaited)
+                    self._unenhanced(awaited, REFUSED)
         return ready
 
     def expected(self, order: Order) -> int | None:
         """How many final images an order will list when it is finished; ``None``: Autoenhance decides."""
         pending = self.pending.of(order.order_id)
-        if any(decision.photo.ungrouped for _, decision in pending):
+        if any(each.decision.photo.ungrouped for each in pending):
             return None
         return len(pending) + sum(image.status.final for image in order.images)
 
     def _identify(self, order: Order) -> None:
         """Find out which image was merged from which exposures, once there are images."""
         nameless = [
-            (group, each)
-            for group, each in self.pending.of(order.order_id)
-            if each.image_id is None and not each.photo.ungrouped
+            each
+            for each in self.pending.of(order.order_id)
+            if each.decision.image_id is None and not each.decision.photo.ungrouped
         ]
         if not nameless or not order.images:
             return
         brackets = BracketOrder(order, self.hook.list_brackets(order.order_id))
-        for group, decision in nameless:
-            image = brackets.image_of(decision.photo)
+        for each in nameless:
+            image = brackets.image_of(each.decision.photo)
             if image is not None:
-                self._await(group, replace(decision, image_id=image.image_id, paid=image.downloaded))
+                self._await(each.group, replace(each.decision, image_id=image.image_id, paid=image.downloaded))
 
-    def _observe(self, images: Iterable[Image]) -> list[Callable[[], Moved]]:
-        waiting = {decision.image_id: key for key, (_, decision, _) in self.pending.decisions.items()}
+    def _observe(self, order: Order) -> list[Callable[[], Moved]]:
+        waiting = {each.decision.image_id: each for each in self.pending.of(order.order_id)}
         ready = []
-        for image in images:
-            if not image.status.final or image.image_id not in waiting:
+        for image in order.images:
+            awaited = waiting.pop(image.image_id, None) if image.status.final else None
+            if awaited is None:
                 continue
-            group, decision, seconds = self.pending.decisions.pop(waiting[image.image_id])
-            decision = replace(decision, paid=image.downloaded)
+            self.pending.remove(awaited)
+            awaited = replace(awaited, decision=replace(awaited.decision, paid=image.downloaded))
             if image.status is ImageStatus.PROCESSED:
-                ready.append(self._ready(group, decision, seconds))
+                ready.append(self._ready(awaited))
             else:
-                self._note(group, self._transfer(group).unenhanced(decision, image.status_reason))
+                self._unenhanced(awaited, image.status_reason)
         return ready
+
+    def _unenhanced(self, awaited: Awaited, reason: str | None) -> None:
+        self._note(awaited.group, self._transfer(awaited.group).unenhanced(awaited.decision, reason))
 
     def give_up(self, error: errors.AutoenhanceError) -> None:
         """Note that the wait for what is under way ended badly. The orders stay open, so a later try adopts the images."""
-        for group, decision, _ in [*self.pending.decisions.values(), *self.pending.landing.values()]:
-            row = self._transfer(group).failure(decision, error)
-            row.image_id = decision.image_id
-            self._note(group, row)
+        for each in [*self.pending, *self.pending.landing.values()]:
+            row = self._transfer(each.group).failure(each.decision, error)
+            row.image_id = each.decision.image_id
+            self._note(each.group, row)
 
     def settle(self) -> None:
         """Write down what happened so far; before a deferral, and at the end."""
@@ -231,7 +232,7 @@ class Batch:
     @property
     def submitted_at(self) -> float:
         """Seconds since the epoch at which the images that are waited for were submitted, in whichever try."""
-        return max(group.own.submitted_at for group, _, _ in self.pending.decisions.values())
+        return max(each.group.own.submitted_at for each in self.pending)
 
     # Steps
 
@@ -291,15 +292,15 @@ class Batch:
             return Moved(decision.photo.size, False, partial(self._await, group, placed, outcome.seconds))
         return Moved(0, True, partial(self._note, group, outcome))
 
-    def _ready(self, group: GroupPlan, decision: Decision, upload_seconds: float = 0.0) -> Callable[[], Moved]:
+    def _ready(self, awaited: Awaited) -> Callable[[], Moved]:
         """Return the work of landing an enhanced photo."""
-        self.pending.landing[decision.photo.fingerprint] = group, decision, upload_seconds
-        return partial(self._fetch, group, decision, upload_seconds)
+        self.pending.landing[awaited.decision.photo.fingerprint] = awaited
+        return partial(self._fetch, awaited)
 
-    def _fetch(self, group: GroupPlan, decision: Decision, upload_seconds: float) -> Moved:
-        row = self._transfer(group).fetch(decision, upload_seconds)
+    def _fetch(self, awaited: Awaited) -> Moved:
+        row = self._transfer(awaited.group).fetch(awaited.decision, awaited.upload_seconds)
         size = sum(output["size"] for output in row.outputs)
-        return Moved(size, row.status != "landed", partial(self._landed, group, row))
+        return Moved(size, row.status != "landed", partial(self._landed, awaited.group, row))
 
     def _landed(self, group: GroupPlan, row: Row) -> None:
         self._note(group, row)
@@ -307,7 +308,7 @@ class Batch:
 
     def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
         self._note(group, self._transfer(group).row(decision, "pending"))
-        self.pending.decisions[decision.photo.fingerprint] = (group, decision, seconds)
+        self.pending.add(Awaited(group, decision, seconds))
 
     def _transfer(self, group: GroupPlan) -> Transfer:
         return Transfer(self.hook, self.job, group.own, self.delivery)

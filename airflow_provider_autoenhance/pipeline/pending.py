@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from airflow_provider_autoenhance.pipeline.decide import Decision
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan
 
 
-@dataclass
-class Pending:
-    """Photos that are under way, by fingerprint.
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A photo whose image is being enhanced.
 
-    :param decisions: those that are being enhanced, each with the decision that will land it and the seconds that its upload took.
-    :param landing: those that are enhanced and have not landed yet.
+    :param decision: names the image, where it is known already, and its order.
+    :param upload_seconds: what its upload took in this try.
     """
 
-    decisions: dict[str, tuple[GroupPlan, Decision, float]] = field(default_factory=dict)
-    landing: dict[str, tuple[GroupPlan, Decision, float]] = field(default_factory=dict)
+    group: GroupPlan
+    decision: Decision
+    upload_seconds: float = 0.0
+
+    @property
+    def order_id(self) -> str:
+        """The order that is read in order to see it."""
+        return self.decision.order_id or ""
+
+
+class Pending:
+    """Photos that are being enhanced, by order and fingerprint; beside them those that are enhanced and have not landed yet."""
+
+    def __init__(self) -> None:
+        self.landing: dict[str, Awaited] = {}
+        self._orders: dict[str, dict[str, Awaited]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._orders.values()))
+
+    def __iter__(self) -> Iterator[Awaited]:
+        for awaited in self._orders.values():
+            yield from awaited.values()
+
+    def add(self, awaited: Awaited) -> None:
+        """Wait for a photo; what was known of it before is replaced."""
+        self._orders.setdefault(awaited.order_id, {})[awaited.decision.photo.fingerprint] = awaited
+
+    def remove(self, awaited: Awaited) -> None:
+        """Wait for it no more."""
+        order = self._orders[awaited.order_id]
+        del order[awaited.decision.photo.fingerprint]
+        if not order:
+            del self._orders[awaited.order_id]
 
     def orders(self) -> list[str]:
         """The orders that are waited for."""
-        return list(dict.fromkeys(decision.order_id or "" for _, decision, _ in self.decisions.values()))
+        return list(self._orders)
+
+    def of(self, order_id: str) -> list[Awaited]:
+        """What waits for an order."""
+        return list(self._orders.get(order_id, {}).values())
 
     def unpaid(self) -> list[str]:
         """Ids of images whose full size is not bought yet."""
-        decisions = (decision for _, decision, _ in self.decisions.values())
-        return sorted(each.image_id for each in decisions if each.image_id and not each.paid)
-
-    def of(self, order_id: str) -> list[tuple[GroupPlan, Decision]]:
-        """What waits for an order."""
-        return [(group, each) for group, each, _ in self.decisions.values() if each.order_id == order_id]
+        return sorted(each.decision.image_id for each in self if each.decision.image_id and not each.decision.paid)
