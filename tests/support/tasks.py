@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from select import select
@@ -149,8 +150,18 @@ def autoenhance(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return sandbox
 
 
+@pytest.fixture(scope="session")
+def aws_models() -> Iterator[None]:
+    """AWS's descriptions of its services, read once: each test's new client would parse megabytes of JSON again."""
+    from botocore import session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_loader", cache(session.create_loader))
+        yield
+
+
 @pytest.fixture
-def s3(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def s3(sandbox: Sandbox, aws_models: None, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Buckets ``listings`` and ``enhanced`` in the sandbox's S3, and the client that filled them."""
     import boto3
 
