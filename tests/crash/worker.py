@@ -25,11 +25,13 @@ from tests.support.tasks import context
 
 #: What a try loads when it runs; here before the first fork, or each of hundreds would load it anew.
 LOADED_LATE = (
+    "airflow.providers.amazon.aws.hooks.s3",
     "airflow.sdk.execution_time.supervisor",
     "airflow_provider_autoenhance.pipeline.batch",
     "airflow_provider_autoenhance.pipeline.brackets.merge",
     "anyio._backends._asyncio",
     "asgiref.sync",
+    "boto3",
     "netrc",
 )
 

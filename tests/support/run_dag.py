@@ -28,6 +28,7 @@ LOADED_LATE = (
     "airflow.dag_processing.dagbag",
     "airflow.models.dagrun",
     "airflow.providers.amazon.aws.assets.s3",
+    "airflow.providers.amazon.aws.hooks.s3",
     "airflow.providers.standard.operators.python",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
