@@ -12,6 +12,9 @@ UV := $(BIN)/uv
 CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
+# Airflow is two thousand modules: compiled anew in each of the processes that a command starts, they take most of its time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test e2e e2e-webhook torture lint format matrix bench bench-memory samples profiles clean
 

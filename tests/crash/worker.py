@@ -6,6 +6,8 @@ Reads an order per line from stdin, and answers with a line of JSON: how the try
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import json
 import os
 import signal
@@ -17,10 +19,21 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.pipeline import batch  # noqa: F401 - so that a fork has everything loaded
 from airflow_provider_autoenhance.triggers import orders
 from tests.crash.effects import Effects
 from tests.support.tasks import context
+
+#: What a try loads when it runs; here before the first fork, or each of hundreds would load it anew.
+LOADED_LATE = (
+    "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow_provider_autoenhance.pipeline.batch",
+    "airflow_provider_autoenhance.pipeline.brackets.merge",
+    "anyio._backends._asyncio",
+    "asgiref.sync",
+    "boto3",
+    "netrc",
+)
 
 
 def attempt(order: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +78,9 @@ def main() -> None:
     """Fork for each order until stdin ends."""
     exchange.LONGEST_WAIT_SECONDS = 0.01
     orders.EARLIEST_EVENT_SECONDS = 0.05
+    for name in LOADED_LATE:
+        importlib.import_module(name)
+    gc.freeze()  # a fork that collects Airflow's many objects would copy their memory
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Airflow prints is no answer
     print("ready", file=answers, flush=True)

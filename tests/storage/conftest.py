@@ -37,7 +37,7 @@ def aws_connection(address: str, **extra: Any) -> str:
 
 
 @pytest.fixture
-def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def s3(s3_address: str, aws_models: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An empty S3 with one bucket; the client is the one that the provider uses."""
     urlopen(Request(f"{s3_address}/moto-api/reset", method="POST")).read()
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", aws_connection(s3_address))

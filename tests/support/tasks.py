@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from select import select
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +21,8 @@ import pytest
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.api.exchange import Patience
 from tests.support.sandbox import Sandbox
+
+_RUN_SECONDS = 300
 
 
 class Task:
@@ -79,12 +87,49 @@ def run_dag(name: str, date: str, conf: dict[str, Any], dag: str = "") -> subpro
 
 def run_dag_file(file: Path, date: str, conf: dict[str, Any], dag: str = "") -> subprocess.CompletedProcess[str]:
     """Run a DAG that is named like its file, or ``dag``, in a process of its own."""
-    script = Path(__file__).with_name("run_dag.py")
-    command = [sys.executable, str(script), str(file), date, json.dumps(conf), *([dag] if dag else [])]
-    environment = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(file.parent)}
-    return subprocess.run(
-        command, check=False, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
-    )
+    return _runner(file.parent).run([str(file), date, json.dumps(conf), *([dag] if dag else [])])
+
+
+class _DagRunner:
+    """The warm process of :mod:`tests.support.run_dag`.
+
+    :param folder: Airflow's folder of DAG files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = {"AIRFLOW__CORE__DAGS_FOLDER": str(folder)}
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("run_dag.py"))],
+            env={**os.environ, **self._folder},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """Have one process run a DAG in the environment as it is now."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with tempfile.NamedTemporaryFile("r") as output:
+            order = {"words": words, "environment": {**os.environ, **self._folder}, "output": output.name}
+            print(json.dumps(order), file=self._process.stdin, flush=True)
+            if not select([self._process.stdout], [], [], _RUN_SECONDS)[0]:
+                raise TimeoutError(f"{words} still ran after {_RUN_SECONDS} s: {output.read()[-5000:]}")
+            status = int(self._process.stdout.readline())
+            return subprocess.CompletedProcess(words, status, output.read())
+
+    def stop(self) -> None:
+        """End it, and a run that hangs with it."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+
+
+@cache
+def _runner(folder: Path) -> _DagRunner:
+    runner = _DagRunner(folder)
+    atexit.register(runner.stop)
+    return runner
 
 
 def without_masking(output: str) -> str:
@@ -105,8 +150,18 @@ def autoenhance(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return sandbox
 
 
+@pytest.fixture(scope="session")
+def aws_models() -> Iterator[None]:
+    """AWS's descriptions of its services, read once: each test's new client would parse megabytes of JSON again."""
+    from botocore import session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_loader", cache(session.create_loader))
+        yield
+
+
 @pytest.fixture
-def s3(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def s3(sandbox: Sandbox, aws_models: None, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Buckets ``listings`` and ``enhanced`` in the sandbox's S3, and the client that filled them."""
     import boto3
 
