@@ -104,7 +104,7 @@ class Batch:
                 order = self.hook.get_order(order_id)
                 crew.add(self._take_in(order))
                 if self.pending.of(order_id):
-                    orders[order_id] = self.expected(order)
+                    orders[order_id] = self._expected(order)
             crew.work()
         return orders
 
@@ -139,7 +139,7 @@ class Batch:
                 continue
             crew.add(self._take_in(order))
             if self.pending.of(order_id):
-                pause = wait.on_order(order, self.expected(order)) or pause
+                pause = wait.on_order(order, self._expected(order)) or pause
         return pause
 
     def _take_in(self, order: Order) -> list[Callable[[], Moved]]:
@@ -153,7 +153,7 @@ class Batch:
                     self._unenhanced(awaited, REFUSED)
         return ready
 
-    def expected(self, order: Order) -> int | None:
+    def _expected(self, order: Order) -> int | None:
         """How many final images an order will list when it is finished; ``None``: Autoenhance decides."""
         pending = self.pending.of(order.order_id)
         if any(each.decision.photo.ungrouped for each in pending):
