@@ -148,7 +148,8 @@ def run_matrix(versions: list[str], arguments: list[str], *, jobs: int) -> list[
                 detail(str(failure))
         step(f"Testing, {jobs} at a time; logs in {FOLDER}")
         try:
-            outcomes += pool.map(lambda cell: run_cell(children, cell, arguments), ready)
+            # The newest takes the longest: begun last, it would run on alone.
+            outcomes += pool.map(lambda cell: run_cell(children, cell, arguments), reversed(ready))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
