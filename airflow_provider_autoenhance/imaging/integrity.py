@@ -186,13 +186,13 @@ class _Jpeg:
     byte is followed by 0 (stuffing) or a restart marker, everything else begins a segment.
 
     Of a big file the middle is passed over, as looking at each byte costs as much as encrypting it. Where the end marker lay there, the
-    last MiB is no scan but something appended, and shows it by 0xFF bytes that are followed by what a scan never has.
+    last 256 KiB are no scan but something appended, and show it by 0xFF bytes that are followed by what a scan never has.
     """
 
     _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
     _END, _WITHOUT_LENGTH = 0xD9, frozenset({0x01, 0xD8})
     _SCAN, _BETWEEN_SCANS = 0xDA, frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
-    _LAST = 1 << 20
+    _LAST = 1 << 18
 
     def __init__(self, size: int | None) -> None:
         self._carry = b""
