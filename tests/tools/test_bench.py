@@ -202,6 +202,14 @@ def test_the_page_tells_what_was_measured_and_how() -> None:
     assert "## Waiting" not in text
 
 
+def test_the_page_says_what_airflow_alone_holds() -> None:
+    def told(peak: float) -> str:
+        return page({"throughput": throughput(batch=[sample(1.0)], sdk_threads=[sample(1.0, peak_mb=peak)])})
+
+    assert "Airflow alone holds 50 MB before any work, 0.50 x" in told(100.0)
+    assert "Airflow alone" not in told(200.0)
+
+
 def test_the_page_says_when_the_machine_was_busy() -> None:
     result = copy.deepcopy(waiting(lag_p99_ms=1.0, cpu=1.0))
     result["machine"]["load_before"] = 5.0
