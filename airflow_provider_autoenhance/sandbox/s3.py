@@ -163,11 +163,13 @@ def main(arguments: str) -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
+    from .s3_listing import QuickListing
+
     class QuietHandler(MotoRequestHandler):
         def log_request(self, *_: Any, **__: Any) -> None:
             pass
 
-    app = KeyWatch(DigestCheck(DomainDispatcherApplication(create_backend_app)))
+    app = KeyWatch(DigestCheck(QuickListing(DomainDispatcherApplication(create_backend_app))))
     tls = tuple(options["tls"]) if options["tls"] else None
     server = make_server(
         options["host"], options["port"], app, threaded=True, request_handler=QuietHandler, ssl_context=tls

@@ -8,9 +8,11 @@ made anew after ten minutes, so that an edited connection is noticed.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_autoenhance.storage.streams import CheckedReader
@@ -71,6 +73,7 @@ def _make(conn_id: str) -> Any:
             options[name] = getattr(chosen, name) or "when_required"
     client = hook.get_client_type(config=chosen.merge(Config(**options)))
     client.meta.events.register("before-send.s3.PutObject", _send_in_blocks)
+    client.meta.events.register("before-parse.s3.ListObjectsV2", _spell_times_plainly)
     return client
 
 
@@ -88,3 +91,18 @@ class _Blocks:
 def _send_in_blocks(request: Any, **_: Any) -> None:
     if isinstance(request.body, CheckedReader):
         request.body = _Blocks(request.body)
+
+
+_LAST_MODIFIED = re.compile(rb"(?<=<LastModified>)[^<]+")
+
+
+def _spell_times_plainly(response_dict: dict[str, Any], **_: Any) -> None:
+    """Write a listing's times as seconds since the epoch, which botocore reads at once; ISO ones take a third of a listing's time."""
+    response_dict["body"] = _LAST_MODIFIED.sub(_as_seconds, response_dict["body"])
+
+
+def _as_seconds(found: re.Match[bytes]) -> bytes:
+    try:
+        return str(datetime.fromisoformat(found[0].decode()).timestamp()).encode()
+    except ValueError:  # botocore knows more spellings
+        return found[0]
