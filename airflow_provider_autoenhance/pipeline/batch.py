@@ -218,8 +218,7 @@ class Batch:
         self.settle()
         manifest = manifest_uri(self.job)
         if self._changed or any(record.unfinished for group in self.plan.groups for record in group.records):
-            lines = [line for group in self.plan.groups for line in self._manifest_lines(group)]
-            write_lines(manifest, self.job.destination_conn_id, lines)
+            write_lines(manifest, self.job.destination_conn_id, self._manifest_lines)
         for group in self.plan.groups:
             self._close(group)
         return summarize(self.plan, manifest if self.plan.decisions else None)
@@ -350,7 +349,7 @@ class Batch:
     def _write(self, record: Record, group: GroupPlan) -> None:
         if self.job.durable:
             uri = record_uri(group.group.destination, record.run)
-            write_lines(uri, self.job.destination_conn_id, record.to_lines())
+            write_lines(uri, self.job.destination_conn_id, record.to_lines)
 
     def _close(self, group: GroupPlan) -> None:
         """Mark records complete whose orders hold no image that a later run could adopt and no row tells of."""
@@ -380,17 +379,18 @@ class Batch:
                     others = [each for each in record.orphans if each["order_id"] != order_id]
                     record.orphans = [*others, *orphans(read[order_id], photos)]
 
-    def _manifest_lines(self, group: GroupPlan) -> Iterator[bytes]:
-        lines = group.rows().lines
-        for decision in group.decisions:
-            line = lines.get(decision.photo.fingerprint)
-            if decision.step is Step.OMIT:
-                line = self._transfer(group).row(decision, "omitted", reason=decision.reason).to_line()
-            elif line is None or decision.step is Step.HOLD:
-                line = self._transfer(group).row(decision, "postponed", reason=decision.reason).to_line()
-            yield line
-        for record in group.records:
-            yield from map(to_line, record.orphans)
+    def _manifest_lines(self) -> Iterator[bytes]:
+        for group in self.plan.groups:
+            rows = group.rows()
+            for decision in group.decisions:
+                line = rows.line(decision.photo.fingerprint)
+                if decision.step is Step.OMIT:
+                    line = self._transfer(group).row(decision, "omitted", reason=decision.reason).to_line()
+                elif line is None or decision.step is Step.HOLD:
+                    line = self._transfer(group).row(decision, "postponed", reason=decision.reason).to_line()
+                yield line
+            for record in group.records:
+                yield from map(to_line, record.orphans)
 
 
 def _awaits(row: Row | None, order_id: str) -> bool:

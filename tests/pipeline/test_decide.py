@@ -121,7 +121,7 @@ def test_reasons_that_pass_by_themselves(reason: str) -> None:
 def test_a_record_survives_its_file_and_fields_of_the_future() -> None:
     record = Record("r1", "dag/task run", ["o1"], 5.0, chosen=["f"])
     record.rows["f" * 64] = row("landed", outputs=[{"uri": "s3://b/ü.jpg", "size": 3}])
-    lines = record.to_lines()
+    lines = list(record.to_lines())
     assert Record.from_lines(lines) == record
     later = [line.replace(b'"run": "r1"', b'"run": "r1", "new_field": 1') for line in lines]
     assert Record.from_lines(later) == record
