@@ -35,9 +35,7 @@ log = logging.getLogger(__name__)
 #: An open record of another run is closed after this time even if images of it never matched a photo again.
 _FORGET_SECONDS = 60 * 24 * 3600.0
 
-
 _ADOPTABLE = (ImageStatus.WAITING, ImageStatus.PROCESSING, ImageStatus.PROCESSED)
-_SUBMITTING = (Step.CREATE, Step.REPLACE, Step.REPROCESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ class Batch:
     def _announce(self, group: GroupPlan) -> None:
         if not any(decision.works for decision in group.decisions):
             return
-        if any(decision.step in _SUBMITTING for decision in group.decisions):
+        if any(decision.submits for decision in group.decisions):
             group.own.submitted_at = time.time()
         orders = [*group.free, *group.merges]
         group.own.orders += [order for order in orders if order not in group.own.orders]
@@ -258,7 +256,7 @@ class Batch:
 
     def _work(self, group: GroupPlan) -> Iterator[Callable[[], Moved]]:
         """Yield a step for each file that goes up."""
-        for decision, order_id in _placed(group):
+        for decision, order_id in group.placed():
             yield partial(self._submit, group, decision, order_id)
         begun = {each.order.order_id: each for each in group.brackets}
         for order_id, decisions in group.merges.items():
@@ -395,12 +393,3 @@ class Batch:
 
 def _awaits(row: Row | None, order_id: str) -> bool:
     return row is not None and row.order_id == order_id and bool(row.image_id or row.status == "pending")
-
-
-def _placed(group: GroupPlan) -> Iterator[tuple[Decision, str]]:
-    """Give each decision that makes an image a place in one of this run's orders."""
-    places = (order for order, free in group.free.items() for _ in range(free))
-    for decision in group.decisions:
-        makes = decision.step in (Step.CREATE, Step.REPLACE)
-        if decision.step in _SUBMITTING and not (makes and decision.photo.exposures):
-            yield decision, next(places) if makes else decision.order_id or ""

@@ -51,6 +51,11 @@ class Decision:
         """Whether there is anything to do."""
         return self.step not in (Step.SKIP, Step.KEEP, Step.HOLD, Step.OMIT)
 
+    @property
+    def submits(self) -> bool:
+        """Whether Autoenhance gets something to do."""
+        return self.step in (Step.CREATE, Step.REPLACE, Step.REPROCESS)
+
 
 def decide(
     photo: Photo,

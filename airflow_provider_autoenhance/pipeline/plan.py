@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -56,6 +56,14 @@ class GroupPlan:
     def rows(self) -> Rows:
         """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
         return _latest(self.records)
+
+    def placed(self) -> Iterator[tuple[Decision, str]]:
+        """Yield what is submitted one by one, each with its order: what makes an image gets a place in one of this run's orders."""
+        places = (order for order, free in self.free.items() for _ in range(free))
+        for decision in self.decisions:
+            makes = decision.step in (Step.CREATE, Step.REPLACE)
+            if decision.submits and not (makes and decision.photo.exposures):
+                yield decision, next(places) if makes else decision.order_id or ""
 
 
 @dataclass
