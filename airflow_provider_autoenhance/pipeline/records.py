@@ -66,7 +66,7 @@ class Row:
 
 
 class Rows(MutableMapping[str, Row]):
-    """Rows by fingerprint. Each is kept as its line, compressed, a tenth of what an object takes, and made anew for whoever asks."""
+    """Rows by fingerprint. Each is kept as its line, compressed, far less than an object takes, and made anew for whoever asks."""
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}

@@ -103,6 +103,7 @@ def _spell_times_plainly(response_dict: dict[str, Any], **_: Any) -> None:
 
 def _as_seconds(found: re.Match[bytes]) -> bytes:
     try:
-        return str(datetime.fromisoformat(found[0].decode()).timestamp()).encode()
+        moment = datetime.fromisoformat(found[0].decode())
     except ValueError:  # botocore knows more spellings
         return found[0]
+    return str(moment.timestamp()).encode() if moment.tzinfo else found[0]

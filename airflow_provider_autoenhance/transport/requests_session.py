@@ -152,7 +152,7 @@ def _exchange(
 ) -> requests.Response:
     """Send one request and read the head of its answer.
 
-    By way of the adapter: what ``Session.request`` does beside, for cookies and redirects that there are not, takes a third of a call.
+    By way of the adapter: what ``Session.request`` does beside is for cookies and redirects, of which there are none here.
     """
     prepared = requests.Request(method, url, headers={**session.headers, **headers}, data=body).prepare()
     around = session.merge_environment_settings(url, {}, True, None, None)

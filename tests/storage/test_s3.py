@@ -291,6 +291,9 @@ class TestListing:
         (found,) = list_files(f"s3://{BUCKET}")
         with open_source(found.uri) as source:
             assert (source.etag, source.size, source.name) == (found.etag, found.size, found.name)
+            assert source.modified is not None
+            assert found.modified is not None
+            assert abs((source.modified - found.modified).total_seconds()) <= 1, "a listing's times are read by hand"
 
     def test_without_subfolders(self, s3: Any) -> None:
         for key in ("42/a.jpg", "42/sub/b.jpg"):
