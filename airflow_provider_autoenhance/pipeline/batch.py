@@ -78,16 +78,18 @@ class Batch:
         """
         for group in self.plan.groups:
             self._announce(group)
-        uploads = [each for group in self.plan.groups for each in self._work(group)]
-        landings = [
+        groups = self.plan.groups
+        uploads = (each for group in groups for each in self._work(group))
+        landings = (
             self._ready(Awaited(group, decision))
-            for group in self.plan.groups
+            for group in groups
             for decision in group.decisions
             if decision.step is Step.FETCH
-        ]
-        for verb, work in (("Uploaded", uploads), ("Landed", landings)):
-            if work:
-                with self._crew(verb, len(work)) as crew:
+        )
+        files = sum(group.files_to_upload for group in groups)
+        for verb, work, number in (("Uploaded", uploads, files), ("Landed", landings, self.plan.count()[Step.FETCH])):
+            if number:
+                with self._crew(verb, number) as crew:
                     crew.add(work)
                     crew.work()
 
@@ -181,7 +183,8 @@ class Batch:
             if awaited is None:
                 continue
             self.pending.remove(awaited)
-            awaited = replace(awaited, decision=replace(awaited.decision, paid=image.downloaded))
+            if awaited.decision.paid != image.downloaded:
+                awaited = replace(awaited, decision=replace(awaited.decision, paid=image.downloaded))
             if image.status is ImageStatus.PROCESSED:
                 ready.append(self._ready(awaited))
             else:
@@ -193,10 +196,9 @@ class Batch:
 
     def give_up(self, error: errors.AutoenhanceError) -> None:
         """Note that the wait for what is under way ended badly. The orders stay open, so a later try adopts the images."""
-        for each in [*self.pending, *self.pending.landing.values()]:
-            row = self._transfer(each.group).failure(each.decision, error)
-            row.image_id = each.decision.image_id
-            self._note(each.group, row)
+        for each in self.pending.under_way():
+            self._note(each.group, self._transfer(each.group).failure(each.decision, error))
+        self.pending = Pending()
 
     def settle(self) -> None:
         """Write down what happened so far; before a deferral, and at the end."""
@@ -207,6 +209,10 @@ class Batch:
                 known = group.own.rows.get(decision.photo.fingerprint)
                 if known is None or known.status in ("pending", "landed"):
                     self._note(group, self._transfer(group).unenhanced(decision, decision.reason))
+        for each in self.pending.under_way():
+            if each.decision.step is Step.WAIT:
+                self._note(each.group, self._transfer(each.group).row(each.decision, "pending"))
+        for group in self.plan.groups:
             self._save(group)
 
     def finish(self) -> dict[str, Any]:
@@ -304,7 +310,7 @@ class Batch:
         del self.pending.landing[row.fingerprint]
 
     def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
-        self._note(group, self._transfer(group).row(decision, "pending"))
+        self._changed = True
         self.pending.add(Awaited(group, decision, seconds))
 
     def _transfer(self, group: GroupPlan) -> Transfer:

@@ -41,6 +41,10 @@ class Pending:
         for awaited in self._orders.values():
             yield from awaited.values()
 
+    def under_way(self) -> list[Awaited]:
+        """What is being enhanced, or lands."""
+        return [*self, *self.landing.values()]
+
     def add(self, awaited: Awaited) -> None:
         """Wait for a photo; what was known of it before is replaced."""
         self._orders.setdefault(awaited.order_id, {})[awaited.decision.photo.fingerprint] = awaited

@@ -65,6 +65,12 @@ class GroupPlan:
             if decision.submits and not (makes and decision.photo.exposures):
                 yield decision, next(places) if makes else decision.order_id or ""
 
+    @property
+    def files_to_upload(self) -> int:
+        """How many files go up, exposures among them."""
+        merged = (decision for decisions in self.merges.values() for decision in decisions)
+        return sum(1 for _ in self.placed()) + sum(len(decision.photo.exposures) for decision in merged)
+
 
 @dataclass
 class Plan:

@@ -72,10 +72,10 @@ class Rows(MutableMapping[str, Row]):
         self._packed: dict[str, bytes] = {}
 
     def __getitem__(self, fingerprint: str) -> Row:
-        return Row.from_line(zlib.decompress(self._packed[fingerprint]))
+        return Row.from_line(_unpack(self._packed[fingerprint]))
 
     def __setitem__(self, fingerprint: str, row: Row) -> None:
-        self._packed[fingerprint] = zlib.compress(row.to_line(), 1)
+        self._packed[fingerprint] = _pack(row.to_line())
 
     def __delitem__(self, fingerprint: str) -> None:
         del self._packed[fingerprint]
@@ -89,11 +89,11 @@ class Rows(MutableMapping[str, Row]):
     def line(self, fingerprint: str) -> bytes | None:
         """A row as it is written, ``None`` where there is none."""
         packed = self._packed.get(fingerprint)
-        return None if packed is None else zlib.decompress(packed)
+        return None if packed is None else _unpack(packed)
 
     def lines(self) -> Iterator[bytes]:
         """All rows as they are written."""
-        return map(zlib.decompress, self._packed.values())
+        return map(_unpack, self._packed.values())
 
     def take_in(self, others: Rows) -> None:
         """Add other rows; of two about one photo the later stays, and in doubt the other."""
@@ -154,6 +154,31 @@ def _known(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write a JSON object as a line."""
     return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+
+
+#: What most rows have in common, for the compressor: two thirds of what it makes of a row without.
+_COMMON = Row(
+    source="s3://",
+    etag="",
+    size=0,
+    fingerprint="",
+    status="landed",
+    run="",
+    outputs=[{"uri": "s3://", "size": 0, "etag": "", "sha256": "", "content_type": "image/jpeg"}],
+    request={"preview": False, "format": None},
+    credits=1,
+    credit_spent=True,
+    seconds={"upload": 0.0, "download": 0.0},
+).to_line()
+
+
+def _pack(line: bytes) -> bytes:
+    packing = zlib.compressobj(zdict=_COMMON)
+    return packing.compress(line) + packing.flush()
+
+
+def _unpack(packed: bytes) -> bytes:
+    return zlib.decompressobj(zdict=_COMMON).decompress(packed)
 
 
 def record_uri(folder: str, run: str) -> str:
