@@ -202,17 +202,17 @@ class _Jpeg:
         self.done = False
 
     def feed(self, block: bytes, /) -> None:
-        self._ahead -= len(block)
-        if self._in_scan and self._ahead >= 0:
+        ahead, self._ahead = self._ahead, self._ahead - len(block)
+        if self._in_scan and ahead > 0:
             self._carry, self._skip, self._resumed = b"", 0, True
-            return
+            block = block[ahead:]
         if self._skip >= len(block):
             self._skip -= len(block)
             return
         data = self._carry + block[self._skip :] if self._carry or self._skip else block
         self._carry, self._skip = b"", 0
         at = 0
-        while at < len(data) and not self.done:
+        while at < len(data) and not self.done and not (self._in_scan and self._ahead > 0):
             found = self._MARKER.search(data, at)
             if found is None:
                 self._carry = data[-1:] if data.endswith(b"\xff") else b""
