@@ -84,7 +84,7 @@ def decide(
     current = row is not None and row.status == "landed" and row.request == job.request and present
     # Within a run, "redownload" is done once the run itself has landed the photo.
     if current and row is not None and (job.on_existing != "redownload" or row.run == own):
-        return Decision(photo, Step.SKIP, row.image_id, row.order_id, paid=bool(row.credits))
+        return Decision(photo, Step.SKIP)
     if image is not None:
         return _by_image(photo, image, resumed)
     if row is not None and row.status == "landed":

@@ -79,7 +79,7 @@ class Job:
         """The outputs that are encoded here."""
         return plan_outputs(self.outputs).converted
 
-    @property
+    @cached_property
     def request(self) -> dict[str, Any]:
         """What is asked of a photo's outputs; what was made for another request is not up to date."""
         asked = [output.request() for output in self.outputs]

@@ -109,18 +109,22 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
 
     :param resumed: the try goes on after a wait.
     """
-    with ThreadPoolExecutor(1) as beside:
-        listing = beside.submit(list_present, job)
-        groups = list_groups_of(job)
-        present = listing.result()
-    records = [uri for uri in present if is_record(uri)]
-    plan = Plan([_plan_group(job, hook, group, present, records, resumed) for group in groups])
+    plan = Plan(_plan_groups(job, hook, resumed))
     check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
     _limit(plan, job)
     for group in plan.groups:
         _reserve_orders(job, group)
         _reserve_merges(job, group)
     return plan
+
+
+def _plan_groups(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[GroupPlan]:
+    with ThreadPoolExecutor(1) as beside:
+        listing = beside.submit(list_present, job)
+        groups = list_groups_of(job)
+        present = listing.result()
+    records = [uri for uri in present if is_record(uri)]
+    return [_plan_group(job, hook, group, present, records, resumed) for group in groups]
 
 
 def _plan_group(

@@ -35,7 +35,7 @@ Explain = Callable[[Exception], AutoenhanceError]
 """Turns a library's exception into one of ours, with a line that is safe to show."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file at rest.
 
