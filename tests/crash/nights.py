@@ -1,35 +1,30 @@
-"""Nights at random: faults of every kind, kills, clears, new runs, photos that come, change and go; the promises hold after each step.
-
-``TORTURE_EXAMPLES`` sets how many examples are tried, with a fresh seed.
-"""
+"""Nights at random: faults of every kind, kills, clears, new runs, photos that come, change and go; the promises hold after each step."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.crash.effects import Effects
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import connection_of, context
+from tests.support.tasks import context
 
-NAMES = ("a.jpg", "b.jpg", "up/c.jpg")
 VERSIONS = (1, 2)
 
 #: Runs, and the most credits that each may spend.
@@ -42,9 +37,6 @@ ENDPOINTS = (
 )  # fmt: skip
 STREAMS = ("put_object", "get_object")
 
-PARTS = 2
-EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "1000"))
-
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it, and nothing has an effect after it."""
@@ -54,12 +46,15 @@ def die() -> None:
     raise Killed
 
 
+NAME = st.runner().flatmap(lambda nights: st.sampled_from(nights.names))
+
+
 @st.composite
-def fault_rules(draw: st.DrawFn) -> dict[str, Any]:
+def fault_rules(draw: st.DrawFn, endpoints: Sequence[str]) -> dict[str, Any]:
     """Draw a fault, but no lie: an order that exists is never said not to, and TCP's checksums hold for JSON."""
-    endpoint = draw(st.sampled_from(ENDPOINTS))
+    endpoint = draw(st.sampled_from(endpoints))
     kinds = [*STATUSES, "timeout", "reset", "slow", "truncate", *(["corrupt"] if endpoint in STREAMS else [])]
-    if endpoint == "retrieve_order":
+    if endpoint in ("retrieve_order", "v3_orders_order_id_brackets_get"):
         kinds.remove("404")
     kind = draw(st.sampled_from(kinds))
     phases = ["before", "after"] if kind.isdigit() else ["before", "after", "mid-body"]
@@ -74,8 +69,8 @@ def fault_rules(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @cache
-def picture(name: str, version: int) -> bytes:
-    return photo(size=(16, 12), shade=40 + 7 * NAMES.index(name) + 50 * version)
+def _photo(shade: int) -> bytes:
+    return photo(size=(16, 12), shade=shade)
 
 
 class Nights(RuleBasedStateMachine):
@@ -83,6 +78,10 @@ class Nights(RuleBasedStateMachine):
 
     sandbox: ClassVar[Sandbox]
     effects: ClassVar[Effects]
+
+    names: ClassVar[tuple[str, ...]] = ("a.jpg", "b.jpg", "up/c.jpg")
+    endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
+    brackets: ClassVar[str] = "none"
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,14 +93,28 @@ class Nights(RuleBasedStateMachine):
         self.settings: dict[str, Any] = {}
         self.tries: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
-        self.put("a.jpg", 1)
+        self.put(self.names[0], 1)
 
-    @rule(name=st.sampled_from(NAMES), version=st.sampled_from(VERSIONS))
+    @staticmethod
+    def picture(name: str, version: int) -> bytes:
+        """A photo's bytes."""
+        return _photo(40 + 7 * Nights.names.index(name) + 50 * version)
+
+    def wanted(self) -> dict[str, bytes]:
+        """What there is to be in the end, by file name."""
+        return {name: self.picture(name, version) for name, version in self.photos.items()}
+
+    @staticmethod
+    def print_of(image: dict[str, Any], ledger: dict[str, Any]) -> str:
+        """What an image in the books was made of."""
+        return str(image["metadata"]["fingerprint"])
+
+    @rule(name=NAME, version=st.sampled_from(VERSIONS))
     def put(self, name: str, version: int) -> None:
         """A photo comes, changes, or is changed back."""
         path = self.source / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(picture(name, version))
+        path.write_bytes(self.picture(name, version))
         os.utime(path, (version, version))
         self.photos[name] = version
 
@@ -112,7 +125,7 @@ class Nights(RuleBasedStateMachine):
         (self.source / name).unlink()
         del self.photos[name]
 
-    @rule(name=st.sampled_from(NAMES))
+    @rule(name=NAME)
     def delete_output(self, name: str) -> None:
         (self.destination / name).unlink(missing_ok=True)
 
@@ -120,7 +133,7 @@ class Nights(RuleBasedStateMachine):
     def change_settings(self, kind: str) -> None:
         self.settings = {"enhance_type": kind}
 
-    @rule(rules=st.lists(fault_rules(), max_size=3))
+    @rule(rules=st.runner().flatmap(lambda nights: st.lists(fault_rules(nights.endpoints), max_size=3)))
     def set_faults(self, rules: list[dict[str, Any]]) -> None:
         self.sandbox.faults(rules)
 
@@ -176,14 +189,15 @@ class Nights(RuleBasedStateMachine):
         return AutoenhanceEnhanceOperator(
             **{
                 "task_id": "enhance", "source": f"{self.source}/", "destination": f"{self.destination}/",
-                "preview": False, "settings": self.settings, "group_by": "all", "poll_interval": 0.01, "deadline": 30,
+                "preview": False, "settings": self.settings, "group_by": "all", "brackets": self.brackets,
+                "poll_interval": 0.01, "deadline": 30,
             } | options
         )  # fmt: skip
 
     def check(self) -> dict[str, Any]:
         """What must hold at any time."""
         ledger = self.sandbox.ledger()
-        prints = {image["image_id"]: image["metadata"]["fingerprint"] for image in ledger["images"]}
+        prints = {image["image_id"]: self.print_of(image, ledger) for image in ledger["images"]}
         adoptable = Counter(
             prints[image["image_id"]]
             for image in ledger["images"]
@@ -194,17 +208,28 @@ class Nights(RuleBasedStateMachine):
         for image_id, number in ledger["credits"]["by_image"].items():
             credits[prints[image_id]] += number
         assert not credits or max(credits.values()) == 1, "a photo paid for twice"
-        for name in NAMES:
+        for name in self.names:
             output = self.destination / name
             if output.exists():
-                assert output.read_bytes() in [picture(name, version) for version in VERSIONS], f"{name} is not whole"
+                whole = [self.picture(name, version) for version in VERSIONS]
+                assert output.read_bytes() in whole, f"{name} is not whole"
         for name, version in self.photos.items():
-            assert (self.source / name).read_bytes() == picture(name, version), "a source was written to"
+            assert (self.source / name).read_bytes() == self.picture(name, version), "a source was written to"
         return ledger
 
     def until_nothing_is_processed(self) -> None:
         while any(each["status"] == "processing" and not each["deleted"] for each in self.sandbox.ledger()["images"]):
             time.sleep(0.01)
+
+    def manifest(self, status: str) -> list[dict[str, Any]]:
+        """The manifest's rows of a status."""
+        rows = map(json.loads, (self.destination / MANIFEST).read_text().splitlines())
+        return [row for row in rows if row["status"] == status]
+
+    def unexplained(self, ledger: dict[str, Any]) -> set[str]:
+        """Exposures left at Autoenhance that the manifest does not tell of."""
+        left = {each["bracket_id"] for each in ledger["brackets"] if not (each["deleted"] or each["image_id"])}
+        return left and left - {row["bracket_id"] for row in self.manifest("orphaned")}
 
     def teardown(self) -> None:
         """Without faults everything lands, and then there is nothing left to do."""
@@ -214,46 +239,17 @@ class Nights(RuleBasedStateMachine):
             self.until_nothing_is_processed()  # what is under way still fails as it was told to
             summary = self.work("last-night")
             assert summary is not None
-            assert summary["landed"] + summary["skipped"] == summary["photos"] == len(self.photos)
+            wanted = self.wanted()
+            assert summary["landed"] + summary["skipped"] == summary["photos"] == len(wanted)
             before = self.check()
-            for name, version in self.photos.items():
-                assert (self.destination / name).read_bytes() == picture(name, version), f"{name} is not up to date"
+            for name, data in wanted.items():
+                assert (self.destination / name).read_bytes() == data, f"{name} is not up to date"
             again = self.work("night-after")
             assert again is not None
-            assert (again["landed"], again["skipped"]) == (0, len(self.photos))
+            assert (again["landed"], again["skipped"]) == (0, len(wanted))
             after = self.check()
-            assert after["images_created"] == before["images_created"], "an unchanged night makes nothing"
+            made = ("images_created", "brackets_created")
+            assert [after[each] for each in made] == [before[each] for each in made], "an unchanged night makes nothing"
+            assert self.unexplained(after) == set(), "an exposure that no image came of, and no row tells of"
         finally:
             shutil.rmtree(self.folder)
-
-
-@pytest.fixture(scope="module")
-def watched(copying_sandbox: Sandbox) -> Any:
-    """Watch this process's own effects, and keep waits short."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("airflow_provider_autoenhance.api.exchange.LONGEST_WAIT_SECONDS", 0.001)
-    connection = json.loads(connection_of(copying_sandbox, "AUTOENHANCE_DEFAULT"))
-    connection["extra"] = {"max_attempts": 2, "max_requests_per_second": 1e6}
-    patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
-    Nights.sandbox, Nights.effects = copying_sandbox, Effects(die)
-    with Nights.effects.watching():
-        yield
-    patch.undo()
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-def test_no_night_breaks_a_promise(watched: None, part: int) -> None:
-    machine = type(f"Nights{part}", (Nights,), {})
-    seed(part if "TORTURE_EXAMPLES" not in os.environ else random.getrandbits(64))(machine)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES // PARTS,
-            stateful_step_count=8,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )

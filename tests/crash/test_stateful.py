@@ -1,0 +1,58 @@
+"""Thousands of random nights, over single photos and over exposures.
+
+``TORTURE_EXAMPLES`` sets how many examples are tried, with a fresh seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.crash.bracket_nights import AutoBracketNights, BracketNights
+from tests.crash.effects import Effects
+from tests.crash.nights import Nights, die
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import connection_of
+
+#: Kinds of nights, each with a seed; two of the same kind, so that two processes share them.
+PARTS: list[tuple[type[Nights], int]] = [(Nights, 0), (BracketNights, 0), (Nights, 1), (AutoBracketNights, 0)]
+EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "1600"))
+
+
+@pytest.fixture(scope="module")
+def watched(copying_sandbox: Sandbox) -> Any:
+    """Watch this process's own effects, and keep waits short."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("airflow_provider_autoenhance.api.exchange.LONGEST_WAIT_SECONDS", 0.001)
+    patch.setattr("airflow_provider_autoenhance.pipeline.brackets.merge.ARRIVAL_POLLS", (0.0, 0.01, 0.01))
+    connection = json.loads(connection_of(copying_sandbox, "AUTOENHANCE_DEFAULT"))
+    connection["extra"] = {"max_attempts": 2, "max_requests_per_second": 1e6}
+    patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
+    Nights.sandbox, Nights.effects = copying_sandbox, Effects(die)
+    with Nights.effects.watching():
+        yield
+    patch.undo()
+
+
+@pytest.mark.parametrize(("kind", "part"), PARTS)
+def test_no_night_breaks_a_promise(watched: None, kind: type[Nights], part: int) -> None:
+    machine = type(f"{kind.__name__}{part}", (kind,), {})
+    seed(part if "TORTURE_EXAMPLES" not in os.environ else random.getrandbits(64))(machine)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES // len(PARTS),
+            stateful_step_count=8,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
