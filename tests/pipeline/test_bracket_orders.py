@@ -57,6 +57,16 @@ def test_autoenhance_s_own_groups_are_read_back(told: bool) -> None:
     assert list(read.grouped(gone)) == [SHOTS[:3]], "a source that is gone or has changed keeps its image out"
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_an_image_of_more_or_fewer_exposures_is_another_photo(told: bool) -> None:
+    """As when an exposure is taken out of the folder, or put into it, after Autoenhance has grouped them."""
+    read = order(*PHOTOS, told=told, auto=True)
+    others = [merge(JOB, [SHOTS[0]], ungrouped=True), merge(JOB, SHOTS[1:3]), merge(JOB, SHOTS)]
+    assert [read.image_of(photo) for photo in others] == [None, None, None]
+    assert not any(read.refused(photo) for photo in others), "something came of each exposure"
+    assert [image.image_id for photo in PHOTOS if (image := read.image_of(photo))] == ["i0", "i1"]
+
+
 def test_what_came_of_nothing_is_refused_only_when_merging_is_over() -> None:
     lost = order(*PHOTOS, told=True)
     lost = BracketOrder(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
@@ -46,8 +48,11 @@ class BracketOrder:
         ]
 
     def image_of(self, photo: Photo) -> Image | None:
-        """The image merged from a photo's exposures: told by its brackets, else by its metadata or name."""
-        ids = {bracket.image_id for bracket in self.brackets_of(photo) if bracket.image_id}
+        """The image merged from just a photo's exposures: told by its brackets, else by its metadata or name."""
+        brackets = self.brackets_of(photo)
+        if any(FINGERPRINT_KEY not in bracket.metadata for bracket in brackets):
+            return self._grouped_from(photo)
+        ids = {bracket.image_id for bracket in brackets if bracket.image_id}
         by_name = not ids and self._holds(photo)  # another grouping may begin with the same exposure
         names = {exposure.image_name for exposure in photo.exposures} if by_name else set()
         found = [
@@ -64,8 +69,10 @@ class BracketOrder:
         return self.processed and not self.order.settled and self._holds(photo)
 
     def refused(self, photo: Photo) -> bool:
-        """Whether merging is over and no image came of a photo's exposures."""
-        return self.order.settled and self._holds(photo) and self.image_of(photo) is None
+        """Whether merging is over and no image came of a photo's exposures, nor of some with others."""
+        grouped = {each.bracket_id for each in chain(*self._by_image.values()) if FINGERPRINT_KEY not in each.metadata}
+        elsewhere = any(bracket.bracket_id in grouped for bracket in self.brackets_of(photo))
+        return self.order.settled and self._holds(photo) and self.image_of(photo) is None and not elsewhere
 
     def grouped(self, exposures: Mapping[str, Photo]) -> Iterator[list[Photo]]:
         """Yield the exposures of each image that Autoenhance grouped by itself.
@@ -74,7 +81,7 @@ class BracketOrder:
 
         :param exposures: by fingerprint, in the order that they are to have.
         """
-        for brackets in self._by_image().values():
+        for brackets in self._by_image.values():
             files = {str(bracket.metadata.get(EXPOSURE_KEY)) for bracket in brackets}
             if files <= exposures.keys():
                 yield [exposure for fingerprint, exposure in exposures.items() if fingerprint in files]
@@ -88,6 +95,17 @@ class BracketOrder:
         held = {bracket.metadata.get(EXPOSURE_KEY) for bracket in self.brackets_of(photo) if bracket.is_uploaded}
         return bool(photo.exposures) and all(exposure.fingerprint in held for exposure in photo.exposures)
 
+    def _grouped_from(self, photo: Photo) -> Image | None:
+        """The image that Autoenhance by itself merged from all of a photo's exposures and no other."""
+        wanted = {exposure.fingerprint for exposure in photo.exposures}
+        ids = {
+            image_id
+            for image_id, brackets in self._by_image.items()
+            if {bracket.metadata.get(EXPOSURE_KEY) for bracket in brackets} == wanted
+        }
+        return min((image for image in self.order.images if image.image_id in ids), key=rank, default=None)
+
+    @cached_property
     def _by_image(self) -> Mapping[str, list[Bracket]]:
         """Uploaded brackets by image. Where they do not tell, an image bears its first bracket's name, and the next ones follow."""
         names = {image.image_name: image.image_id for image in self.order.images}
