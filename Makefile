@@ -38,7 +38,7 @@ e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, ki
 e2e-webhook: $(INSTALLED) ## Let the sandbox's webhook wake a DAG on a live Airflow, once, after a flood of forged calls
 	@$(BIN)/python -m tools.e2e_webhook $(ARGS)
 
-torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes against the promises (EXAMPLES=...)
+torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes, brackets among them, against the promises (EXAMPLES=...)
 	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py $(ARGS)
 
 lint: $(INSTALLED) ## Check format, style and types

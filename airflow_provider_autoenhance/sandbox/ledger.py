@@ -47,7 +47,7 @@ def ledger(world: World, faults: Faults, *, rows: bool) -> dict[str, Any]:
             brackets=[_bracket_row(world, bracket_id) for bracket_id in world.brackets],
             orders=[
                 {"order_id": order.order_id, "name": order.name, "image_ids": order.image_ids}
-                | {"bracket_ids": order.bracket_ids, "deleted": order.is_deleted}
+                | {"bracket_ids": order.bracket_ids, "is_merging": order.is_merging, "deleted": order.is_deleted}
                 for order in world.orders.values()
             ],
             uploads=world.uploads,
