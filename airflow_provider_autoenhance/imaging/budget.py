@@ -7,6 +7,7 @@ photo is not overtaken for ever. One that needs more than the whole budget runs 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from collections import deque
@@ -29,19 +30,20 @@ class MemoryBudget:
 
     def __init__(self, megabytes: float) -> None:
         self.megabytes = megabytes
-        self._taken = 0.0
+        # Whole bytes: fractions that are added up and taken off again leave a rest, and who asks for all would wait for ever.
+        self._free = self._all = int(megabytes * 1e6)
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextmanager
     def reserve(self, megabytes: float) -> Iterator[None]:
         """Hold so many megabytes, or all of them where more is asked for, waiting until they are free."""
-        share, ticket = min(megabytes, self.megabytes), object()
+        share, ticket = min(math.ceil(megabytes * 1e6), self._all), object()
         with self._changed:
             self._queue.append(ticket)
             try:
-                self._changed.wait_for(lambda: self._queue[0] is ticket and self._taken + share <= self.megabytes)
-                self._taken += share
+                self._changed.wait_for(lambda: self._queue[0] is ticket and share <= self._free)
+                self._free -= share
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
@@ -50,8 +52,7 @@ class MemoryBudget:
         finally:
             _return_freed_memory()
             with self._changed:
-                # Nothing taken is exactly nothing, whatever fractions were added up.
-                self._taken = max(0.0, round(self._taken - share, 3))
+                self._free += share
                 self._changed.notify_all()
 
 

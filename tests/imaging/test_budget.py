@@ -42,6 +42,16 @@ def test_never_more_than_there_is_and_everyone_gets_a_turn(shares: list[float]) 
         pass  # nothing was kept
 
 
+def test_fractions_leave_no_rest_that_keeps_a_big_photo_waiting() -> None:
+    budget = MemoryBudget(100)
+    with budget.reserve(0.0004), budget.reserve(0.0004), budget.reserve(0.0004):
+        pass
+    big = threading.Thread(target=lambda: budget.reserve(100).__enter__(), daemon=True)
+    big.start()
+    big.join(10)
+    assert not big.is_alive()
+
+
 def test_a_big_photo_is_not_overtaken_for_ever() -> None:
     budget, order = MemoryBudget(100), list[str]()
     with ThreadPoolExecutor(2) as pool:
