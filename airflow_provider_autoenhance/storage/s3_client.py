@@ -1,4 +1,4 @@
-"""boto3 clients made by S3Hook and shared by the threads of a task.
+"""boto3 clients made as by S3Hook and shared by the threads of a task.
 
 boto3 clients are thread-safe and pool their connections, while making one takes tens of milliseconds and is not
 thread-safe: so one per Airflow connection, made under a lock. A task's process is short-lived; elsewhere a client is
@@ -71,7 +71,7 @@ def _make(conn_id: str) -> Any:
         # The default sends streams in aws-chunked form, which S3 clones refuse.
         for name in ("request_checksum_calculation", "response_checksum_validation"):
             options[name] = getattr(chosen, name) or "when_required"
-    # As hook.get_client_type, but for the caller's name in the user agent: to find it, that takes longer than all the rest.
+    # As hook.get_client_type, but for the caller's name in the user agent: looking for it takes a tenth of a second.
     client = hook.get_session().client(
         "s3",
         endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),

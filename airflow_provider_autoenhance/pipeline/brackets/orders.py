@@ -70,9 +70,10 @@ class BracketOrder:
 
     def refused(self, photo: Photo) -> bool:
         """Whether merging is over and no image came of a photo's exposures, nor of some with others."""
+        if not self.order.settled or not self._holds(photo) or self.image_of(photo):
+            return False
         grouped = {each.bracket_id for each in chain(*self._by_image.values()) if FINGERPRINT_KEY not in each.metadata}
-        elsewhere = any(bracket.bracket_id in grouped for bracket in self.brackets_of(photo))
-        return self.order.settled and self._holds(photo) and self.image_of(photo) is None and not elsewhere
+        return all(bracket.bracket_id not in grouped for bracket in self.brackets_of(photo))
 
     def grouped(self, exposures: Mapping[str, Photo]) -> Iterator[list[Photo]]:
         """Yield the exposures of each image that Autoenhance grouped by itself.
