@@ -76,9 +76,9 @@ class Batch:
 
         The records tell of the orders before the first image is created in them.
         """
-        for group in self.plan.groups:
-            self._announce(group)
         groups = self.plan.groups
+        for group in groups:
+            self._announce(group)
         uploads = (each for group in groups for each in self._work(group))
         landings = (
             self._ready(Awaited(group, decision))
@@ -183,8 +183,7 @@ class Batch:
             if awaited is None:
                 continue
             self.pending.remove(awaited)
-            if awaited.decision.paid != image.downloaded:
-                awaited = replace(awaited, decision=replace(awaited.decision, paid=image.downloaded))
+            awaited = replace(awaited, decision=replace(awaited.decision, paid=image.downloaded))
             if image.status is ImageStatus.PROCESSED:
                 ready.append(self._ready(awaited))
             else:
@@ -203,9 +202,7 @@ class Batch:
     def settle(self) -> None:
         """Write down what happened so far; before a deferral, and at the end."""
         for group in self.plan.groups:
-            for decision in group.decisions:
-                if decision.step is not Step.KEEP:
-                    continue
+            for decision in (each for each in group.decisions if each.step is Step.KEEP):
                 known = group.own.rows.get(decision.photo.fingerprint)
                 if known is None or known.status in ("pending", "landed"):
                     self._note(group, self._transfer(group).unenhanced(decision, decision.reason))
