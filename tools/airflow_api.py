@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -10,6 +11,22 @@ from functools import cached_property
 from typing import Any
 
 from tools.airflow_home import ADMIN, AirflowHome
+from tools.console import detail
+from tools.processes import ProcessError
+
+_TRIES = 5
+_PAUSE_SECONDS = 2.0
+
+
+class ApiError(ProcessError):
+    """Airflow refused, or did not answer. The message tells what it was asked, and what it said.
+
+    :param passing: Airflow failed (5xx) and did nothing: SQLite, which its components share here, was locked for too long.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class AirflowApi:
@@ -36,8 +53,8 @@ class AirflowApi:
 
     def healthy(self) -> bool:
         """Tell whether every component reports that it is."""
-        with suppress(urllib.error.URLError, OSError):
-            health = self._call("GET", "/api/v2/monitor/health", None, None)
+        with suppress(ApiError):
+            health = self._ask("GET", "/api/v2/monitor/health", None, None)
             names = ("metadatabase", "scheduler", "dag_processor", "triggerer")
             return all(health[name]["status"] == "healthy" for name in names)
         return False
@@ -52,8 +69,29 @@ class AirflowApi:
         return str(self._call("POST", "/auth/token", login, None)["access_token"])
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None, token: str | None) -> Any:
+        """Ask, and ask again while Airflow fails.
+
+        :raises ApiError: it refused, did not answer, or failed five times.
+        """
+        for _ in range(1, _TRIES):
+            try:
+                return self._ask(method, path, body, token)
+            except ApiError as error:
+                if not error.passing:
+                    raise
+                detail(f"asking again: {error}")
+                time.sleep(_PAUSE_SECONDS)
+        return self._ask(method, path, body, token)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None, token: str | None) -> Any:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._home.address}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            words = f"Airflow answered {error.code} to {method} {path}: {error.read()[:500].decode(errors='replace')}"
+            raise ApiError(words, passing=error.code >= 500) from error
+        except OSError as error:
+            raise ApiError(f"Airflow did not answer {method} {path}: {error}") from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_autoenhance.api.uploads import upload_content_type
+from tools.airflow_api import ApiError
 from tools.console import detail, step
 from tools.live_airflow import LiveAirflow
 from tools.local_service import RESULT_BUCKET, LocalService
@@ -97,7 +97,7 @@ class OrderEvents:
         """What the watcher has noted: with the asset from Airflow 3.3 on, in a Variable before."""
         try:
             return list(self.airflow.api.get(f"assets/{self._asset_id()}/state-store")["asset_state_store"])
-        except urllib.error.HTTPError:
+        except ApiError:
             return list(self.airflow.api.get("variables?variable_key_pattern=autoenhance_orders_%25")["variables"])
 
     def _asset_id(self) -> int:

@@ -30,7 +30,7 @@ def test_home_database_and_logs_lie_in_its_own_folder(tmp_path: Path) -> None:
     home = AirflowHome(tmp_path / "home")
     environment = home.environment({})
     assert environment["AIRFLOW_HOME"] == str(home.path)
-    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{home.path}/airflow.db"
+    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{home.path}/airflow.db?timeout=60"
     assert Path(environment["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]).is_relative_to(home.path)
 
 
