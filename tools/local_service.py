@@ -73,7 +73,7 @@ class LocalService:
             region_name=extra.get("region_name", "us-east-1"),
             aws_access_key_id=connection["login"],
             aws_secret_access_key=connection["password"],
-            config=Config(s3={"addressing_style": "path"}),
+            config=Config(s3={"addressing_style": "path"}, max_pool_connections=64),
         )
 
     def _connection(self, name: str) -> dict[str, Any]:

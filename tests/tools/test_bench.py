@@ -61,13 +61,11 @@ def throughput(**contenders: list[dict[str, Any]]) -> dict[str, Any]:
 def growth(**sizes: tuple[float, float]) -> dict[str, Any]:
     """Sizes as ``n100=(peak MB, seconds)``."""
     rows = {
-        name[1:]: [
-            {
-                "plan": sample(seconds),
-                "run": sample(9.0, peak_mb=peak),
-                "again": sample(seconds, peak_mb=peak, api_calls=0),
-            }
-        ]
+        name[1:]: {
+            "plan": [sample(seconds)],
+            "run": [sample(9.0, peak_mb=peak)],
+            "again": [sample(seconds, peak_mb=peak, api_calls=0)],
+        }
         for name, (peak, seconds) in sizes.items()
     }
     return {"machine": MACHINE, "conditions": CONDITIONS, "plan": {"size": 200_000, "rounds": 1}, "sizes": rows}

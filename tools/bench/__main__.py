@@ -23,8 +23,6 @@ from tools.processes import ProcessError, leave_on_signals
 FOLDER = RUN / "bench"
 PAGE = REPOSITORY / "docs" / "performance.md"
 PARTS = ("throughput", "growth", "waiting", "parse", "conversion")
-#: Of each part, unless told otherwise; a round of conversions takes minutes.
-ROUNDS = {"conversion": 2}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -59,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         default=list(PARTS),
         help=f"{', '.join(PARTS)}; page: only write the page (default all)",
     )
-    add("--rounds", type=int, help="rounds of each part (5; conversion 2)")
+    add("--rounds", type=int, default=5, help="rounds of each part (%(default)s)")
     add("--page", type=Path, default=PAGE, help="the file to write (docs/performance.md)")
     add("--latency-ms", type=float, default=50.0, help="added to each API call (%(default)s)")
     add("--processing-seconds", type=_numbers, default=[2.0, 5.0], metavar="MIN,MAX", help="of an enhancement (2,5)")
@@ -111,7 +109,7 @@ def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) 
     low, high = arguments.processing_seconds
     conditions = Conditions(arguments.latency_ms, (low, high), tls=not arguments.no_tls)
     about: dict[str, Any] = {"machine": machine, "conditions": asdict(conditions)}
-    folder, rounds = FOLDER / part, arguments.rounds or ROUNDS.get(part, 5)
+    folder, rounds = FOLDER / part, arguments.rounds
     if part == "throughput":
         size = int(arguments.megabytes * 1e6)
         fast, slow = Size(arguments.photos, size), Size(arguments.slow_photos, size)

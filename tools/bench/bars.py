@@ -125,12 +125,12 @@ def _growth(result: Mapping[str, Any]) -> Iterator[Bar]:
         if not many:
             yield Bar(words, limit, "", NOT_MEASURED)
             continue
-        found = spread(wall(each[name]) for each in many)
+        found = spread(wall(each) for each in many[name])
         yield Bar(words, limit, f"{found.written(2)} s", MET if found.median < seconds else NOT_MET)
 
 
-def _peak(samples: list[Mapping[str, Sample]], phase: str) -> float:
-    return spread(memory(each[phase]) for each in samples).median
+def _peak(took: Mapping[str, list[Sample]], phase: str) -> float:
+    return spread(memory(each) for each in took[phase]).median
 
 
 def _waiting(result: Mapping[str, Any]) -> Iterator[Bar]:

@@ -20,16 +20,17 @@ def growth(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             f"{int(count):,}",
-            told([each["plan"] for each in samples], wall, 2),
-            told([each["run"] for each in samples], wall),
-            told([each["run"] for each in samples], memory, 0),
-            told([each["run"] for each in samples], lambda sample: sample["api_calls"] / sample["photos"], 2),
-            told([each["again"] for each in samples], wall, 2),
-            told([each["again"] for each in samples], memory, 0),
-            told([each["again"] for each in samples], lambda sample: sample["api_calls"], 0),
-            f"{len(samples)}",
+            told(took["plan"], wall, 2),
+            told(took["run"], wall),
+            told(took["run"], memory, 0),
+            told(took["run"], lambda sample: sample["api_calls"] / sample["photos"], 2),
+            told(took["again"], wall, 2),
+            told(took["again"], memory, 0),
+            told(took["again"], lambda sample: sample["api_calls"], 0),
+            f"{len(took['run'])}",
+            f"{len(took['again'])}",
         )
-        for count, samples in result["sizes"].items()
+        for count, took in result["sizes"].items()
     ]
     heads = (
         "photos",
@@ -40,6 +41,7 @@ def growth(result: Mapping[str, Any]) -> Iterator[str]:
         "run again s",
         "peak MB",
         "API calls",
-        "rounds",
+        "runs",
+        "again",
     )
     yield markdown_table(heads, rows) + "\n"
