@@ -267,11 +267,13 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             deadline = batch.submitted_at + float(self.deadline)
             if self.deferrable:
                 self._defer(batch, deadline)
+            more = False
             try:
-                if batch.watch(OrderWait(deadline, float(self.poll_interval))):
-                    return self._go_on(context, None)
+                more = batch.watch(OrderWait(deadline, float(self.poll_interval)))
             except errors.AutoenhanceError as error:
                 batch.give_up(error)
+            if more:  # beyond the ``try``: what another batch ends with is no failure of this one's
+                return self._go_on(context, None)
         return self._finish(context, batch)
 
     def _defer(self, batch: Batch, deadline: float) -> None:

@@ -368,7 +368,7 @@ class Batch:
         """Put down which exposures at Autoenhance no image came of, beside the order that holds them."""
         if not self._changed and not any(record.unfinished for record in group.records):
             return
-        filled = read_brackets(self.hook, map(self.hook.get_order, group.merges))
+        filled = (read_brackets(self.hook, self.hook.get_order(order_id)) for order_id in group.merges)
         read = {each.order.order_id: each for each in (*group.brackets, *filled)}
         rows = group.rows()
         for record in group.records:

@@ -21,20 +21,17 @@ def metadata_of(photo: Photo) -> dict[str, object]:
     return {"source": photo.source, "etag": photo.etag, "size": photo.size, FINGERPRINT_KEY: photo.fingerprint}
 
 
-def read_orders(hook: AutoenhanceHook, order_ids: Iterable[str]) -> dict[str, Order]:
-    """Read orders; one that does not exist (its run died before the first image) is left out.
+def read_order(hook: AutoenhanceHook, order_id: str) -> Order | None:
+    """Read an order; ``None`` where it does not exist, because its run died before the first image.
 
-    :raises AutoenhanceError: when an order cannot be read, or not whole: "unknown" is not "absent".
+    :raises AutoenhanceError: when it cannot be read, or not whole: "unknown" is not "absent".
     """
-    orders: dict[str, Order] = {}
-    for order_id in order_ids:
-        try:
-            order = hook.get_order(order_id)
-        except errors.NotFoundError:
-            continue
-        check_whole(order)
-        orders[order_id] = order
-    return orders
+    try:
+        order = hook.get_order(order_id)
+    except errors.NotFoundError:
+        return None
+    check_whole(order)
+    return order
 
 
 def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:

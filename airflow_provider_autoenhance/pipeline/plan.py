@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +11,15 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.brackets.grouping import bracket, resolve
-from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, merged_images, read_brackets
+from airflow_provider_autoenhance.pipeline.brackets.grouping import resolve
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, merged_images
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
 from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
-from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, read_orders
+from airflow_provider_autoenhance.pipeline.known import Known, merge_key, read_known
+from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint
 from airflow_provider_autoenhance.pipeline.listing import check_targets, list_groups_of, list_present
-from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, is_record, read_record, record_uri
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows
 from airflow_provider_autoenhance.storage import StoredFile
-
-#: Orders of brackets that a run without records may have made beyond those that its photos fill.
-_MERGING_TRIES = 4
 
 
 @dataclass
@@ -55,7 +52,7 @@ class GroupPlan:
 
     def rows(self) -> Rows:
         """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
-        return _latest(self.records)
+        return latest_rows(self.records)
 
     def placed(self) -> Iterator[tuple[Decision, str]]:
         """Yield what is submitted one by one, each with its order: what makes an image gets a place in one of this run's orders."""
@@ -123,27 +120,13 @@ def _plan_groups(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[GroupPl
         listing = beside.submit(list_present, job)
         groups = list_groups_of(job)
         present = listing.result()
-    records = [uri for uri in present if is_record(uri)]
-    return [_plan_group(job, hook, group, present, records, resumed) for group in groups]
+    return [_plan_group(job, known, present, resumed) for known in read_known(job, hook, groups, present)]
 
 
-def _plan_group(
-    job: Job,
-    hook: AutoenhanceHook,
-    group: Group,
-    present: Mapping[str, StoredFile],
-    listed: Sequence[str],
-    resumed: bool,
-) -> GroupPlan:
-    own, others = _records(job, group, listed)
-    records = [*others.values(), own]
-    rows = _latest(records)
-    bracketing = bracket(job, group.photos, records, rows)
-    own.grouping = bracketing.grouping
-    orders = read_orders(hook, _orders_to_read([*bracketing.photos, *bracketing.loose.values()], own, others, rows))
-    brackets = read_brackets(hook, orders.values()) if job.brackets != "none" else []
+def _plan_group(job: Job, known: Known, present: Mapping[str, StoredFile], resumed: bool) -> GroupPlan:
+    own, rows, brackets, bracketing = known.own, known.rows, known.brackets, known.bracketing
     photos = [*bracketing.photos, *resolve(job, bracketing, brackets, rows, resumed)]
-    images = _find_images(photos, orders.values(), brackets)
+    images = _find_images(photos, known.orders.values(), brackets)
 
     def decided(photo: Photo) -> Decision:
         row = rows.get(photo.fingerprint)
@@ -161,7 +144,7 @@ def _plan_group(
 
     decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in bracketing.omitted]
-    return GroupPlan(group, own, others, decisions, orders, brackets, warnings=bracketing.warnings)
+    return GroupPlan(known.group, own, known.others, decisions, known.orders, brackets, warnings=bracketing.warnings)
 
 
 def _find_images(
@@ -170,19 +153,6 @@ def _find_images(
     photos = list(photos)
     singles = [photo for photo in photos if not photo.exposures]
     return {**images_by_fingerprint(orders, singles), **merged_images(photos, brackets)}
-
-
-def _orders_to_read(
-    photos: Iterable[Photo], own: Record, others: Mapping[str, Record], rows: Mapping[str, Row]
-) -> Iterable[str]:
-    """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
-    incomplete = (record for record in (own, *others.values()) if not record.complete)
-    orders = dict.fromkeys(order for record in incomplete for order in record.orders)
-    for photo in photos:
-        row = rows.get(photo.fingerprint)
-        if row is None or row.status != "landed":
-            orders |= dict.fromkeys(own.orders if row is None or not row.order_id else [*own.orders, row.order_id])
-    return orders
 
 
 def _landed(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:
@@ -197,32 +167,6 @@ def _is_there(found: StoredFile | None, output: Mapping[str, Any]) -> bool:
     if found is None or found.size != output["size"]:
         return False
     return None in (found.etag, output.get("etag")) or found.etag == output["etag"]
-
-
-def _records(job: Job, group: Group, listed: Sequence[str]) -> tuple[Record, dict[str, Record]]:
-    run = job.key(group.source, group.destination)
-    origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
-    folder = record_uri(group.destination, "")[: -len(".jsonl")]
-    found = {}
-    for uri in listed:
-        if uri.startswith(folder) and "/" not in uri.removeprefix(folder):
-            record = read_record(uri, job.destination_conn_id)
-            found[record.run] = record
-    own = found.pop(run, None) or Record(run, origin, submitted_at=time.time())
-    if not job.durable:
-        # No record tells of the orders, but their ids can be derived again.
-        parts = range(-(-len(group.photos) // job.max_order_size))
-        own.orders = [job.key(group.source, group.destination, part) for part in parts]
-        if job.brackets != "none":  # each try that merges needs another order
-            own.orders += [_merge_key(job, group, part) for part in range(len(parts) + _MERGING_TRIES)]
-    return own, found
-
-
-def _latest(records: Sequence[Record]) -> Rows:
-    rows = Rows()
-    for record in records:
-        rows.take_in(record.rows)
-    return rows
 
 
 def _reserve_orders(job: Job, plan: GroupPlan) -> None:
@@ -249,7 +193,7 @@ def _reserve_merges(job: Job, plan: GroupPlan) -> None:
     for part in count():
         if not todo:
             return
-        order_id = _merge_key(job, plan.group, part)
+        order_id = merge_key(job, plan.group, part)
         begun = known.get(order_id)
         if order_id in plan.orders and (plan.orders[order_id].images or (begun and begun.processed)):
             continue
@@ -259,10 +203,6 @@ def _reserve_merges(job: Job, plan: GroupPlan) -> None:
         while todo and (free >= len(todo[0].photo.exposures) or free == job.max_order_size):
             free -= len(todo[0].photo.exposures)
             plan.merges.setdefault(order_id, []).append(todo.pop(0))
-
-
-def _merge_key(job: Job, group: Group, part: int) -> str:
-    return job.key(group.source, group.destination, f"brackets {part}")
 
 
 def _limit(plan: Plan, job: Job) -> None:

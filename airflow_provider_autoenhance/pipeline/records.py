@@ -102,6 +102,14 @@ class Rows(MutableMapping[str, Row]):
                 self._packed[fingerprint] = packed
 
 
+def latest_rows(records: Iterable[Record]) -> Rows:
+    """What is known of each fingerprint; the latest wins, and in doubt the last record's."""
+    rows = Rows()
+    for record in records:
+        rows.take_in(record.rows)
+    return rows
+
+
 @dataclass
 class Record:
     """One run's file for one group.

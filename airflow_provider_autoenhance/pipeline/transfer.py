@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.delivery import Delivery
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_orders
+from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_order
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
@@ -147,8 +147,8 @@ class Transfer:
 
     def _drop_lost(self, photo: Photo, order_id: str) -> None:
         """Delete an image whose creation was answered by nothing: its upload URL is lost with the answer."""
-        orders = read_orders(self._hook, [order_id])
-        image = images_by_fingerprint(orders.values(), [photo]).get(photo.fingerprint)
+        order = read_order(self._hook, order_id)
+        image = images_by_fingerprint([order] if order else [], [photo]).get(photo.fingerprint)
         if image is None:
             return
         if image.status in (ImageStatus.PROCESSING, ImageStatus.PROCESSED):

@@ -195,6 +195,25 @@ def test_a_broken_exposure_fails_its_photo_alone(
     assert all(count == 1 for count in autoenhance.ledger()["credits"]["by_image"].values())
 
 
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+def test_what_landed_beside_a_failure_is_not_bought_again(
+    enhance: Enhance,
+    shoot: Shoot,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    brackets: str,
+) -> None:
+    shoot(2)
+    autoenhance.settings(fail_images={"00*": "cannot decode"})
+    with pytest.raises(AirflowFailException, match=r"1 of 2 photos failed.* First: 00\.jpg: cannot decode"):
+        enhance(brackets=brackets)
+    assert [(row["status"], row["credits"]) for row in rows(s3)] == [("failed", 0), ("landed", 1)]
+    autoenhance.settings(fail_images={})
+    summary = enhance(brackets=brackets, run_id="night-2")
+    assert (summary["landed"], summary["skipped"], summary["credits"]) == (1, 1, 1)
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+
+
 def test_exposures_that_no_image_came_of_are_told(
     enhance: Enhance,
     shoot: Shoot,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.enhance import allowed_failures
+from airflow_provider_autoenhance.pipeline import known
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from tests.support.batch import Enhance, fill, manifest, operator, outputs
 from tests.support.photos import photo, upload
@@ -74,6 +76,26 @@ def test_another_run_adopts_what_is_under_way(enhance: Enhance, s3: SimpleNamesp
     ledger = autoenhance.ledger()
     assert (ledger["images_created"], ledger["credits"]["spent"]) == (4, 4)
     assert enhance(run_id="night-1")["skipped"] == 4, "the first run finds what the second one landed"
+
+
+def test_records_and_orders_of_many_folders_are_read_side_by_side(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    autoenhance.settings(processing_seconds=[30, 30])
+    for folder in ("up", "down", "garden"):
+        fill(s3, 1, f"maple/{folder}")
+    with pytest.raises(TaskDeferred):
+        it = operator(deferrable=True)
+        it.execute(context(it, run_id="night-1"))
+    for name in ("read_record", "read_order"):
+        all_three = threading.Barrier(3, timeout=30)
+
+        def read(*args: Any, begun: threading.Barrier = all_three, read: Any = getattr(known, name), **options: Any) -> Any:
+            begun.wait()
+            return read(*args, **options)
+
+        monkeypatch.setattr(known, name, read)
+    assert enhance(run_id="night-2", dry_run=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
 
 
 def test_previews_then_full_size_use_the_same_images(

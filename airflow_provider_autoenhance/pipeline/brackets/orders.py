@@ -120,10 +120,9 @@ class BracketOrder:
         return grouped
 
 
-def read_brackets(hook: AutoenhanceHook, orders: Iterable[Order]) -> list[BracketOrder]:
-    """Read the brackets of orders; an order without any is left out."""
-    read = (BracketOrder(order, hook.list_brackets(order.order_id)) for order in orders)
-    return [each for each in read if each.brackets]
+def read_brackets(hook: AutoenhanceHook, order: Order) -> BracketOrder:
+    """Read the brackets of an order."""
+    return BracketOrder(order, hook.list_brackets(order.order_id))
 
 
 def merged_images(photos: Iterable[Photo], orders: Sequence[BracketOrder]) -> dict[str, Image]:

@@ -1,0 +1,111 @@
+"""What is known of each group before anything is decided: the records beside its outputs, how its exposures go together, and the orders
+that are still open; read many at a time, for each read waits for an answer."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+
+from airflow_provider_autoenhance.api.models import Order
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.brackets.grouping import Bracketing, bracket
+from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, read_brackets
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job
+from airflow_provider_autoenhance.pipeline.ledger import read_order
+from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
+
+#: Orders of brackets that a run without records may have made beyond those that its photos fill.
+_MERGING_TRIES = 4
+
+
+@dataclass
+class Known:
+    """What is known of a group.
+
+    :param own: this run's record, new or read back.
+    :param others: records of other runs, by id.
+    :param rows: what became of each photo, by fingerprint.
+    :param orders: the open orders, as read.
+    :param brackets: those of them that hold brackets.
+    """
+
+    group: Group
+    own: Record
+    others: dict[str, Record]
+    rows: Rows
+    bracketing: Bracketing
+    orders: dict[str, Order] = field(default_factory=dict)
+    brackets: list[BracketOrder] = field(default_factory=list)
+
+    def open_orders(self) -> Iterable[str]:
+        """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
+        incomplete = (record for record in (self.own, *self.others.values()) if not record.complete)
+        orders = dict.fromkeys(order for record in incomplete for order in record.orders)
+        for photo in (*self.bracketing.photos, *self.bracketing.loose.values()):
+            row = self.rows.get(photo.fingerprint)
+            if row is None or row.status != "landed":
+                own = self.own.orders
+                orders |= dict.fromkeys(own if row is None or not row.order_id else [*own, row.order_id])
+        return orders
+
+
+def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present: Iterable[str]) -> list[Known]:
+    """Read what is known of each group: one read per record, one per order that is still open.
+
+    :param present: URIs of the files at the destination.
+    """
+    with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
+        records = _read_records(job, groups, present, pool)
+        found = [_known(job, group, listed) for group, listed in zip(groups, records, strict=True)]
+        open_orders = [list(each.open_orders()) for each in found]
+        wanted = list(dict.fromkeys(chain.from_iterable(open_orders)))
+        read = zip(wanted, pool.map(partial(read_order, hook), wanted), strict=True)
+        orders = {order_id: order for order_id, order in read if order}
+        merged = orders if job.brackets != "none" else {}
+        brackets = dict(zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True))
+    for each, ids in zip(found, open_orders, strict=True):
+        each.orders = {order_id: orders[order_id] for order_id in ids if order_id in orders}
+        each.brackets = [
+            brackets[order_id] for order_id in each.orders if order_id in brackets and brackets[order_id].brackets
+        ]
+    return found
+
+
+def merge_key(job: Job, group: Group, part: int) -> str:
+    """Id of this run's ``part``-th order of brackets."""
+    return job.key(group.source, group.destination, f"brackets {part}")
+
+
+def _read_records(
+    job: Job, groups: Iterable[Group], present: Iterable[str], pool: ThreadPoolExecutor
+) -> Iterator[list[Record]]:
+    """Yield each group's records."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for uri in filter(is_record, present):
+        folders[uri.rpartition("/")[0]].append(uri)
+    read = partial(read_record, conn_id=job.destination_conn_id)
+    listed = [folders[group.destination + RECORDS_FOLDER] for group in groups]
+    records = pool.map(read, [uri for uris in listed for uri in uris])
+    return ([next(records) for _ in uris] for uris in listed)
+
+
+def _known(job: Job, group: Group, records: Iterable[Record]) -> Known:
+    run = job.key(group.source, group.destination)
+    origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
+    others = {record.run: record for record in records}
+    own = others.pop(run, None) or Record(run, origin, submitted_at=time.time())
+    if not job.durable:
+        # No record tells of the orders, but their ids can be derived again.
+        parts = range(-(-len(group.photos) // job.max_order_size))
+        own.orders = [job.key(group.source, group.destination, part) for part in parts]
+        if job.brackets != "none":  # each try that merges needs another order
+            own.orders += [merge_key(job, group, part) for part in range(len(parts) + _MERGING_TRIES)]
+    rows = latest_rows([*others.values(), own])
+    bracketing = bracket(job, group.photos, [*others.values(), own], rows)
+    own.grouping = bracketing.grouping
+    return Known(group, own, others, rows, bracketing)
