@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,14 +88,18 @@ def test_records_and_orders_of_many_folders_are_read_side_by_side(
     with pytest.raises(TaskDeferred):
         it = operator(deferrable=True)
         it.execute(context(it, run_id="night-1"))
-    for name in ("read_record", "read_order"):
+
+    def together(read: Callable[..., Any]) -> Callable[..., Any]:
         all_three = threading.Barrier(3, timeout=30)
 
-        def read(*args: Any, begun: threading.Barrier = all_three, read: Any = getattr(known, name), **options: Any) -> Any:
-            begun.wait()
+        def wait_and_read(*args: Any, **options: Any) -> Any:
+            all_three.wait()
             return read(*args, **options)
 
-        monkeypatch.setattr(known, name, read)
+        return wait_and_read
+
+    for name in ("read_record", "read_order"):
+        monkeypatch.setattr(known, name, together(getattr(known, name)))
     assert enhance(run_id="night-2", dry_run=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
 
 
