@@ -21,7 +21,8 @@ _PAUSE_SECONDS = 2.0
 class ApiError(ProcessError):
     """Airflow refused, or did not answer. The message tells what it was asked, and what it said.
 
-    :param passing: Airflow failed (5xx) and did nothing: SQLite, which its components share here, was locked for too long.
+    :param passing: asking again is safe, and may help: Airflow failed (5xx) and did nothing, as when SQLite, which its components
+        share here, was locked for too long; or nothing but a look was asked for.
     """
 
     def __init__(self, message: str, *, passing: bool = False) -> None:
@@ -69,7 +70,7 @@ class AirflowApi:
         return str(self._call("POST", "/auth/token", login, None)["access_token"])
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None, token: str | None) -> Any:
-        """Ask, and ask again while Airflow fails.
+        """Ask, and ask again where that is safe and may help.
 
         :raises ApiError: it refused, did not answer, or failed five times.
         """
@@ -94,4 +95,5 @@ class AirflowApi:
             words = f"Airflow answered {error.code} to {method} {path}: {error.read()[:500].decode(errors='replace')}"
             raise ApiError(words, passing=error.code >= 500) from error
         except OSError as error:
-            raise ApiError(f"Airflow did not answer {method} {path}: {error}") from error
+            words = f"Airflow did not answer {method} {path}: {error}"
+            raise ApiError(words, passing=method == "GET") from error

@@ -1,4 +1,4 @@
-"""How the commands ask a live Airflow: again while it fails, and never again what it refuses."""
+"""How the commands ask a live Airflow: again where that is safe and may help, and never again what it refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.airflow_home import AirflowHome
 
 @contextmanager
 def airflow(*statuses: int) -> Iterator[tuple[HTTPServer, list[str]]]:
-    """An Airflow that logs in whoever asks, and answers everything else with ``statuses``, one after the other."""
+    """An Airflow that logs in whoever asks, and answers everything else with ``statuses``, one after the other; 0 hangs up."""
     left, asked = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -28,6 +28,11 @@ def airflow(*statuses: int) -> Iterator[tuple[HTTPServer, list[str]]]:
                 return self.answer(201)
             asked.append(self.path)
             self.answer(left.pop(0))
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if status := left.pop(0):
+                self.answer(status)
 
         def answer(self, status: int) -> None:
             self.send_response(status)
@@ -61,6 +66,12 @@ def test_a_failing_airflow_is_asked_again(tmp_path: Path, statuses: tuple[int, .
         api = AirflowApi(AirflowHome(tmp_path, port=server.server_port))
         assert api.post("dags/x/dagRuns", {})["detail"] == "told so"
     assert paths == ["/api/v2/dags/x/dagRuns"] * asked
+
+
+def test_a_look_that_was_not_answered_is_taken_again(tmp_path: Path) -> None:
+    with airflow(0, 0, 200) as (server, paths):
+        assert AirflowApi(AirflowHome(tmp_path, port=server.server_port)).get("dags")["detail"] == "told so"
+    assert len(paths) == 3
 
 
 @pytest.mark.parametrize(("statuses", "asked"), [((409,), 1), ((500,) * 5, 5), ((500, 404), 2)])
