@@ -42,7 +42,7 @@ class Known:
     orders: dict[str, Order] = field(default_factory=dict)
     brackets: list[BracketOrder] = field(default_factory=list)
 
-    def open_orders(self) -> Iterable[str]:
+    def open_orders(self) -> list[str]:
         """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
         incomplete = (record for record in (self.own, *self.others.values()) if not record.complete)
         orders = dict.fromkeys(order for record in incomplete for order in record.orders)
@@ -51,7 +51,7 @@ class Known:
             if row is None or row.status != "landed":
                 own = self.own.orders
                 orders |= dict.fromkeys(own if row is None or not row.order_id else [*own, row.order_id])
-        return orders
+        return list(orders)
 
 
 def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present: Iterable[str]) -> list[Known]:
@@ -62,17 +62,16 @@ def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
         records = _read_records(job, groups, present, pool)
         found = [_known(job, group, listed) for group, listed in zip(groups, records, strict=True)]
-        open_orders = [list(each.open_orders()) for each in found]
+        open_orders = [each.open_orders() for each in found]
         wanted = list(dict.fromkeys(chain.from_iterable(open_orders)))
         read = zip(wanted, pool.map(partial(read_order, hook), wanted), strict=True)
         orders = {order_id: order for order_id, order in read if order}
         merged = orders if job.brackets != "none" else {}
-        brackets = dict(zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True))
+        filled = zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True)
+        brackets = {order_id: order for order_id, order in filled if order.brackets}
     for each, ids in zip(found, open_orders, strict=True):
         each.orders = {order_id: orders[order_id] for order_id in ids if order_id in orders}
-        each.brackets = [
-            brackets[order_id] for order_id in each.orders if order_id in brackets and brackets[order_id].brackets
-        ]
+        each.brackets = [brackets[order_id] for order_id in each.orders if order_id in brackets]
     return found
 
 
@@ -105,7 +104,8 @@ def _known(job: Job, group: Group, records: Iterable[Record]) -> Known:
         own.orders = [job.key(group.source, group.destination, part) for part in parts]
         if job.brackets != "none":  # each try that merges needs another order
             own.orders += [merge_key(job, group, part) for part in range(len(parts) + _MERGING_TRIES)]
-    rows = latest_rows([*others.values(), own])
-    bracketing = bracket(job, group.photos, [*others.values(), own], rows)
+    records = [*others.values(), own]
+    rows = latest_rows(records)
+    bracketing = bracket(job, group.photos, records, rows)
     own.grouping = bracketing.grouping
     return Known(group, own, others, rows, bracketing)

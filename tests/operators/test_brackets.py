@@ -197,11 +197,7 @@ def test_a_broken_exposure_fails_its_photo_alone(
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_what_landed_beside_a_failure_is_not_bought_again(
-    enhance: Enhance,
-    shoot: Shoot,
-    s3: SimpleNamespace,
-    autoenhance: Sandbox,
-    brackets: str,
+    enhance: Enhance, shoot: Shoot, s3: SimpleNamespace, autoenhance: Sandbox, brackets: str
 ) -> None:
     shoot(2)
     autoenhance.settings(fail_images={"00*": "cannot decode"})
