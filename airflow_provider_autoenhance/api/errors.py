@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from airflow_provider_autoenhance.api.redact import one_line
+
 
 class AutoenhanceError(Exception):
     """Base of everything that this provider raises on purpose.
 
-    :param message: one line: what happened, to which image, and what to do. Never contains a key or a presigned URL.
+    :param message: what happened, to which image, and what to do. Never contains a key or a presigned URL. Becomes one line.
     :param status_code: HTTP status of the answer, where there was one.
     :param retry_after: seconds until another try makes sense, where that is known: mostly because the server said so.
     """
@@ -20,7 +22,7 @@ class AutoenhanceError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, status_code: int | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.status_code = status_code
         self.retry_after = retry_after
 

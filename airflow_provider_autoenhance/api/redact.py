@@ -1,12 +1,24 @@
-"""Addresses made safe to show: a presigned URL is a credential, and so is whatever stands before an ``@``."""
+"""Text from outside made safe to show and to keep.
+
+A presigned URL is a credential, and so is whatever stands before an ``@``. A line break in somebody else's text could forge a log line.
+"""
 
 from __future__ import annotations
 
 import re
 
 # Compiled by ``re`` at their first use: compiling here would cost every DAG file some milliseconds.
-_CREDENTIAL_QUERY = r"(?i)\?(?=.*\b(?:sig|signature|x-amz-[a-z-]+|x-goog-[a-z-]+|token|key|secret|password)=)"
-_URL = r"(?i)https?://[^\s'\"<>)\]]+"
+
+#: Query parameters that carry a credential: S3 (both signature versions), CloudFront, Google, Azure, and what web services call theirs.
+_SECRET_NAME = (
+    r"(?:sig|signature|awsaccesskeyid|googleaccessid|key-pair-id|policy|x-amz-[a-z0-9-]+|x-goog-[a-z0-9-]+"
+    r"|(?:api|access|auth|secret|private)?[_-]?(?:key|token|secret)|credential|password|x-api-key)"
+)
+_SECRET_QUERY = rf"(?i)\?(?=(?:[^\s?]*[?&;])?{_SECRET_NAME}=)"
+_SECRET_VALUE = rf"(?i)(?<![\w-])({_SECRET_NAME}=)[^\s&;'\"<>]+|(?<![\w-])(x-api-key['\"]?\s*:\s*['\"]?)[^\s,'\"<>}}]+"
+_URL = r"(?i)\b[a-z][a-z0-9+.-]*:/{2}[^\s'\"<>)\]]+"
+#: Control characters, line separators, marks that turn the direction of text round, and halves of surrogate pairs.
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
 
 
 def redact_url(url: str) -> str:
@@ -20,18 +32,37 @@ def redact_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return _without_secret(url)
-    authority, slash, path = rest.partition("/")
     if scheme.lower() in ("http", "https"):
-        authority = re.split(r"[?#]", authority, maxsplit=1)[0]
-        path = re.split(r"[?#]", path, maxsplit=1)[0]
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    authority, slash, path = rest.partition("/")
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{_without_secret(path)}"
 
 
 def _without_secret(path: str) -> str:
-    secret = re.search(_CREDENTIAL_QUERY, path)
+    secret = re.search(_SECRET_QUERY, path)
     return path[: secret.start()] if secret else path
 
 
 def redact_text(text: str) -> str:
-    """Redact every web address in a text that somebody else wrote."""
-    return re.sub(_URL, lambda match: redact_url(match.group()), text)
+    """Redact every address in a text, and the value of everything that looks like a credential."""
+    if "://" in text:
+        text = re.sub(_URL, lambda match: redact_url(match.group()), text)
+    return re.sub(_SECRET_VALUE, r"\1\2***", text) if "=" in text or ":" in text else text
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that shows what it says: each run of control characters becomes a space.
+
+    >>> one_line("sky too dark\\n[ERROR] forged")
+    'sky too dark [ERROR] forged'
+    """
+    return text if text.isprintable() else re.sub(_UNPRINTABLE, " ", text)
+
+
+def clean_text(text: str) -> str:
+    """Return a text that somebody else wrote as it may be logged, raised and stored: one line, without credentials.
+
+    >>> clean_text("see https://bucket.example/a.jpg?Signature=c2VjcmV0\\r\\nand retry")
+    'see https://bucket.example/a.jpg and retry'
+    """
+    return redact_text(one_line(text))
