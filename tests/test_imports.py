@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 #: Rooms, lowest first. A room may import the layers below its own, and nothing of its own layer but itself.
 LAYERS = (
     {"api"},
-    {"imaging", "storage", "transport"},
+    {"transport"},
+    {"imaging", "storage"},
     {"hooks"},
     {"pipeline"},
     {"triggers", "links", "policies"},

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.calls import Call
-from airflow_provider_autoenhance.api.redact import redact_text
+from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, Call
+from airflow_provider_autoenhance.api.redact import clean_text
 
 T = TypeVar("T")
+
+
+#: Bytes of the largest body that is read whole. An order of thousands of images has a few.
+MAX_WHOLE_BYTES = 16 << 20
+
+#: Values in the largest JSON that is parsed. Each costs some 100 bytes of memory, whatever its length in the text.
+_MAX_VALUES = 500_000
+
+#: A longer ``Retry-After`` is read as this: a day.
+_LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
+
+#: Of the vendor's words, an error quotes so many characters, so many faulty fields, and fields so deep.
+_MAX_WORDS = 500
+_MAX_FAULTS = 20
+_MAX_FAULT_DEPTH = 5
 
 
 @dataclass(frozen=True)
@@ -29,15 +46,69 @@ class Answer:
         """Media type without parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @property
+    def content_length(self) -> int | None:
+        """Number of bytes announced, ``None`` where the server does not say."""
+        return decimal(self.headers.get("content-length", ""))
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the body is not the thing itself. Nothing here asks for that, and what unpacks has no limit of its own."""
+        return self.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+
+
+def decimal(text: str) -> int | None:
+    """Read a whole number of a header, ``None`` where it is not one. ``int`` alone would take ``+5``, ``1_0`` and Arabic digits."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text.strip()) else None
+
 
 def read(call: Call[T], answer: Answer) -> T:
-    """Return what the call's parser makes of the answer.
+    """Return what the call's parser makes of the answer. The vendor's words in it are redacted and flattened here.
 
     :raises AutoenhanceError: classified by status, naming the image or order and the way out.
     """
-    if 200 <= answer.status < 300 or (answer.status == 404 and call.missing_ok):
-        return call.parse(_json(answer) if answer.body else {})
-    raise error_of(answer, call.about)
+    if answer.status == 404 and call.missing_ok:
+        return call.parse({})
+    if not 200 <= answer.status < 300:
+        raise error_of(answer, call.about)
+    try:
+        return call.parse(_cleaned(load_json(answer.body)) if answer.body else {})
+    except Exception as error:  # noqa: BLE001 - whatever parsing raises, the answer is not the contract's
+        said = str(error) if isinstance(error, ValueError) else type(error).__name__
+        raise errors.ServerError(
+            f"{call.about}: {call.method} {call.path} answered {answer.status} with something that is not Autoenhance's contract "
+            f"({clean_text(said)[:300]}). Check the connection's host and api_version.",
+            status_code=answer.status,
+        ) from None
+
+
+def load_json(body: bytes) -> Any:
+    """Parse JSON that somebody else wrote.
+
+    :raises ValueError: when it is not JSON, nested too deeply, or made of too many values.
+    """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES:
+        raise ValueError(f"more than {_MAX_VALUES} values")
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError:  # its text quotes the body
+        raise ValueError("not JSON") from None
+
+
+def _cleaned(value: Any) -> Any:
+    """Clean every text in an answer, but not upload URLs, whose query is what they are for."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            clean_text(key): inner if key in UPLOAD_URL_KEYS and isinstance(inner, str) else _cleaned(inner)
+            for key, inner in value.items()
+        }
+    return value
 
 
 def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:
@@ -85,51 +156,35 @@ def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait by the ``Retry-After`` header (seconds or a date), ``None`` where there is none that can be read."""
     value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(value).timestamp()
-    except ValueError:
-        return None
-    return max(0.0, when - time.time())
-
-
-def _json(answer: Answer) -> Any:
-    try:
-        return json.loads(answer.body)
-    except ValueError:
-        raise errors.ServerError(
-            f"Autoenhance answered {answer.status} with {answer.content_type or 'something'} that is not JSON; "
-            "check the connection's host.",
-            status_code=answer.status,
-        ) from None
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value):
+        seconds = float(value)
+    else:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, IndexError, OverflowError, OSError):  # a date that the library did not expect
+            return None
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _message(answer: Answer) -> str:
     """The vendor's words, where there are any: ``message``, and the faulty fields of a validation error."""
     try:
-        body = json.loads(answer.body)
+        body = load_json(answer.body)
     except ValueError:
         return ""
     if not isinstance(body, Mapping):
         return ""
-    parts = [str(body["message"])] if isinstance(body.get("message"), str) else []
-    parts += _field_faults(body.get("detail"))
-    return redact_text("; ".join(parts))[:500]
+    parts = [body["message"]] if isinstance(body.get("message"), str) else []
+    parts += islice(_field_faults(body.get("detail")), _MAX_FAULTS)
+    return clean_text("; ".join(part[:_MAX_WORDS] for part in parts))[:_MAX_WORDS]
 
 
-def _field_faults(detail: Any, path: str = "") -> list[str]:
-    if isinstance(detail, Mapping):
-        return [
-            fault
-            for name, inner in detail.items()
-            for fault in _field_faults(inner, f"{path}.{name}" if path else str(name))
-        ]
-    if detail in (None, "", []):
-        return []
-    told = ", ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
-    return [f"{path}: {told}" if path else told]
+def _field_faults(detail: Any, path: str = "", depth: int = 0) -> Iterator[str]:
+    if isinstance(detail, Mapping) and depth < _MAX_FAULT_DEPTH:
+        for name, inner in detail.items():
+            yield from _field_faults(inner, f"{path}.{name}" if path else str(name), depth + 1)
+    elif isinstance(detail, list) and detail:
+        words = [each for each in detail[:_MAX_FAULTS] if isinstance(each, str | int | float | bool)]
+        yield f"{path}: {', '.join(map(str, words))}" if path else ", ".join(map(str, words))
+    elif isinstance(detail, str | int | float | bool) and detail != "":
+        yield f"{path}: {detail}" if path else str(detail)

@@ -6,6 +6,7 @@ server redirects or refuses the other spelling.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Variant = Literal["enhanced", "original"]
+
+#: Where the answer to a creation says where the bytes go; the second is what old accounts get.
+UPLOAD_URL_KEYS = ("upload_url", "s3PutObjectUrl")
 
 #: The API refuses more orders a page.
 MAX_ORDERS_PER_PAGE = 15
@@ -65,7 +69,7 @@ def create_image(
     :param settings: wire settings (:func:`~airflow_provider_autoenhance.api.settings.wire_settings`).
     """
     body: dict[str, Any] = {**(settings or {}), "image_name": image_name}
-    body |= _given(order_id=order_id, metadata=dict(metadata) if metadata else None)
+    body |= _given(order_id=_optional_id(order_id), metadata=dict(metadata) if metadata else None)
     if content_type and version < versions.BRACKETS:
         body["content_type"] = content_type
     return Call("POST", "/v3/images/", f"image {image_name!r}", _created_image, body=body, repeatable=False)
@@ -145,7 +149,7 @@ def create_order(*, order_id: str | None = None, name: str | None = None) -> Cal
         "/v3/orders/",
         f"order {order_id or name or ''}",
         _order,
-        body=_given(order_id=order_id, name=name),
+        body=_given(order_id=_optional_id(order_id), name=name),
         repeatable=order_id is not None,
     )
 
@@ -160,6 +164,27 @@ def list_orders(*, offset: str | None = None, per_page: int = MAX_ORDERS_PER_PAG
         raise SettingsError(f"per_page takes a whole number from 1 to {MAX_ORDERS_PER_PAGE}, not {per_page!r}.")
     query = _given(offset=offset, per_page=str(per_page))
     return Call("GET", "/v3/orders/", "the list of orders", _order_page, query=query)
+
+
+class OrderPages:
+    """The way through all pages of the account's orders. It ends, even where ``next_offset`` goes round in circles."""
+
+    #: Pages in a row that bring no order that was not seen before. One can come where orders are added while they are read.
+    _IDLE_PAGES = 10
+
+    def __init__(self) -> None:
+        self.offset: str | None = None
+        self.ended = False
+        self._seen: set[str] = set()
+        self._idle = 0
+
+    def turn(self, page: models.OrderPage) -> None:
+        """Take in a page, and say by :attr:`offset` and :attr:`ended` what comes next."""
+        known = len(self._seen)
+        self._seen.update(order.order_id for order in page.orders)
+        self._idle = 0 if len(self._seen) > known else self._idle + 1
+        self.ended = page.next_offset in (None, self.offset) or self._idle > self._IDLE_PAGES
+        self.offset = page.next_offset
 
 
 def retrieve_order(order_id: str) -> Call[models.Order]:
@@ -212,7 +237,7 @@ def create_bracket(
     name: str, *, order_id: str, metadata: Mapping[str, Any] | None = None
 ) -> Call[models.CreatedBracket]:
     """Register one exposure in an existing order."""
-    body = {"name": name, "order_id": order_id, **_given(metadata=dict(metadata) if metadata else None)}
+    body = {"name": name, "order_id": checked_id(order_id), **_given(metadata=dict(metadata) if metadata else None)}
     return Call("POST", "/v3/brackets/", f"bracket {name!r}", _created_bracket, body=body, repeatable=False)
 
 
@@ -235,12 +260,29 @@ def _order_if_told(body: Any) -> models.Order | None:
 def _path(template: str, identifier: str) -> str:
     """Put an id into a path. An empty one would turn an item's path into the collection's.
 
-    :raises SettingsError: when there is no id.
+    :raises SettingsError: when there is not an id, or one that would lead to another path.
     """
-    text = str(identifier or "").strip()
-    if not text or text == "None":
+    text = str(identifier if identifier is not None else "").strip()
+    if text in ("", "None"):
         raise SettingsError(f"No id given for {template.format('<id>')}; check the task that hands it over.")
-    return template.format(quote(text, safe=""))
+    return template.format(quote(checked_id(text), safe=""))
+
+
+def _optional_id(identifier: str | None) -> str | None:
+    """What could not be read back by its path is not created either."""
+    return checked_id(identifier) if identifier else identifier
+
+
+def checked_id(identifier: str) -> str:
+    """Return an id that stands for one path part, whatever normalises the path on its way.
+
+    :raises SettingsError: on ``.`` and ``..``, which a normaliser eats, control characters, and what UTF-8 cannot spell.
+    """
+    if identifier in (".", "..") or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", identifier):
+        raise SettingsError(
+            f"The id {identifier[:80]!r} would lead to another address; check the task that hands it over."
+        )
+    return identifier
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class Extra:
 
     :param api_version: behaviour version of the API, ``YYYY-MM-DD``.
     :param dev_mode: spend no credits; full-size downloads carry a watermark.
-    :param timeout_seconds: seconds without a byte after which a request counts as lost.
+    :param timeout_seconds: seconds that an answer may take; of a download, without a further 64 KiB. A call that meets only slow
+        answers ends after three times as long.
     :param max_attempts: how often a request is sent before its error surfaces.
     :param max_requests_per_second: ceiling for each process; the API refuses more than 300 from one address.
     :param proxies: proxy URL by scheme, as ``requests`` takes it, or one URL for both.
@@ -66,7 +67,7 @@ class ApiConfig:
         """How long to try."""
         from airflow_provider_autoenhance.api.exchange import Patience
 
-        return Patience(max_attempts=self.extra.max_attempts)
+        return Patience(max_attempts=self.extra.max_attempts, timeout_seconds=self.extra.timeout_seconds)
 
     def headers(self, *, to_api: bool) -> dict[str, str]:
         """Headers of a request; the key and the version only when it goes to the API."""

@@ -70,17 +70,28 @@ class ServerError(AutoenhanceError):
     retryable = True
 
 
+class ForbiddenAddressError(ServerError):
+    """An answer leads to an address that may not be asked: not a plain web address, from https to http, or not on the internet.
+
+    Nothing was sent there. A retry would be led there again.
+    """
+
+    retryable = False
+
+
 class UnreachableError(AutoenhanceError):
     """No answer: refused, reset, timed out.
 
     :param maybe_received: the request may have reached the server, so repeating it blindly could act twice.
+    :param waited: seconds that were spent waiting for bytes that did not come.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, maybe_received: bool = True) -> None:
+    def __init__(self, message: str, *, maybe_received: bool = True, waited: float = 0.0) -> None:
         super().__init__(message)
         self.maybe_received = maybe_received
+        self.waited = waited
 
 
 class UploadError(AutoenhanceError):

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.answers import Answer, error_of, read
+from airflow_provider_autoenhance.api.addresses import AddressError, join, origin_of
+from airflow_provider_autoenhance.api.answers import MAX_WHOLE_BYTES, Answer, error_of, load_json, read
 from airflow_provider_autoenhance.api.calls import Call
-from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.api.redact import clean_text, redact_url
 
 T = TypeVar("T")
 
@@ -31,6 +33,9 @@ LONGEST_WAIT_SECONDS = 60.0
 NAME_LIMIT_SECONDS = 3600.0
 
 MAX_REDIRECTS = 5
+
+#: Where answers are slow or do not come, a call ends after so many times ``timeout_seconds``, whatever the number of its tries.
+_TIMEOUTS_IN_ALL = 3
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,19 @@ class Wait:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """The transport failed. ``maybe_received``: the request may have reached the server."""
+    """The transport failed.
+
+    :param maybe_received: the request may have reached the server.
+    :param waited: seconds that were spent waiting for bytes that did not come.
+    :param unusable: an answer came, but one that cannot be read: too long, compressed, or not HTTP.
+    :param forbidden: nothing was sent, because the address may not be asked.
+    """
 
     reason: str
     maybe_received: bool = True
+    waited: float = 0.0
+    unusable: bool = False
+    forbidden: bool = False
 
 
 Steps = Generator[Send | Wait, Answer | NoAnswer | None, T]
@@ -68,20 +82,45 @@ class Patience:
     """How often to try, and how long to wait in between.
 
     Waits grow from ``first_wait_seconds`` by doubling, with full jitter, up to :data:`LONGEST_WAIT_SECONDS`.
+
+    :param timeout_seconds: seconds that one answer may take.
     """
 
     max_attempts: int = 5
+    timeout_seconds: float = 60.0
     first_wait_seconds: float = 0.5
     jitter: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
 
-    def wait_after(self, error: errors.AutoenhanceError, attempt: int) -> float | None:
-        """Seconds until the next try, or ``None`` to give up."""
-        if attempt >= self.max_attempts:
+
+@dataclass
+class Tries:
+    """The tries of one call, and the decision about another one."""
+
+    patience: Patience
+    made: int = 0
+    _waited: float = field(default=0.0, init=False)
+
+    def pause_after(self, error: errors.AutoenhanceError, waited: float) -> float | None:
+        """Take in a try that failed: seconds until the next, or ``None`` to give up.
+
+        :param waited: seconds that the try kept the caller waiting.
+        """
+        self.made += 1
+        if self.made >= self.patience.max_attempts:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= LONGEST_WAIT_SECONDS else None
-        ceiling = min(LONGEST_WAIT_SECONDS, self.first_wait_seconds * 2.0 ** (attempt - 1))
-        return ceiling * (0.5 + 0.5 * self.jitter())
+        timeout = self.patience.timeout_seconds
+        if waited > timeout / 2:  # whoever was kept waiting need not pause as well
+            self._waited += waited
+            return 0.0 if self._waited + timeout < (_TIMEOUTS_IN_ALL + 0.1) * timeout else None
+        ceiling = min(LONGEST_WAIT_SECONDS, self.patience.first_wait_seconds * 2.0 ** (self.made - 1))
+        return ceiling * (0.5 + 0.5 * self.patience.jitter())
+
+    def announce(self, error: errors.AutoenhanceError, pause: float) -> str:
+        """Say in a log line that there will be another try."""
+        return f"{error} Trying again in {pause:.1f} s ({self.made} of {self.patience.max_attempts})."
 
 
 def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
@@ -91,53 +130,47 @@ def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
     with 429. Otherwise the lost answer surfaces as an error, and the caller reads the order before creating anything anew.
     """
     send = _request(call, base_url)
-    attempt = 0
+    tries = Tries(patience)
     while True:
-        attempt += 1
+        began = patience.clock()
         answer = yield send
+        waited = patience.clock() - began
         try:
-            return read(call, _arrived(answer, call.about))
+            return read(call, arrived(answer, call.about))
         except errors.AutoenhanceError as error:
-            pause = patience.wait_after(error, attempt) if _may_repeat(call, error) else None
+            pause = tries.pause_after(error, waited) if _may_repeat(call, error) else None
             if pause is None:
                 if _names_a_file(call) and error.status_code == 429 and error.retry_after is None:
                     error.retry_after = NAME_LIMIT_SECONDS
                 raise
-            yield Wait(pause, f"{error} Trying again in {pause:.1f} s ({attempt} of {patience.max_attempts}).")
+            yield Wait(pause, tries.announce(error, pause))
 
 
-def open_download(call: Call[Any], base_url: str, patience: Patience) -> Steps[Answer]:
-    """Follow a download to its bytes: return the head of the answer that streams them.
+def open_download(call: Call[Any], base_url: str) -> Steps[Answer]:
+    """Follow a download to its bytes, once: return the head of the answer that streams them.
 
-    The key goes only to the API's own origin, never along a redirect to another. An answer in JSON with a ``url`` is followed too,
-    because the vendor's own samples read one.
+    The key goes only to the API's own origin. Once a redirect has left that, the key does not come back: whoever answers there could
+    name another image of the account, and have it bought. An answer in JSON with a ``url`` is followed too, because the vendor's own
+    samples read one.
+
+    :raises ForbiddenAddressError: when a redirect leads to what is not a plain web address, or from https to http.
     """
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return (yield from _follow(_request(call, base_url)))
-        except errors.AutoenhanceError as error:
-            pause = patience.wait_after(error, attempt) if _passing(error) else None
-            if pause is None:
-                raise
-            yield Wait(pause, f"{error} Trying again in {pause:.1f} s ({attempt} of {patience.max_attempts}).")
-
-
-def _follow(send: Send) -> Steps[Answer]:
-    origin = _origin(send.url)
+    send = _request(call, base_url)
+    api = origin_of(base_url)
     for _ in range(MAX_REDIRECTS + 1):
-        answer = _arrived((yield send), send.about)
+        answer = arrived((yield send), send.about)
         target = _redirect_target(answer)
         if target is None:
             _check_bytes(answer, send)
             return answer
-        url = urljoin(send.url, target)
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise errors.ServerError(
-                f"{send.about}: the download was redirected to {redact_url(url)}, which is no web address."
-            )
-        send = Send("GET", url, send.about, to_api=_origin(url) == origin)
+        try:
+            url = join(send.url, target)
+            stays = send.to_api and origin_of(url) == api
+        except AddressError as error:
+            raise errors.ForbiddenAddressError(
+                f"{send.about}: the download was redirected to {redact_url(target)[:200]}, which {error}."
+            ) from None
+        send = Send("GET", url, send.about, to_api=stays)
     raise errors.ServerError(f"{send.about}: the download was redirected more than {MAX_REDIRECTS} times.")
 
 
@@ -146,7 +179,7 @@ def _redirect_target(answer: Answer) -> str | None:
         return answer.headers.get("location") or None
     if answer.status == 200 and answer.content_type == "application/json":
         try:
-            body = json.loads(answer.body)
+            body = load_json(answer.body)
         except ValueError:
             return None
         url = body.get("url") if isinstance(body, dict) else None
@@ -157,17 +190,21 @@ def _redirect_target(answer: Answer) -> str | None:
 def _check_bytes(answer: Answer, send: Send) -> None:
     untyped = answer.content_type in ("", "application/octet-stream", "binary/octet-stream")
     if answer.status == 200 and (untyped or answer.content_type.startswith("image/")):
+        if answer.compressed:
+            raise errors.ServerError(
+                f"{send.about}: {redact_url(send.url)} sends a compressed form, not the image itself."
+            )
         return
     if not send.to_api and answer.status in (401, 403, 404):
         # The asset host's link is short-lived; asking the API again gives a fresh one.
         raise errors.ServerError(
-            f"{send.about}: the asset host {urlsplit(send.url).hostname} answered {answer.status}; the link may have expired.",
+            f"{send.about}: the asset host {origin_of(send.url).host} answered {answer.status}; the link may have expired.",
             status_code=answer.status,
         )
     if answer.status == 200 or 300 <= answer.status < 400:
         raise errors.ServerError(
             f"{send.about}: expected image bytes from {redact_url(send.url)} but got {answer.status} "
-            f"{answer.content_type or 'without a type'}."
+            f"{clean_text(answer.content_type)[:80] or 'without a type'}."
         )
     raise error_of(answer, send.about)
 
@@ -178,11 +215,31 @@ def _request(call: Call[Any], base_url: str) -> Send:
     return Send(call.method, f"{base_url}{call.path}{query}", call.about, body)
 
 
-def _arrived(answer: Answer | NoAnswer | None, about: str) -> Answer:
+def arrived(answer: Answer | NoAnswer | None, about: str) -> Answer:
+    """Return the answer.
+
+    :raises AutoenhanceError: when there is none.
+    """
     if isinstance(answer, Answer):
         return answer
-    reason, maybe = (answer.reason, answer.maybe_received) if answer else ("no answer", True)
-    raise errors.UnreachableError(f"{about}: {reason}.", maybe_received=maybe)
+    lost = answer or NoAnswer("no answer")
+    if lost.forbidden:
+        raise errors.ForbiddenAddressError(f"{about}: {lost.reason}.")
+    if lost.unusable:
+        raise errors.ServerError(f"{about}: {lost.reason}.")
+    raise errors.UnreachableError(f"{about}: {lost.reason}.", maybe_received=lost.maybe_received, waited=lost.waited)
+
+
+def too_long(host: str) -> NoAnswer:
+    """What a transport gives for a body that is longer than what is read whole."""
+    return NoAnswer(f"{host} sent more than {MAX_WHOLE_BYTES >> 20} MiB where a short answer belongs", unusable=True)
+
+
+def without_body(answer: Answer) -> Answer | NoAnswer:
+    """What a transport gives for a compressed body, which it does not read: a failure's status says enough, a success does not."""
+    if answer.status >= 300:
+        return answer
+    return NoAnswer("the answer is compressed, which was not asked for", unusable=True)
 
 
 def _names_a_file(call: Call[Any]) -> bool:
@@ -191,17 +248,5 @@ def _names_a_file(call: Call[Any]) -> bool:
 
 def _may_repeat(call: Call[Any], error: errors.AutoenhanceError) -> bool:
     if call.repeatable:
-        return _passing(error)
+        return error.retryable and (error.status_code is None or error.status_code in _PASSING_STATUSES)
     return error.status_code == 429 or (isinstance(error, errors.UnreachableError) and not error.maybe_received)
-
-
-def _passing(error: errors.AutoenhanceError) -> bool:
-    return isinstance(error, errors.UnreachableError) or (
-        error.retryable and (error.status_code is None or error.status_code in _PASSING_STATUSES | {401, 403, 404})
-    )
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, parts.hostname or "", port

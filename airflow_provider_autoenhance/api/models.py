@@ -1,6 +1,7 @@
 """What the API answers, as typed values. Parsing is tolerant: older and newer versions, unknown keys and unknown states pass.
 
 Images and orders carry the whole answer in ``raw`` for what is not modelled. Upload URLs are credentials, so they never appear in a repr.
+An answer that is not the contract's is a ``ValueError`` here; :func:`~airflow_provider_autoenhance.api.answers.read` says of which call.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_autoenhance.api.errors import ServerError
+from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, checked_id
 
 
 class ImageStatus(StrEnum):
@@ -97,7 +98,10 @@ class CreatedBracket:
 
 @dataclass(frozen=True)
 class Order:
-    """One order. A fresh order looks finished (both flags false, no images): see :attr:`settled`."""
+    """One order. A fresh order looks finished (both flags false, no images): see :attr:`settled`.
+
+    :param total_images: how many images it has by its own word, ``None`` where the answer does not say.
+    """
 
     order_id: str
     name: str | None
@@ -106,17 +110,18 @@ class Order:
     is_processing: bool
     is_deleted: bool
     images: tuple[Image, ...]
+    total_images: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def created_at(self) -> float | None:
-        """Seconds since the epoch, ``None`` where the answer does not tell. Autoenhance leaves the offset out and means UTC."""
-        told = self.raw.get("created_at")
+        """Seconds since the epoch, ``None`` where the answer does not say. Autoenhance leaves the offset out and means UTC."""
+        text = self.raw.get("created_at")
         try:
-            moment = datetime.fromisoformat(told) if isinstance(told, str) else None
-        except ValueError:
+            moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+            return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).timestamp()
+        except (ValueError, OverflowError):
             return None
-        return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
     @property
     def settled(self) -> bool:
@@ -136,20 +141,20 @@ class OrderPage:
 def parse_image(body: Any) -> Image:
     """Read an image of any API version.
 
-    :raises ServerError: when the answer has no ``image_id``.
+    :raises ValueError: when the answer has no ``image_id``.
     """
     answer = _object(body, "image", "image_id")
     return Image(
-        image_id=str(answer["image_id"]),
-        image_name=str(answer.get("image_name") or ""),
+        image_id=_id(answer["image_id"]),
+        image_name=_text(answer.get("image_name")) or "",
         order_id=_text(answer.get("order_id")),
         status=_image_status(answer),
-        status_reason=_text(answer.get("status_reason")) or _text(answer.get("error"), only=str),
+        status_reason=_text(answer.get("status_reason")) or _words(answer.get("error")),
         downloaded=answer.get("downloaded") is True,
         scene=_text(answer.get("scene")),
         metadata=_metadata(answer),
-        date_added=answer["date_added"] if isinstance(answer.get("date_added"), int) else 0,
-        raw={key: value for key, value in answer.items() if key not in ("upload_url", "s3PutObjectUrl")},
+        date_added=_count(answer.get("date_added")) or 0,
+        raw={key: value for key, value in answer.items() if key not in UPLOAD_URL_KEYS},
     )
 
 
@@ -162,8 +167,8 @@ def parse_bracket(body: Any) -> Bracket:
     """Read a bracket."""
     answer = _object(body, "bracket", "bracket_id")
     return Bracket(
-        bracket_id=str(answer["bracket_id"]),
-        name=str(answer.get("name") or ""),
+        bracket_id=_id(answer["bracket_id"]),
+        name=_text(answer.get("name")) or "",
         order_id=_text(answer.get("order_id")),
         is_uploaded=answer.get("is_uploaded") is True,
         image_id=_text(answer.get("image_id")),
@@ -178,20 +183,21 @@ def parse_created_bracket(body: Any) -> CreatedBracket:
 
 def parse_brackets(body: Any) -> tuple[Bracket, ...]:
     """Read an order's brackets."""
-    return tuple(parse_bracket(each) for each in _object(body, "list of brackets", "brackets")["brackets"] or ())
+    return tuple(map(parse_bracket, _list(_object(body, "list of brackets", "brackets"), "brackets")))
 
 
 def parse_order(body: Any) -> Order:
     """Read an order. An image in it that lacks an id is left out."""
     answer = _object(body, "order", "order_id")
     return Order(
-        order_id=str(answer["order_id"]),
+        order_id=_id(answer["order_id"]),
         name=_text(answer.get("name")),
-        status=str(answer.get("status") or "").lower(),
+        status=(_text(answer.get("status")) or "").lower(),
         is_merging=answer.get("is_merging") is True,
         is_processing=answer.get("is_processing") is True,
         is_deleted=answer.get("is_deleted") is True,
-        images=tuple(parse_image(each) for each in answer.get("images") or () if _has_id(each)),
+        images=tuple(parse_image(each) for each in _list(answer, "images") if _has_id(each)),
+        total_images=_count(answer.get("total_images")),
         raw={key: value for key, value in answer.items() if key != "images"},
     )
 
@@ -201,31 +207,44 @@ def parse_order_page(body: Any) -> OrderPage:
     answer = _object(body, "page of orders", "orders")
     pagination = answer.get("pagination")
     following = pagination.get("next_offset") if isinstance(pagination, Mapping) else None
-    return OrderPage(tuple(parse_order(each) for each in answer["orders"] or ()), _text(following))
+    return OrderPage(tuple(map(parse_order, _list(answer, "orders"))), _text(following))
 
 
 def _object(body: Any, what: str, key: str) -> Mapping[str, Any]:
-    if isinstance(body, Mapping) and key in body and body[key] is not None:
+    if isinstance(body, Mapping) and body.get(key) is not None:
         return body
-    found = f"the keys {sorted(map(str, body))}" if isinstance(body, Mapping) else f"{type(body).__name__}"
-    raise ServerError(
-        f"Autoenhance answered {found} where an {what} with {key!r} was expected; check the pinned api_version."
-    )
+    found = f"the keys {_keys(body)}" if isinstance(body, Mapping) else type(body).__name__
+    raise ValueError(f"{found} where an {what} with {key!r} was expected")
+
+
+def _list(answer: Mapping[str, Any], key: str) -> list[Any]:
+    value = answer.get(key)
+    if value is None or isinstance(value, list):
+        return value or []
+    raise ValueError(f"{type(value).__name__} as {key!r} where a list was expected")
+
+
+def _id(value: Any) -> str:
+    text = _text(value)
+    if text is None:
+        raise ValueError(f"{type(value).__name__} where an id was expected")
+    return checked_id(text)
 
 
 def _upload_url(body: Any) -> str:
-    for key in ("upload_url", "s3PutObjectUrl"):
+    for key in UPLOAD_URL_KEYS:
         if isinstance(body.get(key), str) and body[key]:
             return str(body[key])
-    raise ServerError(
-        f"Autoenhance created {body.get('image_id') or body.get('bracket_id')} but gave no upload URL "
-        f"(keys: {sorted(map(str, body))}); check the pinned api_version."
-    )
+    raise ValueError(f"{body.get('image_id') or body.get('bracket_id')} but not an upload URL (keys: {_keys(body)})")
+
+
+def _keys(body: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(body)[:40])
 
 
 def _image_status(answer: Mapping[str, Any]) -> ImageStatus:
     """Newer versions send ``status``; until mid-2024 there were the flags ``enhanced`` and ``error``."""
-    spelled = str(answer.get("status") or "").lower()
+    spelled = (_text(answer.get("status")) or "").lower()
     known = _STATUS_ALIASES.get(spelled) or (ImageStatus(spelled) if spelled in set(ImageStatus) else None)
     if answer.get("error") and known is not ImageStatus.PROCESSED:
         return ImageStatus.ERROR
@@ -243,5 +262,19 @@ def _has_id(body: Any) -> bool:
     return isinstance(body, Mapping) and body.get("image_id") is not None
 
 
-def _text(value: Any, only: type | None = None) -> str | None:
-    return str(value) if value not in (None, "") and (only is None or isinstance(value, only)) else None
+def _text(value: Any) -> str | None:
+    """A text, or a number spelled as one; ``None`` for anything else, which no field of the contract is."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _words(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    """A whole number that is not negative and not absurd; APIs send some as floats."""
+    return (
+        int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
+    )

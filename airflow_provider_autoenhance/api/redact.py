@@ -10,12 +10,12 @@ import re
 # Compiled by ``re`` at their first use: compiling here would cost every DAG file some milliseconds.
 
 #: Query parameters that carry a credential: S3 (both signature versions), CloudFront, Google, Azure, and what web services call theirs.
-_SECRET_NAME = (
+_CREDENTIAL = (
     r"(?:sig|signature|awsaccesskeyid|googleaccessid|key-pair-id|policy|x-amz-[a-z0-9-]+|x-goog-[a-z0-9-]+"
     r"|(?:api|access|auth|secret|private)?[_-]?(?:key|token|secret)|credential|password|x-api-key)"
 )
-_SECRET_QUERY = rf"(?i)\?(?=(?:[^\s?]*[?&;])?{_SECRET_NAME}=)"
-_SECRET_VALUE = rf"(?i)(?<![\w-])({_SECRET_NAME}=)[^\s&;'\"<>]+|(?<![\w-])(x-api-key['\"]?\s*:\s*['\"]?)[^\s,'\"<>}}]+"
+_SECRET_QUERY = rf"(?i)\?(?=(?:[^\s?]*[?&;])?{_CREDENTIAL}=)"
+_SECRET_VALUE = rf"(?i)(?<![\w-])({_CREDENTIAL}=)[^\s&;'\"<>]+|(?<![\w-])(x-api-key['\"]?\s*:\s*['\"]?)[^\s,'\"<>}}]+"
 _URL = r"(?i)\b[a-z][a-z0-9+.-]*:/{2}[^\s'\"<>)\]]+"
 #: Control characters, line separators, marks that turn the direction of text round, and halves of surrogate pairs.
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
@@ -36,6 +36,15 @@ def redact_url(url: str) -> str:
         rest = re.split(r"[?#]", rest, maxsplit=1)[0]
     authority, slash, path = rest.partition("/")
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{_without_secret(path)}"
+
+
+def shown_host(url: str) -> str:
+    """Return the host of an address and its port, for messages.
+
+    >>> shown_host("https://user:pw@host.example:8443/a.jpg?Signature=x")
+    'host.example:8443'
+    """
+    return redact_url(url).partition("://")[2].partition("/")[0]
 
 
 def _without_secret(path: str) -> str:

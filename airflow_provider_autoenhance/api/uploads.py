@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.addresses import AddressError, join, origin_of
 from airflow_provider_autoenhance.api.answers import Answer
+from airflow_provider_autoenhance.api.redact import clean_text, redact_url
+
+
+def check_upload_url(upload_url: str, base_url: str, about: str) -> None:
+    """Refuse an upload URL that is not a plain web address, or that would send a photo unencrypted where the API is encrypted.
+
+    :param base_url: of the API.
+    :raises ForbiddenAddressError: nothing was sent.
+    """
+    try:
+        join(base_url, upload_url)
+        origin_of(upload_url)
+    except AddressError as error:
+        raise errors.ForbiddenAddressError(
+            f"{about}: Autoenhance gave the upload address {redact_url(upload_url)[:200]}, which {error}."
+        ) from None
 
 
 def upload_content_type(upload_url: str, sent_at_creation: str | None = None) -> str:
@@ -13,11 +31,16 @@ def upload_content_type(upload_url: str, sent_at_creation: str | None = None) ->
 
     The ``content-type`` query parameter where there is one; else what was sent when the image was created; else
     ``application/octet-stream``. A wrong one is refused with 403.
+
+    :raises ServerError: when it cannot be sent as a header.
     """
-    for name, value in parse_qsl(urlsplit(upload_url).query):
-        if name.lower() == "content-type" and value:
-            return value
-    return sent_at_creation or "application/octet-stream"
+    named = [value for name, value in parse_qsl(urlsplit(upload_url).query) if name.lower() == "content-type" and value]
+    content_type = named[0] if named else sent_at_creation or "application/octet-stream"
+    if not re.fullmatch(r"[!-~](?:[ -~]{0,126}[!-~])?", content_type):
+        raise errors.ServerError(
+            f"The upload's content type {clean_text(content_type)[:80]!r} cannot be sent as a header."
+        )
+    return content_type
 
 
 def check_upload(answer: Answer, about: str, content_type: str) -> None:

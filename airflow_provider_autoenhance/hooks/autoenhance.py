@@ -172,16 +172,15 @@ class AutoenhanceHook(BaseHook):
         :param sent_at_creation: MIME type sent when the image was created, if one was.
         :raises UploadUrlExpiredError: when the URL is too old.
         """
-        from airflow_provider_autoenhance.api.exchange import NoAnswer
-        from airflow_provider_autoenhance.api.uploads import check_upload, upload_content_type
+        from airflow_provider_autoenhance.api.exchange import arrived
+        from airflow_provider_autoenhance.api.uploads import check_upload, check_upload_url, upload_content_type
 
+        check_upload_url(upload_url, self.config.base_url, about)
         content_type = upload_content_type(upload_url, sent_at_creation)
 
         def attempt() -> None:
             with open_body() as body:
-                answer = self._put(upload_url, body, content_type)
-            if isinstance(answer, NoAnswer):
-                raise errors.UnreachableError(f"{about}: upload failed, {answer.reason}.")
+                answer = arrived(self._put(upload_url, body, content_type), f"{about}: upload failed")
             check_upload(answer, about, content_type)
 
         self._repeat(attempt)
@@ -250,13 +249,11 @@ class AutoenhanceHook(BaseHook):
 
         :param per_page: 1 to 15.
         """
-        offset: str | None = None
-        while True:
-            page = self.list_orders_page(offset=offset, per_page=per_page)
+        pages = calls.OrderPages()
+        while not pages.ended:
+            page = self.list_orders_page(offset=pages.offset, per_page=per_page)
+            pages.turn(page)
             yield from page.orders
-            if page.next_offset is None or page.next_offset == offset:
-                return
-            offset = page.next_offset
 
     def list_orders_page(
         self, *, offset: str | None = None, per_page: int = calls.MAX_ORDERS_PER_PAGE
@@ -340,14 +337,14 @@ class AutoenhanceHook(BaseHook):
         from airflow_provider_autoenhance.api.exchange import open_download
         from airflow_provider_autoenhance.transport.requests_session import Streamed
 
-        streamed = Streamed(self.get_conn(), self.config)
+        streamed = Streamed(self._sessions, self.config)
 
         def send(step: Send) -> Answer | NoAnswer:
             self._keep_pace(step)
             return streamed.send(step)
 
         try:
-            head = self._drive(open_download(call, self.config.base_url, self.config.patience), send)
+            head = self._drive(open_download(call, self.config.base_url), send)
             yield Download(call.about, head, streamed.read)
         finally:
             streamed.close()
@@ -373,7 +370,7 @@ class AutoenhanceHook(BaseHook):
         from airflow_provider_autoenhance.transport.requests_session import send_once
 
         self._keep_pace(send)
-        return send_once(self.get_conn(), self.config, send)
+        return send_once(self._sessions, self.config, send)
 
     def _keep_pace(self, step: Send) -> None:
         if step.to_api and (pause := self._bucket.reserve()):
@@ -382,19 +379,20 @@ class AutoenhanceHook(BaseHook):
     def _put(self, url: str, body: SizedReader, content_type: str) -> Answer | NoAnswer:
         from airflow_provider_autoenhance.transport.requests_session import put_once
 
-        return put_once(self.get_conn(), self.config, url, body, content_type)
+        return put_once(self._sessions, self.config, url, body, content_type)
 
     def _repeat(self, attempt: Callable[[], T]) -> T:
         """Try a transfer again after a passing fault, from its start."""
-        patience = self.config.patience
-        tries = 0
+        from airflow_provider_autoenhance.api.exchange import Tries
+
+        tries = Tries(self.config.patience)
         while True:
-            tries += 1
             try:
                 return attempt()
             except errors.AutoenhanceError as error:
-                pause = patience.wait_after(error, tries) if error.retryable else None
+                waited = error.waited if isinstance(error, errors.UnreachableError) else 0.0
+                pause = tries.pause_after(error, waited) if error.retryable else None
                 if pause is None:
                     raise
-                self.log.warning("%s Trying again in %.1f s (%s of %s).", error, pause, tries, patience.max_attempts)
+                self.log.warning("%s", tries.announce(error, pause))
             time.sleep(pause)

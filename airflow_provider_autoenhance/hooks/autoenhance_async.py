@@ -58,7 +58,7 @@ class AutoenhanceAsyncHook(BaseHook):
         from airflow_provider_autoenhance.transport.httpx_client import send_once
 
         config = await self.get_config()
-        client, bucket = await _shared(config)
+        shared = await _shared(config)
         steps = exchange(call, config.base_url, config.patience)
         answer: Answer | NoAnswer | None = None
         try:
@@ -69,8 +69,9 @@ class AutoenhanceAsyncHook(BaseHook):
                     await asyncio.sleep(step.seconds)
                     answer = None
                 else:
-                    await asyncio.sleep(bucket.reserve())
-                    answer = await send_once(client, config, step)
+                    await asyncio.sleep(shared.bucket.reserve())
+                    async with shared.places:
+                        answer = await send_once(await shared.client, config, step)
         except StopIteration as finished:
             result: T = finished.value
             return result
@@ -79,26 +80,25 @@ class AutoenhanceAsyncHook(BaseHook):
         """Read all orders of the account with their images, page by page; leave off where you have seen enough."""
         from airflow_provider_autoenhance.api import calls
 
-        offset: str | None = None
-        while True:
-            page = await self.run(calls.list_orders(offset=offset))
+        pages = calls.OrderPages()
+        while not pages.ended:
+            page = await self.run(calls.list_orders(offset=pages.offset))
+            pages.turn(page)
             yield page
-            if page.next_offset is None or page.next_offset == offset:
-                return
-            offset = page.next_offset
 
 
 class _Shared:
     def __init__(self, config: ApiConfig) -> None:
-        from airflow_provider_autoenhance.transport.httpx_client import new_client
+        from airflow_provider_autoenhance.transport.httpx_client import MAX_CONNECTIONS, new_client
 
         self.config = config
         self.bucket = TokenBucket(config.extra.max_requests_per_second)
+        self.places = asyncio.Semaphore(MAX_CONNECTIONS)
         # Reading the certificate store takes tens of milliseconds; the event loop must not stand still for it.
         self.client: asyncio.Future[httpx.AsyncClient] = asyncio.ensure_future(asyncio.to_thread(new_client, config))
 
 
-async def _shared(config: ApiConfig) -> tuple[httpx.AsyncClient, TokenBucket]:
+async def _shared(config: ApiConfig) -> _Shared:
     """Thousands of triggers may begin at once, and they all wait for the client that the first of them makes."""
     of_loop = _SHARED.setdefault(asyncio.get_running_loop(), {})
     held = of_loop.get(config.conn_id)
@@ -106,8 +106,9 @@ async def _shared(config: ApiConfig) -> tuple[httpx.AsyncClient, TokenBucket]:
         held = of_loop[config.conn_id] = _Shared(config)
     try:
         # One trigger's cancellation must not take the client away from the others.
-        return await asyncio.shield(held.client), held.bucket
+        await asyncio.shield(held.client)
     except Exception:
         if of_loop.get(config.conn_id) is held:
             del of_loop[config.conn_id]
         raise
+    return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,14 @@ class Download:
         self.about = about
         self.headers = head.headers
         self.content_type = head.content_type
+        self._announced = head.content_length
         self._read = read
         self._head = b""
 
     @property
     def size(self) -> int | None:
         """Number of bytes announced, ``None`` where the host does not say."""
-        length = self.headers.get("content-length", "")
-        return int(length) if length.isdigit() else None
+        return self._announced
 
     def peek(self, size: int = 1 << 16) -> bytes:
         """Return the first bytes, which will be read again."""
@@ -49,7 +50,13 @@ class Download:
         return block + self._take(-1) if size < 0 else block
 
     def _take(self, size: int) -> bytes:
+        began = time.monotonic()
         try:
             return self._read(size)
+        except TimeoutError:
+            waited = time.monotonic() - began
+            raise errors.UnreachableError(
+                f"{self.about}: the download stopped or became too slow.", waited=waited
+            ) from None
         except OSError as error:
             raise errors.IntegrityError(f"{self.about}: the download broke off ({type(error).__name__}).") from None

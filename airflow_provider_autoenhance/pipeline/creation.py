@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
@@ -93,9 +92,8 @@ def check_whole(order: Order) -> None:
 
     :raises AutoenhanceError: naming the order.
     """
-    total: Any = order.raw.get("total_images")
-    if isinstance(total, int | float) and total > len(order.images):
+    if (order.total_images or 0) > len(order.images):
         raise errors.AutoenhanceError(
-            f"order {order.order_id} lists {len(order.images)} of its {int(total)} images, so it cannot be told whether this one "
+            f"order {order.order_id} lists {len(order.images)} of its {order.total_images} images, so it cannot be told whether this one "
             "exists already; give smaller groups of photos an order_id of their own."
         )

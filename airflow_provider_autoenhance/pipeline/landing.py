@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import re
 from collections.abc import Mapping
@@ -50,7 +49,7 @@ def sent_digests(headers: Mapping[str, str]) -> dict[str, str]:
         if header in headers and "-" not in headers[header]:
             try:
                 found[algorithm] = base64.b64decode(headers[header], validate=True).hex()
-            except binascii.Error:
+            except ValueError:  # not base64, or not ASCII
                 continue
     etag = headers.get("etag", "").strip('"')
     plain_s3 = "x-amz-request-id" in headers and headers.get("x-amz-server-side-encryption", "AES256") == "AES256"

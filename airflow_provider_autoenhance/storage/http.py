@@ -6,11 +6,11 @@ import logging
 import os
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
 
+from airflow_provider_autoenhance.api.addresses import AddressError, Origin, join, origin_of
+from airflow_provider_autoenhance.api.answers import decimal, retry_after
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, ServerError, SourceError, UnreachableError
 from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.storage.addresses import require_public, resolve
 from airflow_provider_autoenhance.storage.base import Reader, Source, StoredFile, clean_etag
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import CheckedReader, spooled
@@ -27,16 +27,19 @@ MAX_BYTES = 512 << 20
 """Largest photo taken from the web: 512 MiB, several times the biggest camera RAW."""
 
 MAX_REDIRECTS = 5
-_TIMEOUT = (10.0, 60.0)
+_CONNECT_TIMEOUT_SECONDS = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 
 
-def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int = MAX_BYTES) -> Source:
+def open_http(
+    location: Location, *, allow_private_hosts: bool, max_bytes: int = MAX_BYTES, timeout_seconds: float = 60.0
+) -> Source:
     """Open a web address for reading.
 
     :param allow_private_hosts: also take hosts on private, loopback and link-local addresses.
     :param max_bytes: refuse more than this.
+    :param timeout_seconds: seconds without a byte, or with less than 64 KiB, after which the host counts as lost.
     """
     if location.conn_id:
         raise SourceError(
@@ -50,7 +53,7 @@ def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int =
             LONG_ADDRESS,
         )
     try:
-        answer = _follow(location, allow_private_hosts=allow_private_hosts)
+        answer = _follow(location, allow_private_hosts=allow_private_hosts, timeout_seconds=timeout_seconds)
     except AutoenhanceError:
         raise
     except Exception as error:  # noqa: BLE001 - requests and urllib3 put the full URL into their texts
@@ -62,69 +65,55 @@ def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int =
         raise
 
 
-def _follow(location: Location, *, allow_private_hosts: bool) -> requests.Response:
+def _follow(location: Location, *, allow_private_hosts: bool, timeout_seconds: float) -> requests.Response:
     """Send through the adapter, not a session: that would follow redirects unchecked and read netrc."""
     import requests
 
-    from airflow_provider_autoenhance.storage.http_adapter import PublicOnlyAdapter
+    from airflow_provider_autoenhance.transport.adapter import LimitedAdapter
 
-    adapter = requests.adapters.HTTPAdapter() if allow_private_hosts else PublicOnlyAdapter()
-    url = location.given
+    adapter = LimitedAdapter(public_only=not allow_private_hosts)
+    headers = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
+    timeout = (min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
+    given = requests.Request("GET", location.given).prepare().url or ""  # as urllib3 reads it, which connects
+    url, auth = requests.utils.urldefragauth(given), requests.utils.get_auth_from_url(given)
+    home: Origin | None = None
     for _ in range(MAX_REDIRECTS + 1):
-        prepared = _prepare(url, location.uri)
-        proxies = requests.utils.get_environ_proxies(prepared.url or url)
-        if not allow_private_hosts and requests.utils.select_proxy(prepared.url or url, proxies):
-            _check_proxied(prepared.url or url)
-        answer = adapter.send(prepared, stream=True, timeout=_TIMEOUT, verify=_authorities(), proxies=proxies)
+        prepared = requests.Request("GET", url, headers=headers).prepare()
+        url = prepared.url or url
+        home = home or origin_of(url)
+        if auth != ("", "") and origin_of(url) == home:
+            prepared.prepare_auth(auth)
+        proxies = requests.utils.get_environ_proxies(url)
+        answer = adapter.send(prepared, stream=True, timeout=timeout, verify=_authorities(), proxies=proxies)
         if answer.status_code not in _REDIRECTS:
             return answer
         target = answer.headers.get("Location")
         answer.close()
         if not target:
             raise SourceError(f"{location.uri}: the host redirects to nowhere.", status_code=answer.status_code)
-        following = urljoin(prepared.url or url, target)
-        if urlsplit(prepared.url or url).scheme == "https" and urlsplit(following).scheme != "https":
+        try:
+            url = join(url, target)
+        except AddressError as error:
             raise SourceError(
-                f"{location.uri}: the host redirects from https to {redact_url(following)}. Give the final address."
-            )
-        url = following
+                f"{location.uri}: the host redirects to {redact_url(target)[:200]}, which {error}. Give the final address."
+            ) from None
     raise SourceError(f"{location.uri}: more than {MAX_REDIRECTS} redirects. Give the final address.")
-
-
-def _prepare(url: str, shown: str) -> requests.PreparedRequest:
-    import requests
-
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise SourceError(f"{shown}: the host redirects to {redact_url(url)}, which is no web address.")
-    headers = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
-    return requests.Request("GET", url, headers=headers).prepare()
 
 
 def _authorities() -> str | bool:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
-def _check_proxied(url: str) -> None:
-    """The proxy resolves the name, so only what the worker's own name service says can be checked, if anything."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        addresses = resolve(host, parts.port or 0)
-    except AutoenhanceError:
-        return
-    require_public(host, addresses)
-
-
 def _source(answer: requests.Response, location: Location, max_bytes: int) -> Source:
     _require_ok(answer, location.uri)
-    if answer.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+    if answer.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise SourceError(f"{location.uri}: the host sends a compressed form, not the file itself.")
     body = _Body(answer.raw, location.uri, max_bytes)
-    announced = answer.headers.get("Content-Length", "")
-    if announced.isdigit():
-        if int(announced) > max_bytes:
+    announced = decimal(answer.headers.get("Content-Length", ""))
+    if announced is not None:
+        if announced > max_bytes:
             raise SourceError(f"{location.uri} has {announced} bytes, more than the {max_bytes} allowed from the web.")
-        found = _stored(location.uri, answer, int(announced))
+        found = _stored(location.uri, answer, announced)
         source = Source(found, body, lambda error: _explain(error, location.uri), name=location.name)
         return source.on_close(answer.close)
     return _spool(answer, body, location)
@@ -151,7 +140,9 @@ class _Body:
         self._raw, self._shown, self._limit, self._taken = raw, shown, limit, 0
 
     def read(self, n: int = -1, /) -> bytes:
-        block: bytes = self._raw.read(n if n >= 0 else None, decode_content=False)
+        from airflow_provider_autoenhance.transport.limits import read_block
+
+        block = read_block(self._raw, n if n >= 0 else self._limit + 1)
         self._taken += len(block)
         if self._taken > self._limit:
             raise SourceError(f"{self._shown} has more than the {self._limit} bytes allowed from the web.")
@@ -169,9 +160,8 @@ def _require_ok(answer: requests.Response, shown: str) -> None:
     if status in _GONE:
         raise SourceError(f"{shown} does not exist.", status_code=status)
     if status == 429 or status >= 500:
-        wait = answer.headers.get("Retry-After", "")
-        seconds = float(wait) if wait.isdigit() else None
-        raise ServerError(f"{shown}: the host answered {status}; try again.", status_code=status, retry_after=seconds)
+        wait = retry_after({"retry-after": answer.headers.get("Retry-After", "")})
+        raise ServerError(f"{shown}: the host answered {status}; try again.", status_code=status, retry_after=wait)
     raise SourceError(f"{shown}: the host answered {status}, which is no file.", status_code=status)
 
 
@@ -181,7 +171,7 @@ def _stored(uri: str, answer: requests.Response, size: int) -> StoredFile:
     if changed:
         try:
             modified = parsedate_to_datetime(changed)
-        except ValueError:
+        except (ValueError, TypeError, IndexError, OverflowError):
             changed = None
     return StoredFile(uri, size, etag=clean_etag(answer.headers.get("ETag") or changed), modified=modified)
 

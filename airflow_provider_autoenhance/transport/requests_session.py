@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
 
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.addresses import origin_of
 from airflow_provider_autoenhance.api.answers import Answer
-from airflow_provider_autoenhance.api.exchange import NoAnswer, Send
+from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, too_long, without_body
+from airflow_provider_autoenhance.api.redact import shown_host
+from airflow_provider_autoenhance.transport.adapter import BLOCK_SIZE, LimitedAdapter
+from airflow_provider_autoenhance.transport.addresses import HostRefusedError, is_private
+from airflow_provider_autoenhance.transport.limits import AnswerTooLongError, read_block, read_whole
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.config import ApiConfig
@@ -27,15 +34,7 @@ class SizedReader(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-#: Bytes moved at once: 256 KiB, as in storage. requests' own 16 KiB cost 3.7 times the CPU of 1 MiB (measured, plain http).
-BLOCK_SIZE = 1 << 18
-
 _CONNECT_TIMEOUT_SECONDS = 10.0
-
-
-class _BlockAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, blocksize=BLOCK_SIZE, **kwargs)
 
 
 class _HideQueries(logging.Filter):
@@ -64,7 +63,7 @@ class Sessions:
 
     def __init__(self, config: ApiConfig) -> None:
         self._config = config
-        self._adapter = _BlockAdapter(pool_maxsize=_KEPT_CONNECTIONS)
+        self._api = LimitedAdapter(kept_connections=_KEPT_CONNECTIONS)
         self._local = threading.local()
         logging.getLogger("urllib3.connectionpool").addFilter(_HIDE_QUERIES)
 
@@ -72,8 +71,8 @@ class Sessions:
         """Return this thread's session."""
         if not hasattr(self._local, "session"):
             session = requests.Session()
-            session.mount("https://", self._adapter)
-            session.mount("http://", self._adapter)
+            session.mount("https://", self._api)
+            session.mount("http://", self._api)
             session.auth = lambda request: request  # or requests would look for the host in ~/.netrc
             session.verify = self._config.extra.verify
             session.proxies = dict(self._config.extra.proxies or {})
@@ -81,60 +80,97 @@ class Sessions:
         mine: requests.Session = self._local.session
         return mine
 
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any = None, *, to_api: bool
+    ) -> requests.Response:
+        """Send one request and read the head of its answer.
 
-def send_once(session: requests.Session, config: ApiConfig, send: Send) -> Answer | NoAnswer:
+        By way of the adapter: what ``Session.request`` does beside is for cookies and redirects, of which there are none here.
+        """
+        session, extra = self.mine(), self._config.extra
+        prepared = requests.Request(method, url, headers={**session.headers, **headers}, data=body).prepare()
+        around = session.merge_environment_settings(url, {}, True, None, None)
+        return (self._api if to_api else self._elsewhere).send(
+            prepared,
+            stream=True,
+            timeout=(min(_CONNECT_TIMEOUT_SECONDS, extra.timeout_seconds), extra.timeout_seconds),
+            verify=extra.verify,  # or a variable of the environment would take the place of the connection's
+            cert=around["cert"],
+            proxies=around["proxies"],
+        )
+
+    @cached_property
+    def _elsewhere(self) -> LimitedAdapter:
+        """For uploads and redirects: public hosts only, unless the API itself stands on a private network, as the sandbox does."""
+        api = origin_of(self._config.base_url)
+        if self._config.extra.allow_private_sources or is_private(api.host, api.port):
+            return self._api
+        return LimitedAdapter(public_only=True, kept_connections=_KEPT_CONNECTIONS)
+
+
+def send_once(sessions: Sessions, config: ApiConfig, send: Send) -> Answer | NoAnswer:
     """Send one request and read its whole answer."""
-    try:
-        with _request(session, config, send) as response:
-            return Answer(response.status_code, _headers(response.headers), response.content)
-    except requests.RequestException as error:
-        return _no_answer(error, send.url)
+
+    def attempt() -> Answer | NoAnswer:
+        headers = config.headers(to_api=send.to_api)
+        with sessions.send(send.method, send.url, headers, send.body, to_api=send.to_api) as response:
+            return _whole(response)
+
+    return _attempt(attempt, send.url)
 
 
 def put_once(
-    session: requests.Session, config: ApiConfig, url: str, body: SizedReader, content_type: str
+    sessions: Sessions, config: ApiConfig, url: str, body: SizedReader, content_type: str
 ) -> Answer | NoAnswer:
     """PUT a sized stream to a presigned URL. ``requests`` sends Content-Length from ``len(body)``; S3 refuses chunks."""
-    headers = config.headers(to_api=False) | {"Content-Type": content_type, "Content-Length": str(len(body))}
-    try:
-        with _exchange(session, config, "PUT", url, headers, body) as response:
-            return Answer(response.status_code, _headers(response.headers), response.content)
-    except requests.RequestException as error:
-        return _no_answer(error, url)
+
+    def attempt() -> Answer | NoAnswer:
+        headers = config.headers(to_api=False) | {"Content-Type": content_type, "Content-Length": str(len(body))}
+        with sessions.send("PUT", url, headers, body, to_api=False) as response:
+            return _whole(response)
+
+    return _attempt(attempt, url)
 
 
 class Streamed:
     """A request whose answer is read block by block. Holds at most one open response."""
 
-    def __init__(self, session: requests.Session, config: ApiConfig) -> None:
-        self._session = session
+    def __init__(self, sessions: Sessions, config: ApiConfig) -> None:
+        self._sessions = sessions
         self._config = config
         self._response: requests.Response | None = None
 
     def send(self, send: Send) -> Answer | NoAnswer:
         """Send, after closing what was open. Reads the body only of what is not image bytes."""
         self.close()
-        try:
-            self._response = _request(self._session, self._config, send)
-            answer = Answer(self._response.status_code, _headers(self._response.headers))
+
+        def attempt() -> Answer | NoAnswer:
+            headers = self._config.headers(to_api=send.to_api)
+            response = self._sessions.send(send.method, send.url, headers, send.body, to_api=send.to_api)
+            self._response = response
+            answer = Answer(response.status_code, _headers(response.headers))
             if answer.status == 200 and answer.content_type not in ("application/json", "text/html"):
                 return answer
-            return Answer(answer.status, answer.headers, self._response.content)
-        except requests.RequestException as error:
-            return _no_answer(error, send.url)
+            return _whole(response)
+
+        return _attempt(attempt, send.url)
 
     def read(self, size: int = -1) -> bytes:
         """Read the next block.
 
-        :raises OSError: when the connection breaks or the body is shorter than announced.
+        :param size: bytes; -1 for all that is left.
+        :raises OSError: when the connection breaks or the body is shorter than announced; ``TimeoutError`` when it is too slow.
         """
         if self._response is None:
             return b""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK_SIZE), b""))
         try:
-            data: bytes = self._response.raw.read(None if size < 0 else size)
-        except HTTPError as error:
+            return read_block(self._response.raw, size)
+        except ReadTimeoutError as error:
+            raise TimeoutError(type(error).__name__) from None
+        except Exception as error:  # noqa: BLE001 - urllib3 and the standard library have many, some with the URL in their text
             raise ConnectionError(type(error).__name__) from None
-        return data
 
     def close(self) -> None:
         """Give the connection back."""
@@ -143,40 +179,32 @@ class Streamed:
             self._response = None
 
 
-def _request(session: requests.Session, config: ApiConfig, send: Send) -> requests.Response:
-    return _exchange(session, config, send.method, send.url, config.headers(to_api=send.to_api), send.body)
-
-
-def _exchange(
-    session: requests.Session, config: ApiConfig, method: str, url: str, headers: dict[str, str], body: Any
-) -> requests.Response:
-    """Send one request and read the head of its answer.
-
-    By way of the adapter: what ``Session.request`` does beside is for cookies and redirects, of which there are none here.
-    """
-    prepared = requests.Request(method, url, headers={**session.headers, **headers}, data=body).prepare()
-    around = session.merge_environment_settings(url, {}, True, None, None)
-    return session.get_adapter(url).send(
-        prepared,
-        stream=True,
-        timeout=_timeout(config),
-        verify=config.extra.verify,  # or a variable of the environment would take the place of the connection's
-        cert=around["cert"],
-        proxies=around["proxies"],
-    )
-
-
-def _timeout(config: ApiConfig) -> tuple[float, float]:
-    return min(_CONNECT_TIMEOUT_SECONDS, config.extra.timeout_seconds), config.extra.timeout_seconds
+def _whole(response: requests.Response) -> Answer | NoAnswer:
+    answer = Answer(response.status_code, _headers(response.headers))
+    return without_body(answer) if answer.compressed else replace(answer, body=read_whole(response.raw))
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _no_answer(error: requests.RequestException, url: str) -> NoAnswer:
-    """Say in words why there was no answer. The library's own text holds the URL, so it is never used."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
+def _attempt(exchange: Callable[[], Answer | NoAnswer], url: str) -> Answer | NoAnswer:
+    """Carry out an exchange, and say in words why there was no answer. The library's own text holds the URL, so it is never used."""
+    began = time.monotonic()
+    host = shown_host(url)
+    try:
+        return exchange()
+    except HostRefusedError as error:
+        return NoAnswer(str(error).rstrip("."), maybe_received=False, forbidden=True)
+    except errors.AutoenhanceError:  # of the body that was to be sent
+        raise
+    except AnswerTooLongError:
+        return too_long(host)
+    except Exception as error:  # noqa: BLE001 - requests, urllib3 and the standard library have many
+        return _no_answer(error, host, time.monotonic() - began)
+
+
+def _no_answer(error: Exception, host: str, seconds: float) -> NoAnswer:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(reason, NameResolutionError):
         return NoAnswer(f"the host name {host} cannot be resolved", maybe_received=False)
@@ -185,7 +213,7 @@ def _no_answer(error: requests.RequestException, url: str) -> NoAnswer:
     if isinstance(error, requests.exceptions.SSLError):
         return NoAnswer(f"the TLS certificate of {host} was refused; check 'verify'", maybe_received=False)
     if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
-        return NoAnswer(f"no connection to {host}", maybe_received=False)
-    if isinstance(error, requests.Timeout):
-        return NoAnswer(f"{host} did not answer in time")
+        return NoAnswer(f"no connection to {host}", maybe_received=False, waited=seconds)
+    if isinstance(error, (requests.Timeout, ReadTimeoutError)) or isinstance(reason, ReadTimeoutError):
+        return NoAnswer(f"{host} did not answer in time", waited=seconds)
     return NoAnswer(f"the connection to {host} broke off")

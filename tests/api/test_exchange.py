@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_autoenhance.api import calls, errors
 from airflow_provider_autoenhance.api.answers import Answer, error_of, retry_after
 from airflow_provider_autoenhance.api.exchange import NoAnswer, Patience, Send, Steps, Wait, exchange, open_download
+from airflow_provider_autoenhance.api.models import parse_order_page
 
 BASE = "https://api.example"
 PATIENCE = Patience(max_attempts=4, jitter=lambda: 1.0)
@@ -103,14 +105,28 @@ def test_retry_after_is_honoured_and_a_long_one_is_left_to_airflow() -> None:
     assert len(sent) == 1
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("", None), ("soon", None), ("-3", 0.0), ("2.5", 2.5)])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", None),
+        ("soon", None),
+        ("-3", None),
+        ("2.5", 2.5),
+        ("inf", None),
+        ("nan", None),
+        ("1e9", None),
+        ("²", None),
+        ("9" * 18, 86400.0),
+    ],
+)
 def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}) == seconds
 
 
 def test_retry_after_as_a_date() -> None:
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
-    assert (retry_after({"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}) or 0) > 1e9
+    assert retry_after({"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}) == 86400.0
+    assert retry_after({"retry-after": "Wed, 99 Oct 99999 07:28:00 GMT"}) is None
 
 
 def test_validation_errors_name_the_fields() -> None:
@@ -136,10 +152,99 @@ def test_a_vendor_message_with_a_presigned_url_is_redacted() -> None:
     assert "https://s3/x failed" in str(error)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"image_id": "i", "x": ' + b"[" * 500 + b"]" * 500 + b"}",
+        b"[" + b"1," * 600_000 + b"1]",
+        b"9" * 5000,
+        b"true",
+        b'{"image_id": [1]}',
+        b'{"image_id": true}',
+        b'{"image_id": ".."}',
+        b"\xff\xfe{}",
+        b'{"image_id": ' + b"9" * 5000 + b"}",
+    ],
+)
+@pytest.mark.parametrize(
+    "call", [calls.retrieve_image("i"), calls.retrieve_order("o"), calls.list_orders(), calls.list_brackets("o")]
+)
+def test_an_answer_that_is_not_the_contracts_names_the_endpoint(call: calls.Call[Any], body: bytes) -> None:
+    result, _, _ = drive(exchange(call, BASE, Patience(max_attempts=1)), iter([json_answer(body)]))
+    if isinstance(result, errors.AutoenhanceError):
+        assert type(result) is errors.ServerError
+        assert f"{call.method} {call.path}" in str(result)
+        assert len(str(result)) < 1000
+    else:
+        assert result.image_id == "i"
+    error = error_of(Answer(500, {}, b'{"message": "m", "detail": ' + body + b"}"), "image 1")
+    assert len(str(error)) < 1000
+
+
+@pytest.mark.parametrize("images", [5, True, "text", {"a": 1}])
+def test_a_list_that_is_not_one_is_not_the_contracts(images: object) -> None:
+    body = json.dumps({"order_id": "o", "orders": images, "images": images, "brackets": images}).encode()
+    for call in (calls.retrieve_order("o"), calls.list_orders(), calls.list_brackets("o")):
+        result, _, _ = drive(exchange(call, BASE, Patience(max_attempts=1)), iter([json_answer(body)]))
+        assert type(result) is errors.ServerError
+
+
+def test_the_vendors_words_are_cleaned_where_they_enter_and_the_upload_url_is_not() -> None:
+    url = "https://s3.example/a.jpg?AWSAccessKeyId=A&Signature=s3cret&Expires=1"
+    body = {
+        "image_id": "i",
+        "upload_url": url,
+        "status_reason": f"failed\n[ERROR] {url}",
+        "metadata": {"seen": url},
+        "new": [url],
+    }
+    created, _, _ = drive(
+        exchange(calls.create_image("a"), BASE, PATIENCE), iter([json_answer(json.dumps(body).encode())])
+    )
+    assert created.upload_url == url
+    assert created.image.status_reason == "failed [ERROR] https://s3.example/a.jpg"
+    assert "s3cret" not in repr(created.image) + str(created.image.raw) + str(created.image.metadata)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.3, 0.6, 1.0]), max_size=8), st.integers(1, 9))
+def test_waiting_for_what_does_not_come_ends_after_three_timeouts(delays: list[float], attempts: int) -> None:
+    """However many tries are allowed. An answer may take one timeout; quick failures are not held against a call."""
+    now, slow = 0.0, 0.0
+    patience = Patience(max_attempts=attempts, timeout_seconds=1.0, jitter=lambda: 0.0, clock=lambda: now)
+    steps = exchange(GET, BASE, patience)
+    left = iter(delays)
+    answer: Answer | NoAnswer | None = None
+    try:
+        while True:
+            step = steps.send(answer)
+            passed = step.seconds if isinstance(step, Wait) else next(left, 0.0)
+            now += passed
+            slow += passed if isinstance(step, Send) and passed > 0.5 else 0.0
+            answer = NoAnswer("slow") if isinstance(step, Send) else None
+    except errors.UnreachableError:
+        pass
+    assert slow <= 3.1
+
+
+def test_pages_that_go_round_in_circles_end() -> None:
+    pages = calls.OrderPages()
+    for number in range(100):
+        if pages.ended:
+            break
+        pages.turn(
+            parse_order_page(
+                {"orders": [{"order_id": str(number % 3)}], "pagination": {"next_offset": "ab"[number % 2]}}
+            )
+        )
+    assert pages.ended
+
+
 def test_success_that_is_no_json_points_at_the_host() -> None:
     result, _, _ = drive(exchange(GET, BASE, PATIENCE), iter([Answer(200, {"content-type": "text/html"}, b"<html>")]))
     assert isinstance(result, errors.ServerError)
-    assert "check the connection's host" in str(result)
+    assert "image i: GET /v3/images/i answered 200" in str(result)
+    assert "Check the connection's host" in str(result)
 
 
 def test_deleting_what_is_gone_is_success() -> None:
@@ -164,7 +269,7 @@ def test_the_key_stays_with_the_api() -> None:
         redirect("https://api.example:444/b"),
         BYTES,
     ]
-    result, sent, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter(answers))
+    result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter(answers))
     assert result is BYTES
     assert [(send.url, send.to_api) for send in sent] == [
         ("https://api.example/v3/images/i/enhanced?preview=false", True),
@@ -175,25 +280,60 @@ def test_the_key_stays_with_the_api() -> None:
 
 
 def test_json_with_a_url_is_followed_too() -> None:
-    result, sent, _ = drive(
-        open_download(DOWNLOAD, BASE, PATIENCE), iter([json_answer(b'{"url": "https://cdn/x"}'), BYTES])
-    )
+    result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter([json_answer(b'{"url": "https://cdn/x"}'), BYTES]))
     assert result is BYTES
     assert not sent[1].to_api
 
 
-def test_an_expired_asset_link_is_asked_for_again() -> None:
-    answers = [redirect("https://cdn/x?sig=1"), Answer(403, {}, b"<Error/>"), redirect("https://cdn/x?sig=2"), BYTES]
-    result, sent, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter(answers))
+def test_an_expired_asset_link_may_be_asked_for_again() -> None:
+    result, _, _ = drive(
+        open_download(DOWNLOAD, BASE), iter([redirect("https://cdn/x?sig=1"), Answer(403, {}, b"<Error/>")])
+    )
+    assert isinstance(result, errors.ServerError)
+    assert result.retryable
+    assert "sig=1" not in str(result)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [redirect(BASE + "/v3/images/OTHER/enhanced?preview=false"), json_answer(b'{"url": "https://api.example/x"}')],
+)
+def test_the_key_does_not_come_back_once_a_redirect_has_left_the_api(back: Answer) -> None:
+    result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter([redirect("https://assets.example/a"), back, BYTES]))
     assert result is BYTES
-    assert sent[2].url.startswith(BASE)
+    assert [send.to_api for send in sent] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example\\@api.example/",
+        "https://user@api.example/",
+        "http://cdn/x",
+        "https://[::1/",
+        "https://c\tdn/x",
+    ],
+)
+def test_a_redirect_that_parsers_read_differently_is_not_followed(target: str) -> None:
+    for answer in (redirect(target), json_answer(json.dumps({"url": target}).encode())):
+        result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter([answer]))
+        assert type(result) is errors.ForbiddenAddressError
+        assert "user@" not in str(result)
+        assert len(sent) == 1
+
+
+def test_a_compressed_image_is_refused() -> None:
+    result, _, _ = drive(
+        open_download(DOWNLOAD, BASE), iter([Answer(200, {"content-type": "image/png", "content-encoding": "gzip"})])
+    )
+    assert isinstance(result, errors.ServerError)
 
 
 @pytest.mark.parametrize(
     ("answers", "kind"),
     [
         ([redirect("https://cdn/x")] * 7, errors.ServerError),
-        ([redirect("ftp://cdn/x")], errors.ServerError),
+        ([redirect("ftp://cdn/x")], errors.ForbiddenAddressError),
         ([Answer(200, {"content-type": "text/html"}, b"<html>")], errors.ServerError),
         ([Answer(302, {}, b"")], errors.ServerError),
         ([json_answer(b'{"message": "no url"}')], errors.ServerError),
@@ -202,7 +342,7 @@ def test_an_expired_asset_link_is_asked_for_again() -> None:
     ],
 )
 def test_a_download_that_leads_nowhere_is_an_error(answers: list[Answer], kind: type[Exception]) -> None:
-    result, _, _ = drive(open_download(DOWNLOAD, BASE, Patience(max_attempts=1)), iter(answers))
+    result, _, _ = drive(open_download(DOWNLOAD, BASE), iter(answers))
     assert type(result) is kind
 
 
@@ -211,6 +351,11 @@ def test_a_download_that_leads_nowhere_is_an_error(answers: list[Answer], kind: 
 
 def test_ids_are_quoted_and_never_empty() -> None:
     assert calls.retrieve_image("a/../b").path == "/v3/images/a%2F..%2Fb"
+    for eaten in (".", "..", " .. ", "a\nb", "a\x00", "\ud800"):
+        with pytest.raises(errors.SettingsError, match="would lead to another address"):
+            calls.retrieve_image(eaten)
+    with pytest.raises(errors.SettingsError):
+        calls.create_order(order_id="..")
     for empty in ("", " ", None, "None"):
         with pytest.raises(errors.SettingsError, match="No id given"):
             calls.retrieve_image(empty)  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_autoenhance.api import models
-from airflow_provider_autoenhance.api.errors import ServerError
 from airflow_provider_autoenhance.api.models import ImageStatus
 
 
@@ -51,13 +50,13 @@ def test_an_image_keeps_what_is_not_modelled_and_never_the_upload_url() -> None:
 
 def test_old_accounts_name_the_upload_url_otherwise() -> None:
     assert models.parse_created_image({"image_id": "i", "s3PutObjectUrl": "https://x"}).upload_url == "https://x"
-    with pytest.raises(ServerError, match=r"no upload URL .*'image_id', 'other'"):
+    with pytest.raises(ValueError, match=r"not an upload URL .*image_id, other"):
         models.parse_created_image({"image_id": "i", "other": 1})
 
 
 @pytest.mark.parametrize("body", [None, [], "text", {}, {"message": "hello"}, {"image_id": None}])
 def test_an_answer_that_is_not_the_contract_is_said_so(body: object) -> None:
-    with pytest.raises(ServerError, match="check the pinned api_version"):
+    with pytest.raises(ValueError, match="where an image with 'image_id' was expected"):
         models.parse_image(body)
 
 
@@ -69,6 +68,26 @@ def test_a_fresh_order_looks_finished_but_is_not_settled() -> None:
     assert not models.parse_order({**fresh, "images": [done, {"image_id": "j", "status": "processing"}]}).settled
     assert not models.parse_order({**fresh, "is_merging": True, "images": [done]}).settled
     assert models.parse_order({"order_id": "o", "images": [{"no": "id"}, done]}).images[0].image_id == "i"
+
+
+@pytest.mark.parametrize(
+    ("created_at", "seconds"),
+    [
+        ("2026-11-26T10:00:00", 1795687200.0),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        (5, None),
+        ("x", None),
+    ],
+)
+def test_the_time_of_an_order_is_one_that_can_be_shown(created_at: object, seconds: float | None) -> None:
+    assert models.parse_order({"order_id": "o", "created_at": created_at}).created_at == seconds
+
+
+@pytest.mark.parametrize("number", [-1, True, "5", 1e400, float("nan"), 10**40])
+def test_a_number_that_cannot_be_one_is_left_out(number: object) -> None:
+    assert models.parse_order({"order_id": "o", "total_images": number}).total_images is None
+    assert models.parse_image({"image_id": "i", "date_added": number}).date_added == 0
 
 
 def test_pages_and_brackets() -> None:

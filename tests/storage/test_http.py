@@ -19,8 +19,9 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
     UnreachableError,
 )
-from airflow_provider_autoenhance.storage import CheckedReader, addresses, open_source
+from airflow_provider_autoenhance.storage import CheckedReader, open_source
 from airflow_provider_autoenhance.storage import http as web
+from airflow_provider_autoenhance.transport import addresses
 
 from .web_host import Answer, Host, certificate
 
@@ -186,8 +187,8 @@ class TestFaults:
             (reply(503, b"", Retry_After="7"), ServerError, "answered 503"),
             (reply(429, b""), ServerError, "answered 429"),
             (reply(302, b""), SourceError, "redirects to nowhere"),
-            (redirect("ftp://host/a?sig=secret"), SourceError, "ftp://host/a, which is no web address"),
-            (redirect("file:///etc/passwd"), SourceError, "no web address"),
+            (redirect("ftp://host/a?sig=secret"), SourceError, "ftp://host/a, which is not a plain web address"),
+            (redirect("file:///etc/passwd"), SourceError, "not a plain web address"),
             (redirect("/a"), SourceError, "more than 5 redirects"),
             (reply(Content_Encoding="gzip"), SourceError, "compressed"),
             (reset, UnreachableError, "try again"),
@@ -439,7 +440,7 @@ class TestCheckedConnections:
                 assert source.read() == PHOTO
             with pytest.raises(SourceError, match="certificate is not trusted"):
                 open_source(host.url("/a", "other.example", "https"))
-            with pytest.raises(SourceError, match=r"redirects from https to http://photos\.example/a\."):
+            with pytest.raises(SourceError, match=r"redirects to http://photos\.example/a, which leads from https"):
                 open_source(host.url("/b", "photos.example", "https"))
 
 

@@ -16,7 +16,7 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 class Host:
     """A web server on loopback whose paths answer as told."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         self.paths: dict[str, Answer] = {}
         self.on_delete: Answer = lambda handler: handler.send_error(404)
         self.seen: list[tuple[str, dict[str, str]]] = []
@@ -37,7 +37,7 @@ class Host:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up, that is the point
         self.port = self._server.server_port

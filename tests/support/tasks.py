@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
-from airflow_provider_autoenhance.api.exchange import Patience
+from airflow_provider_autoenhance.api.exchange import Tries
 from tests.support.sandbox import Sandbox
 
 _RUN_SECONDS = 300
@@ -62,13 +62,13 @@ def run(operator: Any, **about: Any) -> Any:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decisions about retries stay as they are; only the time between tries shrinks."""
-    decide = Patience.wait_after
+    decide = Tries.pause_after
 
-    def hurried(self: Patience, error: AutoenhanceError, attempt: int) -> float | None:
-        pause = decide(self, error, attempt)
+    def hurried(self: Tries, error: AutoenhanceError, waited: float) -> float | None:
+        pause = decide(self, error, waited)
         return None if pause is None else pause / 50
 
-    monkeypatch.setattr(Patience, "wait_after", hurried)
+    monkeypatch.setattr(Tries, "pause_after", hurried)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
-"""Which internet addresses a source URL may lead to.
+"""Which internet addresses a URL from outside may lead to: of a source, of a redirect, of an upload.
 
-A URL in a task's arguments can come from outside. It must not make the worker fetch from the company's own network,
-from the worker itself, or from a cloud's metadata service.
+It must not make the worker ask the company's own network, the worker itself, or a cloud's metadata service.
 """
 
 from __future__ import annotations
@@ -21,10 +20,14 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 _AZURE_WIRESERVER = ipaddress.ip_address("168.63.129.16")  # public by number, yet it answers with a machine's secrets
 
 
+class HostRefusedError(SourceError):
+    """The host is unknown, or not on the public internet. Nothing was sent to it."""
+
+
 def resolve_public(host: str, port: int) -> list[str]:
     """Return all addresses of a host, after checking that each is a public one.
 
-    :raises SourceError: the host is unknown, or one of its addresses is not public.
+    :raises HostRefusedError: when the host is unknown, or one of its addresses is not public.
     :raises UnreachableError: the name service did not answer.
     """
     addresses = resolve(host, port)
@@ -33,13 +36,30 @@ def resolve_public(host: str, port: int) -> list[str]:
 
 
 def require_public(host: str, addresses: list[str]) -> None:
-    """Raise SourceError unless each address of the host is a public one."""
+    """Raise HostRefusedError unless each address of the host is a public one."""
     for address in addresses:
         if not is_public(address):
-            raise SourceError(
-                f"The source's host {host!r} leads to {address}, which is not a public internet address. If you trust such hosts, "
+            raise HostRefusedError(
+                f"The host {host!r} leads to {address}, which is not a public internet address. If you trust such hosts, "
                 'set "allow_private_sources": true in the extra of the Autoenhance connection.'
             )
+
+
+def check_proxied(host: str, port: int) -> None:
+    """Check a host that a proxy will resolve, as far as the worker's own name service knows it."""
+    try:
+        addresses = resolve(host, port)
+    except (HostRefusedError, UnreachableError):
+        return
+    require_public(host, addresses)
+
+
+def is_private(host: str, port: int) -> bool:
+    """Say whether a host is known and not on the public internet."""
+    try:
+        return not all(map(is_public, resolve(host, port)))
+    except (HostRefusedError, UnreachableError):
+        return False
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -49,9 +69,9 @@ def resolve(host: str, port: int) -> list[str]:
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
             raise UnreachableError(f"The name service did not answer for host {host!r}; try again.") from None
-        raise SourceError(f"There is no host {host!r}. Check the source's URL.") from None
+        raise HostRefusedError(f"There is no host {host!r}. Check the address.") from None
     except (UnicodeError, OverflowError, ValueError):
-        raise SourceError(f"{host!r} is no valid host name. Check the source's URL.") from None
+        raise HostRefusedError(f"{host!r} is not a valid host name. Check the address.") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
