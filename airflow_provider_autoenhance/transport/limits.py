@@ -30,12 +30,13 @@ class _LimitedReader(io.RawIOBase):
 
     Only waiting counts: a stream may be read as slowly as its reader likes.
 
-    :param raw: what ``socket.makefile`` reads from.
+    :param raw: what ``socket.makefile`` made; it keeps the socket open.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
         self._sock = sock
+        self._receive = sock.recv_into
         self._timeout = sock.gettimeout()
         self._seconds = self._timeout or float("inf")
         self._bytes = _OVERHEAD_BYTES
@@ -53,27 +54,11 @@ class _LimitedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int:
+        in_time = self._timeout is None or self._seconds >= self._timeout
         began = monotonic()
-        short = self._timeout is not None and self._seconds < self._timeout
-        if short:
-            if self._seconds <= 0:
-                raise TimeoutError("the answer came too slowly")
-            self._sock.settimeout(self._seconds)
-        try:
-            count = self._raw.readinto(buffer)
-        finally:
-            if short:  # the connection may serve another request
-                self._sock.settimeout(self._timeout)
+        count = (self._receive if in_time else self._receive_in_time)(buffer)
         self._seconds -= monotonic() - began
-        self._count(count or 0)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-    def _count(self, count: int) -> None:
         self._bytes -= count
         if self._bytes < 0:
             raise AnswerTooLongError
@@ -81,6 +66,20 @@ class _LimitedReader(io.RawIOBase):
             self._pace -= count
             if self._pace <= 0:
                 self._earn()
+        return count
+
+    def _receive_in_time(self, buffer: Any) -> int:
+        if self._seconds <= 0:
+            raise TimeoutError("the answer came too slowly")
+        self._sock.settimeout(self._seconds)
+        try:
+            return self._receive(buffer)
+        finally:  # the connection may serve another request
+            self._sock.settimeout(self._timeout)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
     def _earn(self) -> None:
         self._pace = _PACE_BYTES
