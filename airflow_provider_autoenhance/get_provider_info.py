@@ -67,7 +67,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         ),
         "dev_mode": _field("Dev mode", "Spend no credits; full-size downloads carry a watermark", default=False),
         "timeout_seconds": _field(
-            "Timeout", "Seconds without an answer after which a request counts as lost", type="number", default=60
+            "Timeout", "Seconds that an answer may take", type="number", default=60
         ),
         "max_attempts": _field("Attempts", "How often a request is sent before it fails", type="integer", default=5),
         "max_requests_per_second": _field(
@@ -77,7 +77,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "verify": _field("Verify", "true, false, or the path of a CA bundle", type="string", default="true"),
         "allow_http": _field("Allow http", "Allow a plain-http base URL that is not loopback", default=False),
         "allow_private_sources": _field(
-            "Allow private sources", "Allow http(s) source photos on private and loopback addresses", default=False
+            "Allow private hosts", "Allow source photos, uploads and downloads on private and loopback addresses", default=False
         ),
         "local_folders": _field(
             "Local folders",

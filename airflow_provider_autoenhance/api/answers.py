@@ -24,6 +24,10 @@ MAX_WHOLE_BYTES = 16 << 20
 #: Values in the largest JSON that is parsed. Each costs some 100 bytes of memory, whatever its length in the text.
 _MAX_VALUES = 500_000
 
+_MAX_DEPTH = 50
+
+_SENT_BACK = (*UPLOAD_URL_KEYS, "next_offset")
+
 #: A longer ``Retry-After`` is read as this: a day.
 _LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
 
@@ -40,6 +44,11 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
+
+    def without(self, secret: str) -> Answer:
+        """Return it without a secret that it quotes, such as the key that the API says it does not know."""
+        headers = {name: value.replace(secret, "***") for name, value in self.headers.items()}
+        return Answer(self.status, headers, self.body.replace(secret.encode(), b"***"))
 
     @property
     def content_type(self) -> str:
@@ -97,15 +106,20 @@ def load_json(body: bytes) -> Any:
         raise ValueError("not JSON") from None
 
 
-def _cleaned(value: Any) -> Any:
-    """Clean every text in an answer, but not upload URLs, whose query is what they are for."""
+def _cleaned(value: Any, depth: int = 0) -> Any:
+    """Clean every text in an answer, but not what is only sent back: upload URLs, whose query is what they are for, and offsets.
+
+    :raises ValueError: when it is nested so deeply that it could not be pickled.
+    """
     if isinstance(value, str):
         return clean_text(value)
+    if depth > _MAX_DEPTH:
+        raise ValueError("nested too deeply")
     if isinstance(value, list):
-        return [_cleaned(each) for each in value]
+        return [_cleaned(each, depth + 1) for each in value]
     if isinstance(value, dict):
         return {
-            clean_text(key): inner if key in UPLOAD_URL_KEYS and isinstance(inner, str) else _cleaned(inner)
+            clean_text(key): inner if key in _SENT_BACK and isinstance(inner, str) else _cleaned(inner, depth + 1)
             for key, inner in value.items()
         }
     return value

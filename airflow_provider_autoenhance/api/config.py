@@ -26,7 +26,7 @@ class Extra:
     :param proxies: proxy URL by scheme, as ``requests`` takes it, or one URL for both.
     :param verify: check the server's certificate; or the path of a CA bundle.
     :param allow_http: allow a plain-http host that is not loopback.
-    :param allow_private_sources: allow http(s) source photos on private, loopback and link-local addresses.
+    :param allow_private_sources: allow http(s) source photos, uploads and downloads on private, loopback and link-local addresses.
     :param local_folders: folders of the worker that source photos may be read from; ``None``: any but the system's own.
     :param icc_directory: folder with ICC colour profiles, on every worker.
     """

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, checked_id
+from airflow_provider_autoenhance.api.redact import one_line
 
 
 class ImageStatus(StrEnum):
@@ -207,7 +208,7 @@ def parse_order_page(body: Any) -> OrderPage:
     answer = _object(body, "page of orders", "orders")
     pagination = answer.get("pagination")
     following = pagination.get("next_offset") if isinstance(pagination, Mapping) else None
-    return OrderPage(tuple(map(parse_order, _list(answer, "orders"))), _text(following))
+    return OrderPage(tuple(map(parse_order, _list(answer, "orders"))), one_line(_text(following) or "") or None)
 
 
 def _object(body: Any, what: str, key: str) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ def shown_host(url: str) -> str:
     >>> shown_host("https://user:pw@host.example:8443/a.jpg?Signature=x")
     'host.example:8443'
     """
-    return redact_url(url).partition("://")[2].partition("/")[0]
+    return one_line(redact_url(url)).partition("://")[2].partition("/")[0][:300]
 
 
 def _without_secret(path: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY
@@ -84,7 +85,7 @@ def _is_same(image: Image, wanted: UploadTicket) -> bool:
     """By identity; by name where an old API version returns no metadata."""
     if IDENTITY_KEY in image.metadata:
         return bool(image.metadata[IDENTITY_KEY] == wanted.metadata.get(IDENTITY_KEY))
-    return not image.metadata and image.image_name == wanted.image_name
+    return not image.metadata and image.image_name == clean_text(wanted.image_name)
 
 
 def check_whole(order: Order) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.creation import check_whole
 from airflow_provider_autoenhance.pipeline.job import Photo
@@ -35,13 +36,16 @@ def read_order(hook: AutoenhanceHook, order_id: str) -> Order | None:
 
 
 def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
-    """Match images to photos by metadata, or by their unique name where an API version returns none. The furthest along wins."""
-    by_name = {photo.image_name: photo.fingerprint for photo in photos}
+    """Match images to photos by metadata, or by their unique name where an API version returns none. The furthest along wins.
+
+    Names come back cleaned, as all text of an answer does.
+    """
+    by_name = {clean_text(photo.image_name): photo.fingerprint for photo in photos}
     found: dict[str, Image] = {}
     for order in orders:
         for image in order.images:
             fingerprint = image.metadata.get(FINGERPRINT_KEY) or by_name.get(image.image_name)
-            if fingerprint is None:
+            if not isinstance(fingerprint, str):
                 continue
             other = found.get(fingerprint)
             if other is None or rank(image) < rank(other):

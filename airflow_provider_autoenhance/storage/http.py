@@ -27,19 +27,17 @@ MAX_BYTES = 512 << 20
 """Largest photo taken from the web: 512 MiB, several times the biggest camera RAW."""
 
 MAX_REDIRECTS = 5
-_CONNECT_TIMEOUT_SECONDS = 10.0
+#: Seconds to connect, and seconds without a further 64 KiB after which the host counts as lost.
+_TIMEOUT = (10.0, 60.0)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 
 
-def open_http(
-    location: Location, *, allow_private_hosts: bool, max_bytes: int = MAX_BYTES, timeout_seconds: float = 60.0
-) -> Source:
+def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int = MAX_BYTES) -> Source:
     """Open a web address for reading.
 
     :param allow_private_hosts: also take hosts on private, loopback and link-local addresses.
     :param max_bytes: refuse more than this.
-    :param timeout_seconds: seconds without a byte, or with less than 64 KiB, after which the host counts as lost.
     """
     if location.conn_id:
         raise SourceError(
@@ -53,7 +51,7 @@ def open_http(
             LONG_ADDRESS,
         )
     try:
-        answer = _follow(location, allow_private_hosts=allow_private_hosts, timeout_seconds=timeout_seconds)
+        answer = _follow(location, allow_private_hosts=allow_private_hosts)
     except AutoenhanceError:
         raise
     except Exception as error:  # noqa: BLE001 - requests and urllib3 put the full URL into their texts
@@ -65,7 +63,7 @@ def open_http(
         raise
 
 
-def _follow(location: Location, *, allow_private_hosts: bool, timeout_seconds: float) -> requests.Response:
+def _follow(location: Location, *, allow_private_hosts: bool) -> requests.Response:
     """Send through the adapter, not a session: that would follow redirects unchecked and read netrc."""
     import requests
 
@@ -73,7 +71,6 @@ def _follow(location: Location, *, allow_private_hosts: bool, timeout_seconds: f
 
     adapter = LimitedAdapter(public_only=not allow_private_hosts)
     headers = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
-    timeout = (min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
     given = requests.Request("GET", location.given).prepare().url or ""  # as urllib3 reads it, which connects
     url, auth = requests.utils.urldefragauth(given), requests.utils.get_auth_from_url(given)
     home: Origin | None = None
@@ -84,7 +81,7 @@ def _follow(location: Location, *, allow_private_hosts: bool, timeout_seconds: f
         if auth != ("", "") and origin_of(url) == home:
             prepared.prepare_auth(auth)
         proxies = requests.utils.get_environ_proxies(url)
-        answer = adapter.send(prepared, stream=True, timeout=timeout, verify=_authorities(), proxies=proxies)
+        answer = adapter.send(prepared, stream=True, timeout=_TIMEOUT, verify=_authorities(), proxies=proxies)
         if answer.status_code not in _REDIRECTS:
             return answer
         target = answer.headers.get("Location")

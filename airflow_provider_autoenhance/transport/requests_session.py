@@ -116,7 +116,7 @@ def send_once(sessions: Sessions, config: ApiConfig, send: Send) -> Answer | NoA
         with sessions.send(send.method, send.url, headers, send.body, to_api=send.to_api) as response:
             return _whole(response)
 
-    return _attempt(attempt, send.url)
+    return _attempt(attempt, send.url, config.api_key)
 
 
 def put_once(
@@ -129,7 +129,7 @@ def put_once(
         with sessions.send("PUT", url, headers, body, to_api=False) as response:
             return _whole(response)
 
-    return _attempt(attempt, url)
+    return _attempt(attempt, url, config.api_key)
 
 
 class Streamed:
@@ -153,7 +153,7 @@ class Streamed:
                 return answer
             return _whole(response)
 
-        return _attempt(attempt, send.url)
+        return _attempt(attempt, send.url, self._config.api_key)
 
     def read(self, size: int = -1) -> bytes:
         """Read the next block.
@@ -188,12 +188,13 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _attempt(exchange: Callable[[], Answer | NoAnswer], url: str) -> Answer | NoAnswer:
+def _attempt(exchange: Callable[[], Answer | NoAnswer], url: str, api_key: str) -> Answer | NoAnswer:
     """Carry out an exchange, and say in words why there was no answer. The library's own text holds the URL, so it is never used."""
     began = time.monotonic()
     host = shown_host(url)
     try:
-        return exchange()
+        answer = exchange()
+        return answer.without(api_key) if isinstance(answer, Answer) else answer
     except HostRefusedError as error:
         return NoAnswer(str(error).rstrip("."), maybe_received=False, forbidden=True)
     except errors.AutoenhanceError:  # of the body that was to be sent

@@ -26,7 +26,9 @@ def _said(body: bytes, content_type: bytes | None = None) -> Kind:
     return _body(lambda _: body, content_type)
 
 
-_PAGE = b"<!DOCTYPE html><html><head><title>Login</title></head><body>" + b"<p>Please log in</p>" * 200 + b"</body></html>"
+_PAGE = (
+    b"<!DOCTYPE html><html><head><title>Login</title></head><body>" + b"<p>Please log in</p>" * 200 + b"</body></html>"
+)
 _BOMB = (
     b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">'
     + b"".join(b'<!ENTITY %c "%s">' % (c, b"&%c;" % (c - 1) * 10) for c in range(ord("c"), ord("m")))
@@ -128,7 +130,9 @@ def _detail(value: Any) -> Kind:
 
 def _secret_fault(draft: Draft) -> Any:
     said = draft.rng.choice(list(values.secrets(draft.places).values()))
-    return draft.rng.choice([{"message": said}, {"detail": {"json": {said: [said]}}}, {"message": "a", "detail": [said]}])
+    return draft.rng.choice(
+        [{"message": said}, {"detail": {"json": {said: [said]}}}, {"message": "a", "detail": [said]}]
+    )
 
 
 #: What comes with an error.

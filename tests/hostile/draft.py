@@ -82,7 +82,9 @@ def _slowed(segments: list[Segment], where: Where, pause: float) -> list[Segment
     """Send a byte at a time from the first segment of a kind on."""
     names = [name for name, _ in segments]
     start = names.index(where) if where in names else 0
-    slow = [(name, Piece(each.data[:100_000], 1 if each.times > 0 else -1, 1, pause)) for name, each in segments[start:]]
+    slow = [
+        (name, Piece(each.data[:100_000], 1 if each.times > 0 else -1, 1, pause)) for name, each in segments[start:]
+    ]
     return [*segments[:start], *slow]
 
 

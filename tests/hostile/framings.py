@@ -17,7 +17,9 @@ def _framed(headers: list[bytes], *, ending: Ending = "close", cut: int | None =
 
     def frame(draft: Draft) -> list[Segment]:
         length = len(draft.body)
-        draft.headers += [line.replace(b"{n}", b"%d" % length).replace(b"{n+9}", b"%d" % (length + 9)) for line in headers]
+        draft.headers += [
+            line.replace(b"{n}", b"%d" % length).replace(b"{n+9}", b"%d" % (length + 9)) for line in headers
+        ]
         draft.ending = ending
         return [("body", Piece(draft.body[:cut] + add))]
 
@@ -32,7 +34,12 @@ def _chunks(*pieces: Piece | bytes, ending: Ending = "close") -> Kind:
         draft.ending = ending
         whole = b"%x\r\n" % len(draft.body) + draft.body + b"\r\n"
         return [
-            ("size", each if isinstance(each, Piece) else Piece(each.replace(b"{chunk}", whole).replace(b"{body}", draft.body)))
+            (
+                "size",
+                each
+                if isinstance(each, Piece)
+                else Piece(each.replace(b"{chunk}", whole).replace(b"{body}", draft.body)),
+            )
             for each in pieces
         ]
 

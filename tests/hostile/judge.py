@@ -58,14 +58,22 @@ def judge(outcome: Outcome, returns: Any, seen: Sequence[Seen], places: Places, 
     else:
         found += _error(error, places)
     if outcome.seconds > 3 * timeout + SLACK_SECONDS:
-        found.append(Failure("late", f"{outcome.seconds:.1f} s with a timeout of {timeout:g} s, ended with {error!r:.150}"))
+        found.append(
+            Failure("late", f"{outcome.seconds:.1f} s with a timeout of {timeout:g} s, ended with {error!r:.150}")
+        )
     return found
 
 
 def _origin(error: BaseException) -> str:
     """Where in the package it passed last."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "airflow_provider_autoenhance" in frame.filename]
-    return f"{frames[-1].filename.rpartition('airflow_provider_autoenhance/')[2]}:{frames[-1].name}" if frames else "elsewhere"
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if "airflow_provider_autoenhance" in frame.filename
+    ]
+    return (
+        f"{frames[-1].filename.rpartition('airflow_provider_autoenhance/')[2]}:{frames[-1].name}"
+        if frames
+        else "elsewhere"
+    )
 
 
 def _requests(seen: Sequence[Seen], places: Places) -> Iterator[Failure]:
@@ -94,7 +102,10 @@ def _value(value: Any, returns: Any, places: Places) -> Iterator[Failure]:
         pickle.dumps(value)
         _touch(value)
     except Exception as error:
-        yield Failure("value", f"{type(value).__name__} cannot be shown, pickled or read: {type(error).__name__} {str(error)[:80]}")
+        yield Failure(
+            "value",
+            f"{type(value).__name__} cannot be shown, pickled or read: {type(error).__name__} {str(error)[:80]}",
+        )
         return
     if isinstance(value, tuple) and value and isinstance(value[-1], str):  # test_connection
         yield from _text(value[-1], places)
@@ -128,14 +139,21 @@ def mistyped(value: Any, kind: Any, path: str = "value") -> str:
         if not isinstance(value, origin):
             return _not(value, origin.__name__, path)
         each_kind = [inner[0]] * len(value) if origin is list or inner[-1] is Ellipsis else inner
-        return next(filter(None, (mistyped(each, kind, f"{path}[]") for each, kind in zip(value, each_kind, strict=True))), "")
+        return next(
+            filter(None, (mistyped(each, kind, f"{path}[]") for each, kind in zip(value, each_kind, strict=True))), ""
+        )
     if kind is None or kind is types.NoneType:
         return "" if value is None else _not(value, "None", path)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         return _not(value, kind.__name__, path)
     if is_dataclass(value):
         hints = typing.get_type_hints(kind)
-        return next(filter(None, (mistyped(getattr(value, name), hint, f"{kind.__name__}.{name}") for name, hint in hints.items())), "")
+        return next(
+            filter(
+                None, (mistyped(getattr(value, name), hint, f"{kind.__name__}.{name}") for name, hint in hints.items())
+            ),
+            "",
+        )
     return ""
 
 

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
-from airflow_provider_autoenhance.api.exchange import Patience
+from airflow_provider_autoenhance.api.exchange import Tries
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 from tests.hostile.answers import BIG, Answer
@@ -207,14 +207,14 @@ def play_all(answers: Iterable[Answer]) -> Report:
 @contextmanager
 def hurried() -> Iterator[None]:
     """Decisions about retries stay as they are; the pauses between tries shrink, and a web source's timeout is the hooks'."""
-    decide = Patience.wait_after
+    decide = Tries.pause_after
 
-    def shortly(self: Patience, error: AutoenhanceError, attempt: int) -> float | None:
-        pause = decide(self, error, attempt)
+    def shortly(self: Tries, error: AutoenhanceError, waited: float) -> float | None:
+        pause = decide(self, error, waited)
         return None if pause is None else pause / 1000
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Patience, "wait_after", shortly)
+        patch.setattr(Tries, "pause_after", shortly)
         patch.setattr("airflow_provider_autoenhance.storage.http._TIMEOUT", (TIMEOUT_SECONDS, TIMEOUT_SECONDS))
         yield
 

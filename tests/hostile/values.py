@@ -92,7 +92,9 @@ def redirect(places: Places) -> dict[str, Any]:
 def paths(document: Any, path: Path = ()) -> Iterator[Path]:
     """Yield every place of a document, its root first."""
     yield path
-    inner = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for key, value in inner:
         yield from paths(value, (*path, key))
 
