@@ -102,13 +102,12 @@ def start_local_service(
         "--s3-port": s3_port,
         "--asset-port": 0,
         "--processing-seconds": processing_seconds,
-        "--api-key": secrets.token_hex(16),
     }
     command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox"]
     child = children.start(
         "sandbox",
         [*command, *(str(word) for option in options.items() for word in option), *more],
-        environment=clean_environment(),
+        environment=clean_environment() | {"AUTOENHANCE_SANDBOX_API_KEY": secrets.token_hex(16)},
         log=folder / "sandbox.log",
         private=lambda line: line.startswith("export "),
     )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .world import World
 
 
+MOST_BODY_BYTES = 16 << 20
+
+
 class Call:
     """
     :param service: the running sandbox.
@@ -81,9 +84,18 @@ class Call:
             raise ApiError(404)
 
     async def body(self) -> bytes:
-        """Read the whole body; for small JSON only."""
+        """
+        Read the whole body; for small JSON only.
+
+        :raises ApiError: 413 when it is too big.
+        """
         if self._body is None:
-            self._body = await Request(self.scope, self.receive).body()
+            body = bytearray()
+            async for part in Request(self.scope, self.receive).stream():
+                body += part
+                if len(body) > MOST_BODY_BYTES:
+                    raise ApiError(413, headers={"Connection": "close"})
+            self._body = bytes(body)
         return self._body
 
     async def json(self, schema: Schema) -> dict[str, Any]:
@@ -118,4 +130,4 @@ class Call:
     def host_name(self) -> str:
         """Return the name by which the client reached us, to be used in the URLs it gets."""
         host = self.headers.get("host", "")
-        return host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        return (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()

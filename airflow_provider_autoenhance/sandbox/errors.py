@@ -16,7 +16,10 @@ _S3_CODES = {
     402: "AccessDenied",
     403: "AccessDenied",
     404: "NoSuchKey",
+    405: "MethodNotAllowed",
     409: "OperationAborted",
+    413: "EntityTooLarge",
+    421: "InvalidRequest",
     422: "InvalidRequest",
     429: "SlowDown",
     500: "InternalError",
@@ -57,6 +60,12 @@ class ApiError(SandboxError):
     def response(self) -> Response:
         body = json.dumps({"detail": self.detail, "message": self.message})
         return Response(body, self.status, self.headers, "application/json")
+
+    def storage_response(self) -> Response:
+        """Build the answer that S3 gives instead."""
+        answer = StorageError(self.status, _S3_CODES.get(self.status, "InternalError"), self.message).response()
+        answer.headers.update(self.headers)
+        return answer
 
 
 def unauthorized() -> ApiError:

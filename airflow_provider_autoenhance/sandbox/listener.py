@@ -13,10 +13,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .call import Call
-from .errors import ApiError, SandboxError, StorageError, fault_response
+from .errors import ApiError, SandboxError, fault_response
 from .faults import FaultRule
+from .gate import Gate
 from .routing import Redirect, Route, Router
-from .wire import SLOW_SECONDS, Dropped, MidAnswer, MidUpload, Wire
+from .wire import SLOW_SECONDS, TARGET, Dropped, MidAnswer, MidUpload, Wire
 
 if TYPE_CHECKING:
     from .service import Service
@@ -29,13 +30,15 @@ class Listener:
     :param service: the running sandbox.
     :param routes: endpoints of this port.
     :param address: host:port as the ledger names it.
+    :param gate: which requests are refused.
     :param storage: whether it answers like S3 instead of like the API.
     """
 
-    def __init__(self, service: Service, routes: list[Route], address: str, *, storage: bool) -> None:
+    def __init__(self, service: Service, routes: list[Route], address: str, gate: Gate, *, storage: bool) -> None:
         self._service = service
         self._router = Router(routes)
         self._address = address
+        self._gate = gate
         self._storage = storage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,9 +52,16 @@ class Listener:
             raise
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._note_keys(scope)
+        method, path = scope["method"], scope["raw_path"].decode("latin-1")
         try:
-            route, params = self._router.match(scope["method"], scope["raw_path"].decode("latin-1"))
+            origin = self._gate.admit(method, path, scope[TARGET], scope["headers"])
+            if origin:
+                send = _shared(send, origin)
+            if origin and method == "OPTIONS":
+                await _preflight(scope)(scope, receive, send)
+                return
+            self._note_keys(scope)
+            route, params = self._router.match(method, path)
         except Redirect as redirect:
             await redirect.response()(scope, receive, send)
             return
@@ -72,7 +82,11 @@ class Listener:
 
         if not self._storage and world.settings.latency_ms:
             await asyncio.sleep(world.settings.latency_ms / 1000)
-        rule = await self._fault(call)
+        try:
+            rule = await self._fault(call)
+        except ApiError as error:
+            await error.response()(scope, receive, counting)
+            return
         if rule is None:
             await (await self._handle(call))(scope, receive, counting)
         else:
@@ -81,12 +95,7 @@ class Listener:
     def _unrouted(self, scope: Scope, error: ApiError) -> Response:
         if error.status == 405 and scope["method"] == "OPTIONS":
             return Response(headers=error.headers)
-        if self._storage:
-            code = "NoSuchKey" if error.status == 404 else "MethodNotAllowed"
-            answer = StorageError(error.status, code, error.message).response()
-            answer.headers.update(error.headers)
-            return answer
-        return error.response()
+        return error.storage_response() if self._storage else error.response()
 
     def _note_keys(self, scope: Scope) -> None:
         """Remember that an API key was seen here, wherever in the request it hides."""
@@ -153,6 +162,33 @@ class Listener:
         return answer
 
 
+def _preflight(scope: Scope) -> Response:
+    """Answer a browser that asks what a page may send."""
+    asked = dict(scope["headers"]).get(b"access-control-request-headers", b"").decode("latin-1")
+    headers = {
+        "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+        "Access-Control-Allow-Headers": asked,
+        "Access-Control-Max-Age": "600",
+    }
+    return Response(status_code=204, headers=headers)
+
+
+def _shared(send: Send, origin: str) -> Send:
+    """Return a ``send`` that lets the pages of an origin read the answer."""
+    headers = [
+        (b"access-control-allow-origin", origin.encode()),
+        (b"access-control-expose-headers", b"ETag, Location, Retry-After"),
+        (b"vary", b"Origin"),
+    ]
+
+    async def sharing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *headers]}
+        await send(message)
+
+    return sharing
+
+
 def _has_body(call: Call) -> bool:
     return call.headers.get("content-length", "0") != "0" or "transfer-encoding" in call.headers
 
@@ -164,7 +200,7 @@ async def _names(call: Call) -> list[str]:
     if identifier is None:
         try:
             body = json.loads(await call.body() or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
         named = (body.get("image_name"), body.get("name")) if isinstance(body, dict) else ()
         return [name for name in named if isinstance(name, str)]

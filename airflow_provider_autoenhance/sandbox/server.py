@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -14,12 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import uvicorn
 
 from .endpoints import API, ASSETS, CONTROL
 from .faults import FaultRule
+from .gate import Gate
 from .listener import Listener
 from .s3 import S3Process
 from .service import Service
@@ -28,6 +31,8 @@ from .wire import ExposingProtocol
 
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -38,6 +43,8 @@ class Options:
     :param s3_port: None leaves S3 out.
     :param data_dir: where files go while it runs; None = a temporary folder.
     :param public_host: name used in URLs that clients get; None = the one each client used.
+    :param allow_hosts: further names, or ``NAME:PORT``, by which clients may reach it.
+    :param allow_origins: web pages that may call the API and the asset host.
     :param env_file: where to write the environment lines when ready.
     :param tls: certificate and key files for all ports.
     :param stop_on_eof: also stop when standard input ends, as it does when the parent dies.
@@ -51,6 +58,8 @@ class Options:
     api_keys: list[str] = field(default_factory=list)
     data_dir: Path | None = None
     public_host: str | None = None
+    allow_hosts: list[str] = field(default_factory=list)
+    allow_origins: list[str] = field(default_factory=list)
     env_file: Path | None = None
     tls: tuple[Path, Path] | None = None
     stop_on_eof: bool = False
@@ -89,7 +98,9 @@ def _stop_reading(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
     api, assets = (_listen(options.host, port) for port in (options.port, options.asset_port))
     scheme = "https" if options.tls else "http"
-    host = options.public_host or ("127.0.0.1" if options.host == "0.0.0.0" else options.host)  # noqa: S104
+    address = _address(api)
+    host = options.public_host or _shown(options.host, address)
+    names = _names(options, address)
     service = Service(
         options.settings,
         options.rules,
@@ -103,13 +114,17 @@ async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
         public_host=options.public_host,
     )
     api_address, asset_address = (f"{host}:{sock.getsockname()[1]}" for sock in (api, assets))
+    gates = [
+        Gate(sock.getsockname()[1], tls=bool(options.tls), names=names, origins=options.allow_origins)
+        for sock in (api, assets)
+    ]
     servers = [
-        _server(options, Listener(service, [*API, *CONTROL], api_address, storage=False)),
-        _server(options, Listener(service, ASSETS, asset_address, storage=True)),
+        _server(options, Listener(service, [*API, *CONTROL], api_address, gates[0], storage=False)),
+        _server(options, Listener(service, ASSETS, asset_address, gates[1], storage=True)),
     ]
     tasks = [asyncio.ensure_future(server.serve([sock])) for server, sock in zip(servers, (api, assets), strict=True)]
     try:
-        s3_address = await _start_s3(options, service, folder, host)
+        s3_address = await _start_s3(options, service, folder, host, names)
         while not all(server.started for server in servers):
             await asyncio.sleep(0.01)
         service.addresses = {
@@ -117,6 +132,12 @@ async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
             "assets": f"{scheme}://{asset_address}",
             "s3": f"{scheme}://{s3_address}" if s3_address else None,
         }
+        if not address.is_loopback:
+            log.warning(
+                "The sandbox listens on %s, beyond this machine: whoever reaches its ports can steer it (/sandbox/*) and"
+                " read and delete what its S3 holds. Neither asks for a key.",
+                address,
+            )
         _announce(options, service.addresses)
         if service.world.settings.webhook_url:
             service.webhooks.saved(service.world)
@@ -130,10 +151,30 @@ async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
             await service.s3.stop()
 
 
-async def _start_s3(options: Options, service: Service, folder: Path, host: str) -> str | None:
+def _address(sock: socket.socket) -> IPv4Address | IPv6Address:
+    """Return the address that a socket listens on."""
+    return ip_address(sock.getsockname()[0].partition("%")[0])
+
+
+def _shown(host: str, address: IPv4Address | IPv6Address) -> str:
+    """Return what clients on this machine put into URLs."""
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def _names(options: Options, address: IPv4Address | IPv6Address) -> list[str]:
+    """Return the names that the sandbox answers to besides the loopback's."""
+    names = [*options.allow_hosts, *([options.public_host] if options.public_host else [])]
+    if not address.is_unspecified:
+        names += [_shown(str(address), address), _shown(options.host, address)]
+    return names
+
+
+async def _start_s3(options: Options, service: Service, folder: Path, host: str, names: list[str]) -> str | None:
     if options.s3_port is None:
         return None
-    service.s3 = await S3Process.start(options.host, options.s3_port, folder / "s3", options.tls)
+    service.s3 = await S3Process.start(options.host, options.s3_port, folder / "s3", options.tls, names)
     address = f"{host}:{service.s3.port}"
 
     def on_api_key() -> None:
@@ -162,6 +203,8 @@ def _announce(options: Options, addresses: dict[str, str | None]) -> None:
     text = "\n".join(lines) + "\n"
     if options.env_file:
         partial = options.env_file.with_name(f".{options.env_file.name}.partial")
+        partial.touch(mode=0o600)
+        partial.chmod(0o600)
         partial.write_text(text)
         partial.replace(options.env_file)
     print(text + "ready", flush=True)
@@ -188,6 +231,7 @@ def _server(options: Options, app: Listener) -> _Server:
             lifespan="off",
             log_level="critical",
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
@@ -201,7 +245,7 @@ def _server(options: Options, app: Listener) -> _Server:
 def _folder(chosen: Path | None) -> Iterator[Path]:
     """Yield the folder for files; what the sandbox put there goes when it ends."""
     parent = chosen or Path(tempfile.gettempdir())
-    parent.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="autoenhance-sandbox-", dir=parent))
     try:
         yield folder

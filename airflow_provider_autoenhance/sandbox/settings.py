@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Range = tuple[float, float]
+MOST_URL_CHARACTERS = 2000
 
 
 class Settings(BaseModel):
@@ -36,7 +38,7 @@ class Settings(BaseModel):
     :param short_pages: list pages hold one order less than asked for, as the contract allows.
     :param reuse_deleted_ids: whether the id of a deleted order may be used again (else 409).
     :param fail_images: file name pattern (glob) to the ``status_reason`` its processing ends with.
-    :param webhook_url: where events are posted; None sends none.
+    :param webhook_url: where events are posted, an http or https address without user info; None sends none.
     :param webhook_token: value of their ``Authentication`` header.
     :param webhook_attempts: tries per event; the vendor is not known to repeat any.
     :param webhook_copies: how often each event is sent, to try receivers with duplicates.
@@ -44,7 +46,7 @@ class Settings(BaseModel):
     :param seed: of every random choice.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     credits: int = Field(1000, ge=0)
     daily_limit: int = Field(500, ge=0)
@@ -68,8 +70,8 @@ class Settings(BaseModel):
     short_pages: bool = False
     reuse_deleted_ids: bool = True
     fail_images: dict[str, str] = Field(default_factory=dict)
-    webhook_url: str | None = None
-    webhook_token: str | None = None
+    webhook_url: str | None = Field(None, max_length=MOST_URL_CHARACTERS)
+    webhook_token: str | None = Field(None, pattern=r"^[ -~]*$")
     webhook_attempts: int = Field(1, ge=1)
     webhook_copies: int = Field(1, ge=1)
     clock_offset_seconds: float = 0.0
@@ -80,6 +82,19 @@ class Settings(BaseModel):
     def _ordered(cls, value: Range) -> Range:
         if not 0 <= value[0] <= value[1]:
             raise ValueError("must be MIN,MAX with 0 <= MIN <= MAX")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if not value:
+            return value
+        plain = value.isascii() and value.isprintable() and " " not in value and "\\" not in value
+        parts = urlsplit(value if plain else "")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("must be an http or https address")
+        if "@" in parts.netloc:
+            raise ValueError("must hold no user name or password; the receiver checks webhook_token")
         return value
 
     def changed(self, changes: dict[str, Any]) -> Settings:

@@ -73,7 +73,7 @@ class Signer:
         try:
             signed_at = datetime.strptime(query.get("X-Amz-Date", ""), _STAMP).replace(tzinfo=UTC)
             expires_at = signed_at + timedelta(seconds=int(query.get("X-Amz-Expires", "")))
-        except ValueError:
+        except (ValueError, OverflowError):
             message = "Query-string authentication version 4 requires the X-Amz-Date and X-Amz-Expires parameters."
             raise StorageError(400, "AuthorizationQueryParametersError", message) from None
         if now >= expires_at.timestamp():
@@ -87,7 +87,7 @@ class Signer:
                     "ServerTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 },
             )
-        if not hmac.compare_digest(signature, self._signature(method, path, query, headers)):
+        if not hmac.compare_digest(signature.encode(), self._signature(method, path, query, headers).encode()):
             raise StorageError(
                 403,
                 "SignatureDoesNotMatch",

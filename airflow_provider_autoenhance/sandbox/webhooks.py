@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from http.client import HTTPException
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from .models import Image
 from .world import World
@@ -16,12 +17,20 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 10
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Takes a redirect for what it is, an answer other than success: an event goes to the address that was set, or nowhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 class Webhooks:
     """Queues events and posts them one after the other."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[tuple[World, dict[str, Any]]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._opener = build_opener(_NoRedirects)
 
     def saved(self, world: World) -> None:
         """Send the ping that follows a change of the webhook's address."""
@@ -59,7 +68,7 @@ class Webhooks:
                 continue
             status: int | None = None
             for _ in range(world.settings.webhook_attempts):
-                status = await asyncio.to_thread(_send, url, world.settings.webhook_token, event)
+                status = await asyncio.to_thread(_send, self._opener, url, world.settings.webhook_token, event)
                 if status is not None and 200 <= status < 300:
                     break
             world.deliveries.append({**event, "status": status, "at": world.now()})
@@ -70,15 +79,15 @@ class Webhooks:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def _send(url: str, token: str | None, event: dict[str, Any]) -> int | None:
+def _send(opener: OpenerDirector, url: str, token: str | None, event: dict[str, Any]) -> int | None:
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authentication"] = token
     request = Request(url, json.dumps(event).encode(), headers, method="POST")  # noqa: S310 - the operator's own URL
     try:
-        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             return int(answer.status)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         status = getattr(error, "code", None)
-        log.warning("Webhook %s was not taken: %s", event["event"], error)
+        log.warning("Webhook %s was not taken: %s", event["event"], status or error)
         return status if isinstance(status, int) else None

@@ -13,18 +13,54 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from .faults import FaultRule
 
 TRANSPORT = "sandbox.transport"
+TARGET = "sandbox.target"
 PATIENCE_SECONDS = 600.0
+MOST_HEAD_BYTES = 64 * 1024
 SLOW_SECONDS = 2.0
 PIECES_PER_SECOND = 10
 
 
 class ExposingProtocol(HttpToolsProtocol):
-    """Lets the application reach the connection, which ASGI hides."""
+    """Lets the application reach the connection and the whole request target, which ASGI hides, and bounds slow clients."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._in_head, self._head_bytes, self._heard = True, 0, self.loop.time()
+        self._patience = self.loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_head:
+            self._heard = self.loop.time()
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self.send_400_response("Request headers too large.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_head, self._head_bytes, self._heard = True, 0, self.loop.time()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope[TRANSPORT] = self.transport
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[TARGET] = self.url.decode("latin-1")
+        super().on_headers_complete()
+
+    def _lose_patience(self) -> None:
+        """End a connection whose client owes the rest of a request and keeps it back."""
+        body_is_owed = self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
+        left = self._heard + PATIENCE_SECONDS - self.loop.time()
+        if left <= 0 and (self._in_head or body_is_owed):
+            self.transport.abort()
+        else:
+            self._patience = self.loop.call_later(left if left > 0 else PATIENCE_SECONDS, self._lose_patience)
 
 
 class Dropped(Exception):  # noqa: N818 - ends a request whose connection was ended on purpose

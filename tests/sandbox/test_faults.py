@@ -80,7 +80,8 @@ def test_a_reset_is_a_real_one(api: Api, sandbox: Sandbox, phase: str) -> None:
     sandbox.faults([{"endpoint": "create_image", "kind": "reset", "phase": phase, "count": 1}])
     host, _, port = urlsplit(sandbox.url).netloc.partition(":")
     body = b'{"image_name": "a.jpg"}'
-    head = f"POST /v3/images/ HTTP/1.1\r\nHost: x\r\nx-api-key: {sandbox.api_key}\r\nContent-Type: application/json\r\n"
+    head = f"POST /v3/images/ HTTP/1.1\r\nHost: {sandbox.address}\r\nx-api-key: {sandbox.api_key}\r\n"
+    head += "Content-Type: application/json\r\n"
     with socket.create_connection((host, int(port)), timeout=30) as raw:
         raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         with pytest.raises(ConnectionResetError):
@@ -214,6 +215,7 @@ def test_a_client_that_hangs_up_does_no_harm(api: Api, sandbox: Sandbox) -> None
     for _ in range(5):
         raw = socket.create_connection((host, int(port)), timeout=30)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        raw.sendall(b"POST /v3/images/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        head = f"POST /v3/images/ HTTP/1.1\r\nHost: {sandbox.address}\r\nContent-Length: 100\r\n\r\n"
+        raw.sendall(head.encode() + b"{")
         raw.close()
     assert post(api).status_code == 200

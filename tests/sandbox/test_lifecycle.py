@@ -141,7 +141,7 @@ def test_ids_may_be_chosen_but_only_once(api: Api) -> None:
 
 
 def test_another_account_sees_nothing(sandbox: Sandbox) -> None:
-    server = Sandbox.start("--no-s3", "--api-key", "second-key")
+    server = Sandbox.start("--no-s3", more_keys=("second-key",))
     try:
         with Api(server) as mine, Api(server, key="second-key") as theirs:
             created = mine.create()

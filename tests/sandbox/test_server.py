@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
 import signal
 import socket
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import httpx
+import psutil
 import pytest
 
 from tests.sandbox.api import Api
@@ -113,6 +115,20 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--processing-seconds", "3,1"], "MIN,MAX"),
         (["--tls-cert", "a.pem"], "--tls-key"),
         (["--faults", "missing.json"], "missing.json"),
+        (["--api-key-file", "missing.txt"], "missing.txt"),
+        (["--api-key-file", os.devnull], "is empty"),
+        (["--webhook-token-file", "missing.txt"], "missing.txt"),
+        (["--api-key", "hunter2"], "unrecognized arguments"),
+        (["--webhook-token", "hunter2"], "unrecognized arguments"),
+        (["--set", "webhook_token=hunter2"], "--webhook-token-file"),
+        (["--webhook-url", "file:///etc/passwd"], "webhook_url"),
+        (["--allow-host", "evil@localhost"], "evil@localhost"),
+        (["--allow-host", "*"], "NAME:PORT"),
+        (["--allow-host", "sandbox:99999"], "NAME:PORT"),
+        (["--allow-host", "http://sandbox"], "NAME:PORT"),
+        (["--allow-origin", "*"], "is not an origin"),
+        (["--allow-origin", "app.example"], "is not an origin"),
+        (["--allow-origin", "https://app.example/"], "is not an origin"),
     ],
 )
 def test_bad_options_are_named(arguments: list[str], said: str) -> None:
@@ -143,6 +159,59 @@ def test_options_reach_the_settings(tmp_path: Path) -> None:
             assert api.finished(b"junk", "junk.jpg")["status"] == "error"
     finally:
         server.stop()
+
+
+def test_secrets_come_from_files_or_the_environment_and_go_no_further(tmp_path: Path) -> None:
+    keys, token = tmp_path / "keys", tmp_path / "token"
+    keys.write_text("first-of-file\nsecond-of-file\n")
+    token.write_text("hook-of-file\n")
+    options = ["--api-key-file", str(keys), "--webhook-token-file", str(token), "--webhook-url", "http://127.0.0.1:9/"]
+    for given, wanted in (([], ["first-of-env", "second-of-env"]), (options, ["first-of-file", "second-of-file"])):
+        server = Sandbox.start(*given, api_key="first-of-env", more_keys=("second-of-env",))
+        try:
+            for key in ("first-of-env", "second-of-env", "first-of-file", "second-of-file"):
+                allowed = httpx.get(f"{server.url}/v3/orders/", headers={"x-api-key": key}).status_code == 200
+                assert allowed == (key in wanted), key
+            assert wanted[0] in server.output
+            process = psutil.Process(server.process.pid)
+            family = [process, *process.children(recursive=True)]
+            assert len(family) == 2
+            words = [word for each in family for word in each.cmdline()]
+            words += family[1].environ().values()
+            assert [word for word in words if "of-file" in word or "of-env" in word] == []
+            assert "of-file" not in json.dumps(server.control("GET", "settings"))
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True), ("::", True)])
+def test_it_warns_when_others_can_reach_it(host: str, warned: bool) -> None:
+    command = [*COMMAND, "--port", "0", "--no-s3", "--stop-on-eof", "--host", host]
+    done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True, timeout=60, check=True)
+    assert ("beyond this machine" in done.stderr) == warned
+    url = json.loads(shlex.split(done.stdout.splitlines()[0])[1].partition("=")[2])["host"]
+    assert urlsplit(url).hostname == ("127.0.0.1" if "." in host else "::1")
+
+
+def test_the_public_host_is_its_own() -> None:
+    command = [*COMMAND, "--port", "0", "--no-s3", "--stop-on-eof", "--public-host", "photos.test"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        url = json.loads(shlex.split(process.stdout.readline())[1].partition("=")[2])["host"]
+        assert process.stdout.readline() == "ready\n"
+        address = urlsplit(url)
+        assert address.hostname == "photos.test"
+        near = f"http://127.0.0.1:{address.port}"
+        key = {"x-api-key": "sandbox-key", "Host": address.netloc}
+        created = httpx.post(f"{near}/v3/images/", json={"image_name": "a.jpg"}, headers=key)
+        assert created.status_code == 200
+        assert "http://photos.test:" in created.text
+    finally:
+        process.stdin.close()
+        assert process.wait(30) == 0
+        process.stdout.close()
 
 
 def test_https_on_all_ports(tmp_path: Path) -> None:

@@ -41,14 +41,15 @@ class Sandbox:
         self.s3_url: str = addresses["s3"] or ""
 
     @classmethod
-    def start(cls, *arguments: str, api_key: str = API_KEY) -> Sandbox:
+    def start(cls, *arguments: str, api_key: str = API_KEY, more_keys: tuple[str, ...] = ()) -> Sandbox:
         """
         Start one on free ports and wait until it is ready.
 
         :param arguments: further command-line options.
+        :param more_keys: of further accounts.
         """
         command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox"]
-        command += ["--port", "0", "--stop-on-eof", "--api-key", api_key]
+        command += ["--port", "0", "--stop-on-eof"]
         for name, value in QUICK.items():
             command += ["--set", f"{name}={json.dumps(value)}"]
         with tempfile.TemporaryFile("w+") as errors:
@@ -59,7 +60,11 @@ class Sandbox:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    "AUTOENHANCE_SANDBOX_API_KEY": " ".join([api_key, *more_keys]),
+                },
             )
             output = _until_ready(process)
             if output is None:
