@@ -27,6 +27,7 @@ from airflow_provider_autoenhance.imaging.output import (
 )
 from airflow_provider_autoenhance.imaging.profiles import CARRIED, load_profile
 from airflow_provider_autoenhance.imaging.profiles import VARIABLE as ICC_VARIABLE
+from airflow_provider_autoenhance.sandbox.__main__ import parse
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -144,8 +145,20 @@ class TestOutputs:
             )
 
 
+def test_the_sandboxs_page_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    told = capsys.readouterr().out
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+    named = set(re.findall(r"`(--[a-z0-9-]+)|`(AUTOENHANCE_\w+)", page))
+    assert len(named) >= 10
+    assert [name for pair in named for name in pair if name not in told] == []
+
+
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+    "page",
+    [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda page: page.name,
 )
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
