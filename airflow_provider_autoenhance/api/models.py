@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, checked_id
+from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import one_line
 
 
@@ -233,6 +234,7 @@ def _id(value: Any) -> str:
 
 
 def _upload_url(body: Any) -> str:
+    quiet_logs()
     for key in UPLOAD_URL_KEYS:
         if isinstance(body.get(key), str) and body[key]:
             return str(body[key])

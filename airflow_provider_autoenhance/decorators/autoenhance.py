@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.shown import quoted, shown
 from airflow_provider_autoenhance.operators.base import task_run
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 
@@ -28,6 +29,9 @@ _NAME = "@task.autoenhance"
 
 #: XCom key of what the function returned in this try.
 ASKED_FOR = "asked_for"
+
+#: Key in that XCom of what the function returned, encrypted: where it holds a presigned address.
+_SEALED = "sealed"
 
 #: Attributes whose argument has another name, because the name is a method of Airflow's.
 _ARGUMENT_OF = {"plan_only": "dry_run"}
@@ -71,17 +75,17 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the function, and enhance what it names."""
-        with task_run(context, label=self.task_id):
+        with task_run(self, context, label=self.task_id):
             context_merge(context, self.op_kwargs)
             arguments = determine_kwargs(self.python_callable, self.op_args, context)
             asked = self._ask_for(self.python_callable(*self.op_args, **arguments))
-            context["ti"].xcom_push(key=ASKED_FOR, value=asked)
+            context["ti"].xcom_push(key=ASKED_FOR, value=self._to_keep(asked))
         # Not by way of DecoratedOperator.execute, which on Airflow 3.0 needs a method that operators no longer have.
         return AutoenhanceEnhanceOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on with what the function returned before the wait; it is not called again."""
-        with task_run(context, label=self.task_id):
+        with task_run(self, context, label=self.task_id):
             ti = context["ti"]
             # Through XCom and not through the deferral's own arguments, which `airflow dags test` drops.
             kept = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=ASKED_FOR)
@@ -89,7 +93,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
                 raise SettingsError(
                     f"{_NAME}: the XCom {ASKED_FOR!r} of this task was deleted during its wait; clear the task to begin again."
                 )
-            self._ask_for(kept)
+            self._ask_for(self._kept(kept))
         return super().execute_complete(context, event)
 
     def _ask_for(self, returned: Any) -> dict[str, Any]:
@@ -103,13 +107,36 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             setattr(self, attributes.get(argument, argument), value)
         return asked
 
+    def _to_keep(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if shown(asked) == asked:
+            return asked
+        from airflow_provider_autoenhance.hooks.ticket import seal
+
+        return {"autoenhance_conn_id": self.autoenhance_conn_id, _SEALED: seal(asked, self.hook.config.api_key)}
+
+    def _kept(self, kept: dict[str, Any]) -> dict[str, Any]:
+        if _SEALED not in kept:
+            return kept
+        from cryptography.fernet import InvalidToken
+
+        from airflow_provider_autoenhance.hooks.ticket import unseal
+
+        self.autoenhance_conn_id = kept["autoenhance_conn_id"]
+        try:
+            return dict(unseal(kept[_SEALED], self.hook.config.api_key))
+        except InvalidToken:
+            raise SettingsError(
+                f"{_NAME}: what {self.python_callable.__name__} returned cannot be read any more, because the API key has changed "
+                "during the wait; clear the task to begin again."
+            ) from None
+
     def _read(self, returned: Any) -> dict[str, Any]:
         about = f"{_NAME}: {self.python_callable.__name__}"
         asked = returned if isinstance(returned, Mapping) else {"source": returned}
         allowed = {_ARGUMENT_OF.get(name, name) for name in AutoenhanceEnhanceOperator.template_fields}
         if unknown := sorted(map(str, asked.keys() - allowed)):
             raise SettingsError(
-                f"{about} returned {', '.join(map(repr, unknown))}; allowed are {', '.join(sorted(allowed))}. "
+                f"{about} returned {', '.join(map(quoted, unknown))}; allowed are {', '.join(sorted(allowed))}. "
                 "Everything else is an argument of the decorator."
             )
         try:
@@ -121,7 +148,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
         if isinstance(source, str) or (isinstance(source, list) and all(isinstance(each, str) for each in source)):
             return plain
         raise SettingsError(
-            f"{about} has to return a folder URI, a list of URIs, or an object with 'source', not {returned!r:.80}. "
+            f"{about} has to return a folder URI, a list of URIs, or an object with 'source', not {quoted(returned)}. "
             "Raise AirflowSkipException where there is nothing to enhance."
         )
 

@@ -37,7 +37,7 @@ class UploadTicket:
 
     def seal(self, api_key: str) -> str:
         """Encrypt, as URL-safe text."""
-        return _fernet(api_key).encrypt(json.dumps(asdict(self)).encode()).decode()
+        return seal(asdict(self), api_key)
 
     @classmethod
     def open(cls, token: str, api_key: str, *, about: str, kind: Literal["image", "bracket"] = "image") -> UploadTicket:
@@ -50,7 +50,7 @@ class UploadTicket:
         from cryptography.fernet import InvalidToken
 
         try:
-            ticket = cls(**json.loads(_fernet(api_key).decrypt(token.encode())))
+            ticket = cls(**unseal(token, api_key))
         except (InvalidToken, ValueError, TypeError):
             raise UploadUrlExpiredError(
                 f"{about}: the upload ticket cannot be opened; it was made with another API key, or is not what "
@@ -62,6 +62,19 @@ class UploadTicket:
                 f"AutoenhanceUpload{ticket.kind.capitalize()}Operator."
             )
         return ticket
+
+
+def seal(value: Any, api_key: str) -> str:
+    """Encrypt a value that JSON can hold, as URL-safe text."""
+    return _fernet(api_key).encrypt(json.dumps(value).encode()).decode()
+
+
+def unseal(token: str, api_key: str) -> Any:
+    """Decrypt what :func:`seal` made.
+
+    :raises InvalidToken: it did not, or with another key.
+    """
+    return json.loads(_fernet(api_key).decrypt(token.encode()))
 
 
 def _fernet(api_key: str) -> Fernet:

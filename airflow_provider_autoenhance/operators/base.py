@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.quiet import quiet_logs
+from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.shown import quoted, shown
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -24,19 +27,23 @@ _LABEL = "autoenhance_label"
 
 
 @contextmanager
-def task_run(context: Context, *, label: Any) -> Iterator[None]:
-    """Around a task's work: name its map index, and fail it at once (no Airflow retry) where a retry cannot help.
+def task_run(task: AutoenhanceMixin, context: Context, *, label: Any) -> Iterator[None]:
+    """Around a task's work: name its map index, give it its arguments whole, and fail it at once (no Airflow retry) where a retry
+    cannot help.
 
     A task with a ``retry_policy`` (Airflow 3.3 and later) leaves the second to that: errors reach it, and callbacks, as they are. Not
     those of a sensor that is skipped instead of failed, because Airflow skips it for exceptions of its own only.
 
+    :param task: the operator or sensor.
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
     """
+    quiet_logs()
     if context.get("map_index_template") is None:
-        cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: str(label)})
-    task = context.get("task")
-    skipped = getattr(task, "soft_fail", False) or getattr(task, "never_fail", False)
-    with fail_fast() if skipped or getattr(task, "retry_policy", None) is None else nullcontext():
+        label = clean_text(str(label))
+        cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: label})
+    running = context.get("task")
+    skipped = getattr(running, "soft_fail", False) or getattr(running, "never_fail", False)
+    with task.uncovered(), fail_fast() if skipped or getattr(running, "retry_policy", None) is None else nullcontext():
         yield
 
 
@@ -54,9 +61,43 @@ def fail_fast() -> Iterator[None]:
 
 
 class AutoenhanceMixin:
-    """The hook of an operator or a sensor, and the end of its waiting."""
+    """The hook of an operator or a sensor, the end of its waiting, and arguments that may hold credentials.
+
+    Airflow stores what template fields render to, and shows it, and templates may name it. So from rendering to execution, and after
+    that, such a field holds what may be shown, and :meth:`uncovered` gives the task the rest. Airflow's own masker would not do: on
+    Airflow 3.0 it does not see what is stored, short values pass it, and its cost grows with the square of their number.
+    """
 
     autoenhance_conn_id: str
+    template_fields: Collection[str]
+    _covered: Mapping[str, Any] | None = None
+    _uncovered = 0
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        """Called by each Airflow on the task that runs, mapped or not, and by itself on what lies in a field."""
+        with self.uncovered() if parent is self else nullcontext():
+            super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
+
+    @contextmanager
+    def uncovered(self) -> Iterator[None]:
+        """For the duration of the block, template fields hold what they rendered to."""
+        for name, value in (self._covered or {}).items():
+            setattr(self, name, value)
+        self._covered = None
+        self._uncovered += 1
+        try:
+            yield
+        finally:
+            self._uncovered -= 1
+            if not self._uncovered:
+                self._cover()
+
+    def _cover(self) -> None:
+        given = {name: getattr(self, name, None) for name in self.template_fields}
+        safe = {name: shown(value) for name, value in given.items()}
+        self._covered = {name: given[name] for name in given if safe[name] is not given[name]}
+        for name in self._covered:
+            setattr(self, name, safe[name])
 
     @cached_property
     def hook(self) -> AutoenhanceHook:
@@ -102,7 +143,7 @@ def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     or the order, the map index gets it.
     """
     if name := result.get("image_name") or result.get("name"):
-        cast("dict[str, Any]", context)[_LABEL] = name
+        cast("dict[str, Any]", context)[_LABEL] = clean_text(name)
     for name, value in result.items():
         if value is not None:  # Airflow takes such an XCom for one that is missing
             context["ti"].xcom_push(key=name, value=value)
@@ -133,7 +174,7 @@ def mapping(owner: str, name: str, value: Mapping[str, Any] | str | None) -> dic
         except ValueError:
             value = [value]  # type: ignore[assignment]
     if value is not None and not isinstance(value, Mapping):
-        raise errors.SettingsError(f"{owner}: {name} takes an object, not {value!r:.80}.")
+        raise errors.SettingsError(f"{owner}: {name} takes an object, not {quoted(value)}.")
     return dict(value or {})
 
 
@@ -145,7 +186,7 @@ def boolean(owner: str, name: str, value: Any) -> bool:
     spelled = str(value).strip().lower()
     if spelled in ("true", "false"):
         return spelled == "true"
-    raise errors.SettingsError(f"{owner}: {name} takes true or false, not {value!r}.")
+    raise errors.SettingsError(f"{owner}: {name} takes true or false, not {quoted(value)}.")
 
 
 def whole_number(owner: str, name: str, value: Any) -> int | None:
@@ -158,9 +199,4 @@ def whole_number(owner: str, name: str, value: Any) -> int | None:
         return None
     if spelled.isdigit():
         return int(spelled)
-    raise errors.SettingsError(f"{owner}: {name} takes a whole number, not {value!r}.")
-
-
-def file_part(uri: Any) -> str:
-    """Return the file's name in a URI."""
-    return str(uri).rpartition("/")[2].partition("?")[0]
+    raise errors.SettingsError(f"{owner}: {name} takes a whole number, not {quoted(value)}.")

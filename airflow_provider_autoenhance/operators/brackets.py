@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
-    file_part,
     hand_on,
     mapping,
     required,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.api.models import Bracket
     from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+
+log = logging.getLogger(__name__)
 
 
 class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
@@ -60,7 +63,7 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.exposure import ensure_bracket
         from airflow_provider_autoenhance.pipeline.identity import check_origin
 
-        with task_run(context, label=self.bracket_name):
+        with task_run(self, context, label=self.bracket_name):
             map_index = context["ti"].map_index
 
             def check(bracket: Bracket) -> None:
@@ -69,7 +72,7 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
             made = ensure_bracket(self.hook, self._wanted(context), check=check)
             verb = "Adopted" if made.adopted else "Created"
-            self.log.info("%s bracket %r (%s)", verb, made.bracket.name, made.bracket.bracket_id)
+            log.info("%s bracket %r (%s)", verb, made.bracket.name, made.bracket.bracket_id)
             result = {
                 "bracket_id": made.bracket.bracket_id,
                 "order_id": made.ticket.order_id,
@@ -138,7 +141,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.exposure import upload_bracket
         from airflow_provider_autoenhance.pipeline.upload import PhotoSource
 
-        with task_run(context, label=file_part(self.source)):
+        with task_run(self, context, label=last_part(self.source)):
             owner = type(self).__name__
             photo = PhotoSource(
                 uri=required(owner, "source", self.source),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.shown import quoted, shown
 from airflow_provider_autoenhance.operators.assets import emit_assets
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.pipeline.batch import Batch
     from airflow_provider_autoenhance.pipeline.job import Job
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
+
+log = logging.getLogger(__name__)
 
 _OWNER = "AutoenhanceEnhanceOperator"
 
@@ -161,7 +165,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         """Plan, submit, wait, land."""
         from airflow_provider_autoenhance.pipeline.batch import Batch
 
-        with task_run(context, label=self.listing):
+        with task_run(self, context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context))
             ahead = self._tell(batch)
             if boolean(_OWNER, "dry_run", self.plan_only):
@@ -173,7 +177,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         """Go on where the trigger ended: what was made is read back, so nothing had to be carried through the wait."""
         from airflow_provider_autoenhance.triggers.orders import error_of
 
-        with task_run(context, label=self.listing):
+        with task_run(self, context, label=self.listing):
             return self._go_on(context, error_of(event))
 
     def on_kill(self) -> None:
@@ -226,21 +230,21 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         )
         allowed_failures(self.max_failures, 0)
         if self.on_existing == "reenhance":
-            self.log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
+            log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
 
     def _tell(self, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.pipeline.summary import forecast
 
         for warning in batch.plan.warnings:
-            self.log.warning("%s", warning)
+            log.warning("%s", warning)
         ahead = forecast(batch.plan, batch.job)
-        self.log.info("Plan: %s", ahead["plan"])
+        log.info("Plan: %s", ahead["plan"])
         return ahead
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""
-        summary = {"source": _unsigned(self.source), **summary}
+        summary = {"source": shown(self.source), **summary}
         context["ti"].xcom_push(key=SUMMARY, value=summary)
         if self._batch is not None:
             job, landed = self._batch.job, summary.get("landed", 0)
@@ -291,18 +295,18 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             poll_interval=float(self.poll_interval),
             deadline=deadline,
         )
-        self.log.info("Deferred until %s images are finished", len(batch.pending))
+        log.info("Deferred until %s images are finished", len(batch.pending))
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help."""
         summary = self._hand_on(context, batch.finish())
         told = ", ".join(f"{summary[name]} {name}" for name in ("landed", "skipped", "failed", "postponed", "held"))
-        self.log.info(
+        log.info(
             "%s photos: %s; %s credits. Manifest: %s", summary["photos"], told, summary["credits"], summary["manifest"]
         )
         for failure in summary["failures"]:
-            self.log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
+            log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
         failed = summary["failed"]
         if failed > allowed_failures(self.max_failures, summary["photos"]):
             first = summary["failures"][0]
@@ -323,7 +327,7 @@ def allowed_failures(max_failures: int | str, photos: int) -> int:
     number = spelled.removesuffix("%").strip()
     if not number.isdigit() or (spelled.endswith("%") and int(number) > 100):
         raise errors.SettingsError(
-            f"{_OWNER}: max_failures takes a number or a percentage such as '5%', not {max_failures!r}."
+            f"{_OWNER}: max_failures takes a number or a percentage such as '5%', not {quoted(max_failures)}."
         )
     return photos * int(number) // 100 if spelled.endswith("%") else int(number)
 
@@ -337,15 +341,6 @@ def _sources(source: str | Sequence[str]) -> list[str]:
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
     return sources
-
-
-def _unsigned(source: str | Sequence[str]) -> str | list[str]:
-    """Sources as they may be kept: a web address without its query, which may be a credential; others as given."""
-    from airflow_provider_autoenhance.api.redact import redact_url
-
-    if isinstance(source, str):
-        return redact_url(source) if source.lower().startswith(_WEB) else source
-    return [str(_unsigned(each)) for each in source]
 
 
 def _patterns(patterns: Sequence[str] | str) -> tuple[str, ...]:

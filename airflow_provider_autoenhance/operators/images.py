@@ -5,6 +5,7 @@ For whole folders, a batch operator does the same with fewer tasks and calls.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
-    file_part,
     hand_on,
     mapping,
     required,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.hooks.ticket import UploadTicket
     from airflow_provider_autoenhance.imaging.output import OutputSpec
     from airflow_provider_autoenhance.triggers.status import Event
+
+log = logging.getLogger(__name__)
 
 
 class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
@@ -78,7 +81,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.creation import ensure_image
         from airflow_provider_autoenhance.pipeline.identity import run_order_id
 
-        with task_run(context, label=self.image_name):
+        with task_run(self, context, label=self.image_name):
             ti = context["ti"]
             wanted = self._wanted(run_order_id(ti.dag_id, ti.run_id), context)
             order_name = None if self.order_id else f"{ti.dag_id} {ti.run_id}"
@@ -86,7 +89,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
                 self.hook, wanted, order_name=order_name, check=partial(self._check_owner, ti.map_index)
             )
             verb = "Adopted" if made.adopted else "Created"
-            self.log.info("%s %s in order %s, %s", verb, made.image.label, made.ticket.order_id, made.image.status)
+            log.info("%s %s in order %s, %s", verb, made.image.label, made.ticket.order_id, made.image.status)
             result = {
                 "image_id": made.image.image_id,
                 "order_id": made.ticket.order_id,
@@ -161,7 +164,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Upload unless that has been done."""
-        with task_run(context, label=file_part(self.source)):
+        with task_run(self, context, label=last_part(self.source)):
             from airflow_provider_autoenhance.pipeline.upload import PhotoSource, upload_photo
 
             owner = type(self).__name__
@@ -218,7 +221,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.wait import wait_for_image
         from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, image_xcom
 
-        with task_run(context, label=self.image_id):
+        with task_run(self, context, label=self.image_id):
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
                 return hand_on(context, image_xcom(image))
@@ -235,7 +238,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
-        with task_run(context, label=self.image_id):
+        with task_run(self, context, label=self.image_id):
             return hand_on(context, self.image_of(event))
 
     def _start(self, *, retried: bool) -> Image:
@@ -249,10 +252,10 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
             image = self.hook.get_image(image_id)
             has_them = wire and all(image.raw.get(name) == value for name, value in wire.items())
             if not image.status.final or (has_them and check_image(image)):
-                self.log.info("%s is %s with these settings already", image.label, image.status)
+                log.info("%s is %s with these settings already", image.label, image.status)
                 return image
         image = self.hook.process_image(image_id, settings={"extra": wire})
-        self.log.info("Reprocessing %s", image.label)
+        log.info("Reprocessing %s", image.label)
         return image
 
 
@@ -303,7 +306,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
 
-        with task_run(context, label=file_part(self.destination) or self.image_id):
+        with task_run(self, context, label=last_part(self.destination) or self.image_id):
             owner = type(self).__name__
             target = PhotoTarget(
                 uri=required(owner, "destination", self.destination),
@@ -334,10 +337,10 @@ class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Delete."""
-        with task_run(context, label=self.image_id):
+        with task_run(self, context, label=self.image_id):
             image_id = required(type(self).__name__, "image_id", self.image_id)
             self.hook.delete_image(image_id)
-            self.log.info("Deleted image %s", image_id)
+            log.info("Deleted image %s", image_id)
             return image_id
 
 
@@ -369,10 +372,10 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Send the report."""
-        with task_run(context, label=self.image_id):
+        with task_run(self, context, label=self.image_id):
             image_id = required(type(self).__name__, "image_id", self.image_id)
             categories = [self.categories] if isinstance(self.categories, str) else list(self.categories)
             score = whole_number(f"Report on image {image_id}", "score", self.score)
             self.hook.report_image(image_id, categories=categories, comment=self.comment, score=score)
-            self.log.info("Reported image %s: %s", image_id, ", ".join(categories))
+            log.info("Reported image %s: %s", image_id, ", ".join(categories))
             return image_id

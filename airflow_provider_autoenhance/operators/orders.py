@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.imaging.output import OutputSpec
     from airflow_provider_autoenhance.pipeline.processing import Grouping
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
+
+log = logging.getLogger(__name__)
 
 _MAX_NAMES = 20
 
@@ -55,11 +59,11 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
 
         ti = context["ti"]
         name = self.name or f"{ti.dag_id} {ti.run_id}"
-        with task_run(context, label=name):
+        with task_run(self, context, label=name):
             order_id = self.order_id or order_id_of(ti.dag_id, ti.run_id, ti.task_id, name)
             try:
                 order = self.hook.create_order(order_id=order_id, name=name)
-                self.log.info("Created order %s (%s)", order_id, name)
+                log.info("Created order %s (%s)", order_id, name)
             except errors.ConflictError as conflict:
                 order = self._adopt(order_id, conflict)
             return hand_on(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
@@ -73,7 +77,7 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
                 "Choose another order_id, or another name.",
                 status_code=conflict.status_code,
             ) from None
-        self.log.info("Adopted order %s (%s)", order_id, order.name)
+        log.info("Adopted order %s (%s)", order_id, order.name)
         return order
 
 
@@ -129,7 +133,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.processing import ensure_processed
         from airflow_provider_autoenhance.pipeline.wait import wait_for_order
 
-        with task_run(context, label=self.order_id):
+        with task_run(self, context, label=self.order_id):
             order_id, grouping = self._checked()
             wire = wire_settings(self.settings, version=self.hook.config.extra.api_version, order=True)
             order = ensure_processed(self.hook, order_id, grouping, {"extra": wire})
@@ -145,7 +149,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         """Go on where the trigger ended."""
         from airflow_provider_autoenhance.triggers.orders import error_of
 
-        with task_run(context, label=self.order_id):
+        with task_run(self, context, label=self.order_id):
             error = error_of(event)
             if error is not None:
                 raise error
@@ -175,7 +179,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
     def _end(self, context: Context, order: Order) -> dict[str, Any]:
         result = hand_on(context, _result(order))
         for failed in result["failed"]:
-            self.log.warning("Image %r failed: %s", failed["image_name"], failed["reason"])
+            log.warning("Image %r failed: %s", failed["image_name"], failed["reason"])
         if order.images and not result["image_ids"]:
             reason = result["failed"][0]["reason"] if result["failed"] else "no image is enhanced"
             raise errors.ImageFailedError(
@@ -200,11 +204,11 @@ class AutoenhanceUpdateOrderOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Rename."""
-        with task_run(context, label=self.order_id):
+        with task_run(self, context, label=self.order_id):
             owner = type(self).__name__
             name = required(owner, "name", self.name)
             order = self.hook.update_order(required(owner, "order_id", self.order_id), name=name)
-            self.log.info("Renamed order %s to %s", order.order_id, name)
+            log.info("Renamed order %s to %s", order.order_id, name)
             return hand_on(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
 
 
@@ -255,7 +259,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.download import PhotoTarget
         from airflow_provider_autoenhance.pipeline.order_download import download_order
 
-        with task_run(context, label=self.order_id):
+        with task_run(self, context, label=self.order_id):
             owner = type(self).__name__
             folder = PhotoTarget(
                 uri=required(owner, "destination", self.destination).rstrip("/") + "/",
@@ -281,10 +285,10 @@ class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Delete."""
-        with task_run(context, label=self.order_id):
+        with task_run(self, context, label=self.order_id):
             order_id = required(type(self).__name__, "order_id", self.order_id)
             self.hook.delete_order(order_id)
-            self.log.info("Deleted order %s", order_id)
+            log.info("Deleted order %s", order_id)
             return order_id
 
 
@@ -304,7 +308,7 @@ def bracket_groups(owner: str, value: Any) -> list[list[str]] | None:
     # XCom hands the results of mapped tasks over as a sequence of its own.
     groups = [list(group) if _is_list(group) else [] for group in found] if _is_list(found) else [[]]
     if not all(group and all(isinstance(each, str) and each for each in group) for group in groups):
-        raise errors.SettingsError(f"{owner}: groups takes a list of bracket ids for each image, not {value!r:.80}.")
+        raise errors.SettingsError(f"{owner}: groups takes a list of bracket ids for each image, not {quoted(value)}.")
     return groups
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
@@ -69,8 +71,8 @@ def list_groups(
 
 
 def group_name(source: str | Sequence[str]) -> str:
-    """Name a group to people: its folder, or its first and last."""
-    names = [each.rstrip("/").rpartition("/")[2] for each in ([source] if isinstance(source, str) else source)]
+    """Name a group to people: its folder, or its first and last. Never with a query or what stands before an ``@``."""
+    names = [last_part(redact_url(each).rstrip("/")) for each in ([source] if isinstance(source, str) else source)]
     return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 

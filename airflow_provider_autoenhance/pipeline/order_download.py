@@ -15,6 +15,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import file_name
 from airflow_provider_autoenhance.pipeline.creation import check_whole
 from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
+from airflow_provider_autoenhance.storage.naming import public_uri
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,14 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    log.info("%s images of order %s landed in %s", len(landed), order.order_id, folder.uri)
+    destination = public_uri(folder.uri)
+    log.info("%s images of order %s landed in %s", len(landed), order.order_id, destination)
     if broken:
         _raise(order, broken, len(landed))
     return {
         "order_id": order.order_id,
         "name": order.name,
-        "destination": folder.uri,
+        "destination": destination,
         "images": len(landed),
         "failed": [image.image_name for image in lost[:_MAX_NAMES]],
         "bytes": sum(output["size"] for each in landed for output in each["outputs"]),

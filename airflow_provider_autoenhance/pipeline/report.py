@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.shown import shown
 from airflow_provider_autoenhance.pipeline.groups import group_name
 
 _COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
@@ -37,6 +39,9 @@ class ListingReport:
 
     def problems(self) -> Iterator[str]:
         """Yield a line for each failed photo, as far as the summary names them, or for the task."""
+        return map(clean_text, self._problems())
+
+    def _problems(self) -> Iterator[str]:
         named = self.summary.get("failures", ())
         for failure in named:
             yield f"{self.name}/{failure['photo']}: {failure['reason']}"
@@ -117,5 +122,5 @@ def _each(pulled: Pulled) -> Iterable[Mapping[str, Any]]:
 
 def _key(group: Mapping[str, Any]) -> str:
     """Several groups may share a destination, none a source."""
-    source = group["source"]
+    source = shown(group["source"])  # as a summary keeps it
     return f"{source}" if isinstance(source, str) else "\0".join(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.pipeline.decide import Step
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan import Plan
@@ -39,7 +40,7 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
         "held": steps[Step.HOLD],
         "bytes": size,
         "credits": credits,
-        "warnings": plan.warnings[:MAX_LINES_TOLD],
+        "warnings": _warnings(plan),
         "plan": f"{len(photos)} photos in {len(plan.groups)} groups: {counted}; "
         f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
     }
@@ -70,7 +71,7 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
             size += sum(output["size"] for output in row.outputs)
             if row.status == "failed":
                 transient += row.transient
-                failures.append({"photo": decision.photo.path, "reason": row.reason})
+                failures.append({"photo": clean_text(decision.photo.path), "reason": row.reason})
         credits += sum(row.credit_spent for row in group.own.rows.values())
     return {
         "manifest": manifest,
@@ -80,5 +81,10 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
         "credits": credits,
         "bytes": size,
         "failures": failures[:MAX_LINES_TOLD],
-        "warnings": plan.warnings[:MAX_LINES_TOLD],
+        "warnings": _warnings(plan),
     }
+
+
+def _warnings(plan: Plan) -> list[str]:
+    """They name files, and a file's name may hold a line break."""
+    return [clean_text(warning) for warning in plan.warnings[:MAX_LINES_TOLD]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from collections import Counter
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.waiting import ImageWait, OrderWait
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
     from airflow_provider_autoenhance.triggers.status import Event
+
+log = logging.getLogger(__name__)
 
 
 class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
@@ -68,7 +71,7 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and wait in the triggerer."""
-        with task_run(context, label=self.subject.partition(" ")[2]):
+        with task_run(self, context, label=self.subject.partition(" ")[2]):
             required(type(self).__name__, "id", self.subject.partition(" ")[2])
             if self.deferrable:
                 return hand_on(context, self._look_or_defer())
@@ -86,7 +89,7 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
             result = self.look()
         except errors.AutoenhanceError as error:
             self.wait.on_error(error, self.subject)
-            self.log.warning("%s Polling again.", error)
+            log.warning("%s Polling again.", error)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
@@ -122,7 +125,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
         from airflow_provider_autoenhance.triggers.status import image_xcom
 
         image = self.hook.get_image(self.image_id)
-        self.log.info("%s is %s", image.label, image.status)
+        log.info("%s is %s", image.label, image.status)
         return image_xcom(image) if self.wait.on_image(image) is None else None
 
     def trigger(self, deadline: float) -> BaseTrigger:
@@ -138,7 +141,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
-        with task_run(context, label=self.image_id):
+        with task_run(self, context, label=self.image_id):
             return hand_on(context, self.image_of(event))
 
 
@@ -166,7 +169,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     def look(self) -> dict[str, Any] | None:
         order = self.hook.get_order(self.order_id)
         statuses = dict(Counter(str(image.status) for image in order.images))
-        self.log.info("%s: %s", self.subject, statuses or "no images yet")
+        log.info("%s: %s", self.subject, statuses or "no images yet")
         if self.wait.on_order(order, self._expected) is not None:
             return None
         return {"order_id": order.order_id, "name": order.name, "images": statuses}
@@ -191,7 +194,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
         """Go on where the trigger ended."""
         from airflow_provider_autoenhance.triggers.orders import error_of
 
-        with task_run(context, label=self.order_id):
+        with task_run(self, context, label=self.order_id):
             error = error_of(event)
             if error is not None:
                 raise error

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
+from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import redact_url
 
 MAX_URI_LENGTH = 4096
@@ -70,9 +71,16 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         return _local(uri, rest, has_authority=bool(separator), error=error)
     authority, _, key = rest.partition("/")
     user, _, bucket = authority.rpartition("@")
-    if not bucket and (not user or scheme in _S3_SCHEMES or scheme in ("http", "https")):
+    quiet_logs()
+    web = scheme in ("http", "https")
+    if not web and (":" in user or (scheme in _S3_SCHEMES and ":" in bucket and not bucket.startswith("arn:"))):
+        raise error(
+            f"The {scheme} URI holds a key or a password before its bucket. Put these into an Airflow connection, and write "
+            f"{scheme}://name_of_the_connection@bucket/folder/photo.jpg."
+        )
+    if not bucket and (not user or scheme in _S3_SCHEMES or web):
         raise error(f"{redact_url(uri)} names no bucket or host. Write it as {scheme}://bucket/folder/photo.jpg.")
-    if scheme in ("http", "https"):
+    if web:
         bare = redact_url(uri)
         return Location(scheme, bucket, bare.partition("://")[2].partition("/")[2], conn_id, bare, uri)
     if scheme in _S3_SCHEMES:

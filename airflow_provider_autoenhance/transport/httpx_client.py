@@ -13,6 +13,7 @@ import httpx
 
 from airflow_provider_autoenhance.api.answers import MAX_WHOLE_BYTES, Answer
 from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, too_long, without_body
+from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import shown_host
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _CONNECT_TIMEOUT_SECONDS = 10.0
 
 def new_client(config: ApiConfig) -> httpx.AsyncClient:
     """Make a client with this connection's proxies and certificates. It keeps no cookies: one client serves many tasks."""
+    quiet_logs()
     verify = _verification(config.extra.verify)
     proxies = config.extra.proxies or {}
     mounts = {f"{scheme}://": httpx.AsyncHTTPTransport(proxy=url, verify=verify) for scheme, url in proxies.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.addresses import origin_of
 from airflow_provider_autoenhance.api.answers import Answer
 from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, too_long, without_body
+from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import shown_host
 from airflow_provider_autoenhance.transport.adapter import BLOCK_SIZE, LimitedAdapter
 from airflow_provider_autoenhance.transport.addresses import HostRefusedError, is_private
@@ -36,21 +36,6 @@ class SizedReader(Protocol):
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
-
-class _HideQueries(logging.Filter):
-    """urllib3 logs whole paths at DEBUG; the query of a presigned URL is a credential."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                each.partition("?")[0] if isinstance(each, str) and "?" in each else each for each in record.args
-            )
-        return True
-
-
-_HIDE_QUERIES = _HideQueries()
-
-
 #: Connections to one host that are kept open for the next request.
 _KEPT_CONNECTIONS = 64
 
@@ -65,7 +50,7 @@ class Sessions:
         self._config = config
         self._api = LimitedAdapter(kept_connections=_KEPT_CONNECTIONS)
         self._local = threading.local()
-        logging.getLogger("urllib3.connectionpool").addFilter(_HIDE_QUERIES)
+        quiet_logs()
 
     def mine(self) -> requests.Session:
         """Return this thread's session."""

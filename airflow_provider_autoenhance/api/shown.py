@@ -1,0 +1,53 @@
+"""What may be shown and kept of a value that a user gave: an argument of a task once it is rendered, the name of a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_autoenhance.api.redact import clean_text, redact_text, redact_url
+
+#: A text without any of these holds no credential.
+_MARKS = r"(?i)[?@=#]|api-key"
+#: ``s3://name_of_a_connection@bucket/`` names a secret, but is none.
+_CONNECTION = r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]*:/{2})[\w.-]+@"
+
+
+def shown(value: Any) -> Any:
+    """Return a value without the credentials in it; the value itself where it holds none.
+
+    Addresses lose their query, fragment and user info. The name of an Airflow connection stays.
+
+    :param value: text, or lists and objects of it, nested. Of anything else, what it prints is looked at, because Airflow stores that.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _shown_text(value)
+    if isinstance(value, Mapping):
+        pairs = {shown(key): shown(each) for key, each in value.items()}
+        return value if pairs == value else pairs
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [shown(each) for each in value]
+        return value if items == list(value) else items
+    printed = str(value)
+    cleaned = _shown_text(printed)
+    return value if cleaned == printed else cleaned
+
+
+def quoted(value: Any, length: int = 80) -> str:
+    """Return a wrong value as an error may quote it: cut, on one line, without credentials."""
+    return clean_text(repr(shown(value)))[:length]
+
+
+def last_part(uri: Any) -> str:
+    """Return the last part of a URI's path as a name for people; empty where the URI ends in a slash."""
+    return clean_text(redact_url(str(uri)).rpartition("/")[2])
+
+
+def _shown_text(text: str) -> str:
+    if not re.search(_MARKS, text):
+        return text
+    redacted = redact_text(text)
+    return text if redacted == re.sub(_CONNECTION, r"\1", text) else redacted
