@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.dag_events import RunRecord
+from tools.leaks import search_for
 from tools.local_service import PHOTOS, RESULT_BUCKET, SOURCE_BUCKET, LocalService, key_of
 
 _STEPS = ("create", "upload", "wait", "download")
@@ -132,13 +133,8 @@ def check_ledger(service: LocalService, results: list[PhotoResult]) -> list[str]
 
 
 def check_secrets(service: LocalService, folder: Path) -> list[str]:
-    """Return the files below ``folder``, logs and metadata database alike, that hold an API key or a presigned URL."""
-    secrets = {"the API key": service.api_key.encode(), "a presigned URL": b"X-Amz-Signature"}
-    problems = []
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = file.read_bytes()
-        problems += [f"{file} contains {what}" for what, secret in secrets.items() if secret in content]
-    return problems
+    """Return the files below ``folder``, logs and metadata database alike, that hold an API key or a presigned address."""
+    return search_for(service, {}).files(folder)
 
 
 def save_pairs(service: LocalService, results: list[PhotoResult], folder: Path) -> Path | None:

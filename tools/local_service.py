@@ -43,9 +43,29 @@ class LocalService:
         return host if "://" in host else f"http://{host}:{connection['port']}"
 
     @property
+    def assets(self) -> str:
+        """The address of the host that takes uploads and hands out results."""
+        with urllib.request.urlopen(f"{self.api}/sandbox/health", timeout=30) as answer:
+            return str(json.load(answer)["assets"])
+
+    @property
     def api_key(self) -> str:
         """The API key of its account, made for this run."""
         return str(self._connection("AUTOENHANCE")["password"])
+
+    @property
+    def s3_secret(self) -> str:
+        """The secret key of its S3, which takes any; made for this run."""
+        return str(self._connection("AWS")["password"])
+
+    def signatures(self) -> list[str]:
+        """Return the signature of each presigned address that it has handed out."""
+        with urllib.request.urlopen(f"{self.api}/sandbox/signatures", timeout=30) as answer:
+            return list(json.load(answer))
+
+    def add_faults(self, *rules: dict[str, Any]) -> None:
+        """Let some of what it is asked go wrong, as ``POST /sandbox/faults`` takes it."""
+        self._post("faults", rules)
 
     def ledger(self) -> dict[str, Any]:
         """Return its books: what was created, uploaded, bought and deleted, and who saw an API key."""
@@ -54,10 +74,7 @@ class LocalService:
 
     def settings(self, **changes: Any) -> None:
         """Change how it behaves."""
-        headers = {"Content-Type": "application/json"}
-        body = json.dumps(changes).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{self.api}/sandbox/settings", body, headers), timeout=30):
-            pass
+        self._post("settings", changes)
 
     def s3(self) -> Any:
         """Return a boto3 client of its S3."""
@@ -75,6 +92,12 @@ class LocalService:
             aws_secret_access_key=connection["password"],
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=64),
         )
+
+    def _post(self, what: str, body: Any) -> None:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.api}/sandbox/{what}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30):
+            pass
 
     def _connection(self, name: str) -> dict[str, Any]:
         return dict(json.loads(self.connections[f"AIRFLOW_CONN_{name}_DEFAULT"]))
@@ -117,7 +140,9 @@ def start_local_service(
     for name in ("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", "AIRFLOW_CONN_AWS_DEFAULT"):
         if name not in connections:
             raise ProcessError(f"sandbox did not print {name}: {child.log}")
-    return LocalService(connections)
+    aws = json.loads(connections["AIRFLOW_CONN_AWS_DEFAULT"])
+    keys = {"login": f"AKIA{secrets.token_hex(8).upper()}", "password": secrets.token_urlsafe(30)}
+    return LocalService(connections | {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws | keys)})
 
 
 def sample_photos(*, brackets: bool) -> list[Path]:

@@ -60,6 +60,15 @@ def fail_fast() -> Iterator[None]:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from None
 
 
+class _Covered:
+    """What template fields rendered to. Neither prints nor turns into JSON: some catalogues look through all attributes of a task."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: list[tuple[str, Any]]) -> None:
+        self.values = values
+
+
 class AutoenhanceMixin:
     """The hook of an operator or a sensor, the end of its waiting, and arguments that may hold credentials.
 
@@ -70,7 +79,7 @@ class AutoenhanceMixin:
 
     autoenhance_conn_id: str
     template_fields: Collection[str]
-    _covered: Mapping[str, Any] | None = None
+    _covered: _Covered | None = None
     _uncovered = 0
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
@@ -81,7 +90,7 @@ class AutoenhanceMixin:
     @contextmanager
     def uncovered(self) -> Iterator[None]:
         """For the duration of the block, template fields hold what they rendered to."""
-        for name, value in (self._covered or {}).items():
+        for name, value in self._covered.values if self._covered else ():
             setattr(self, name, value)
         self._covered = None
         self._uncovered += 1
@@ -93,10 +102,11 @@ class AutoenhanceMixin:
                 self._cover()
 
     def _cover(self) -> None:
-        given = {name: getattr(self, name, None) for name in self.template_fields}
-        safe = {name: shown(value) for name, value in given.items()}
-        self._covered = {name: given[name] for name in given if safe[name] is not given[name]}
-        for name in self._covered:
+        given = [(name, getattr(self, name, None)) for name in self.template_fields]
+        safe = {name: shown(value) for name, value in given}
+        covered = [(name, value) for name, value in given if safe[name] is not value]
+        self._covered = _Covered(covered) if covered else None
+        for name, _ in covered:
             setattr(self, name, safe[name])
 
     @cached_property

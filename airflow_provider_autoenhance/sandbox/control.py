@@ -46,6 +46,11 @@ async def clear_faults(call: Call) -> Response:
     return Response(status_code=204)
 
 
+async def get_signatures(call: Call) -> Response:
+    """The signature of each presigned URL that was handed out; none of them may be found anywhere afterwards."""
+    return JSONResponse(call.world.signer.made)
+
+
 async def get_settings(call: Call) -> Response:
     return JSONResponse(_settings(call))
 

@@ -46,6 +46,7 @@ ASSETS = [
 CONTROL = [
     Route("GET", "/sandbox/health", "sandbox_health", control.get_health, control=True),
     Route("GET", "/sandbox/ledger", "sandbox_ledger", control.get_ledger, control=True),
+    Route("GET", "/sandbox/signatures", "sandbox_signatures", control.get_signatures, control=True),
     Route("GET", "/sandbox/faults", "sandbox_get_faults", control.get_faults, control=True),
     Route("POST", "/sandbox/faults", "sandbox_add_faults", control.add_faults, control=True),
     Route("DELETE", "/sandbox/faults", "sandbox_clear_faults", control.clear_faults, control=True),

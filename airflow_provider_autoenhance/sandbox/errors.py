@@ -116,14 +116,14 @@ def html_response(status: int, text: str = "") -> Response:
     return Response(body, status, media_type="text/html")
 
 
-def fault_response(status: int, *, storage: bool, html: bool) -> Response:
+def fault_response(status: int, *, storage: bool, html: bool, message: str | None = None) -> Response:
     """Build an injected error in the style of the host it appears on."""
     if html:
         return html_response(status, "The server is temporarily unable to service your request.")
     if storage:
-        return StorageError(status, _S3_CODES.get(status, "InternalError"), phrase(status)).response()
+        return StorageError(status, _S3_CODES.get(status, "InternalError"), message or phrase(status)).response()
     if status == 401:
         return unauthorized().response()
-    if status == 422:
+    if status == 422 and message is None:
         return invalid("json", {"_schema": ["Injected by a sandbox fault."]}).response()
-    return ApiError(status).response()
+    return ApiError(status, message).response()

@@ -30,6 +30,7 @@ class FaultRule(BaseModel):
     :param skip: how many matching requests pass first.
     :param match: glob on the name of the image, bracket or order concerned.
     :param retry_after: seconds in a ``Retry-After`` header; None sends none.
+    :param message: what a status's JSON or XML says, in place of the standard phrase.
     :param html: whether the error is a gateway's HTML page; default for 502, 503 and 504.
     :param seconds: delay of ``slow``, patience of ``timeout``.
     :param bytes_per_second: pace of ``slow`` in ``mid-body``.
@@ -45,6 +46,7 @@ class FaultRule(BaseModel):
     skip: int = Field(0, ge=0)
     match: str | None = None
     retry_after: int | None = Field(None, ge=0)
+    message: str | None = None
     html: bool | None = None
     seconds: float | None = Field(None, ge=0)
     bytes_per_second: int = Field(64 * 1024, ge=1)

@@ -156,7 +156,7 @@ class Listener:
     async def _injected(self, call: Call, wire: Wire, rule: FaultRule) -> Response:
         if rule.phase == "before" and not call.body_was_read and _has_body(call):
             await wire.drain()
-        answer = fault_response(rule.status or 500, storage=self._storage, html=rule.is_html)
+        answer = fault_response(rule.status or 500, storage=self._storage, html=rule.is_html, message=rule.message)
         if rule.retry_after is not None:
             answer.headers["Retry-After"] = str(rule.retry_after)
         return answer

@@ -24,6 +24,8 @@ class Signer:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        #: Signature of each URL, so that a search can look for all of them.
+        self.made: list[str] = []
 
     def presign(
         self,
@@ -57,6 +59,7 @@ class Signer:
         }
         host = base.split("://", 1)[1]
         signature = self._signature(method, path, query, {"content-type": content_type or "", "host": host})
+        self.made.append(signature)
         return f"{base}{quote(path)}?{urlencode({**query, 'X-Amz-Signature': signature}, quote_via=quote)}"
 
     def verify(self, method: str, path: str, query_string: str, headers: Mapping[str, str], *, now: float) -> None:

@@ -48,7 +48,8 @@ def test_user_info_is_a_credential(given: str, bare: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        None, 7, 0.5, True, "", "*.jpg", "s3://photos@listings/maple/", "s3://listings/house #4?.jpg", "{{ ds }}", PurePosixPath("/a@b/1.jpg"),
+        None, 7, 0.5, True, "", "*.jpg", "s3://photos@listings/maple/", "s3://listings/house #4?.jpg", "{{ ds }}",
+        PurePosixPath("/a@b/1.jpg"),
         ["s3://google.cloud-1@bucket/a@b/", "/data/house #4/"], {"enhance_type": "warm", "sky_replacement": False}, ("maple", "elm"),
     ],
     ids=repr,

@@ -39,6 +39,7 @@ class FakeService:
 
     api = f"http://{API}"
     api_key = "5e" * 16
+    s3_secret = "s3-secret-of-the-test"
 
     def __init__(self, files: dict[str, bytes] | None = None, **books: Any) -> None:
         self.files = files or {}
@@ -51,6 +52,9 @@ class FakeService:
 
     def ledger(self) -> dict[str, Any]:
         return self.books
+
+    def signatures(self) -> list[str]:
+        return ["signature-1"]
 
     def s3(self) -> FakeStore:
         return FakeStore(self.files)
@@ -174,7 +178,13 @@ def test_a_failed_photo_may_have_cost_nothing_but_never_more() -> None:
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [(FakeService.api_key, "the API key"), ("https://bucket/x?X-Amz-Signature=0", "a presigned URL")],
+    [
+        (FakeService.api_key, "the API key"),
+        (FakeService.s3_secret, "the secret key of S3"),
+        ("https://bucket/x?X-Amz-Signature=0", "a presigned address"),
+        ("https://bucket/x?AWSAccessKeyId=A&Expires=1", "a presigned address"),
+        ("the bare signature-1", "the signature of an upload or a download"),
+    ],
 )
 def test_a_secret_anywhere_below_the_folder_is_found(tmp_path: Path, text: str, what: str) -> None:
     log = tmp_path / "airflow" / "logs" / "task.log"
