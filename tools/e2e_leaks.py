@@ -266,5 +266,8 @@ def _count(database: Path, table: str) -> int:
 
 
 def _copy(database: Path, target: Path) -> None:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as source, closing(sqlite3.connect(target)) as copy:
+    with (
+        closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as source,
+        closing(sqlite3.connect(target)) as copy,
+    ):
         source.backup(copy)

@@ -43,7 +43,9 @@ class LiveAirflow:
 
     def start(self, name: str) -> None:
         """Start a component, or start it again."""
-        command = [sys.executable, "-m", "airflow", *COMPONENTS[name]]
+        # Not from the working directory: what an editable install leaves there doubles the package's plugin, and Airflow then drops all
+        # plugins that come after a double.
+        command = [sys.executable, "-P", "-m", "airflow", *COMPONENTS[name]]
         self.components[name] = self.children.start(
             name, command, environment=self.environment, log=self.folder / f"{name}.log"
         )

@@ -15,6 +15,7 @@ OPTIONS: dict[str, Any] = {
     "deferrable": True,
     "poll_interval": 2.0,
     "max_failures": "100%",
+    "retries": 2,
     "outlets": [AssetAlias("autoenhance_leaks")],
 }
 
