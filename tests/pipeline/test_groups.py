@@ -116,3 +116,21 @@ def test_a_missing_day_is_no_error_but_a_missing_store_is(tmp_path: Path) -> Non
 def test_names() -> None:
     assert group_name("s3://in/maple/") == "maple"
     assert group_name(["s3://in/ash/", "s3://in/elm/", "s3://in/oak/"]) == "ash … oak"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?AWSAccessKeyId=ASIA&Signature=x/c2VjcmV0&Expires=1",
+        "?X-Amz-Credential=ASIA/20260301/s3/aws4_request&X-Amz-Signature=c2VjcmV0",
+        "?t=/c2VjcmV0",
+        "/?c2VjcmV0/",
+    ],
+)
+def test_a_name_holds_no_credential(query: str) -> None:
+    assert group_name(f"https://photos.example/day/1.jpg{query}") == "1.jpg"
+    assert group_name([f"https://photos.example/1.jpg{query}", "s3://k:c2VjcmV0@in"]) == "1.jpg … in"
+
+
+def test_a_name_is_one_line() -> None:
+    assert group_name("s3://in/maple\n[ERROR] forged\x1b[2J/") == "maple [ERROR] forged [2J"

@@ -45,3 +45,20 @@ def test_failures_within_what_is_allowed_are_named_though_the_task_succeeded() -
     report = NightReport(GROUPS[:1], some, some)
     assert report.listings[0].status == "ok"
     assert report.result()["problems"] == ["ash/2.jpg: too dark"]
+
+
+def test_a_presigned_listing_is_known_by_what_its_summary_keeps() -> None:
+    kept = "https://photos.example/1.jpg"
+    report = NightReport(
+        [{"source": [f"{kept}?Signature=c2VjcmV0"]}], [ASH | {"source": [kept]}], [ASH | {"source": [kept]}]
+    )
+    assert report.totals()["landed"] == 3
+    assert "c2VjcmV0" not in str([*report.lines(), report.result()])
+
+
+def test_a_line_cannot_be_forged_by_a_files_name() -> None:
+    failures = [{"photo": "1\n[ERROR] forged.jpg", "reason": "see https://h/a?Signature=c2VjcmV0\nINFO all landed"}]
+    report = NightReport(GROUPS[:1], [ASH | {"failed": 1, "failures": failures}], None)
+    (line,) = report.result()["problems"]
+    assert line == "ash/1 [ERROR] forged.jpg: see https://h/a INFO all landed"
+    assert list(report.lines())[-1] == line

@@ -219,3 +219,20 @@ def test_a_client_that_hangs_up_does_no_harm(api: Api, sandbox: Sandbox) -> None
         raw.sendall(head.encode() + b"{")
         raw.close()
     assert post(api).status_code == 200
+
+
+def test_an_error_says_what_it_is_told_to_say(api: Api, sandbox: Sandbox) -> None:
+    words = "PUT https://bucket/a.jpg?Signature=x failed\n<b>"
+    sandbox.faults([{"endpoint": name, "kind": 422, "message": words} for name in ("create_image", "put_object")])
+    assert post(api).json()["message"] == words
+    sandbox.faults([])
+    url = api.create("a.jpg")["upload_url"]
+    sandbox.faults([{"endpoint": "put_object", "kind": 403, "message": words}])
+    answer = api.plain.put(url, content=DATA, headers={"Content-Type": "image/jpeg"})
+    assert "<Message>PUT https://bucket/a.jpg?Signature=x failed\n&lt;b&gt;</Message>" in answer.text
+
+
+def test_every_signature_handed_out_can_be_looked_for(api: Api, sandbox: Sandbox) -> None:
+    urls = [api.create(f"{number}.jpg")["upload_url"] for number in range(2)]
+    made = sandbox.control("GET", "signatures")
+    assert [url.partition("X-Amz-Signature=")[2] for url in urls] == made

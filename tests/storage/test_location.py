@@ -107,3 +107,23 @@ def test_importing_loads_no_library() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://ASIA:c2VjcmV0@listings/a.jpg",
+        "s3a://ASIA:c2Vj/cmV0@listings/a.jpg",
+        "gs://key:c2VjcmV0@bucket/a.jpg",
+        "sftp://u:c2VjcmV0@h/a",
+    ],
+)
+def test_a_key_before_the_bucket_is_refused_unseen(uri: str) -> None:
+    with pytest.raises(SourceError, match="Airflow connection") as refused:
+        locate(uri, conn_id=None, error=SourceError)
+    assert "c2Vj" not in str(refused.value)
+
+
+def test_what_has_a_colon_for_another_reason_is_taken() -> None:
+    assert locate("hdfs://conn@host:9000/a.jpg", conn_id=None, error=SourceError).conn_id == "conn"
+    assert locate("https://user:pw@host:8443/a.jpg", conn_id=None, error=SourceError).uri == "https://host:8443/a.jpg"
