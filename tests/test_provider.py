@@ -47,6 +47,7 @@ def test_it_lists_every_module_of_its_rooms_and_no_other() -> None:
         "base",
         "config",
         "download",
+        "extra",
         "hints",
         "legacy_form",
         "lineage",

@@ -29,7 +29,7 @@ def check_version(version: str) -> str:
 
     :raises ConnectionConfigError: when it is not a date.
     """
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", version):
+    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", version):
         raise ConnectionConfigError(
             f"api_version {version!r} is not a date; use YYYY-MM-DD, for example {DEFAULT_VERSION!r}, in the connection's extra."
         )

@@ -32,7 +32,7 @@ def watched(copying_sandbox: Sandbox) -> Any:
     patch.setattr("airflow_provider_autoenhance.api.exchange.LONGEST_WAIT_SECONDS", 0.001)
     patch.setattr("airflow_provider_autoenhance.pipeline.brackets.merge.ARRIVAL_POLLS", (0.0, 0.01, 0.01))
     connection = json.loads(connection_of(copying_sandbox, "AUTOENHANCE_DEFAULT"))
-    connection["extra"] = {"max_attempts": 2, "max_requests_per_second": 1e6}
+    connection["extra"] = {"max_attempts": 2, "max_requests_per_second": 1e4}
     patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
     Nights.sandbox, Nights.effects = copying_sandbox, Effects(die)
     with Nights.effects.watching():
