@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_autoenhance.api.errors import SettingsError, UploadUrlExpiredError
+from airflow_provider_autoenhance.api.typed import Typed
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -44,14 +45,14 @@ class UploadTicket:
         """Decrypt.
 
         :param kind: what it must be for.
-        :raises UploadUrlExpiredError: when it is no ticket, or the API key has changed since.
+        :raises UploadUrlExpiredError: when it is not a ticket, or the API key has changed since.
         :raises SettingsError: when it is for the other kind.
         """
         from cryptography.fernet import InvalidToken
 
         try:
-            ticket = cls(**unseal(token, api_key))
-        except (InvalidToken, ValueError, TypeError):
+            ticket = Typed(cls).read(_decrypted(token, api_key))
+        except (InvalidToken, ValueError):
             raise UploadUrlExpiredError(
                 f"{about}: the upload ticket cannot be opened; it was made with another API key, or is not what "
                 f"AutoenhanceCreate{kind.capitalize()}Operator returned as 'upload_url'. Clear the create task."
@@ -74,7 +75,11 @@ def unseal(token: str, api_key: str) -> Any:
 
     :raises InvalidToken: it did not, or with another key.
     """
-    return json.loads(_fernet(api_key).decrypt(token.encode()))
+    return json.loads(_decrypted(token, api_key))
+
+
+def _decrypted(token: str, api_key: str) -> bytes:
+    return _fernet(api_key).decrypt(str(token).encode())
 
 
 def _fernet(api_key: str) -> Fernet:

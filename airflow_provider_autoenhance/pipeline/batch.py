@@ -348,7 +348,7 @@ class Batch:
             self._write(group.own, group)
 
     def _write(self, record: Record, group: GroupPlan) -> None:
-        if self.job.durable:
+        if self.job.durable and not group.readonly:
             uri = record_uri(group.group.destination, record.run)
             write_lines(uri, self.job.destination_conn_id, record.to_lines)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
+from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import Bracketing, bracket
@@ -32,6 +33,7 @@ class Known:
     :param rows: what became of each photo, by fingerprint.
     :param orders: the open orders, as read.
     :param brackets: those of them that hold brackets.
+    :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
 
     group: Group
@@ -41,6 +43,7 @@ class Known:
     bracketing: Bracketing
     orders: dict[str, Order] = field(default_factory=dict)
     brackets: list[BracketOrder] = field(default_factory=list)
+    damage: DestinationError | None = None
 
     def open_orders(self) -> list[str]:
         """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
@@ -58,11 +61,15 @@ def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present
     """Read what is known of each group: one read per record, one per order that is still open.
 
     :param present: URIs of the files at the destination.
+    :raises DestinationError: when each group has a damaged record. Where only some have, the others go on.
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
         records = _read_records(job, groups, present, pool)
         found = [_known(job, group, listed) for group, listed in zip(groups, records, strict=True)]
-        open_orders = [each.open_orders() for each in found]
+        damages = [each.damage for each in found if each.damage]
+        if damages and len(damages) == len(found):
+            raise damages[0]
+        open_orders = [[] if each.damage else each.open_orders() for each in found]
         wanted = list(dict.fromkeys(chain.from_iterable(open_orders)))
         read = zip(wanted, pool.map(partial(read_order, hook), wanted), strict=True)
         orders = {order_id: order for order_id, order in read if order}
@@ -82,22 +89,31 @@ def merge_key(job: Job, group: Group, part: int) -> str:
 
 def _read_records(
     job: Job, groups: Iterable[Group], present: Iterable[str], pool: ThreadPoolExecutor
-) -> Iterator[list[Record]]:
-    """Yield each group's records."""
+) -> Iterator[list[Record | DestinationError]]:
+    """Yield each group's records; in the place of a damaged one, what is wrong with it."""
     folders: dict[str, list[str]] = defaultdict(list)
     for uri in filter(is_record, present):
         folders[uri.rpartition("/")[0]].append(uri)
-    read = partial(read_record, conn_id=job.destination_conn_id)
+
+    def read(uri: str) -> Record | DestinationError:
+        try:
+            return read_record(uri, job.destination_conn_id)
+        except DestinationError as error:
+            return error
+
     listed = [folders[group.destination + RECORDS_FOLDER] for group in groups]
     records = pool.map(read, [uri for uris in listed for uri in uris])
     return ([next(records) for _ in uris] for uris in listed)
 
 
-def _known(job: Job, group: Group, records: Iterable[Record]) -> Known:
+def _known(job: Job, group: Group, read: Sequence[Record | DestinationError]) -> Known:
     run = job.key(group.source, group.destination)
     origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
-    others = {record.run: record for record in records}
+    others = {record.run: record for record in read if isinstance(record, Record)}
     own = others.pop(run, None) or Record(run, origin, submitted_at=time.time())
+    damage = next((each for each in read if isinstance(each, DestinationError)), None)
+    if damage:
+        return Known(group, own, others, Rows(), Bracketing(list(group.photos)), damage=damage)
     if not job.durable:
         # No record tells of the orders, but their ids can be derived again.
         parts = range(-(-len(group.photos) // job.max_order_size))

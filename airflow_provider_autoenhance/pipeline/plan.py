@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
 from airflow_provider_autoenhance.pipeline.known import Known, merge_key, read_known
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint
 from airflow_provider_autoenhance.pipeline.listing import check_targets, list_groups_of, list_present
-from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows, now
 from airflow_provider_autoenhance.storage import StoredFile
 
 
@@ -32,7 +32,8 @@ class GroupPlan:
     :param brackets: those of them that hold brackets.
     :param free: places left in this run's orders, by order id.
     :param merges: what is to be merged in which of this run's orders of brackets.
-    :param warnings: about the grouping of exposures, a line each.
+    :param warnings: about the grouping of exposures, or a damaged record; a line each.
+    :param readonly: a record of it is damaged, so that none of them is written before somebody has restored it.
     """
 
     group: Group
@@ -44,6 +45,7 @@ class GroupPlan:
     free: dict[str, int] = field(default_factory=dict)
     merges: dict[str, list[Decision]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    readonly: bool = False
 
     @property
     def records(self) -> list[Record]:
@@ -124,6 +126,8 @@ def _plan_groups(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[GroupPl
 
 
 def _plan_group(job: Job, known: Known, present: Mapping[str, StoredFile], resumed: bool) -> GroupPlan:
+    if known.damage:
+        return _readonly_group(known, str(known.damage))
     own, rows, brackets, bracketing = known.own, known.rows, known.brackets, known.bracketing
     photos = [*bracketing.photos, *resolve(job, bracketing, brackets, rows, resumed)]
     images = _find_images(photos, known.orders.values(), brackets)
@@ -145,6 +149,25 @@ def _plan_group(job: Job, known: Known, present: Mapping[str, StoredFile], resum
     decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in bracketing.omitted]
     return GroupPlan(known.group, own, known.others, decisions, known.orders, brackets, warnings=bracketing.warnings)
+
+
+def _readonly_group(known: Known, reason: str) -> GroupPlan:
+    """Each photo fails, for the reason of the record; so the other groups go on, and a person is told."""
+    photos, own = known.bracketing.photos, known.own
+    for photo in photos:
+        own.rows[photo.fingerprint] = Row(
+            source=photo.source,
+            etag=photo.etag,
+            size=photo.size,
+            fingerprint=photo.fingerprint,
+            status="failed",
+            run=own.run,
+            image_name=photo.image_name,
+            reason=reason,
+            at=now(),
+        )
+    kept = [Decision(photo, Step.KEEP, reason=reason) for photo in photos]
+    return GroupPlan(known.group, own, known.others, kept, warnings=[reason], readonly=True)
 
 
 def _find_images(
@@ -189,7 +212,7 @@ def _reserve_merges(job: Job, plan: GroupPlan) -> None:
     What an earlier try of this run has uploaded, without processing it, is gone on with in the same order.
     """
     known = {each.order.order_id: each for each in plan.brackets}
-    todo = [each for each in plan.decisions if each.step in (Step.CREATE, Step.REPLACE) and each.photo.exposures]
+    todo = deque(each for each in plan.decisions if each.step in (Step.CREATE, Step.REPLACE) and each.photo.exposures)
     for part in count():
         if not todo:
             return
@@ -197,12 +220,12 @@ def _reserve_merges(job: Job, plan: GroupPlan) -> None:
         begun = known.get(order_id)
         if order_id in plan.orders and (plan.orders[order_id].images or (begun and begun.processed)):
             continue
-        # What has brackets there goes first; sorting keeps the order otherwise.
-        todo.sort(key=lambda decision: not (begun and begun.brackets_of(decision.photo)))
+        if begun:  # what has brackets there goes first; sorting keeps the order otherwise
+            todo = deque(sorted(todo, key=lambda decision, begun=begun: not begun.brackets_of(decision.photo)))  # type: ignore[misc]
         free = job.max_order_size
         while todo and (free >= len(todo[0].photo.exposures) or free == job.max_order_size):
             free -= len(todo[0].photo.exposures)
-            plan.merges.setdefault(order_id, []).append(todo.pop(0))
+            plan.merges.setdefault(order_id, []).append(todo.popleft())
 
 
 def _limit(plan: Plan, job: Job) -> None:

@@ -7,6 +7,7 @@ One file per run and group, owned by that run alone, so that two runs cannot ove
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.api.errors import DestinationError
+from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, text, texts
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
 
@@ -61,8 +63,8 @@ class Row:
 
     @classmethod
     def from_line(cls, line: bytes) -> Row:
-        """Read it back; fields of a later version are ignored."""
-        return cls(**_known(cls, json.loads(line)))
+        """Read back what :meth:`to_line` made in this process."""
+        return cls(**json.loads(line))
 
 
 class Rows(MutableMapping[str, Row]):
@@ -142,26 +144,78 @@ class Record:
 
     def to_lines(self) -> Iterator[bytes]:
         """Header first, then a line per row."""
-        yield to_line({name: value for name, value in vars(self).items() if name != "rows"})
+        yield to_line(self._header())
         yield from self.rows.lines()
 
     @classmethod
     def from_lines(cls, lines: Iterable[bytes]) -> Record:
-        """Read it back; fields of a later version are ignored."""
+        """Read it back; fields of a later version are ignored.
+
+        :raises ValueError: when it is damaged, in words: in which line, and how.
+        """
+        position = 1
         lines = iter(lines)
-        record = cls(**_known(cls, json.loads(next(lines, b""))))
-        for row in map(Row.from_line, lines):
-            record.rows[row.fingerprint] = row
-        return record
+        try:
+            record = _HEADER.read(next(lines, b""))
+            to_line(record._header())  # what could not be written again has not been written
+            for line in lines:
+                position += 1
+                if not line.isspace():
+                    row = _ROW.read(line)
+                    record.rows[row.fingerprint] = row
+        except (UnicodeError, RecursionError):
+            problem = "it cannot be written again"
+        except ValueError as error:
+            problem = str(error)
+        else:
+            return record
+        raise ValueError(f"line {position}: {problem}")
+
+    def _header(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "rows"}
 
 
-def _known(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name in kind.__dataclass_fields__ and name != "rows"}
+def _fits(grouping: dict[str, Any] | None) -> bool:
+    """Whether a header's ``grouping`` is what :func:`~airflow_provider_autoenhance.pipeline.brackets.grouping.bracket` remembers."""
+    if grouping is None:
+        return True
+    groups, left_out = grouping.get("groups"), grouping.get("left_out")
+    return (
+        text(grouping.get("key"))
+        and type(groups) is list
+        and all(map(texts, groups))
+        and texts(grouping.get("ungrouped"))
+        and type(left_out) is list
+        and all(texts(each) and len(each) == 2 for each in left_out)
+        and texts(grouping.get("warnings"))
+    )
+
+
+_ROW = Typed(
+    Row,
+    size=count,
+    credits=frozenset({0, 1}).__contains__,
+    outputs=objects(uri=text, size=count, etag=optional(text)),
+    seconds=lambda value: all(map(number, value.values())),
+    exposures=objects(source=text, size=count, etag=optional(text)),
+)
+_HEADER = Typed(
+    Record,
+    orders=texts,
+    submitted_at=lambda value: number(value) and 0 <= value < 1e11,
+    chosen=optional(texts),
+    grouping=_fits,
+    orphans=objects(order_id=text),
+)
+
+
+#: One for all lines: ``json.dumps`` makes one for each.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write a JSON object as a line."""
-    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+    return _ENCODER.encode(fields).encode() + b"\n"
 
 
 #: What most rows have in common, for the compressor: two thirds of what it makes of a row without.
@@ -202,15 +256,20 @@ def is_record(uri: str) -> bool:
 def read_record(uri: str, conn_id: str | None) -> Record:
     """Read a record.
 
-    :raises DestinationError: it is damaged.
+    :raises DestinationError: when it is damaged; names the file, the line and the way out.
     """
     try:
         with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
-            return Record.from_lines(_lines(source))
-    except (ValueError, KeyError, TypeError):
-        raise DestinationError(
-            f"{uri} is damaged. Restore it, or delete it: photos of which it alone tells are then enhanced, and paid, again."
-        ) from None
+            record = Record.from_lines(_lines(source))
+    except ValueError as error:
+        problem = str(error)
+    else:
+        if record_uri("", record.run) == f"{RECORDS_FOLDER}/{uri.rpartition('/')[2]}":
+            return record
+        problem = "line 1: its 'run' is not the file's name"
+    raise DestinationError(
+        f"{uri} is damaged, {problem}. Restore it. If you delete it, photos recorded only there will be enhanced and charged again."
+    )
 
 
 def write_lines(uri: str, conn_id: str | None, lines: Callable[[], Iterable[bytes]]) -> None:
@@ -227,30 +286,33 @@ class _Joined:
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = iter(lines)
-        self._rest = b""
+        self._rest = memoryview(b"")
 
     def read(self, n: int = -1, /) -> bytes:
-        parts, length = [self._rest], len(self._rest)
-        while n < 0 or length < n:
-            line = next(self._lines, None)
-            if line is None:
-                break
-            parts.append(line)
-            length += len(line)
-        joined = b"".join(parts)
-        cut = length if n < 0 else n
-        self._rest = joined[cut:]
-        return joined[:cut]
+        parts, missing = [], sys.maxsize if n < 0 else n
+        while missing:
+            if not self._rest:
+                line = next(self._lines, None)
+                if line is None:
+                    break
+                self._rest = memoryview(line)
+            parts.append(self._rest[:missing])
+            self._rest = self._rest[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut blocks into lines that are not empty."""
-    rest = b""
+    """Cut blocks into lines."""
+    begun: list[bytes] = []
     for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from (line + b"\n" for line in whole if line.strip())
-    if rest.strip():
-        yield rest + b"\n"
+        rest, *others = block.split(b"\n")
+        for other in others:
+            yield b"".join((*begun, rest, b"\n"))
+            begun, rest = [], other
+        begun.append(rest)
+    if any(begun):
+        yield b"".join(begun)
 
 
 def now() -> str:

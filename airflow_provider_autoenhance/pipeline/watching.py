@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.models import ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import redact_text
+from airflow_provider_autoenhance.api.typed import number
 
 #: How long after its creation an order is looked at in every poll, and remembered by its id.
 WATCHED_SECONDS = 24 * 60 * 60.0
@@ -78,15 +79,19 @@ class OrderSeen:
 class OrderWatch:
     """What is known of the orders that one watcher looks at.
 
-    :param memory: what :meth:`to_memory` gave, ``None`` at the very first look.
+    :param memory: what :meth:`to_memory` gave, ``None`` at the very first look. A damaged one is as none, but what is finished already
+        counts as told then, whatever ``from_now_on`` says: to fire for all of it anew would be worse than to leave a few out.
     :param from_now_on: at the very first look, what is finished already counts as told.
+    :ivar damaged: whether the memory was; whoever made this says so.
     """
 
-    def __init__(self, memory: Mapping[str, Any] | None, *, from_now_on: bool) -> None:
-        self._from_now_on = from_now_on
-        self._before: float | None = None if memory is None else float(memory["before"])
-        self._told: dict[str, list[int]] = dict((memory or {}).get("told", {}))
-        self._open: dict[str, int] = dict((memory or {}).get("open", {}))
+    def __init__(self, memory: object, *, from_now_on: bool) -> None:
+        kept = _remembered(memory)
+        self.damaged = kept is None and memory is not None
+        self._from_now_on = from_now_on or self.damaged
+        self._before: float | None = None if kept is None else float(kept["before"])
+        self._told: dict[str, list[int]] = {} if kept is None else dict(kept["told"])
+        self._open: dict[str, int] = {} if kept is None else dict(kept["open"])
 
     def finished(self, orders: Sequence[OrderSeen], now: float) -> list[OrderSeen]:
         """Return the orders whose finish has not been told: new ones, and ones with photos that they did not have before.
@@ -102,6 +107,7 @@ class OrderWatch:
                     self._open[order.order_id] = int(order.created_at or now)
                 elif _since(order, before):
                     self._told[order.order_id] = _mark(order)
+        before = self._before = min(before, now)  # a moment to come, in an edited memory, would end the watch until then
         due = []
         for order in orders:
             if not (order.order_id in self._open or _since(order, before)):
@@ -137,6 +143,17 @@ class OrderWatch:
         """A photo that was deleted or has expired since is none; one that came, or could be enhanced after all, is."""
         _, newest, processed = self._told.get(order.order_id, (0, -1, -1))
         return order.newest > newest or order.processed > processed
+
+
+def _remembered(memory: Any) -> Mapping[str, Any] | None:
+    """Return a memory whose every value has its type, else ``None``: with a part of it, what is told twice could not be foreseen."""
+    if not isinstance(memory, Mapping) or not number(memory.get("before")):
+        return None
+    told, opened = memory.get("told"), memory.get("open")
+    if not isinstance(told, Mapping) or not isinstance(opened, Mapping) or not all(map(number, opened.values())):
+        return None
+    marks = all(isinstance(mark, list) and len(mark) == 3 and all(map(number, mark)) for mark in told.values())
+    return memory if marks else None
 
 
 def _since(order: OrderSeen, moment: float) -> bool:

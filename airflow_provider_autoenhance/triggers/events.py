@@ -161,10 +161,17 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         from airflow_provider_autoenhance.pipeline.watching import OrderWatch
 
         try:
-            return OrderWatch(await memory.load(), from_now_on=self.created_after is None)
+            watch = OrderWatch(await memory.load(), from_now_on=self.created_after is None)
         except Exception as error:  # noqa: BLE001 - tried again at the next look
             log.warning("What was told before cannot be read: %s Trying again at the next look.", _told(error))
             return None
+        if watch.damaged:
+            log.error(
+                "The memory of this watcher, %s, is damaged, and is made anew. There will be no event for orders that have finished "
+                "since its last look: start what they should have started by hand.",
+                self._memory_key,
+            )
+        return watch
 
     async def _note(self, memory: WatcherMemory, watch: OrderWatch) -> None:
         try:

@@ -21,18 +21,24 @@ class WatcherMemory:
         self._key = key
         self._saved: str | None = None
 
-    async def load(self) -> dict[str, Any] | None:
-        """Read it; ``None`` where nothing was saved. A Variable is read in any case, for whoever comes from an older Airflow."""
+    async def load(self) -> Any:
+        """Read it, whatever it has become; ``None`` where nothing was saved.
+
+        A Variable is read in any case, for whoever comes from an older Airflow.
+        """
         held: Any = None
         if self._store is not None:
             try:
                 held = await self._store.aget(self._key)
             except ValueError:  # one trigger of several assets has no store to call its own
                 self._store = None
-        if held is None:
-            held = await self._read_variable()
+        if held is None and (text := await self._read_variable()) is not None:
+            try:
+                held = json.loads(text)
+            except (ValueError, RecursionError):  # somebody has edited it
+                held = text
         self._saved = None if held is None else json.dumps(held, sort_keys=True)
-        return held if isinstance(held, dict) else None
+        return held
 
     async def save(self, value: dict[str, Any]) -> None:
         """Write it, unless it is what was written last."""
@@ -45,12 +51,12 @@ class WatcherMemory:
             await self._write_variable(text)
         self._saved = text
 
-    async def _read_variable(self) -> Any:
+    async def _read_variable(self) -> str | None:
         from airflow.sdk import Variable
         from asgiref.sync import sync_to_async
 
-        text = await sync_to_async(Variable.get)(self._key, default=None)
-        return None if text is None else json.loads(text)
+        text: str | None = await sync_to_async(Variable.get)(self._key, default=None)
+        return text
 
     async def _write_variable(self, text: str) -> None:
         from airflow.sdk import Variable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.events import reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.triggers.status import EARLIEST_EVENT_SECONDS
 
@@ -103,10 +104,4 @@ class AutoenhanceOrderTrigger(BaseTrigger):
 
 def error_of(event: OrdersEvent | None) -> errors.AutoenhanceError | None:
     """Return what an event reports as gone wrong, ``None`` where the orders finished."""
-    if event and "orders" in event:
-        return None
-    kind = getattr(errors, (event or {}).get("error", ""), errors.ServerError)
-    error: errors.AutoenhanceError = kind(
-        (event or {}).get("message", "the trigger ended without saying why; clear the task to wait again")
-    )
-    return error
+    return None if reported(event, "orders", list) is not None else reported_error(event)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.events import reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ def result_of(event: Event | None) -> dict[str, Any]:
 
     :raises AutoenhanceError: of the class that the trigger met.
     """
-    if event and "image" in event:
-        return event["image"]
-    kind = getattr(errors, (event or {}).get("error", ""), errors.ServerError)
-    raise kind((event or {}).get("message", "the trigger ended without saying why; clear the task to wait again"))
+    image: dict[str, Any] | None = reported(event, "image", dict)
+    if image is None or not isinstance(image.get("image_id"), str):
+        raise reported_error(event)
+    return image
 
 
 def image_xcom(image: Image) -> dict[str, Any]:

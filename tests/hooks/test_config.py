@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from airflow_provider_autoenhance.get_provider_info import connection_fields
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
-from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+from airflow_provider_autoenhance.hooks.ticket import UploadTicket, _fernet
 from tests.support.photos import Sized, photo
 
 KEY = "key-5f0c"
@@ -126,6 +127,41 @@ def test_a_ticket_is_sealed_with_the_api_key() -> None:
     for key, given_token in (("another", token), (KEY, token[:-4] + "AAAA"), (KEY, "https://s3/x?X-Amz-Signature=abc")):
         with pytest.raises(UploadUrlExpiredError, match="image 1: the upload ticket cannot be opened"):
             UploadTicket.open(given_token, key, about="image 1")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "null", "7", '"text"', "{}", "{", "[" * 100_000, "NaN"),
+        *(
+            json.dumps(asdict(TICKET) | change)
+            for change in (
+                {"image_name": None},
+                {"order_id": 7},
+                {"settings": []},
+                {"metadata": "x"},
+                {"upload_url": None},
+            )
+        ),
+        *(json.dumps(asdict(TICKET) | change) for change in ({"content_type": {}}, {"kind": "photo"}, {"kind": None})),
+    ],
+)
+def test_a_ticket_of_another_shape_is_not_a_ticket(content: str) -> None:
+    with pytest.raises(
+        UploadUrlExpiredError, match=r"image 1: the upload ticket cannot be opened.*Clear the create task"
+    ):
+        UploadTicket.open(_fernet(KEY).encrypt(content.encode()).decode(), KEY, about="image 1")
+
+
+@pytest.mark.parametrize("token", ["", "None", None, 7, {}, [], "\udce9", "gAAAA\n"])
+def test_what_was_never_sealed_is_not_a_ticket(token: Any) -> None:
+    with pytest.raises(UploadUrlExpiredError, match="image 1: the upload ticket cannot be opened"):
+        UploadTicket.open(token, KEY, about="image 1")
+
+
+def test_a_ticket_of_a_later_version_is_opened() -> None:
+    content = json.dumps(asdict(TICKET) | {"new_field": 1})
+    assert UploadTicket.open(_fernet(KEY).encrypt(content.encode()).decode(), KEY, about="image 1") == TICKET
 
 
 # Rate

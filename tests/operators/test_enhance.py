@@ -295,9 +295,37 @@ def test_a_damaged_record_is_named_and_nothing_is_paid_again(
     enhance()
     (record,) = [key for key in s3.keys() if RECORDS_FOLDER in key]
     s3.client.put_object(Bucket="enhanced", Key=record, Body=s3.get(record)[:-20])
-    with pytest.raises(AirflowFailException, match=r"\.jsonl is damaged\. Restore it, or delete it"):
+    with pytest.raises(AirflowFailException, match=r"\.jsonl is damaged, line 2: .*\. Restore it\."):
         enhance(run_id="night-2")
     assert autoenhance.ledger()["images_created"] == 1
+
+
+def test_a_damaged_record_holds_up_its_own_folder_alone(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    for folder in ("maple/a", "maple/b"):
+        fill(s3, 2, folder)
+    enhance()
+    (record,) = [key for key in s3.keys() if RECORDS_FOLDER in key and key.startswith("maple/a")]
+    whole, damaged = s3.get(record), s3.get(record).replace(b'"landed"', b'"lost"')
+    s3.client.put_object(Bucket="enhanced", Key=record, Body=damaged)
+    s3.put("maple/b/002.jpg", photo(shade=99))
+    planned = enhance(dry_run=True)
+    assert planned["credits"] == 1
+    assert "its 'status' holds" in planned["warnings"][0]
+    for run_id in ("night-1", "night-2"):
+        with pytest.raises(
+            AirflowFailException, match=r"2 of 5 photos failed.*a/\.autoenhance/.*jsonl is damaged, line 2: "
+        ):
+            enhance(run_id=run_id)
+    assert s3.get(record) == damaged, "what somebody may restore by hand is not written over"
+    assert "maple/b/002.jpg" in outputs(s3)
+    reasons = {row["source"]: row["reason"] for row in manifest(s3) if row["status"] == "failed"}
+    assert list(reasons) == ["s3://listings/maple/a/000.jpg", "s3://listings/maple/a/001.jpg"]
+    s3.client.put_object(Bucket="enhanced", Key=record, Body=whole)
+    summary = enhance(run_id="night-3")
+    assert (summary["skipped"], summary["failed"], summary["credits"]) == (5, 0, 0)
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (5, 5)
 
 
 def test_a_deadline_passes_with_what_is_ready_landed(

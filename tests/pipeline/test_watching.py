@@ -51,6 +51,31 @@ def test_a_finish_is_told_once() -> None:
     assert watcher.look(seen()) == watcher.look(seen()) == []
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.just("o"), inner, max_size=3),
+    max_leaves=6,
+)
+GOOD = {"before": NOW - DAY, "open": {"o": 5}, "told": {"p": [5, 1, 1]}}
+
+
+@given(
+    memory=JSON | st.builds(lambda name, value: GOOD | {name: value}, st.sampled_from(list(GOOD)), JSON),
+    from_now_on=st.booleans(),
+)
+def test_a_damaged_memory_neither_stops_the_watch_nor_tells_all_anew(memory: Any, from_now_on: bool) -> None:
+    watch = OrderWatch(memory, from_now_on=from_now_on)
+    assert not OrderWatch(GOOD, from_now_on=from_now_on).damaged
+    old = [seen(f"done{number}") for number in range(50)]
+    first = watch.finished(old, NOW)
+    if watch.damaged:
+        assert first == []
+    watch.remember(first, NOW)
+    OrderWatch(json.loads(json.dumps(watch.to_memory())), from_now_on=from_now_on)
+    later = [*old, seen("new", age=-60.0)]
+    assert [order.order_id for order in watch.finished(later, NOW + 120)] == ["new"]
+
+
 def test_what_had_finished_before_the_first_look_is_told_only_if_asked_for() -> None:
     assert [Watcher().look(seen(age=age)) for age in (60, 9 * DAY)] == [[], []]
     asked = Watcher(from_now_on=False)

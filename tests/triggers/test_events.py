@@ -58,8 +58,8 @@ class Variables(dict[str, str]):
 def quick(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> Variables:
     variables = Variables()
 
-    async def read(self: WatcherMemory) -> Any:
-        return json.loads(variables[self._key]) if self._key in variables else None
+    async def read(self: WatcherMemory) -> str | None:
+        return variables.get(self._key)
 
     async def write(self: WatcherMemory, text: str) -> None:
         variables[self._key] = text
@@ -378,6 +378,25 @@ def test_a_memory_that_cannot_be_read_or_written_holds_up_and_loses_nothing(
 
     after = after_looks(autoenhance, 3)
     assert triggerer.run_until(written) == ["o1"]
+
+
+@needs_airflow_3
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", "[" * 100_000, '{"before": "noon", "open": {}, "told": {}}', '{"before": 0}']
+)
+def test_a_damaged_memory_is_made_anew_with_a_word_and_tells_nothing_twice(
+    autoenhance: Sandbox, quick: Variables, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    long_ago = {"created_after": "2020-01-01"}
+    Triggerer((watcher(**long_ago), None)).run_until(lambda: bool(quick))
+    finish(make_order("o1", "a.jpg"))
+    assert Triggerer((watcher(**long_ago), None)).run_until(lambda: "o1" in str(quick)) == ["o1"]
+    (key,) = quick
+    quick[key] = damage
+    assert Triggerer((watcher(**long_ago), None)).run_until(lambda: "o1" in str(quick)) == []
+    assert f"{key}, is damaged, and is made anew" in caplog.text
+    finish(make_order("o2", "a.jpg"))
+    assert Triggerer((watcher(**long_ago), None)).run_until(lambda: "o2" in str(quick)) == ["o2"]
 
 
 @needs_airflow_3

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
@@ -48,10 +49,11 @@ def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: M
         return Bracketing(list(shots))
     told = [job.brackets, [[shot.source, shot.etag, shot.size] for shot in shots]]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    grouping = next((each.grouping for each in records if each.grouping and each.grouping["key"] == key), None)
+    by_source = {shot.source: shot for shot in shots}
+    remembered = (each.grouping for each in records if each.grouping and each.grouping["key"] == key)
+    grouping = next((each for each in remembered if _names_all(each, shots)), None)
     if grouping is None:
         grouping = {"key": key, **_group(job, shots)}
-    by_source = {shot.source: shot for shot in shots}
     groups = [[by_source[source] for source in sources] for sources in grouping["groups"]]
     exposures = [as_exposure(job, by_source[source]) for source in grouping["ungrouped"]]
     loose = {exposure.fingerprint: exposure for exposure in exposures}
@@ -112,6 +114,13 @@ def _grouped_before(job: Job, loose: dict[str, Photo], rows: Mapping[str, Row]) 
             for file in known:
                 del loose[file.fingerprint]
     return photos
+
+
+def _names_all(grouping: Mapping[str, Any], shots: Sequence[Photo]) -> bool:
+    """Whether a remembered grouping names just these files; a damaged record's may not."""
+    left_out = [source for source, _ in grouping["left_out"]]
+    named = [*chain(*grouping["groups"]), *grouping["ungrouped"], *left_out]
+    return all(grouping["groups"]) and sorted(named) == sorted(shot.source for shot in shots)
 
 
 def _group(job: Job, shots: Sequence[Photo]) -> dict[str, Any]:
