@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import IO
 
 from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, sniff
 from airflow_provider_autoenhance.storage import CheckedReader, Source, StoredFile
-from airflow_provider_autoenhance.storage.streams import spooled
+from airflow_provider_autoenhance.storage.temporary import temporary_file, temporary_folder
 
 #: Bytes, or a file opened for reading bytes.
 Photo = bytes | bytearray | memoryview | IO[bytes]
@@ -48,9 +46,9 @@ def uploadable(source: Source) -> Iterator[CheckedReader]:
 def _as_png(body: CheckedReader) -> Iterator[CheckedReader]:
     from airflow_provider_autoenhance.imaging.convert import to_uploadable
 
-    with tempfile.TemporaryDirectory(prefix="autoenhance-") as folder:
-        with spooled(body) as copy:
-            made = to_uploadable(Path(copy.name), Path(folder), about=body.name)
+    with temporary_folder(body.name) as folder:
+        with temporary_file(body, body.name) as copy:
+            made = to_uploadable(copy, folder, about=body.name)
         with made.path.open("rb") as file:
             yield CheckedReader(file, name=body.name, size=made.size)
 
@@ -66,7 +64,7 @@ def held_photo(photo: Photo, name: str) -> Iterator[Callable[[], AbstractContext
     elif photo.seekable():
         yield _opener(photo, name)
     else:
-        with spooled(CheckedReader(photo, name=name, size=None)) as copy:
+        with temporary_file(CheckedReader(photo, name=name, size=None), name) as copy:
             yield _opener(copy, name)
 
 

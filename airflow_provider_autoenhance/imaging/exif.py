@@ -165,8 +165,7 @@ class _Block(TiffParts):
 
     def marks_panorama(self) -> bool:
         """Whether the XMP, as far as at hand, has fields of GPano."""
-        entry = self._first.get(_XMP)
-        return entry is not None and GPANO_MARK in (entry.value or b"")
+        return GPANO_MARK in (self.value(self._first.get(_XMP)) or b"")
 
     def _directory_at(self, position: int | None) -> Directory:
         if not position:
@@ -178,8 +177,9 @@ class _Block(TiffParts):
         return (self.directory(position) or ({}, None))[0]
 
     def _raw(self, entry: Entry) -> bytes:
-        if entry.value is not None:
-            return entry.value
+        value = self.value(entry)
+        if value is not None:
+            return value
         length = entry.count * _WIDTHS.get(entry.kind, 0)
         return self._file.read(self._start + entry.end - length, length) if length <= _MAX_FIELD else b""
 

@@ -174,11 +174,11 @@ def _item_place(file: RangedFile, item: int, begin: int, end: int) -> tuple[bool
         in_item_data = version > 0 and table.take(2) & 15 == 1
         table.take(2)
         base = table.take(base_size)
-        extents = [
-            (table.take(index_size), table.take(offset_size), table.take(length_size)) for _ in range(table.take(2))
-        ]
+        extents = table.take(2)
         if number == item and extents:
-            return in_item_data, base + extents[0][1]
+            table.take(index_size)
+            return in_item_data, base + table.take(offset_size)
+        table.skip(extents * (index_size + offset_size + length_size))
         if table.at_end:
             return None
     return None
@@ -193,6 +193,9 @@ class _Numbers:
     @property
     def at_end(self) -> bool:
         return self._at >= len(self._raw)
+
+    def skip(self, width: int) -> None:
+        self._at += width
 
     def take(self, width: int) -> int:
         self._at += width

@@ -100,6 +100,8 @@ class _Png(_Walker):
 class _IsoMedia(_Walker):
     """Top-level boxes of AVIF, HEIC and CR3: each complete, and a description and the pixels among them."""
 
+    _WANTED = frozenset({b"mdat", b"meta", b"moov"})
+
     def __init__(self) -> None:
         super().__init__(8)
         self._kinds: set[bytes] = set()
@@ -118,14 +120,18 @@ class _IsoMedia(_Walker):
         elif size == 1:
             self._long = True
         elif size == 0:
-            self._kinds.add(self._kind)  # reaches to the file's end, wherever that is
+            self._note()  # reaches to the file's end, wherever that is
             self.done = True
         else:
             self._enter(size - 8)
 
     def _enter(self, rest: int) -> None:
         self._skip = max(rest, 0)
-        self._kinds.add(self._kind)
+        self._note()
+
+    def _note(self) -> None:
+        if self._kind in self._WANTED:  # and not each kind that a file can make up
+            self._kinds.add(self._kind)
 
     def finish(self) -> str | None:
         if self._skip:
@@ -244,19 +250,19 @@ class _Sized:
     _HEAD = 1 << 20
 
     def __init__(self) -> None:
-        self._head = b""
+        self._begun = bytearray()
         self._total = 0
 
     def feed(self, block: bytes, /) -> None:
-        if len(self._head) < self._HEAD:
-            self._head += block[: self._HEAD - len(self._head)]
+        if len(self._begun) < self._HEAD:
+            self._begun += block[: self._HEAD - len(self._begun)]
         self._total += len(block)
 
     def finish(self) -> str | None:
-        missing = self._expected() - self._total
+        missing = self._expected(bytes(self._begun)) - self._total
         return f"at least {missing} bytes are missing" if missing > 0 else None
 
-    def _expected(self) -> int:
+    def _expected(self, head: bytes) -> int:
         raise NotImplementedError
 
 
@@ -265,8 +271,8 @@ class _Webp(_Sized):
 
     _HEAD = 12
 
-    def _expected(self) -> int:
-        return max(12, 8 + int.from_bytes(self._head[4:8], "little"))
+    def _expected(self, head: bytes) -> int:
+        return max(12, 8 + int.from_bytes(head[4:8], "little"))
 
 
 class _Bmp(_Sized):
@@ -274,8 +280,8 @@ class _Bmp(_Sized):
 
     _HEAD = 54
 
-    def _expected(self) -> int:
-        number = [int.from_bytes(self._head[at : at + 4], "little", signed=True) for at in range(10, 38, 4)]
+    def _expected(self, head: bytes) -> int:
+        number = [int.from_bytes(head[at : at + 4], "little", signed=True) for at in range(10, 38, 4)]
         offset, header, width, height, planes_bits, compression, size = [*number, *[0] * 7][:7]
         if header >= 40 and compression == 0:
             size = (width * (planes_bits >> 16) + 31) // 32 * 4 * abs(height)
@@ -287,8 +293,8 @@ class _Raf(_Sized):
 
     _HEAD = 108
 
-    def _expected(self) -> int:
-        number = [int.from_bytes(self._head[at : at + 4], "big") for at in range(84, 108, 4)]
+    def _expected(self, head: bytes) -> int:
+        number = [int.from_bytes(head[at : at + 4], "big") for at in range(84, 108, 4)]
         return max(108, *(offset + length for offset, length in zip(number[::2], number[1::2], strict=True)))
 
 
@@ -303,24 +309,24 @@ class _Tiff(_Sized):
 
     def __init__(self) -> None:
         super().__init__()
-        self._directory = b""
+        self._directory = bytearray()
 
     def feed(self, block: bytes, /) -> None:
         start = self._total
         super().feed(block)
         first = self._first()
-        if first is not None and first + 8 > len(self._head) and len(self._directory) < self._DIRECTORY:
+        if first is not None and first + 8 > len(self._begun) and len(self._directory) < self._DIRECTORY:
             at = max(0, first + len(self._directory) - start)
             self._directory += block[at : at + self._DIRECTORY - len(self._directory)]
 
     def _first(self) -> int | None:
-        return TiffParts(self._head[:16]).first
+        return TiffParts(bytes(self._begun[:16])).first
 
-    def _expected(self) -> int:
-        parts = TiffParts(self._head)
+    def _expected(self, head: bytes) -> int:
+        parts = TiffParts(head)
         if not parts.first:
             return self._total + 8
-        parts.add(parts.first, self._directory)
+        parts.add(parts.first, bytes(self._directory))
         return max(parts.end(*found) for found in parts.directories())
 
 

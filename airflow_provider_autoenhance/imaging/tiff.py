@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ _SIZES[129] = 1  # UTF-8, since Exif 3.0
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 4096
-_MAX_VALUES = 1 << 20
+_MAX_BYTES = 1 << 20  # of one field's value
+_MAX_NUMBERS = 1 << 20  # of all fields together that are read as lists of numbers
 
 NEW_SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, MAKE, MODEL = 254, 259, 262, 271, 272
 STRIP_OFFSETS, STRIP_SIZES, TILE_OFFSETS, TILE_SIZES = 273, 279, 324, 325
@@ -26,14 +28,15 @@ _FIRST_PRIVATE_TAG = 32768  # makers put what they like into these
 
 @dataclass(frozen=True)
 class Entry:
-    """One field of a directory.
+    """One field of a directory. Its value is read when it is asked for: fields can point to one place many times over.
 
+    :param length: bytes of its value.
     :param end: file position after its value.
     """
 
     kind: int
     count: int
-    value: bytes | None
+    length: int
     end: int
 
 
@@ -52,6 +55,7 @@ class TiffParts:
         self.big = head[2:4] in (b"+\0", b"\0+")
         at, width = (8, 8) if self.big else (4, 4)
         self.first = self.number(at, width)
+        self._numbers_left = _MAX_NUMBERS
 
     def add(self, position: int, part: bytes) -> None:
         """Add a further part of the file."""
@@ -74,15 +78,16 @@ class TiffParts:
 
         Of a directory that is not at hand only the position is known.
         """
-        waiting, seen = [(self.first, True)], set[int]()
+        waiting, seen = deque([(self.first, True)]), set[int]()
         while waiting and len(seen) < _MAX_DIRECTORIES:
-            position, in_chain = waiting.pop(0)
+            position, in_chain = waiting.popleft()
             if not position or position in seen:
                 continue
             seen.add(position)
             directory, following = self.directory(position) or ({}, None)
             yield position, directory
-            waiting += [(inside, False) for inside in self.integers(directory.get(SUB_DIRECTORIES))]
+            inner = self.integers(directory.get(SUB_DIRECTORIES))[:_MAX_DIRECTORIES]
+            waiting += [(inside, False) for inside in inner]
             if in_chain:  # inside, writers leave anything in this field
                 waiting.append((following, True))
 
@@ -121,14 +126,27 @@ class TiffParts:
         position = at if length <= width else self.number(at, width)
         if position is None or not length:
             return None
-        value = self.bytes_at(position, length) if length <= _MAX_VALUES else None
-        return Entry(kind, count, value, position + length)
+        return Entry(kind, count, length, position + length)
+
+    def value(self, entry: Entry | None) -> bytes | None:
+        """Return a field's bytes, or None where they are not at hand."""
+        if entry is None or entry.length > _MAX_BYTES:
+            return None
+        return self.bytes_at(entry.end - entry.length, entry.length)
 
     def integers(self, entry: Entry | None) -> list[int]:
-        """Return a field's whole numbers, or none where they are not at hand."""
-        if entry is None or entry.value is None or entry.kind not in _INTEGERS:
+        """Return a field's whole numbers, or none where they are not at hand, or the file has had too many of them."""
+        if entry is None or entry.kind not in _INTEGERS or entry.count > self._numbers_left:
             return []
-        return list(struct.unpack(f"{self.order}{entry.count}{_INTEGERS[entry.kind]}", entry.value))
+        value = self.value(entry)
+        if value is None:
+            return []
+        self._numbers_left -= entry.count
+        return list(struct.unpack(f"{self.order}{entry.count}{_INTEGERS[entry.kind]}", value))
+
+    def text(self, entry: Entry | None) -> str:
+        """Return a field's text, or an empty one where it is not at hand."""
+        return (self.value(entry) or b"").split(b"\0", 1)[0].decode("ascii", "replace").strip()
 
     def end(self, position: int, directory: Directory) -> int:
         """Return the file position after a directory and the picture data that it points to, as far as at hand."""
@@ -151,8 +169,8 @@ class TiffHead:
         directories = [directory for _, directory in parts.directories()]
         first = directories[0] if directories else {}
         self.first_directory_seen = bool(first)
-        self.make = _text(first.get(MAKE)).upper()
-        self.model = _text(first.get(MODEL)).upper()
+        self.make = parts.text(first.get(MAKE)).upper()
+        self.model = parts.text(first.get(MODEL)).upper()
         self.has_dng_version = DNG_VERSION in first
         self.has_sensor_data = any(_is_sensor_data(parts, directory) for directory in directories) or (
             SUB_DIRECTORIES in first and _is_thumbnail(parts, first)
@@ -163,13 +181,9 @@ def _is_sensor_data(parts: TiffParts, directory: Directory) -> bool:
     return (
         _CFA in parts.integers(directory.get(PHOTOMETRIC))
         or not _RAW_COMPRESSIONS.isdisjoint(parts.integers(directory.get(COMPRESSION)))
-        or (SONY_PRIVATE in directory and _text(directory.get(MAKE)).upper().startswith("SONY"))
+        or (SONY_PRIVATE in directory and parts.text(directory.get(MAKE)).upper().startswith("SONY"))
     )
 
 
 def _is_thumbnail(parts: TiffParts, directory: Directory) -> bool:
     return any(kind & 1 for kind in parts.integers(directory.get(NEW_SUBFILE_TYPE)))
-
-
-def _text(entry: Entry | None) -> str:
-    return ((entry and entry.value) or b"").split(b"\0", 1)[0].decode("ascii", "replace").strip()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_autoenhance.api.calls import Variant
@@ -15,6 +13,7 @@ from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase, plan_outputs
 from airflow_provider_autoenhance.pipeline.landing import land
 from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination, open_source
+from airflow_provider_autoenhance.storage.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.imaging.convert import ConvertedFile, Converter
@@ -66,14 +65,14 @@ class Delivery:
         places: dict[OutputSpec, Destination],
         about: str,
     ) -> dict[OutputSpec, dict[str, Any]]:
-        with tempfile.TemporaryDirectory(prefix="autoenhance-") as folder:
-            bought = Path(folder) / "bought.png"
+        with temporary_folder(about) as folder:
+            bought = folder / "bought.png"
 
             def keep(download: Download) -> StoredFile:
                 return land(download, open_destination(str(bought)), "png")[0]
 
             self._download(hook, image_id, keep, SOURCE_QUERY)
-            files = converter.convert(bought, Path(folder), about=about)
+            files = converter.convert(bought, folder, about=about)
             return {file.output: _publish(file, places[file.output]) for file in files}
 
     def _download(

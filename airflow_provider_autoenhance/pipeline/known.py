@@ -49,12 +49,11 @@ class Known:
         """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
         incomplete = (record for record in (self.own, *self.others.values()) if not record.complete)
         orders = dict.fromkeys(order for record in incomplete for order in record.orders)
-        for photo in (*self.bracketing.photos, *self.bracketing.loose.values()):
-            row = self.rows.get(photo.fingerprint)
-            if row is None or row.status != "landed":
-                own = self.own.orders
-                orders |= dict.fromkeys(own if row is None or not row.order_id else [*own, row.order_id])
-        return list(orders)
+        photos = (*self.bracketing.photos, *self.bracketing.loose.values())
+        rows = [row for photo in photos if (row := self.rows.get(photo.fingerprint)) is None or row.status != "landed"]
+        if rows:
+            orders |= dict.fromkeys(self.own.orders)
+        return list(orders | dict.fromkeys(row.order_id for row in rows if row and row.order_id))
 
 
 def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present: Iterable[str]) -> list[Known]:

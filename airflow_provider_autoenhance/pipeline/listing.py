@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
+from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError, SourceError
 from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
 from airflow_provider_autoenhance.imaging.purchase import output_names
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, PHOTO_EXTENSIONS
@@ -54,17 +54,26 @@ def check_targets(photos: Iterable[Photo]) -> None:
 
 
 def list_present(job: Job) -> Mapping[str, StoredFile]:
-    """The files under the destination, by URI; empty where it does not exist yet.
+    """The files under the destination, by URI; none where it does not exist yet.
 
-    :raises DestinationError: when it cannot be written.
+    :raises DestinationError: when it cannot be written, or not be read whole: "unknown" is not "absent".
     """
     try:
-        # Only sources are limited to some folders.
-        found = list_files(job.destination, conn_id=job.destination_conn_id, local_folders=EVERYWHERE)
-        return {file.uri: file for file in found}
-    except SourceError:
+        return _listed(job)
+    except SourceError:  # where it does not exist, the check makes it
         open_destination(f"{job.destination}{RECORDS_FOLDER}/", conn_id=job.destination_conn_id).check_writable()
-        return {}
+    try:
+        return _listed(job)
+    except SourceError as error:
+        raise DestinationError(
+            f"{error} What was enhanced before cannot be seen there, and would be enhanced and charged again."
+        ) from None
+
+
+def _listed(job: Job) -> Mapping[str, StoredFile]:
+    # Only sources are limited to some folders.
+    found = list_files(job.destination, conn_id=job.destination_conn_id, local_folders=EVERYWHERE, strict=True)
+    return {file.uri: file for file in found}
 
 
 def _check_apart(job: Job) -> None:

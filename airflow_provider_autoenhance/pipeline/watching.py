@@ -107,7 +107,9 @@ class OrderWatch:
                     self._open[order.order_id] = int(order.created_at or now)
                 elif _since(order, before):
                     self._told[order.order_id] = _mark(order)
-        before = self._before = min(before, now)  # a moment to come, in an edited memory, would end the watch until then
+        before = self._before = min(
+            before, now
+        )  # a moment to come, in an edited memory, would end the watch until then
         due = []
         for order in orders:
             if not (order.order_id in self._open or _since(order, before)):

@@ -125,6 +125,7 @@ def list_files(
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] = (),
     local_folders: Sequence[str] | None = None,
+    strict: bool = False,
 ) -> Iterator[StoredFile]:
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
@@ -137,6 +138,7 @@ def list_files(
         with a slash against its path under the folder; ``*`` crosses slashes there.
     :param exclude: patterns that keep a file out, whatever ``include`` says.
     :param local_folders: as for ``open_source``.
+    :param strict: fail where a local folder in it cannot be read, instead of leaving it out with a warning.
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
     """
     location = locate(uri, conn_id=conn_id, error=SourceError)
@@ -151,7 +153,7 @@ def list_files(
     elif location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import list_local
 
-        found = list_local(location, local_folders, recursive=recursive)
+        found = list_local(location, local_folders, recursive=recursive, strict=strict)
     else:
         from airflow_provider_autoenhance.storage.objects import list_objects
 

@@ -79,6 +79,7 @@ class Source:
         self._body = body
         self._explain = explain
         self._head = b""
+        self._at = 0
         self._taken = 0
         self._exit = ExitStack()
 
@@ -114,8 +115,11 @@ class Source:
 
         :param n: bytes wanted; fewer come back when the file is shorter.
         """
-        while len(self._head) < min(n, self.size):
-            self._head += self._pull(n - len(self._head))
+        parts, length = [self._head], len(self._head)
+        while length < min(n, self.size):
+            parts.append(self._pull(n - length))
+            length += len(parts[-1])
+        self._head = b"".join(parts)
         return self._head[:n]
 
     def read(self, n: int = -1, /) -> bytes:
@@ -125,8 +129,9 @@ class Source:
         """
         if n is None or n < 0:
             return b"".join(self)
-        if self._head:
-            data, self._head = self._head[:n], self._head[n:]
+        if self._at < len(self._head):
+            data = self._head[self._at : self._at + n]
+            self._at += len(data)
             return data
         return self._pull(n)
 
@@ -137,10 +142,11 @@ class Source:
         else:
             while self._taken < min(offset, self.size):
                 self._pull(min(BLOCK, offset - self._taken))
-        data, left = b"", max(0, min(length, self.size - offset))
+        blocks, left = [], max(0, min(length, self.size - offset))
         while left and (block := self._guarded(partial(self._body.read, left))):
-            data, left = data + block, left - len(block)
-        return data
+            blocks.append(block)
+            left -= len(block)
+        return b"".join(blocks)
 
     def _pull(self, n: int) -> bytes:
         if n == 0:

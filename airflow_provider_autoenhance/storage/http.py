@@ -13,7 +13,8 @@ from airflow_provider_autoenhance.api.errors import AutoenhanceError, ServerErro
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.storage.base import Reader, Source, StoredFile, clean_etag
 from airflow_provider_autoenhance.storage.location import Location
-from airflow_provider_autoenhance.storage.streams import CheckedReader, spooled
+from airflow_provider_autoenhance.storage.streams import CheckedReader
+from airflow_provider_autoenhance.storage.temporary import temporary_file
 
 if TYPE_CHECKING:
     import requests
@@ -123,7 +124,7 @@ def _spool(answer: requests.Response, body: Reader, location: Location) -> Sourc
     held = ExitStack()
     try:
         reader = CheckedReader(body, name=location.uri, size=None)
-        file = held.enter_context(spooled(reader))
+        file = held.enter_context(temporary_file(reader, location.uri))
     finally:
         answer.close()
     found = _stored(location.uri, answer, reader.taken)

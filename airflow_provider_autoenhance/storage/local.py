@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
-import secrets
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, ServerError, SourceError
-from airflow_provider_autoenhance.storage.base import BLOCK, OWN_PREFIX, Destination, Reader, Source, StoredFile
+from airflow_provider_autoenhance.api.redact import one_line
+from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked
+from airflow_provider_autoenhance.storage.temporary import new_part
+
+log = logging.getLogger(__name__)
+
+#: Entries of a folder that the warning about what was left out names.
+_NAMES_TOLD = 20
 
 _TRANSIENT = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EMFILE, errno.ENFILE}
@@ -42,26 +50,42 @@ def open_local(location: Location, folders: Sequence[str] | None = None) -> Sour
     """
     path = _allowed(location, folders)
     try:
-        if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
+        if path.exists() and not path.is_file():  # a device may act on being opened
             raise SourceError(f"{location.uri} is a folder or device, not a file.")
-        file = path.open("rb")
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed by the source; Path.open knows no opener
     except OSError as error:
         raise _explain(error, location.uri, SourceError) from None
-    found = _stored(location.uri, os.fstat(file.fileno()))
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):  # it has become another thing since
+        file.close()
+        raise SourceError(f"{location.uri} is a folder or device, not a file.")
+    found = _stored(location.uri, status)
     return Source(found, file, lambda error: _explain(error, location.uri, SourceError)).on_close(file.close)
 
 
-def list_local(location: Location, folders: Sequence[str] | None = None, *, recursive: bool) -> Iterator[StoredFile]:
-    """Yield the files under a folder, sorted; a file's own path yields that file."""
+def list_local(
+    location: Location, folders: Sequence[str] | None = None, *, recursive: bool, strict: bool = False
+) -> Iterator[StoredFile]:
+    """Yield the files under a folder, sorted; a file's own path yields that file.
+
+    What is no file or cannot be read is left out, with a warning: a link that leads nowhere or in circles, a pipe, a folder without
+    permission, a name that is not UTF-8, a file that has gone meanwhile.
+
+    :param strict: fail where a folder cannot be read.
+    """
     _allowed(location, folders)
     root = Path(location.key)
-    if root.is_file():
-        yield _stored(str(root), root.stat())
-        return
+    left_out: list[str] = []
     try:
-        yield from _walk(root, recursive=recursive)
+        if root.is_file():
+            yield _stored(str(root), root.stat())
+            return
+        yield from _walk(root, left_out, recursive=recursive, strict=strict)
     except OSError as error:
         raise _explain(error, location.uri, SourceError) from None
+    if left_out:
+        more = f" and {len(left_out) - _NAMES_TOLD} more" if len(left_out) > _NAMES_TOLD else ""
+        log.warning("Left out of %s: %s%s", location.uri, "; ".join(left_out[:_NAMES_TOLD]), more)
 
 
 def _allowed(location: Location, folders: Sequence[str] | None) -> Path:
@@ -84,12 +108,59 @@ def _allowed(location: Location, folders: Sequence[str] | None) -> Path:
     return path
 
 
-def _walk(folder: Path, *, recursive: bool) -> Iterator[StoredFile]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_file():
-            yield _stored(entry.path, entry.stat())
-        elif recursive and entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), recursive=True)
+def _walk(root: Path, left_out: list[str], *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
+    """Folder by folder. Without recursion, as folders can lie deeper in each other than functions.
+
+    :param left_out: takes what is not a file that can be read, with the reason.
+    """
+    open_folders = [_entries(root)]
+    while open_folders:
+        entry = next(open_folders[-1], None)
+        if entry is None:
+            open_folders.pop()
+            continue
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                if recursive:
+                    open_folders.append(_entries(entry.path))
+            elif reason := _unfit(entry):
+                left_out.append(f"{_shown(entry.path)} ({reason})")
+            else:
+                yield _stored(entry.path, entry.stat())
+        except OSError as error:
+            if strict and entry.is_dir(follow_symlinks=False):
+                raise
+            left_out.append(f"{_shown(entry.path)} ({os.strerror(error.errno or 0)})")
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return iter(sorted(entries, key=lambda entry: entry.name))
+
+
+def _unfit(entry: os.DirEntry[str]) -> str | None:
+    """Say why an entry cannot be a photo.
+
+    :raises OSError: it leads in circles, or has gone.
+    """
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    if entry.is_file():
+        return None
+    if entry.is_dir():
+        return "a link to a folder"
+    return "a link that leads nowhere" if entry.is_symlink() and not os.path.exists(entry.path) else "not a file"  # noqa: PTH110
+
+
+def _shown(path: str) -> str:
+    return one_line(path.encode(errors="surrogateescape").decode(errors="replace"))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open at once even if a pipe has taken the file's place, whose writer one would wait for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class LocalDestination(Destination):
@@ -108,7 +179,7 @@ class LocalDestination(Destination):
                 raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
             descriptor, probe = self._create()
             os.close(descriptor)
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise _explain(error, self.uri, DestinationError) from None
 
@@ -134,7 +205,7 @@ class LocalDestination(Destination):
                     file.write(block)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(self._path)
+                partial.replace(self._path)  # while it is locked still
             self._sync_folder()
             found = _stored(self.uri, self._path.stat())
         except OSError as error:
@@ -145,10 +216,8 @@ class LocalDestination(Destination):
         return StoredFile(self.uri, reader.taken, etag=found.etag, sha256=reader.hexdigest(), modified=found.modified)
 
     def _create(self) -> tuple[int, Path]:
-        """Not mkstemp: its files are 0600 and would stay so after the rename; here the umask decides."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{OWN_PREFIX}{secrets.token_hex(8)}.part"
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), path
+        return new_part(self._folder)
 
     def _sync_folder(self) -> None:
         with suppress(OSError):  # some network disks cannot
@@ -164,8 +233,16 @@ def _stored(uri: str, status: os.stat_result) -> StoredFile:
         uri=uri,
         size=status.st_size,
         etag=f"{status.st_mtime_ns:x}-{status.st_size:x}",
-        modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        modified=_time(status.st_mtime),
     )
+
+
+def _time(seconds: float) -> datetime | None:
+    """A disk can tell times that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _explain(error: Exception, uri: str, kind: type[AutoenhanceError]) -> AutoenhanceError:

@@ -26,7 +26,8 @@ from airflow_provider_autoenhance.storage.base import (
     clean_etag,
 )
 from airflow_provider_autoenhance.storage.location import Location
-from airflow_provider_autoenhance.storage.streams import checked, spooled
+from airflow_provider_autoenhance.storage.streams import checked
+from airflow_provider_autoenhance.storage.temporary import temporary_copy
 
 #: Bytes that a filesystem reads ahead: each block is a request.
 _READAHEAD = 1 << 20
@@ -100,11 +101,11 @@ class ObjectDestination(Destination):
         if self._names_folder:
             raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
         reader = checked(body, name=self.uri, size=size)
-        with spooled(reader) as file:
+        with temporary_copy(reader, self.uri) as copy:
             try:
                 filesystem, path = _attach(self._location, DestinationError)
                 self._make_folder(filesystem, path)
-                self._put(filesystem, path, file.name, content_type)
+                self._put(filesystem, path, str(copy), content_type)
             except Exception as error:  # noqa: BLE001
                 raise _explain(error, self._location, DestinationError) from None
         found = self.stat()

@@ -18,7 +18,8 @@ from airflow_provider_autoenhance.storage.base import OWN_PREFIX, Destination, R
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.s3_client import can_stream, s3_client
 from airflow_provider_autoenhance.storage.s3_errors import error_code, explain
-from airflow_provider_autoenhance.storage.streams import CheckedReader, checked, spooled
+from airflow_provider_autoenhance.storage.streams import CheckedReader, checked
+from airflow_provider_autoenhance.storage.temporary import temporary_file
 
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 _EXPRESS_BUCKET = "--x-s3"
@@ -108,7 +109,7 @@ class S3Destination(Destination):
             client = s3_client(self._location.conn_id)
             md5 = self._vouched(client, reader)
             if reader.size is None or not can_stream(client):
-                with spooled(reader) as file:
+                with temporary_file(reader, self.uri) as file:
                     answer = self._put(client, file, reader.taken, content_type, md5)
             else:
                 answer = self._put(client, reader, reader.size, content_type, md5)

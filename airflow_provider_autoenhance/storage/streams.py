@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import IO, Protocol
+from typing import Protocol
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError, ServerError, UnreachableError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError, UnreachableError
 from airflow_provider_autoenhance.storage.base import BLOCK, Reader
 
 
@@ -218,23 +216,3 @@ def checked(body: Reader, *, name: str, size: int | None) -> CheckedReader:
         raise IntegrityError(f"{name}: {body.size} bytes announced, but {size} expected. Nothing was published.")
     body.track("sha256")
     return body
-
-
-@contextmanager
-def spooled(reader: CheckedReader) -> Iterator[IO[bytes]]:
-    """Copy everything to a temporary file, which is gone afterwards, and hand it out rewound.
-
-    :raises ServerError: no room in the worker's temporary folder.
-    """
-    with tempfile.NamedTemporaryFile(prefix="autoenhance-") as file:
-        try:
-            while block := reader.read(BLOCK):
-                file.write(block)
-            file.flush()
-        except OSError as error:
-            raise ServerError(
-                f"{reader.name}: the worker has no room for a temporary copy in {tempfile.gettempdir()} "
-                f"({type(error).__name__} {error.errno}). Free some space, or set TMPDIR."
-            ) from None
-        file.seek(0)
-        yield file

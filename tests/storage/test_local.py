@@ -4,6 +4,9 @@ import errno
 import hashlib
 import io
 import os
+import re
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +173,109 @@ class TestListing:
             list(list_files(f"{folder}/missing"))
 
 
+class TestOddEntries:
+    """One bad entry is never the failure of a whole folder."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "photos"
+        (folder / "sub").mkdir(parents=True)
+        for name in ("a.jpg", "sub/b.jpg", "z.jpg"):
+            (folder / name).write_bytes(b"photo")
+        return folder
+
+    def check(self, folder: Path, caplog: pytest.LogCaptureFixture, told: str) -> None:
+        assert [file.uri for file in list_files(str(folder))] == [
+            f"{folder}/{n}" for n in ("a.jpg", "sub/b.jpg", "z.jpg")
+        ]
+        (warning,) = caplog.messages
+        assert warning == f"Left out of {folder}: {folder}/{told}"
+
+    def test_links_in_circles_and_to_nowhere(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (folder / "c.jpg").symlink_to("d.jpg")
+        (folder / "d.jpg").symlink_to("c.jpg")
+        (folder / "gone.jpg").symlink_to("nothing.jpg")
+        (folder / "up").symlink_to(folder)
+        circles = f"({os.strerror(errno.ELOOP)})"
+        self.check(
+            folder,
+            caplog,
+            f"c.jpg {circles}; {folder}/d.jpg {circles}; {folder}/gone.jpg (a link that leads nowhere); "
+            f"{folder}/up (a link to a folder)",
+        )
+        with pytest.raises(SourceError, match=re.escape(os.strerror(errno.ELOOP))):
+            open_source(f"{folder}/c.jpg")
+
+    def test_pipes_and_sockets_are_never_opened(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        os.mkfifo(folder / "m.jpg")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(folder / "n.jpg"))
+            self.check(folder, caplog, f"m.jpg (not a file); {folder}/n.jpg (not a file)")
+        for name in ("m.jpg", "n.jpg"):
+            with pytest.raises(SourceError, match="is a folder or device, not a file"):
+                open_source(f"{folder}/{name}")
+
+    def test_a_pipe_that_takes_a_file_s_place_is_not_waited_for(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.mkfifo(folder / "m.jpg")
+        monkeypatch.setattr(Path, "is_file", lambda _: True)
+        with pytest.raises(SourceError, match="is a folder or device, not a file"):
+            open_source(f"{folder}/m.jpg")
+
+    def test_names_that_are_not_utf_8(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg")).write_bytes(b"photo")
+        self.check(folder, caplog, "caf\ufffd.jpg (its name is not UTF-8)")
+
+    def test_a_folder_without_permission(
+        self, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (folder / "locked").mkdir()
+        scandir = os.scandir
+
+        def refusing(path: Any) -> Any:  # root, as which tests may run, may read everything
+            if str(path).endswith("locked"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+        self.check(folder, caplog, f"locked ({os.strerror(errno.EACCES)})")
+        with pytest.raises(SourceError, match="no permission"):
+            list(list_files(str(folder), strict=True))
+        with pytest.raises(SourceError, match="no permission"):
+            list(list_files(f"{folder}/locked"))
+
+    def test_what_vanishes_meanwhile(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (folder / "y.jpg").write_bytes(b"photo")
+        found = list_files(str(folder))
+        assert next(found).name == "a.jpg"
+        (folder / "y.jpg").unlink()
+        assert [file.name for file in found] == ["b.jpg", "z.jpg"]
+        assert "y.jpg (No such file or directory)" in caplog.text
+
+    @pytest.mark.parametrize("seconds", [2.0**40, -(2.0**40), 1e300])
+    def test_a_time_that_no_calendar_has(self, seconds: float) -> None:  # most disks of tests cannot tell one either
+        assert local._time(seconds) is None
+
+    def test_many_are_told_in_one_line(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for number in range(25):
+            (folder / f"l{number:02}.jpg").symlink_to("nothing.jpg")
+        assert len(list(list_files(str(folder)))) == 3
+        (warning,) = caplog.messages
+        assert warning.endswith("l19.jpg (a link that leads nowhere) and 5 more")
+
+    def test_folders_lie_deeper_than_functions_can(self, tmp_path: Path) -> None:
+        depth, here = 1200, os.open(tmp_path, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=here)
+            here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
+            os.close(above)
+        os.close(os.open("x.jpg", os.O_CREAT, dir_fd=here))
+        os.close(here)
+        assert [file.name for file in list_files(str(tmp_path))] == ["x.jpg"]
+        subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # pytest's own cleaning would not come so deep
+
+
 class TestAllowedFolders:
     @pytest.fixture
     def folders(self, tmp_path: Path) -> tuple[Path, Path]:
@@ -204,7 +310,7 @@ class TestAllowedFolders:
         allowed, other = folders
         (allowed / "link.jpg").symlink_to(other / "a.jpg")
         (allowed / "linked").symlink_to(other)
-        monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("it was opened"))
+        monkeypatch.setattr(local, "_without_waiting", lambda *_: pytest.fail("it was opened"))
         for folders_given in ([str(allowed)], []):
             with pytest.raises(SourceError, match="none of the folders that photos may be read from") as caught:
                 open_source(uri.format(allowed=allowed, other=other), local_folders=folders_given)

@@ -3,18 +3,19 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import tempfile
 import tracemalloc
 import zlib
 from pathlib import Path
-from typing import IO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.errors import IntegrityError, ServerError, SourceError, UnreachableError
-from airflow_provider_autoenhance.storage import BLOCK, CheckedReader, streams
-from airflow_provider_autoenhance.storage.streams import checked, spooled
+from airflow_provider_autoenhance.storage import BLOCK, CheckedReader
+from airflow_provider_autoenhance.storage.streams import checked
+from airflow_provider_autoenhance.storage.temporary import temporary_file
 
 
 class Chunked:
@@ -190,20 +191,12 @@ def test_a_checked_reader_is_not_wrapped_twice() -> None:
     assert reader.size == 3
 
 
-def test_a_spool_is_gone_afterwards() -> None:
-    with spooled(CheckedReader(io.BytesIO(b"abc" * BLOCK), name="a", size=None)) as file:
-        path = Path(file.name)
-        assert path.stat().st_size == 3 * BLOCK
-        assert file.read(3) == b"abc"
-    assert not path.exists()
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**_: object) -> IO[bytes]:
-        return Path("/dev/full").open("wb")
-
-    monkeypatch.setattr(streams.tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
     reader = CheckedReader(io.BytesIO(bytes(BLOCK)), name="kitchen.jpg", size=BLOCK)
-    with pytest.raises(ServerError, match=r"kitchen\.jpg: the worker has no room.*TMPDIR"), spooled(reader):
+    with (
+        pytest.raises(ServerError, match=r"kitchen\.jpg: the worker has no room.*TMPDIR"),
+        temporary_file(reader, reader.name),
+    ):
         pass

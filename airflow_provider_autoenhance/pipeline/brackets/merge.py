@@ -87,7 +87,8 @@ class Merge:
         :raises AutoenhanceError: only what every other photo would meet too.
         """
         told = self._spoilt()
-        whole = [each for each in self.decisions if each not in {decision for decision, _ in told}]
+        spoilt = {decision for decision, _ in told}
+        whole = [each for each in self.decisions if each not in spoilt]
         error: errors.AutoenhanceError | None = None
         if whole:
             try:

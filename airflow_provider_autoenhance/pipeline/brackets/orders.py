@@ -40,12 +40,9 @@ class BracketOrder:
     def brackets_of(self, photo: Photo) -> list[Bracket]:
         """The brackets registered for a photo."""
         exposures = {exposure.fingerprint for exposure in photo.exposures}
-        return [
-            bracket
-            for bracket in self.brackets
-            if bracket.metadata.get(EXPOSURE_KEY) in exposures
-            and bracket.metadata.get(FINGERPRINT_KEY) in (None, photo.fingerprint)
-        ]
+        numbers = sorted(number for fingerprint in exposures for number in self._by_exposure.get(fingerprint, ()))
+        found = (self.brackets[number] for number in numbers)
+        return [each for each in found if each.metadata.get(FINGERPRINT_KEY) in (None, photo.fingerprint)]
 
     def image_of(self, photo: Photo) -> Image | None:
         """The image merged from just a photo's exposures: told by its brackets, else by its metadata or name."""
@@ -82,10 +79,11 @@ class BracketOrder:
 
         :param exposures: by fingerprint, in the order that they are to have.
         """
+        places = {fingerprint: number for number, fingerprint in enumerate(exposures)}
         for brackets in self._by_image.values():
             files = {str(bracket.metadata.get(EXPOSURE_KEY)) for bracket in brackets}
             if files <= exposures.keys():
-                yield [exposure for fingerprint, exposure in exposures.items() if fingerprint in files]
+                yield [exposures[fingerprint] for fingerprint in sorted(files, key=places.__getitem__)]
 
     def uploaded(self, exposures: Mapping[str, Photo]) -> list[Photo]:
         """The exposures that the order has the bytes of."""
@@ -105,6 +103,15 @@ class BracketOrder:
             if {bracket.metadata.get(EXPOSURE_KEY) for bracket in brackets} == wanted
         }
         return min((image for image in self.order.images if image.image_id in ids), key=rank, default=None)
+
+    @cached_property
+    def _by_exposure(self) -> Mapping[str, list[int]]:
+        """Places of brackets by the exposure that they hold, as far as their metadata tell it."""
+        numbers: dict[str, list[int]] = {}
+        for number, bracket in enumerate(self.brackets):
+            if isinstance(fingerprint := bracket.metadata.get(EXPOSURE_KEY), str):
+                numbers.setdefault(fingerprint, []).append(number)
+        return numbers
 
     @cached_property
     def _by_image(self) -> Mapping[str, list[Bracket]]:

@@ -1,0 +1,189 @@
+"""Temporary files: none has a name that needs none, and what killed processes leave is removed by the next one."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_autoenhance.api.errors import ServerError
+from airflow_provider_autoenhance.hooks.photo import uploadable
+from airflow_provider_autoenhance.storage import BLOCK, list_files, open_destination, open_source, temporary
+from airflow_provider_autoenhance.storage.temporary import PREFIX, temporary_copy, temporary_file, temporary_folder
+from tests.support.photos import photo as picture
+
+#: A process that holds a temporary folder and a file that is not whole, until it is told to end.
+HOLDER = """
+import io, sys, tempfile
+from airflow_provider_autoenhance.storage import open_destination
+from airflow_provider_autoenhance.storage.temporary import temporary_folder
+
+class Endless:
+    def __init__(self):
+        self.told = False
+    def read(self, n=-1):
+        if self.told:
+            print("held", flush=True)
+            sys.stdin.read()
+            return b""
+        self.told = True
+        return b"half a photo"
+
+tempfile.tempdir = sys.argv[1]
+with temporary_folder("a photo") as folder:
+    (folder / "bought.png").write_bytes(bytes(1 << 20))
+    open_destination(sys.argv[2] + "/out.jpg").write(Endless(), size=None, content_type="image/jpeg")
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files; for this test, this process has swept nothing yet."""
+    (folder := tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    forget()
+    return folder
+
+
+def forget() -> None:
+    temporary._sweep_folders.cache_clear()
+    temporary._sweep_parts.cache_clear()
+
+
+@contextmanager
+def holder(place: Path, outputs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, place, outputs], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def work(place: Path, outputs: Path) -> None:
+    """What any later task does."""
+    forget()
+    with temporary_folder("another photo") as folder:
+        (folder / "x").write_bytes(b"x")
+    open_destination(f"{outputs}/other.jpg").write(io.BytesIO(b"x"), size=1, content_type="image/jpeg")
+
+
+def test_a_killed_process_s_leftovers_are_removed_and_a_living_one_s_are_not(tmp_path: Path, place: Path) -> None:
+    (outputs := tmp_path / "outputs").mkdir()
+    with holder(place, outputs) as living:
+        for _ in range(2):
+            with holder(place, outputs) as killed:
+                killed.send_signal(signal.SIGKILL)
+                killed.wait()
+        assert (len(list(place.iterdir())), len(list(outputs.iterdir()))) >= (2, 2)
+        work(place, outputs)
+        (folder,) = place.iterdir()
+        assert (folder / "bought.png").stat().st_size == 1 << 20
+        (part,) = (path for path in outputs.iterdir() if path.name != "other.jpg")
+        assert part.read_bytes() == b"" or part.name.endswith(".part")
+        assert [file.name for file in list_files(str(outputs))] == ["other.jpg"]
+        living.kill()
+        living.wait()
+        work(place, outputs)
+    assert list(place.iterdir()) == []
+    assert [path.name for path in outputs.iterdir()] == ["other.jpg"]
+
+
+def test_what_only_looks_like_ours_stays(tmp_path: Path, place: Path) -> None:
+    (photos := tmp_path / "photos").mkdir()
+    (photos / "kitchen.jpg").write_bytes(b"photo")
+    name = f"{PREFIX}{temporary._boot()}-{'0' * 16}"
+    (place / name).symlink_to(photos)
+    (place / f".autoenhance-{temporary._boot()}-{'1' * 16}.part").symlink_to(photos / "kitchen.jpg")
+    (place / f"{PREFIX}checkout").mkdir()
+    (place / "autoenhance-photos").mkdir()
+    (place / (name[:-1] + "f")).write_bytes(b"a file")
+    (place / ".autoenhance-notes.part").write_bytes(b"notes")
+    before = sorted(place.iterdir())
+    work(place, place)
+    assert sorted({*place.iterdir()} - {place / "other.jpg"}) == before
+    assert (photos / "kitchen.jpg").read_bytes() == b"photo"
+
+
+def test_what_another_machine_left_is_left_alone_for_a_day(place: Path) -> None:
+    (folder := place / f"{PREFIX}{'0' * 8}-{'0' * 16}").mkdir()
+    (part := place / f".autoenhance-{'0' * 8}-{'0' * 16}.part").write_bytes(b"half")
+    work(place, place)
+    assert folder.exists()
+    assert part.exists()
+    for path in (folder, part):
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    work(place, place)
+    assert [path.name for path in place.iterdir()] == ["other.jpg"]
+
+
+def test_sweeps_and_new_folders_do_not_get_into_each_other_s_way(place: Path) -> None:
+    end = threading.Event()
+
+    def sweep() -> None:
+        while not end.is_set():
+            forget()
+            temporary._sweep_folders(place)
+            temporary._sweep_parts(place)
+
+    def use(number: int) -> None:
+        for _ in range(60):
+            with temporary_folder("a photo") as folder:
+                (folder / "x").write_bytes(b"x")
+                written = open_destination(f"{place}/{number}.jpg").write(
+                    io.BytesIO(b"photo"), size=5, content_type="image/jpeg"
+                )
+                assert written.size == 5
+                assert (folder / "x").read_bytes() == b"x"
+
+    with ThreadPoolExecutor(5) as pool:
+        sweeping = pool.submit(sweep)
+        try:
+            list(pool.map(use, range(4)))
+        finally:
+            end.set()
+        sweeping.result()
+    assert sorted(path.name for path in place.iterdir()) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_a_copy_that_needs_no_path_has_no_name(place: Path) -> None:
+    with temporary_file(io.BytesIO(b"abc" * BLOCK), "a") as file:
+        assert list(place.iterdir()) == []
+        assert file.read(3) == b"abc"
+        assert file.seek(0, io.SEEK_END) == 3 * BLOCK
+    with temporary_copy(io.BytesIO(b"abc" * BLOCK), "a") as path:
+        assert path.read_bytes() == b"abc" * BLOCK
+    assert list(place.iterdir()) == []
+
+
+def test_a_conversion_leaves_nothing(tmp_path: Path, place: Path) -> None:
+    (photo := tmp_path / "plan.bmp").write_bytes(picture("BMP"))
+    with open_source(str(photo)) as source, uploadable(source) as body:
+        (folder,) = place.iterdir()
+        assert [path.suffix for path in folder.iterdir()] == [".png"]
+        assert body.read().startswith(b"\x89PNG")
+    assert list(place.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(place: Path) -> None:
+    place.rmdir()
+    with (
+        pytest.raises(ServerError, match=rf"photo 1: the worker has no room.*{place}.*TMPDIR"),
+        temporary_folder("photo 1"),
+    ):
+        pass
