@@ -6,9 +6,16 @@ once (no Airflow retry) where it is false. All classes survive pickling, because
 
 from __future__ import annotations
 
+import logging
+import traceback
 from typing import Any, ClassVar
 
-from airflow_provider_autoenhance.api.redact import one_line
+from airflow_provider_autoenhance.api.redact import clean_text, one_line
+
+log = logging.getLogger(__name__)
+
+#: Characters of a foreign text that are looked at, and that are shown.
+_READ, _SHOWN = 4000, 300
 
 
 class AutoenhanceError(Exception):
@@ -130,3 +137,27 @@ class IntegrityError(AutoenhanceError):
     """Bytes arrived cut short or altered. Nothing was published."""
 
     retryable = True
+
+
+class UnexpectedError(AutoenhanceError):
+    """Something that this provider did not foresee: a library's fault, or its own. Whether it passes, another try tells."""
+
+    retryable = True
+
+
+def unexpected(error: Exception, about: str) -> AutoenhanceError:
+    """Return any exception as this provider's own: as it is where it is one, else its class and text without credentials.
+
+    A library's text may hold the address that it was given, and that may be presigned. So it is cleaned, and of the traceback only the
+    lines of code are logged.
+
+    :param about: what was done, and with which photo.
+    """
+    if isinstance(error, AutoenhanceError):
+        return error
+    told = f"{type(error).__name__}: {clean_text(str(error)[:_READ])[:_SHOWN]}".rstrip(": ")
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    log.warning("%s met an unexpected %s, at:\n%s", one_line(about), type(error).__name__, lines)
+    return UnexpectedError(
+        f"{about} met an unexpected {told}. Try again; if it comes again, leave the photo out, and report this line to the provider."
+    )

@@ -6,6 +6,7 @@ wrong is raised.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -13,6 +14,12 @@ from dataclasses import dataclass, field
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+
+#: No wait takes the server's word for a longer pause; so what is waited for is looked at hourly at least.
+LONGEST_PAUSE_SECONDS = 3600.0
+
+#: Images that an error names.
+_MAX_NAMES = 5
 
 
 def check_image(image: Image) -> bool:
@@ -33,8 +40,22 @@ def check_image(image: Image) -> bool:
     return image.status is ImageStatus.PROCESSED
 
 
+def pause_asked_for(error: Exception) -> float:
+    """Seconds that an error asks to wait (``Retry-After``): from 0 to an hour, whatever the server said."""
+    asked = getattr(error, "retry_after", None)
+    return min(max(asked, 0.0), LONGEST_PAUSE_SECONDS) if asked is not None and math.isfinite(asked) else 0.0
+
+
+def is_idle(order: Order) -> bool:
+    """Whether an order says that nothing of it is under way: neither merged nor enhanced.
+
+    A fresh order says so too. Where the answer has no such flag, nothing is concluded from its absence.
+    """
+    return "is_merging" in order.raw and not order.is_merging and not order.is_processing
+
+
 @dataclass
-class _Wait:
+class Wait:
     """The patience of one wait.
 
     :param deadline: seconds since the epoch; absolute, so that it survives a restart of the triggerer. ``None``: no deadline.
@@ -58,10 +79,19 @@ class _Wait:
         self._errors_in_a_row += 1
         if not error.retryable or self._errors_in_a_row > self.tolerated_errors:
             raise error
-        return max(self._next_poll(f"{about} cannot be read ({error})"), error.retry_after or 0.0)
+        return self._next_poll(f"{about} cannot be read ({error})", pause_asked_for(error))
 
-    def _next_poll(self, state: str) -> float:
-        pause = self.interval * (1.0 + 0.1 * self.jitter())
+    def under_way(self, state: str) -> float:
+        """Take in that the wait is not over: seconds until the next poll.
+
+        :param state: what there is to say about it past the deadline.
+        :raises DeadlineError: past the deadline.
+        """
+        self._errors_in_a_row = 0
+        return self._next_poll(state)
+
+    def _next_poll(self, state: str, at_least: float = 0.0) -> float:
+        pause = max(self.interval * (1.0 + 0.1 * self.jitter()), at_least)
         if self.deadline is None:
             return pause
         left = self.deadline - self.clock()
@@ -73,7 +103,7 @@ class _Wait:
 
 
 @dataclass
-class ImageWait(_Wait):
+class ImageWait(Wait):
     """One wait for one image."""
 
     def on_image(self, image: Image) -> float | None:
@@ -82,15 +112,22 @@ class ImageWait(_Wait):
         :raises ImageFailedError, ImageExpiredError: the image will not get there.
         :raises DeadlineError: it is still under way past the deadline.
         """
-        self._errors_in_a_row = 0
-        if check_image(image):
-            return None
-        return self._next_poll(f"{image.label} is still {image.status}")
+        return None if check_image(image) else self.under_way(f"{image.label} is still {image.status}")
 
 
 @dataclass
-class OrderWait(_Wait):
-    """One wait for all images of an order to become final, well or badly."""
+class OrderWait(Wait):
+    """One wait for all images of one order to become final, well or badly.
+
+    It notices images that were deleted meanwhile. A single look proves nothing, because right after a creation an order may lag; so two
+    looks in a row have to agree.
+
+    :param closed: all images that are waited for exist already, or are being merged; otherwise some may yet be put into the order.
+    """
+
+    closed: bool = False
+    _seen: dict[str, str] = field(default_factory=dict, init=False)
+    _was_short: bool = field(default=False, init=False)
 
     def on_order(self, order: Order, expected: int | None = None) -> float | None:
         """Take in an observed order: seconds until the next poll, or ``None`` when it is finished.
@@ -98,10 +135,25 @@ class OrderWait(_Wait):
         A fresh order looks finished. So it counts as finished only with at least one image, and with as many final ones as expected.
 
         :param expected: images that will become final; ``None``: all that the order lists.
+        :raises NotFoundError: it cannot get there any more, because images of it were deleted.
         :raises DeadlineError: it is still under way past the deadline.
         """
-        self._errors_in_a_row = 0
         final = sum(image.status.final for image in order.images)
         if order.settled if expected is None else final >= expected:
             return None
-        return self._next_poll(f"order {order.order_id} has {final} of {expected or len(order.images)} images finished")
+        self._check_there(order, expected or 1)
+        return self.under_way(f"order {order.order_id} has {final} of {expected or len(order.images)} images finished")
+
+    def _check_there(self, order: Order, expected: int) -> None:
+        listed = {image.image_id: image.label for image in order.images}
+        gone = [label for image_id, label in self._seen.items() if image_id not in listed]
+        lacking = self.closed and (is_idle(order) or bool(listed))
+        short = len(listed) < expected and not order.is_merging and (bool(gone) or lacking)
+        if short and self._was_short:
+            named = ", ".join(gone[:_MAX_NAMES]) or f"{expected - len(listed)} of {expected} images"
+            raise errors.NotFoundError(
+                f"order {order.order_id} no longer lists {named}: deleted in Autoenhance, most likely. The rest is there; wait for "
+                "that, or make the image again."
+            )
+        self._was_short = short
+        self._seen |= listed

@@ -139,7 +139,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
             order = ensure_processed(self.hook, order_id, grouping, {"extra": wire})
             if not self.wait_for_completion:
                 return hand_on(context, _result(order))
-            wait = OrderWait(time.time() + self.timeout, self.poll_interval)
+            wait = OrderWait(time.time() + self.timeout, self.poll_interval, closed=True)
             expected = None if grouping.groups is None else len(grouping.groups)
             if self.deferrable and wait.on_order(order, expected) is not None:
                 self._defer(order_id, expected, wait.deadline)
@@ -173,6 +173,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=self.poll_interval,
             deadline=deadline,
+            closed=True,
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 

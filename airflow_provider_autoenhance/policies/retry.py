@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ class AutoenhanceRetryPolicy(RetryPolicy):
             return RetryDecision.fail(f"{name}: a retry cannot help")
         if exception.retry_after is None:
             return RetryDecision.retry(reason=f"{name}: may pass")
-        delay = min(timedelta(seconds=max(1.0, exception.retry_after)), self.longest_delay)
+        asked = exception.retry_after if math.isfinite(exception.retry_after) else 0.0
+        delay = timedelta(seconds=min(max(1.0, asked), self.longest_delay.total_seconds()))
         return RetryDecision.retry(delay, f"{name}: told to wait {delay.total_seconds():.0f} s")
 
     def serialize(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_autoenhance.api.models import Order
     from airflow_provider_autoenhance.api.waiting import ImageWait, OrderWait
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
     from airflow_provider_autoenhance.triggers.status import Event
@@ -149,7 +150,8 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     """Wait until all images of an order are final; the order (id, name, counts by status) is the XCom.
 
     A fresh order looks finished to the API's flags, so an order without images counts as unfinished. Images that failed do not fail the
-    sensor: the counts tell of them. Further arguments: :class:`AutoenhanceStatusSensor`.
+    sensor: the counts tell of them. Images that are deleted while it waits fail it by name, where too few are left. Further arguments:
+    :class:`AutoenhanceStatusSensor`.
 
     :param order_id: id of the order (templated).
     :param expected_images: images that will become final; by default all that the order lists, at least one (templated).
@@ -161,6 +163,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
         super().__init__(**kwargs)
         self.order_id = order_id
         self.expected_images = expected_images
+        self._all_listed = False
 
     @property
     def subject(self) -> str:
@@ -168,11 +171,10 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
 
     def look(self) -> dict[str, Any] | None:
         order = self.hook.get_order(self.order_id)
-        statuses = dict(Counter(str(image.status) for image in order.images))
-        log.info("%s: %s", self.subject, statuses or "no images yet")
-        if self.wait.on_order(order, self._expected) is not None:
-            return None
-        return {"order_id": order.order_id, "name": order.name, "images": statuses}
+        self._all_listed = len(order.images) >= (self._expected or 1)
+        told = self._told(order)
+        log.info("%s: %s", self.subject, told["images"] or "no images yet")
+        return told if self.wait.on_order(order, self._expected) is None else None
 
     def trigger(self, deadline: float) -> BaseTrigger:
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
@@ -182,6 +184,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poke_interval),
             deadline=deadline,
+            closed=self._all_listed,
         )
 
     @cached_property
@@ -198,7 +201,12 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
             error = error_of(event)
             if error is not None:
                 raise error
-            return hand_on(context, self.look() or {})
+            return hand_on(context, self._told(self.hook.get_order(self.order_id)))
+
+    @staticmethod
+    def _told(order: Order) -> dict[str, Any]:
+        statuses = dict(Counter(str(image.status) for image in order.images))
+        return {"order_id": order.order_id, "name": order.name, "images": statuses}
 
     @property
     def _expected(self) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Hashable
@@ -60,7 +61,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     :param order_id_prefix: what the order's id must begin with.
     :param created_after: orders made before this moment are left out: a datetime, or ISO 8601 text, UTC where it names no zone.
         Those made later are told even if they had finished when the watcher first looked; without it, only what finishes from then on.
-    :param poll_interval: seconds between polls, at least 5.
+    :param poll_interval: seconds between polls, at least 5. After errors the pauses grow, but an hour is the longest, also where
+        Autoenhance asks for more (``Retry-After``).
     :param webhook: look at once, too, when Autoenhance's webhook told of a finished order (docs/webhook.md). Polls can then be rare.
     :raises RuntimeError: on Airflow 2, which has no watchers.
     :raises ValueError: on an argument that is out of range.
@@ -81,7 +83,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
                 "AutoenhanceOrderEventTrigger needs Airflow 3: Airflow 2 has no AssetWatcher. Use AutoenhanceOrderStatusSensor there."
             )
         super().__init__()
-        if poll_interval < SHORTEST_POLL_SECONDS:
+        if not SHORTEST_POLL_SECONDS <= poll_interval < math.inf:
             raise ValueError(f"poll_interval takes at least {SHORTEST_POLL_SECONDS:g} seconds, not {poll_interval!r}")
         self.autoenhance_conn_id = autoenhance_conn_id
         self.name_pattern = name_pattern
@@ -116,6 +118,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
 
         What goes wrong is logged and tried again, with pauses that grow: Airflow would start a trigger that raises again at once.
         """
+        from airflow_provider_autoenhance.api.waiting import LONGEST_PAUSE_SECONDS
         from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
         from airflow_provider_autoenhance.pipeline.order_walk import OrderWalk
 
@@ -135,7 +138,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
             else:
                 failures, pause = 0, kwargs["poll_interval"]
                 yield orders
-            pause *= 1.0 + 0.1 * random.random()  # noqa: S311 - so that many do not beat in step
+            spread = pause * (1.0 + 0.1 * random.random())  # noqa: S311 - so that many do not beat in step
+            pause = max(min(spread, LONGEST_PAUSE_SECONDS), kwargs["poll_interval"])
             await (hints.wait(pause) if hints and not failures else asyncio.sleep(pause))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
@@ -199,13 +203,13 @@ def _moment(value: datetime | str | None) -> datetime | None:
 
 
 def _pause(error: Exception, interval: float, failures: int) -> float:
-    told = error.retry_after if isinstance(error, errors.AutoenhanceError) else None
-    return max(min(interval * 2.0 ** min(failures - 1, 16), max(interval, _LONGEST_PAUSE_SECONDS)), told or 0.0)
+    from airflow_provider_autoenhance.api.waiting import pause_asked_for
+
+    grown = min(interval * 2.0 ** min(failures - 1, 16), max(interval, _LONGEST_PAUSE_SECONDS))
+    return max(grown, pause_asked_for(error))
 
 
 def _told(error: Exception) -> str:
-    from airflow_provider_autoenhance.api.redact import redact_text
+    from airflow_provider_autoenhance.api.redact import clean_text
 
-    return redact_text(
-        str(error) if isinstance(error, errors.AutoenhanceError) else f"{type(error).__name__}: {error}."
-    )
+    return clean_text(str(error) if isinstance(error, errors.AutoenhanceError) else f"{type(error).__name__}: {error}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -36,6 +36,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
     :param autoenhance_conn_id: Airflow connection.
     :param poll_interval: seconds between polls of an order.
     :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
+    :param closed: all images that are waited for exist already, or are being merged: an order with fewer has lost some.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
         poll_interval: float = 20.0,
         deadline: float | None = None,
+        closed: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.orders = dict(orders)
@@ -52,6 +54,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         self.autoenhance_conn_id = autoenhance_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.closed = closed
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -61,6 +64,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
             "autoenhance_conn_id": self.autoenhance_conn_id,
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
+            "closed": self.closed,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -70,9 +74,10 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         started = time.monotonic()
         hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
         try:
-            await asyncio.gather(*(self._wait(hook, order_id, number) for order_id, number in self.orders.items()))
+            await _together(self._wait(hook, order_id, number) for order_id, number in self.orders.items())
             event = OrdersEvent(orders=list(self.orders))
-        except errors.AutoenhanceError as error:
+        except Exception as caught:  # noqa: BLE001 - the task that wakes up says what it was
+            error = errors.unexpected(caught, f"waiting for order {', '.join(list(self.orders)[:3])}")
             event = OrdersEvent(error=type(error).__name__, message=str(error))
         await asyncio.sleep(max(0.0, EARLIEST_EVENT_SECONDS - (time.monotonic() - started)))
         yield TriggerEvent(event)
@@ -83,13 +88,17 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 
         hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
-        await asyncio.gather(*(hook.run(calls.delete_image(image_id)) for image_id in self.images))
+        # One that cannot be deleted must not keep the others.
+        deletions = (hook.run(calls.delete_image(image_id)) for image_id in self.images)
+        ended = await asyncio.gather(*deletions, return_exceptions=True)
+        for failed in filter(None, ended):
+            raise failed
 
     async def _wait(self, hook: AutoenhanceAsyncHook, order_id: str, expected: int | None) -> None:
         from airflow_provider_autoenhance.api import calls
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
-        wait = OrderWait(self.deadline, self.poll_interval)
+        wait = OrderWait(self.deadline, self.poll_interval, closed=self.closed)
         # Whoever deferred has just looked.
         pause: float | None = min(self.poll_interval, EARLIEST_EVENT_SECONDS)
         while pause is not None:
@@ -100,6 +109,17 @@ class AutoenhanceOrderTrigger(BaseTrigger):
                 pause = wait.on_error(error, f"order {order_id}")
             else:
                 pause = wait.on_order(order, expected)
+
+
+async def _together(waits: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all side by side. When one fails, the others are ended before its error goes on: nobody would hear them."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def error_of(event: OrdersEvent | None) -> errors.AutoenhanceError | None:

@@ -81,14 +81,15 @@ class AutoenhanceImageTrigger(BaseTrigger):
             while True:
                 try:
                     image = await hook.run(calls.retrieve_image(self.image_id))
-                except errors.AutoenhanceError as error:
-                    pause: float | None = wait.on_error(error, f"image {self.image_id}")
+                except errors.AutoenhanceError as failed:
+                    pause: float | None = wait.on_error(failed, f"image {self.image_id}")
                 else:
                     pause = wait.on_image(image)
                     if pause is None:
                         return Event(image=image_xcom(image))
                 await asyncio.sleep(pause or 0.0)
-        except errors.AutoenhanceError as error:
+        except Exception as caught:  # noqa: BLE001 - the task that wakes up says what it was
+            error = errors.unexpected(caught, f"waiting for image {self.image_id}")
             return Event(error=type(error).__name__, message=str(error))
 
 

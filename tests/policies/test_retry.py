@@ -49,6 +49,9 @@ def test_a_wait_that_was_asked_for_is_kept() -> None:
     assert decide(errors.ServerError("maintenance", status_code=503, retry_after=600)) == ("retry", 600)
     assert decide(errors.RateLimitError("now", retry_after=0)) == ("retry", 1)
     assert decide(errors.RateLimitError("next year", retry_after=3e7)) == ("retry", 6 * 3600)
+    for nonsense in (float("inf"), float("nan"), -5.0):
+        assert decide(errors.RateLimitError("never", retry_after=nonsense)) == ("retry", 1)
+    assert decide(errors.RateLimitError("in an age", retry_after=1e300)) == ("retry", 6 * 3600)
     assert decide(errors.RateLimitError("later", retry_after=90), longest_delay=timedelta(seconds=20)) == ("retry", 20)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.triggers import events
 from airflow_provider_autoenhance.triggers.events import AutoenhanceOrderEventTrigger
@@ -360,6 +362,33 @@ def test_pauses_grow_up_to_a_quarter_of_an_hour() -> None:
     error = RuntimeError("no")
     assert [events._pause(error, 60.0, number) for number in (1, 2, 3, 99)] == [60.0, 120.0, 240.0, 900.0]
     assert events._pause(error, 3600.0, 9) == 3600.0
+
+
+@needs_airflow_3
+@pytest.mark.parametrize("asked", [86400.0, math.inf, math.nan, -1.0, 1e300])
+def test_whatever_is_asked_for_it_looks_hourly(
+    autoenhance: Sandbox, watched: Store, monkeypatch: pytest.MonkeyPatch, asked: float
+) -> None:
+    slept: list[float] = []
+
+    async def refused(*_: object) -> None:
+        raise errors.RateLimitError("slow down", retry_after=asked)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 30:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.order_walk.OrderWalk.look", refused)
+    monkeypatch.setattr(events.asyncio, "sleep", sleep)
+
+    async def run() -> None:
+        async for _ in AutoenhanceOrderEventTrigger.open_shared_stream(watcher().serialize()[1]):
+            raise AssertionError("there is nothing to see")
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run())
+    assert all(0.0 < seconds <= 3600.0 for seconds in slept)
 
 
 @needs_airflow_3

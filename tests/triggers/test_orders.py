@@ -1,0 +1,128 @@
+"""The order trigger ends whole: with its event, no poll of it goes on; and what vanishes ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.triggers import orders
+from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger, error_of
+from tests.support.batch import event_of
+from tests.support.photos import photo, upload
+from tests.support.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
+    monkeypatch.setattr(orders, "EARLIEST_EVENT_SECONDS", 0.05)
+
+
+def under_way(order_id: str, *names: str) -> list[str]:
+    hook = AutoenhanceHook()
+    made = [hook.create_image(name, order_id=order_id) for name in names]
+    for each in made:
+        upload(hook, each, photo())
+    return [each.image.image_id for each in made]
+
+
+def trigger(numbers: dict[str, int | None], **options: Any) -> AutoenhanceOrderTrigger:
+    return AutoenhanceOrderTrigger(numbers, poll_interval=0.05, **options)
+
+
+def ended(made: AutoenhanceOrderTrigger) -> Any:
+    """Return the event of a trigger, and see that nothing of it goes on."""
+
+    async def collect() -> Any:
+        event = await asyncio.wait_for(event_of(made), 30)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not [task for task in others if "_wait" in repr(task.get_coro())], "a poll goes on after the event"
+        return event
+
+    return json.loads(json.dumps(asyncio.run(collect())))
+
+
+def test_when_one_order_fails_the_others_are_polled_no_more(autoenhance: Sandbox) -> None:
+    autoenhance.settings(processing_seconds=[60, 60])
+    for order_id in ("one", "two", "three"):
+        under_way(order_id, f"{order_id}.jpg")
+    error = error_of(ended(trigger({"one": 1, "gone": 1, "two": 1, "three": 1})))
+    assert isinstance(error, errors.NotFoundError) and "gone" in str(error)
+
+
+def test_a_trigger_that_is_cancelled_takes_its_polls_along(autoenhance: Sandbox) -> None:
+    autoenhance.settings(processing_seconds=[60, 60])
+    under_way("one", "a.jpg")
+    under_way("two", "b.jpg")
+
+    async def cancelled() -> set[Any]:
+        running = asyncio.create_task(event_of(trigger({"one": 1, "two": 1})))
+        while len([each for each in asyncio.all_tasks() if "_wait" in repr(each.get_coro())]) < 2:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return {each for each in asyncio.all_tasks() if "_wait" in repr(each.get_coro())}
+
+    assert asyncio.run(cancelled()) == set()
+
+
+def test_an_exception_that_nobody_foresaw_is_told_and_not_thrown(
+    autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT")
+    error = error_of(ended(trigger({"one": 1, "two": 1})))
+    assert isinstance(error, errors.UnexpectedError) and "waiting for order one" in str(error)
+
+
+def test_one_image_that_cannot_be_deleted_keeps_no_other(autoenhance: Sandbox) -> None:
+    ids = under_way("one", "a.jpg", "b.jpg", "c.jpg")
+    autoenhance.faults([{"endpoint": "delete_image", "kind": "400", "count": 1}])
+    with pytest.raises(errors.InvalidRequestError):
+        asyncio.run(trigger({"one": 3}, images=ids).on_kill())
+    assert autoenhance.ledger()["images_live"] == 1
+
+
+def test_an_older_version_s_trigger_still_runs(autoenhance: Sandbox) -> None:
+    under_way("one", "a.jpg")
+    kept = trigger({"one": 1}).serialize()[1]
+    del kept["closed"]
+    assert ended(AutoenhanceOrderTrigger(**kept)) == {"orders": ["one"]}
+
+
+def deleted_when(true: Callable[[], bool], image_id: str) -> None:
+    while not true():
+        time.sleep(0.01)
+    AutoenhanceHook().delete_image(image_id)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_image_that_is_deleted_ends_the_wait_for_its_order(autoenhance: Sandbox, closed: bool) -> None:
+    autoenhance.settings(processing_seconds=[60, 60])
+    ids = under_way("one", "a.jpg", "b.jpg")
+    before = autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0)
+
+    async def waited() -> Any:
+        def looked() -> bool:
+            return bool(autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0) > before)
+
+        deletion = asyncio.create_task(asyncio.to_thread(deleted_when, looked, ids[1]))
+        event = await asyncio.wait_for(event_of(trigger({"one": 2}, closed=closed)), 30)
+        await deletion
+        return event
+
+    error = error_of(asyncio.run(waited()))
+    assert isinstance(error, errors.NotFoundError) and "b.jpg" in str(error)
+
+
+def test_what_was_deleted_before_a_restart_ends_it_too(autoenhance: Sandbox) -> None:
+    autoenhance.settings(processing_seconds=[60, 60])
+    ids = under_way("one", "a.jpg", "b.jpg")
+    AutoenhanceHook().delete_image(ids[0])
+    error = error_of(ended(trigger({"one": 2}, closed=True)))
+    assert isinstance(error, errors.NotFoundError) and "1 of 2 images" in str(error)
