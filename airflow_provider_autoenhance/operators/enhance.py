@@ -259,13 +259,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
         batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
         batch.submit()
-        if error is None:
+        # What is gone ends a wait, and the batch has seen for itself what that is; the rest is waited for on.
+        if error is None or isinstance(error, errors.NotFoundError):
             return self._wait_and_finish(context, batch)
         batch.give_up(error)
         return self._finish(context, batch)
 
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
-        from airflow_provider_autoenhance.api.waiting import OrderWait
+        from airflow_provider_autoenhance.api.waiting import Wait
 
         if batch.pending:
             deadline = batch.submitted_at + float(self.deadline)
@@ -273,7 +274,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
                 self._defer(batch, deadline)
             more = False
             try:
-                more = batch.watch(OrderWait(deadline, float(self.poll_interval)))
+                more = batch.watch(Wait(deadline, float(self.poll_interval)))
             except errors.AutoenhanceError as error:
                 batch.give_up(error)
             if more:  # beyond the ``try``: what another batch ends with is no failure of this one's
@@ -294,6 +295,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
             deadline=deadline,
+            closed=True,
         )
         log.info("Deferred until %s images are finished", len(batch.pending))
         self.defer(trigger=trigger, method_name="execute_complete")

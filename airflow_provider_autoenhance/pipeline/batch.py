@@ -15,16 +15,18 @@ from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus, Order
-from airflow_provider_autoenhance.api.waiting import OrderWait
+from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
-from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, orphans, read_brackets
+from airflow_provider_autoenhance.pipeline.brackets.orders import orphans, read_brackets
 from airflow_provider_autoenhance.pipeline.crew import Crew, crew
-from airflow_provider_autoenhance.pipeline.decide import REFUSED, Decision, Step
+from airflow_provider_autoenhance.pipeline.decide import GONE, REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.delivery import prepare
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.ledger import make_order, read_order
+from airflow_provider_autoenhance.pipeline.lookout import Lookout, Sight
 from airflow_provider_autoenhance.pipeline.pending import Awaited, Pending
-from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan
+from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan, reserve
 from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
 from airflow_provider_autoenhance.pipeline.summary import manifest_uri, summarize
@@ -63,6 +65,7 @@ class Batch:
         self.delivery = prepare(hook, job.outputs, conn_id=job.destination_conn_id, preview=job.preview)
         self.plan: Plan = make_plan(job, hook, resumed=resumed)
         self.pending = Pending()
+        self.lookout = Lookout(hook)
         self._changed = False
         for group in self.plan.groups:
             for decision in group.decisions:
@@ -101,14 +104,14 @@ class Batch:
         orders: dict[str, int | None] = {}
         with self._crew("Landed", len(self.pending)) as crew:
             for order_id in self.pending.orders():
-                order = self.hook.get_order(order_id)
-                crew.add(self._take_in(order))
+                sight = self.lookout.look(order_id, self.pending.of(order_id))
+                crew.add(self._take_in(sight))
                 if self.pending.of(order_id):
-                    orders[order_id] = self._expected(order)
+                    orders[order_id] = self._expected(sight.order)
             crew.work()
         return orders
 
-    def watch(self, wait: OrderWait) -> bool:
+    def watch(self, wait: Wait) -> bool:
         """Land what gets ready, until nothing is waited for any more. Orders are read while photos land.
 
         :param wait: decides how long to wait.
@@ -128,69 +131,58 @@ class Batch:
             crew.work()
         return bool(self.pending)
 
-    def _look_on(self, crew: Crew[Moved], wait: OrderWait) -> float | None:
+    def _look_on(self, crew: Crew[Moved], wait: Wait) -> float | None:
         """Read all orders that are waited for; the seconds until the next look, ``None`` where there is nothing to look for."""
         pause: float | None = None
         for order_id in self.pending.orders():
             try:
-                order = self.hook.get_order(order_id)
+                sight = self.lookout.look(order_id, self.pending.of(order_id))
             except errors.AutoenhanceError as error:
                 pause = wait.on_error(error, f"order {order_id}")
                 continue
-            crew.add(self._take_in(order))
-            if self.pending.of(order_id):
-                pause = wait.on_order(order, self._expected(order)) or pause
+            crew.add(self._take_in(sight))
+            left = self.pending.of(order_id)
+            if left and not (sight.order.settled and all(each.decision.photo.ungrouped for each in left)):
+                pause = wait.under_way(f"order {order_id} has {len(left)} photos under way")
         return pause
 
-    def _take_in(self, order: Order) -> list[Callable[[], Moved]]:
-        """Take in a polled order: note what failed; return the work of landing what is ready."""
-        self._identify(order)
-        ready = self._observe(order)
-        if order.settled:
-            for awaited in self.pending.of(order.order_id):
-                if awaited.decision.image_id is None and not awaited.decision.photo.ungrouped:
-                    self.pending.remove(awaited)
+    def _take_in(self, sight: Sight) -> list[Callable[[], Moved]]:
+        """Take in a look at an order: note what failed or is gone; return the work of landing what is ready."""
+        ready = []
+        for awaited in self.pending.of(sight.order.order_id):
+            photo = awaited.decision.photo
+            image = sight.images.get(photo.fingerprint)
+            if photo.fingerprint in sight.gone:
+                self._unenhanced(awaited, GONE)
+            elif image is None:
+                if sight.order.settled and not photo.ungrouped:
                     self._unenhanced(awaited, REFUSED)
+            else:  # of a merged photo, this look may be the first that tells its image
+                decision = replace(awaited.decision, image_id=image.image_id, paid=image.downloaded)
+                seen = replace(awaited, decision=decision)
+                self.pending.add(seen)
+                if image.status is ImageStatus.PROCESSED:
+                    self.pending.remove(seen)
+                    ready.append(self._ready(seen))
+                elif image.status.final:
+                    self._unenhanced(seen, image.status_reason)
         return ready
 
     def _expected(self, order: Order) -> int | None:
-        """How many final images an order will list when it is finished; ``None``: Autoenhance decides."""
+        """How many final images an order will list when it is finished; ``None``: Autoenhance decides.
+
+        Only what it lists counts, and what is yet to be merged: fewer then mean that an image is gone.
+        """
         pending = self.pending.of(order.order_id)
         if any(each.decision.photo.ungrouped for each in pending):
             return None
-        return len(pending) + sum(image.status.final for image in order.images)
-
-    def _identify(self, order: Order) -> None:
-        """Find out which image was merged from which exposures, once there are images."""
-        nameless = [
-            each
-            for each in self.pending.of(order.order_id)
-            if each.decision.image_id is None and not each.decision.photo.ungrouped
-        ]
-        if not nameless or not order.images:
-            return
-        brackets = BracketOrder(order, self.hook.list_brackets(order.order_id))
-        for each in nameless:
-            image = brackets.image_of(each.decision.photo)
-            if image is not None:
-                self._await(each.group, replace(each.decision, image_id=image.image_id, paid=image.downloaded))
-
-    def _observe(self, order: Order) -> list[Callable[[], Moved]]:
-        waiting = {each.decision.image_id: each for each in self.pending.of(order.order_id)}
-        ready = []
-        for image in order.images:
-            awaited = waiting.pop(image.image_id, None) if image.status.final else None
-            if awaited is None:
-                continue
-            self.pending.remove(awaited)
-            awaited = replace(awaited, decision=replace(awaited.decision, paid=image.downloaded))
-            if image.status is ImageStatus.PROCESSED:
-                ready.append(self._ready(awaited))
-            else:
-                self._unenhanced(awaited, image.status_reason)
-        return ready
+        listed = {image.image_id: image.status.final for image in order.images}
+        known = sum(each.decision.image_id in listed for each in pending)
+        to_come = sum(each.decision.image_id is None for each in pending) if order.is_merging or not listed else 0
+        return known + to_come + sum(listed.values())
 
     def _unenhanced(self, awaited: Awaited, reason: str | None) -> None:
+        self.pending.remove(awaited)
         self._note(awaited.group, self._transfer(awaited.group).unenhanced(awaited.decision, reason))
 
     def give_up(self, error: errors.AutoenhanceError) -> None:
@@ -241,21 +233,17 @@ class Batch:
             return
         if any(decision.submits for decision in group.decisions):
             group.own.submitted_at = time.time()
-        orders = [*group.free, *group.merges]
-        group.own.orders += [order for order in orders if order not in group.own.orders]
         group.own.complete = False
-        self._write(group.own, group)
-        for order_id in orders:
-            if order_id not in group.orders:
-                self._create_order(order_id, group.group.name)
-
-    def _create_order(self, order_id: str, name: str) -> None:
-        try:
-            self.hook.create_order(order_id=order_id, name=name)
-        except errors.ConflictError:
-            order = self.hook.get_order(order_id)
-            if order.images:  # then "not there" was a wrong answer, and the plan stands on it
-                raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.") from None
+        while True:
+            orders = [*group.free, *group.merges]
+            group.own.orders += [order for order in orders if order not in group.own.orders]
+            self._write(group.own, group)
+            new = [order for order in orders if order not in group.orders]
+            lost = [order for order in new if not make_order(self.hook, order, group.group.name)]
+            if not lost:
+                return
+            group.lost.update(lost)
+            reserve(self.job, group)
 
     def _work(self, group: GroupPlan) -> Iterator[Callable[[], Moved]]:
         """Yield a step for each file that goes up."""
@@ -368,7 +356,8 @@ class Batch:
         """Put down which exposures at Autoenhance no image came of, beside the order that holds them."""
         if not self._changed and not any(record.unfinished for record in group.records):
             return
-        filled = (read_brackets(self.hook, self.hook.get_order(order_id)) for order_id in group.merges)
+        merged = (read_order(self.hook, order_id) for order_id in group.merges)
+        filled = [read_brackets(self.hook, order) for order in merged if order]
         read = {each.order.order_id: each for each in (*group.brackets, *filled)}
         rows = group.rows()
         for record in group.records:

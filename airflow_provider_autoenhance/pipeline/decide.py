@@ -16,6 +16,9 @@ _PASSING_REASON = re.compile(r"\b(limit|quota|try again|timed? ?out|temporar\w*)
 #: Why a photo whose exposures were merged into nothing failed.
 REFUSED = "Autoenhance merged no image from these exposures"
 
+#: Why a photo whose image was there, and is no longer, failed.
+GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it anew"
+
 
 class Step(StrEnum):
     """The next step for a photo, in the order of a photo's life."""
@@ -93,6 +96,9 @@ def decide(
         return Decision(photo, Step.WAIT, order_id=merging)
     if resumed and refused:
         return Decision(photo, Step.KEEP, reason=REFUSED)
+    if resumed and row is not None and row.run == own and row.status == "pending":
+        # It was waited for and is not there any more. Made anew in the same try, an image that goes again and again would never end.
+        return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=GONE)
     return Decision(photo, Step.CREATE)
 
 

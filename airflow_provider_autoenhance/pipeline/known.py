@@ -20,7 +20,7 @@ from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job
 from airflow_provider_autoenhance.pipeline.ledger import read_order
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
 
-#: Orders of brackets that a run without records may have made beyond those that its photos fill.
+#: Orders of brackets that a run without records may have made beyond those that its photos fill: each try that merges needs another.
 _MERGING_TRIES = 4
 
 
@@ -115,10 +115,11 @@ def _known(job: Job, group: Group, read: Sequence[Record | DestinationError]) ->
         return Known(group, own, others, Rows(), Bracketing(list(group.photos)), damage=damage)
     if not job.durable:
         # No record tells of the orders, but their ids can be derived again.
-        parts = range(-(-len(group.photos) // job.max_order_size))
-        own.orders = [job.key(group.source, group.destination, part) for part in parts]
-        if job.brackets != "none":  # each try that merges needs another order
-            own.orders += [merge_key(job, group, part) for part in range(len(parts) + _MERGING_TRIES)]
+        parts = -(-len(group.photos) // job.max_order_size)
+        # One more, which takes the place of one that was deleted in Autoenhance.
+        own.orders = [job.key(group.source, group.destination, part) for part in range(parts + 1)]
+        if job.brackets != "none":
+            own.orders += [merge_key(job, group, part) for part in range(parts + _MERGING_TRIES)]
     records = [*others.values(), own]
     rows = latest_rows(records)
     bracketing = bracket(job, group.photos, records, rows)

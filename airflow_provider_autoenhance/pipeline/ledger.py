@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Mapping
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.creation import check_whole
 from airflow_provider_autoenhance.pipeline.job import Photo
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks for an order whose id is taken, before it counts as deleted.
+LOST_ORDER_POLLS = (0.0, 2.0, 5.0)
 
 #: Key of an image's metadata that says which photo, in which settings, it was made from.
 FINGERPRINT_KEY = "fingerprint"
@@ -22,8 +29,14 @@ def metadata_of(photo: Photo) -> dict[str, object]:
     return {"source": photo.source, "etag": photo.etag, "size": photo.size, FINGERPRINT_KEY: photo.fingerprint}
 
 
+def mark(made: Image | Bracket, key: str) -> str | None:
+    """Read one of our marks in the metadata of an image or bracket; somebody else's may hold anything under the same key."""
+    value = made.metadata.get(key)
+    return value if isinstance(value, str) else None
+
+
 def read_order(hook: AutoenhanceHook, order_id: str) -> Order | None:
-    """Read an order; ``None`` where it does not exist, because its run died before the first image.
+    """Read an order; ``None`` where it does not exist: its run died before the first image, or somebody has deleted it.
 
     :raises AutoenhanceError: when it cannot be read, or not whole: "unknown" is not "absent".
     """
@@ -32,7 +45,29 @@ def read_order(hook: AutoenhanceHook, order_id: str) -> Order | None:
     except errors.NotFoundError:
         return None
     check_whole(order)
-    return order
+    return None if order.is_deleted else order
+
+
+def make_order(hook: AutoenhanceHook, order_id: str, name: str) -> bool:
+    """Make an order that the plan has not found.
+
+    :returns: ``False`` where its id is taken and nobody can read it: somebody has deleted it. Images then need another.
+    :raises ServerError: it is there after all, with images; the plan stands on a wrong answer.
+    """
+    try:
+        hook.create_order(order_id=order_id, name=name)
+    except errors.ConflictError:
+        for pause in LOST_ORDER_POLLS:
+            time.sleep(pause)  # an order of a try that has just died may lag; it must not be passed over
+            order = read_order(hook, order_id)
+            if order is None:
+                continue
+            if order.images:
+                raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.") from None
+            return True
+        log.warning("Order %s was deleted in Autoenhance; its photos get another", order_id)
+        return False
+    return True
 
 
 def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
@@ -44,8 +79,8 @@ def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> M
     found: dict[str, Image] = {}
     for order in orders:
         for image in order.images:
-            fingerprint = image.metadata.get(FINGERPRINT_KEY) or by_name.get(image.image_name)
-            if not isinstance(fingerprint, str):
+            fingerprint = mark(image, FINGERPRINT_KEY) or by_name.get(image.image_name)
+            if fingerprint is None:
                 continue
             other = found.get(fingerprint)
             if other is None or rank(image) < rank(other):

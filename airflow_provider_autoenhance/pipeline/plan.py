@@ -32,6 +32,7 @@ class GroupPlan:
     :param brackets: those of them that hold brackets.
     :param free: places left in this run's orders, by order id.
     :param merges: what is to be merged in which of this run's orders of brackets.
+    :param lost: this run's orders that were deleted in Autoenhance; their ids cannot be taken again.
     :param warnings: about the grouping of exposures, or a damaged record; a line each.
     :param readonly: a record of it is damaged, so that none of them is written before somebody has restored it.
     """
@@ -44,6 +45,7 @@ class GroupPlan:
     brackets: list[BracketOrder] = field(default_factory=list)
     free: dict[str, int] = field(default_factory=dict)
     merges: dict[str, list[Decision]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     readonly: bool = False
 
@@ -112,9 +114,15 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
     check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
     _limit(plan, job)
     for group in plan.groups:
-        _reserve_orders(job, group)
-        _reserve_merges(job, group)
+        reserve(job, group)
     return plan
+
+
+def reserve(job: Job, plan: GroupPlan) -> None:
+    """Name the orders for what will be made; anew after some were found lost."""
+    plan.free, plan.merges = {}, {}
+    _reserve_orders(job, plan)
+    _reserve_merges(job, plan)
 
 
 def _plan_groups(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[GroupPlan]:
@@ -197,13 +205,15 @@ def _reserve_orders(job: Job, plan: GroupPlan) -> None:
     needed = sum(
         decision.step in (Step.CREATE, Step.REPLACE) and not decision.photo.exposures for decision in plan.decisions
     )
-    part = 0
-    while needed > 0:
+    for part in count():
+        if needed <= 0:
+            return
         order_id = job.key(plan.group.source, plan.group.destination, part)
+        if order_id in plan.lost:
+            continue
         taken = len(plan.orders[order_id].images) if order_id in plan.orders else 0
         plan.free[order_id] = max(0, job.max_order_size - taken)
         needed -= plan.free[order_id]
-        part += 1
 
 
 def _reserve_merges(job: Job, plan: GroupPlan) -> None:
@@ -218,6 +228,8 @@ def _reserve_merges(job: Job, plan: GroupPlan) -> None:
             return
         order_id = merge_key(job, plan.group, part)
         begun = known.get(order_id)
+        if order_id in plan.lost:
+            continue
         if order_id in plan.orders and (plan.orders[order_id].images or (begun and begun.processed)):
             continue
         if begun:  # what has brackets there goes first; sorting keeps the order otherwise

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.decide import Decision, Step, passes
+from airflow_provider_autoenhance.pipeline.decide import GONE, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.delivery import Delivery
-from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Photo
 from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_order
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
@@ -62,7 +62,7 @@ class Transfer:
                 )
         except FATAL:
             raise
-        except errors.AutoenhanceError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
             # The order may hold an image all the same: its answer got lost, or the upload failed.
             return self.failure(replace(decision, order_id=decision.order_id or order_id), error)
         return Submitted(photo, image_id, order_id, time.monotonic() - began)
@@ -74,34 +74,58 @@ class Transfer:
         """
         began = time.monotonic()
         photo, image_id = decision.photo, decision.image_id or ""
+        buys = not self._job.preview and not self._hook.config.extra.dev_mode
         try:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
             outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
-        except FATAL:
-            raise
-        except errors.AutoenhanceError as error:
-            return self.failure(decision, error)
-        bought = not self._job.preview and not self._hook.config.extra.dev_mode
+        except Exception as error:
+            if isinstance(error, FATAL) and not (isinstance(error, errors.DestinationError) and self._takes_files()):
+                raise
+            row = self.failure(decision, error)
+            row.credit_spent = buys and (decision.paid or self._is_bought(image_id))
+            row.credits = int(decision.paid or row.credit_spent)
+            return row
         row = self.row(decision, "landed")
         row.outputs = outputs
         row.request = self._job.request
-        row.credits = int(decision.paid or bought)
-        row.credit_spent = bought
+        row.credits = int(decision.paid or buys)
+        row.credit_spent = buys
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
 
-    def failure(self, decision: Decision, error: errors.AutoenhanceError) -> Row:
+    def _takes_files(self) -> bool:
+        """Whether the destination takes files at all: then it is one file's name that it does not take."""
+        try:
+            folder = f"{self._job.destination}{RECORDS_FOLDER}/"
+            open_destination(folder, conn_id=self._job.destination_conn_id).check_writable()
+        except Exception:  # noqa: BLE001 - the error that led here is the one to tell
+            return False
+        return True
+
+    def _is_bought(self, image_id: str) -> bool:
+        """Whether a credit was spent on an image that did not land; in doubt the next try finds out."""
+        try:
+            return self._hook.get_image(image_id).downloaded
+        except Exception:  # noqa: BLE001 - the photo has failed already
+            return False
+
+    def failure(self, decision: Decision, error: Exception) -> Row:
         """A row for what went wrong."""
-        row = self.row(decision, "failed", reason=str(error))
-        row.transient = error.retryable
-        if isinstance(error, (errors.NotFoundError, errors.UploadUrlExpiredError)):
-            row.transient = True  # the next try reads the order, and makes the image anew where it is gone
+        told = errors.unexpected(error, f"photo {decision.photo.path!r}")
+        row = self.row(decision, "failed", reason=str(told))
+        row.transient = told.retryable
+        if isinstance(told, (errors.NotFoundError, errors.UploadUrlExpiredError, errors.ConflictError)):
+            row.transient = (
+                True  # the next try reads the order, and makes the image anew, in another order where this one is gone
+            )
         return row
 
     def unenhanced(self, decision: Decision, reason: str | None) -> Row:
-        """A row for an image that Autoenhance could not enhance: left for the next run where that may help."""
+        """A row for an image that Autoenhance could not enhance, or that is gone: left for the next run where that may help."""
         told = reason or "Autoenhance gave no reason"
-        return self.row(decision, "postponed" if passes(reason) else "failed", reason=told)
+        row = self.row(decision, "postponed" if passes(reason) else "failed", reason=told)
+        row.transient = reason == GONE
+        return row
 
     def row(self, decision: Decision, status: str, *, reason: str | None = None) -> Row:
         """A row about a decision's photo."""

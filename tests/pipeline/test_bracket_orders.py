@@ -99,3 +99,13 @@ def test_orphans_are_what_no_photo_waits_for() -> None:
     read = BracketOrder(read.order, (*read.brackets, twice, never))
     assert [each["bracket_id"] for each in orphans(read, [PHOTOS[0]])] == ["again", "never"]
     assert len(list(orphans(read, []))) == 5
+
+
+def test_an_order_whose_images_were_deleted_is_not_processed_again_nor_waited_for() -> None:
+    read = order(*PHOTOS, told=True)
+    lost = BracketOrder(replace(read.order, images=()), read.brackets)
+    assert lost.processed and not lost.under_way
+    assert [lost.made_of(photo) for photo in PHOTOS] == ["i0", "i1"]
+    assert not any(lost.is_merging(photo) or lost.refused(photo) for photo in PHOTOS)
+    one = BracketOrder(replace(read.order, images=read.order.images[:1]), read.brackets)
+    assert not one.refused(PHOTOS[1]), "an image was merged from it, and is gone"

@@ -62,6 +62,10 @@ def image(status: ImageStatus, reason: str | None = None, *, paid: bool = False)
         ({"row": row("failed", run=OWN), "resumed": True}, Step.KEEP),
         ({"row": row("failed", run=OWN), "resumed": False}, Step.CREATE),
         ({"row": row("failed"), "resumed": True}, Step.CREATE),
+        ({"row": row("pending", run=OWN), "resumed": True}, Step.KEEP),
+        ({"row": row("pending", run=OWN), "resumed": True, "merging": "o1"}, Step.WAIT),
+        ({"row": row("pending", run=OWN)}, Step.CREATE),
+        ({"row": row("pending"), "resumed": True}, Step.CREATE),
         ({"row": row("landed"), "present": False, "image": image(ImageStatus.PROCESSED)}, Step.FETCH),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Photo
-from airflow_provider_autoenhance.pipeline.ledger import FINGERPRINT_KEY, metadata_of, rank
+from airflow_provider_autoenhance.pipeline.ledger import FINGERPRINT_KEY, mark, metadata_of, rank
 
 #: Key of a bracket's metadata that says which file, in which settings, it is; its fingerprint is the merged photo's.
 EXPOSURE_KEY = "exposure"
@@ -34,15 +34,29 @@ class BracketOrder:
 
     @property
     def processed(self) -> bool:
-        """Whether the one call that merges was accepted. A second could merge anew."""
-        return bool(self.order.images) or self.order.is_merging or self.order.is_processing
+        """Whether the one call that merges was accepted. A second could merge anew. Images that came of it may be gone since."""
+        return self._under_way or bool(self.order.images) or self._told
+
+    @property
+    def under_way(self) -> bool:
+        """Whether images may still come of it."""
+        all_gone = self._told and not self.order.images and not self._under_way
+        return self.processed and not self.order.settled and not all_gone
+
+    @property
+    def _under_way(self) -> bool:
+        return self.order.is_merging or self.order.is_processing
+
+    @property
+    def _told(self) -> bool:
+        return any(bracket.image_id for bracket in self.brackets)
 
     def brackets_of(self, photo: Photo) -> list[Bracket]:
         """The brackets registered for a photo."""
         exposures = {exposure.fingerprint for exposure in photo.exposures}
         numbers = sorted(number for fingerprint in exposures for number in self._by_exposure.get(fingerprint, ()))
         found = (self.brackets[number] for number in numbers)
-        return [each for each in found if each.metadata.get(FINGERPRINT_KEY) in (None, photo.fingerprint)]
+        return [each for each in found if mark(each, FINGERPRINT_KEY) in (None, photo.fingerprint)]
 
     def image_of(self, photo: Photo) -> Image | None:
         """The image merged from just a photo's exposures: told by its brackets, else by its metadata or name."""
@@ -55,19 +69,22 @@ class BracketOrder:
         found = [
             image
             for image in self.order.images
-            if image.image_id in ids
-            or image.metadata.get(FINGERPRINT_KEY) == photo.fingerprint
-            or image.image_name in names
+            if image.image_id in ids or mark(image, FINGERPRINT_KEY) == photo.fingerprint or image.image_name in names
         ]
         return min(found, key=rank, default=None)
 
     def is_merging(self, photo: Photo) -> bool:
         """Whether an image may still come of a photo's exposures."""
-        return self.processed and not self.order.settled and self._holds(photo)
+        return self.under_way and self._holds(photo) and not self.made_of(photo)
+
+    def made_of(self, photo: Photo) -> str | None:
+        """Id of the image that was merged from a photo's exposures, as far as they tell; listed still, or gone."""
+        ids = {bracket.image_id for bracket in self.brackets_of(photo) if mark(bracket, FINGERPRINT_KEY)}
+        return min(filter(None, ids), default=None)
 
     def refused(self, photo: Photo) -> bool:
         """Whether merging is over and no image came of a photo's exposures, nor of some with others."""
-        if not self.order.settled or not self._holds(photo) or self.image_of(photo):
+        if not self.order.settled or not self._holds(photo) or self.image_of(photo) or self.made_of(photo):
             return False
         grouped = {each.bracket_id for each in chain(*self._by_image.values()) if FINGERPRINT_KEY not in each.metadata}
         return all(bracket.bracket_id not in grouped for bracket in self.brackets_of(photo))
@@ -81,17 +98,17 @@ class BracketOrder:
         """
         places = {fingerprint: number for number, fingerprint in enumerate(exposures)}
         for brackets in self._by_image.values():
-            files = {str(bracket.metadata.get(EXPOSURE_KEY)) for bracket in brackets}
+            files = {mark(bracket, EXPOSURE_KEY) or "" for bracket in brackets}
             if files <= exposures.keys():
                 yield [exposures[fingerprint] for fingerprint in sorted(files, key=places.__getitem__)]
 
     def uploaded(self, exposures: Mapping[str, Photo]) -> list[Photo]:
         """The exposures that the order has the bytes of."""
-        held = {str(bracket.metadata.get(EXPOSURE_KEY)) for bracket in self.brackets if bracket.is_uploaded}
+        held = {mark(bracket, EXPOSURE_KEY) for bracket in self.brackets if bracket.is_uploaded}
         return [exposure for fingerprint, exposure in exposures.items() if fingerprint in held]
 
     def _holds(self, photo: Photo) -> bool:
-        held = {bracket.metadata.get(EXPOSURE_KEY) for bracket in self.brackets_of(photo) if bracket.is_uploaded}
+        held = {mark(bracket, EXPOSURE_KEY) for bracket in self.brackets_of(photo) if bracket.is_uploaded}
         return bool(photo.exposures) and all(exposure.fingerprint in held for exposure in photo.exposures)
 
     def _grouped_from(self, photo: Photo) -> Image | None:
@@ -100,7 +117,7 @@ class BracketOrder:
         ids = {
             image_id
             for image_id, brackets in self._by_image.items()
-            if {bracket.metadata.get(EXPOSURE_KEY) for bracket in brackets} == wanted
+            if {mark(bracket, EXPOSURE_KEY) for bracket in brackets} == wanted
         }
         return min((image for image in self.order.images if image.image_id in ids), key=rank, default=None)
 
@@ -117,11 +134,10 @@ class BracketOrder:
     def _by_image(self) -> Mapping[str, list[Bracket]]:
         """Uploaded brackets by image. Where they do not tell, an image bears its first bracket's name, and the next ones follow."""
         names = {image.image_name: image.image_id for image in self.order.images}
-        told = any(bracket.image_id for bracket in self.brackets)
         grouped: dict[str, list[Bracket]] = {}
         current: str | None = None
         for bracket in self.brackets:
-            current = bracket.image_id if told else names.get(bracket.name, current)
+            current = bracket.image_id if self._told else names.get(bracket.name, current)
             if current is not None:
                 grouped.setdefault(current, []).append(bracket)
         return grouped
@@ -151,7 +167,7 @@ def orphans(order: BracketOrder, photos: Iterable[Photo]) -> Iterator[dict[str, 
     for photo in photos:
         for bracket in order.brackets_of(photo):
             if bracket.is_uploaded:
-                used.setdefault((photo.fingerprint, str(bracket.metadata.get(EXPOSURE_KEY))), bracket.bracket_id)
+                used.setdefault((photo.fingerprint, mark(bracket, EXPOSURE_KEY) or ""), bracket.bracket_id)
     for bracket in order.brackets:
         if bracket.image_id or bracket.bracket_id in used.values():
             continue

@@ -1,0 +1,236 @@
+"""Images and orders that somebody deletes in the web app while a task waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.operators.orders import AutoenhanceProcessOrderOperator
+from airflow_provider_autoenhance.pipeline import ledger
+from airflow_provider_autoenhance.sensors.status import AutoenhanceOrderStatusSensor
+from tests.support.batch import event_of, fill, manifest, operator, outputs
+from tests.support.photos import Sized, exposure, photo, upload
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context, run
+
+#: Longer than any test takes.
+FOR_EVER = [600.0, 600.0]
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "LOST_ORDER_POLLS", (0.0, 0.01))
+
+
+def night(**options: Any) -> dict[str, Any]:
+    """Run a task as a worker would, through as many deferrals as it takes."""
+    about = {"run_id": options.pop("run_id", "night-1"), "try_number": options.pop("try_number", 1)}
+    it = operator(**options)
+    step: Callable[[], Any] = lambda: it.execute(context(it, **about))  # noqa: E731
+    while True:
+        try:
+            return dict(step())
+        except TaskDeferred as deferral:
+            payload = json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))
+            again = operator(**options)
+            step = lambda again=again, payload=payload: again.execute_complete(context(again, **about), payload)  # noqa: E731
+
+
+def waiting_for(autoenhance: Sandbox, number: int) -> list[dict[str, Any]]:
+    """The images, once so many are being enhanced and have been looked at since."""
+    while True:
+        ledger = autoenhance.ledger()
+        under_way = [each for each in ledger["images"] if each["status"] == "processing" and not each["deleted"]]
+        if len(under_way) == number:
+            return sorted(under_way, key=lambda image: str(image["name"]))
+        time.sleep(0.02)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[None]:
+    """Do something beside the block."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(30)
+
+
+def check_books(autoenhance: Sandbox, photos: int, made: int) -> None:
+    books = autoenhance.ledger()
+    assert (books["credits"]["spent"], books["images_created"], books["images_live"]) == (photos, made, photos)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_deleted_image_is_failed_by_name_at_once_and_made_anew_by_the_next_try(
+    s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool
+) -> None:
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    names = fill(s3, 3)
+
+    def delete_one() -> None:
+        images = waiting_for(autoenhance, 3)
+        AutoenhanceHook().delete_image(images[1]["image_id"])
+        autoenhance.settings(processing_seconds=[0, 0])
+        for image in (images[0], images[2]):
+            AutoenhanceHook().process_image(image["image_id"])
+
+    with (
+        meanwhile(delete_one),
+        pytest.raises(errors.ServerError, match=r"1 of 3 photos failed.*001.jpg: its image is gone"),
+    ):
+        night(deferrable=deferrable, deadline=300)
+    assert outputs(s3) == ["maple/000.jpg", "maple/002.jpg"]
+    (lost,) = [row for row in manifest(s3) if row["status"] == "failed"]
+    assert (lost["transient"], lost["credits"], lost["credit_spent"]) == (True, 0, False)
+    assert night(deferrable=deferrable, try_number=2)["landed"] == 3
+    assert outputs(s3) == [f"maple/{name}" for name in names]
+    check_books(autoenhance, photos=3, made=4)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
+def test_a_deleted_order_fails_its_own_photos_only(
+    s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool, durable: bool
+) -> None:
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    fill(s3, 2, "maple/up")
+    fill(s3, 2, "maple/down")
+
+    def delete_one() -> None:
+        images = waiting_for(autoenhance, 4)
+        (gone,) = [order["order_id"] for order in autoenhance.ledger()["orders"] if order["name"] == "up"]
+        AutoenhanceHook().delete_order(gone)
+        autoenhance.settings(processing_seconds=[0, 0])
+        for image in images:
+            if image["order_id"] != gone:
+                AutoenhanceHook().process_image(image["image_id"])
+
+    with meanwhile(delete_one):
+        if deferrable and not durable:  # nothing is remembered of the wait, so what is gone counts as never made
+            assert night(deferrable=deferrable, deadline=300, durable=durable)["landed"] == 4
+        else:
+            with pytest.raises(errors.ServerError, match=r"2 of 4 photos failed.*its image is gone"):
+                night(deferrable=deferrable, deadline=300, durable=durable)
+    for try_number in (2, 3):
+        assert night(deferrable=deferrable, try_number=try_number, durable=durable)["landed"] == 4
+    check_books(autoenhance, photos=4, made=6)
+
+
+def test_an_image_that_its_order_does_not_list_yet_is_not_gone(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders may lag behind what was just created in them."""
+    fill(s3, 3)
+    read, reads = AutoenhanceHook.get_order, iter(range(100))
+
+    def lagging(self: AutoenhanceHook, order_id: str) -> Any:
+        order = read(self, order_id)
+        return replace(order, images=order.images[:1]) if next(reads) < 4 else order
+
+    monkeypatch.setattr(AutoenhanceHook, "get_order", lagging)
+    assert night()["landed"] == 3
+    check_books(autoenhance, photos=3, made=3)
+
+
+def shoot(s3: SimpleNamespace, brackets: int) -> None:
+    for bracket in range(brackets):
+        for number, stop in enumerate((-2, 0, 2)):
+            s3.put(f"maple/{bracket}{number}.jpg", exposure(20 * bracket + 0.4 * number, stop))
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_deleted_merged_image_is_made_anew(
+    s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool, brackets: str, number: int
+) -> None:
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    shoot(s3, number)
+
+    def delete_one() -> None:
+        first, *rest = waiting_for(autoenhance, number)
+        AutoenhanceHook().delete_image(first["image_id"])
+        autoenhance.settings(processing_seconds=[0, 0])
+        for image in rest:
+            AutoenhanceHook().process_image(image["image_id"])
+
+    landed = 0
+    with meanwhile(delete_one):
+        for try_number in (1, 2, 3):
+            try:
+                landed = night(deferrable=deferrable, brackets=brackets, try_number=try_number, deadline=300)["landed"]
+            except errors.ServerError as error:
+                assert "its image is gone" in str(error)
+            else:
+                break
+    assert landed == number
+    check_books(autoenhance, photos=number, made=number + 1)
+
+
+# Single tasks
+
+
+def process(deferrable: bool) -> AutoenhanceProcessOrderOperator:
+    return AutoenhanceProcessOrderOperator(
+        task_id="process",
+        order_id="o1",
+        number_of_brackets_per_image=2,
+        deferrable=deferrable,
+        poll_interval=0.05,
+        timeout=300,
+    )
+
+
+def through(task: Any) -> Any:
+    try:
+        return run(task)
+    except TaskDeferred as deferral:
+        return task.execute_complete(context(task), asyncio.run(event_of(deferral.trigger)))
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_process_order_ends_when_its_images_are_gone(autoenhance: Sandbox, deferrable: bool) -> None:
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    hook = AutoenhanceHook()
+    hook.create_order(order_id="o1")
+    for name in ("a.jpg", "b.jpg"):
+        made = hook.create_bracket(name, order_id="o1")
+        hook.upload(made.upload_url, lambda: nullcontext(Sized(photo())), about=name)
+    deleted = meanwhile(lambda: hook.delete_image(waiting_for(autoenhance, 1)[0]["image_id"]))
+    with deleted, pytest.raises(AirflowFailException, match="order o1 no longer lists"):
+        through(process(deferrable))
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_the_order_sensor_names_what_is_gone(autoenhance: Sandbox, deferrable: bool) -> None:
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    hook = AutoenhanceHook()
+    for name in ("a.jpg", "b.jpg"):
+        upload(hook, hook.create_image(name, order_id="o1"), photo())
+    before = autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0)
+
+    def delete_one() -> None:
+        images = waiting_for(autoenhance, 2)
+        while autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0) < before + 2:
+            time.sleep(0.01)
+        hook.delete_image(images[1]["image_id"])
+
+    sensor = AutoenhanceOrderStatusSensor(
+        task_id="wait", order_id="o1", expected_images=2, poke_interval=0.05, timeout=300, deferrable=deferrable
+    )
+    with meanwhile(delete_one), pytest.raises(AirflowFailException, match=r"no longer lists image 'b.jpg'"):
+        through(sensor)
