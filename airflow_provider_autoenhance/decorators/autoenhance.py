@@ -75,7 +75,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the function, and enhance what it names."""
-        with task_run(self, context, label=self.task_id):
+        with task_run(self, context, label=self.task_id, foreign=True):
             context_merge(context, self.op_kwargs)
             arguments = determine_kwargs(self.python_callable, self.op_args, context)
             asked = self._ask_for(self.python_callable(*self.op_args, **arguments))

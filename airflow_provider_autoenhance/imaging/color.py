@@ -43,15 +43,18 @@ def fits(profile: bytes, mode: str) -> bool:
     try:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
         return opened.profile.xcolor_space.strip() == _SPACES_OF_MODES.get(mode)
-    except (OSError, ImageCms.PyCMSError):
+    except (OSError, ValueError, ImageCms.PyCMSError):  # a name of a colour space that is not ASCII is a ValueError
         return False
 
 
 def description(profile: bytes) -> str:
-    """A profile's own name."""
+    """A profile's own name; ``unnamed`` where it cannot be read, which does not spoil the colours."""
     from PIL import ImageCms
 
-    return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).strip()
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).strip()
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return "unnamed"
 
 
 def check_profiles(profiles: Iterable[Profile]) -> None:

@@ -7,7 +7,12 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseOperator,
+)
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.quiet import quiet_logs
@@ -27,15 +32,18 @@ _LABEL = "autoenhance_label"
 
 
 @contextmanager
-def task_run(task: AutoenhanceMixin, context: Context, *, label: Any) -> Iterator[None]:
+def task_run(task: AutoenhanceMixin, context: Context, *, label: Any, foreign: bool = False) -> Iterator[None]:
     """Around a task's work: name its map index, give it its arguments whole, and fail it at once (no Airflow retry) where a retry
     cannot help.
+
+    An exception that nobody foresaw becomes an UnexpectedError: a library's text may hold a presigned address.
 
     A task with a ``retry_policy`` (Airflow 3.3 and later) leaves the second to that: errors reach it, and callbacks, as they are. Not
     those of a sensor that is skipped instead of failed, because Airflow skips it for exceptions of its own only.
 
     :param task: the operator or sensor.
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
+    :param foreign: the work is a function of the DAG's author, whose exceptions are left as they are.
     """
     quiet_logs()
     if context.get("map_index_template") is None:
@@ -44,7 +52,14 @@ def task_run(task: AutoenhanceMixin, context: Context, *, label: Any) -> Iterato
     running = context.get("task")
     skipped = getattr(running, "soft_fail", False) or getattr(running, "never_fail", False)
     with task.uncovered(), fail_fast() if skipped or getattr(running, "retry_policy", None) is None else nullcontext():
-        yield
+        try:
+            yield
+        except AirflowException:
+            raise
+        except Exception as error:
+            if foreign or isinstance(error, errors.AutoenhanceError):
+                raise
+            raise errors.unexpected(error, f"task {getattr(running, 'task_id', label)}") from None
 
 
 @contextmanager

@@ -77,8 +77,9 @@ def give_up(hook: AutoenhanceHook, bracket_id: str) -> None:
     """Delete a bracket that no image is to be made of. One integration alone knows the call; left there, it is no part of any group."""
     try:
         hook.delete_bracket(bracket_id)
-    except errors.AutoenhanceError as error:
-        log.warning("Bracket %s stays in its order, unused: %s", bracket_id, error)
+    except Exception as error:  # noqa: BLE001 - it is not needed for anything
+        told = errors.unexpected(error, f"bracket {bracket_id}")
+        log.warning("Bracket %s stays in its order, unused: %s", bracket_id, told)
 
 
 def _earlier(brackets: tuple[Bracket, ...], wanted: UploadTicket) -> list[Bracket]:

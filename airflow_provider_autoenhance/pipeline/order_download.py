@@ -43,7 +43,8 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
         for image, future in running:
             try:
                 landed.append(future.result())
-            except errors.AutoenhanceError as error:
+            except Exception as caught:  # noqa: BLE001 - whatever it is, it is this image's
+                error = errors.unexpected(caught, image.label)
                 log.warning("%s cannot be downloaded: %s", image.label, error)
                 broken.append((image, error))
             except BaseException:

@@ -215,7 +215,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write a JSON object as a line."""
-    return _ENCODER.encode(fields).encode() + b"\n"
+    # A file name that is not text has halves of surrogate pairs in it, which stand as escapes in the line.
+    return _ENCODER.encode(fields).encode(errors="backslashreplace") + b"\n"
 
 
 #: What most rows have in common, for the compressor: two thirds of what it makes of a row without.

@@ -21,7 +21,8 @@ from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 log = logging.getLogger(__name__)
 
-#: Errors that every other photo of a batch would meet too.
+#: Errors that every other photo of a batch would meet too. No exception that is not this provider's own is among them: what nobody
+#: foresaw may be about one photo alone, and where it is not, the photos fail by name one by one, and what they have bought stays bought.
 FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.DestinationError)
 
 
@@ -119,7 +120,12 @@ def upload_new(
     :param create: gives an id and its upload URL.
     :param discard: takes back an id when its photo turns out to be bad.
     :returns: the id.
+    :raises SourceError: the photo is bad, or its name is not text: Autoenhance would be asked to keep it, and might not give it back.
     """
+    try:
+        photo.source.encode()
+    except UnicodeEncodeError:
+        raise errors.SourceError(f"{photo.path!r}: the file's name is not text in UTF-8. Rename it.") from None
     source = PhotoSource(**job.origins.opening(photo.source), etag=photo.etag, converted=job.converted)
     with ExitStack() as stack:
         first = [stack.enter_context(source.open())]  # what was looked at is the first try's body

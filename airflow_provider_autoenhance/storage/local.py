@@ -173,13 +173,16 @@ class LocalDestination(Destination):
         self._is_folder = location.key.endswith("/")
 
     def check_writable(self) -> None:
-        """Create the folder if need be, and a temporary file in it, which is removed again."""
+        """Create the folder if need be, and a temporary file in it, which is removed again; a full disk has not even room for a block."""
         try:
             if not self._is_folder and self._path.is_dir():
                 raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
             descriptor, probe = self._create()
-            os.close(descriptor)
-            probe.unlink(missing_ok=True)
+            try:
+                os.write(descriptor, bytes(4096))
+            finally:
+                os.close(descriptor)
+                probe.unlink(missing_ok=True)
         except OSError as error:
             raise _explain(error, self.uri, DestinationError) from None
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
-from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.errors import ConversionError, SettingsError
 from airflow_provider_autoenhance.imaging import color, profiles
 from airflow_provider_autoenhance.imaging.convert import converter_for
 from airflow_provider_autoenhance.imaging.output import PRINT_PROFILES, OutputSpec, outputs_of
@@ -179,3 +182,17 @@ def test_a_missing_library_is_named_before_anything_is_spent(names: list[str], e
     assert len(done.stdout.splitlines()) == 1
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert extra in project["project"]["optional-dependencies"]
+
+
+def test_a_flipped_bit_in_a_photo_s_profile_never_surprises(tmp_path: Path) -> None:
+    """The profile is used, or left out with a note; the photo is converted, or named as what cannot be."""
+    draw, converter = random.Random(11), converter_for([OutputSpec(format="tiff")])
+    header = [(place, bit) for place in range(12, 24) for bit in range(8)]
+    anywhere = [(draw.randrange(len(color.srgb())), draw.randrange(8)) for _ in range(100)]
+    for place, bit in header + anywhere:
+        damaged = bytearray(color.srgb())
+        damaged[place] ^= 1 << bit
+        data = BytesIO()
+        Image.new("RGB", (4, 4)).save(data, "TIFF", icc_profile=bytes(damaged))
+        with suppress(ConversionError):
+            converter.convert(data, tmp_path, about="kitchen.tif")

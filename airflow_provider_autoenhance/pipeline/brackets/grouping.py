@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
 from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder
 from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
@@ -17,6 +19,8 @@ from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.storage import read_range
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,7 +47,7 @@ def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: M
     :param shots: each file as a single photo, by path.
     :param records: of this folder; one that remembers how the same files were grouped spares reading them.
     :param rows: what is known of each fingerprint.
-    :raises SourceError: a file cannot be read.
+    :raises AutoenhanceError: the store of the files is in trouble; another try may help.
     """
     if job.brackets == "none":
         return Bracketing(list(shots))
@@ -88,7 +92,7 @@ def resolve(
         for files in list(order.grouped(loose)):
             take([file for file in files if file.fingerprint in loose], ungrouped=False)
     for order in orders:
-        if order.processed and not order.order.settled:
+        if order.under_way:
             take(order.uploaded(loose), ungrouped=True)
     for file in list(loose.values()) if resumed else ():
         alone = merge(job, [file], ungrouped=True)
@@ -136,18 +140,25 @@ def _group(job: Job, shots: Sequence[Photo]) -> dict[str, Any]:
 
 
 def _read_facts(job: Job, shots: Sequence[Photo]) -> dict[str, CaptureFacts]:
-    """Read each file's capture facts from its first kilobytes, many at a time; by source."""
+    """Read each file's capture facts from its first kilobytes, many at a time; by source. A file that cannot be read has none."""
 
-    def read(shot: Photo) -> tuple[str, CaptureFacts]:
+    def read(shot: Photo) -> tuple[str, CaptureFacts | None]:
         opening = job.origins.opening(shot.source)
 
         def ranges(offset: int, length: int) -> bytes:
             return read_range(offset=offset, length=length, **opening)
 
-        return shot.source, read_capture_facts(ranges, shot.size)
+        try:
+            return shot.source, read_capture_facts(ranges, shot.size)
+        except Exception as caught:
+            error = errors.unexpected(caught, f"photo {shot.path!r}")
+            if isinstance(caught, errors.AutoenhanceError) and error.retryable:
+                raise  # the store is in trouble: what is grouped now would hold for good, and cost another credit later
+            log.warning("%r stands alone, because its capture time cannot be read: %s", shot.path, error)
+            return shot.source, None
 
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-exif") as pool:
-        return dict(pool.map(read, shots))
+        return {source: facts for source, facts in pool.map(read, shots) if facts}
 
 
 def _photo(job: Job, files: Sequence[Photo]) -> Photo:

@@ -69,8 +69,9 @@ class Merge:
             )
         except FATAL:
             raise
-        except errors.AutoenhanceError as error:
-            self._failed.setdefault(exposure.fingerprint if photo.ungrouped else photo.fingerprint, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this exposure's
+            failed = exposure.fingerprint if photo.ungrouped else photo.fingerprint
+            self._failed.setdefault(failed, errors.unexpected(error, f"exposure {exposure.path!r}"))
             return 0
         return exposure.size
 
@@ -86,6 +87,8 @@ class Merge:
         :returns: each decision, with what went wrong for it; exposures that were left out of a set stand alone.
         :raises AutoenhanceError: only what every other photo would meet too.
         """
+        for decision in self.decisions:
+            self._make_room(decision)
         told = self._spoilt()
         spoilt = {decision for decision, _ in told}
         whole = [each for each in self.decisions if each not in spoilt]
@@ -95,9 +98,21 @@ class Merge:
                 self._make_images(whole)
             except FATAL:
                 raise
-            except errors.AutoenhanceError as refused:
-                error = refused
+            except Exception as refused:  # noqa: BLE001 - of this order alone
+                error = errors.unexpected(refused, f"order {self.order_id}")
         return [*((decision, error) for decision in whole), *told]
+
+    def _make_room(self, decision: Decision) -> None:
+        """Delete the useless image that a photo's new one replaces; where that fails, the photo does."""
+        if decision.step is not Step.REPLACE or not decision.image_id or decision.photo.fingerprint in self._failed:
+            return
+        try:
+            self._hook.delete_image(decision.image_id)
+        except FATAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
+            told = errors.unexpected(error, f"image {decision.image_id}")
+            self._failed[decision.photo.fingerprint] = told
 
     def _spoilt(self) -> list[tuple[Decision, errors.AutoenhanceError]]:
         """What cannot be merged: photos with an exposure that failed, and such exposures of a set by themselves.
@@ -123,9 +138,6 @@ class Merge:
     def _make_images(self, decisions: Sequence[Decision]) -> None:
         groups = [self._ids_of(decision.photo) for decision in decisions]
         self._wait_for_arrival({bracket_id for group in groups for bracket_id in group})
-        for decision in decisions:
-            if decision.step is Step.REPLACE and decision.image_id:
-                self._hook.delete_image(decision.image_id)
         for left in reversed(range(_ATTEMPTS)):
             try:
                 self._hook.process_order(

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.redact import one_line
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
 from airflow_provider_autoenhance.pipeline.brackets.runs import cut_into_brackets
@@ -124,13 +125,13 @@ def group_shots(shots: Iterable[Shot], brackets: str | int) -> Grouping:
     taken, left_out = _without_twins(ordered)
     warnings = _warnings_of_twins(left_out)
     if mode == "auto":
-        return Grouping(ungrouped=tuple(taken), left_out=tuple(left_out), warnings=tuple(warnings))
+        return Grouping(ungrouped=tuple(taken), left_out=tuple(left_out), warnings=tuple(map(one_line, warnings)))
     found: list[BracketGroup] = []
     for folder, inside in _by_folder(taken).items():
         groups, told = _by_exif(inside) if mode == "exif" else _by_number(inside, mode)
         found += sorted(groups, key=lambda group: min(map(_file_order, group.shots)))
         warnings += [f"{folder or 'source folder'}: {line}" for line in told]
-    return Grouping(groups=tuple(found), left_out=tuple(left_out), warnings=tuple(warnings))
+    return Grouping(groups=tuple(found), left_out=tuple(left_out), warnings=tuple(map(one_line, warnings)))
 
 
 def _file_order(shot: Shot) -> tuple[tuple[tuple[int | str, ...], ...], str]:
