@@ -1,4 +1,6 @@
-"""What the outside can see of a batch: every HTTP call, and every file that appears. A worker may die before or after each."""
+"""What the outside can see of a batch: every HTTP call, and every file that appears. A worker may die before or after each, or
+something else may happen there.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,18 @@ class Effects:
         self.count = 0
         self.dead = False
         self._die, self._last, self._before = die, 0, False
+        self._happens: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._patch = pytest.MonkeyPatch()
 
-    def arm(self, last: int, *, before: bool) -> None:
+    def arm(self, last: int, *, before: bool, happens: Callable[[], None] | None = None) -> None:
         """Count from 1 again.
 
         :param last: effect at which the worker dies; 0: at none.
         :param before: whether it dies just before it, or just after.
+        :param happens: what happens there instead of its death.
         """
-        self.count, self.dead, self._last, self._before = 0, False, last, before
+        self.count, self.dead, self._last, self._before, self._happens = 0, False, last, before, happens
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -71,12 +75,15 @@ class Effects:
         with self._lock:
             self.count += 1
             mine = self.count
-            self.dead |= mine == self._last and self._before
-        if self.dead:
-            self._die()
+        self._strike(mine == self._last and self._before)
         return mine
 
     def _end(self, mine: int) -> None:
-        self.dead |= mine == self._last and not self._before
-        if self.dead:
+        self._strike(mine == self._last and not self._before)
+
+    def _strike(self, now: bool) -> None:
+        if now and self._happens:
+            self._happens()
+        elif now or self.dead:
+            self.dead = True
             self._die()

@@ -9,9 +9,12 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.request import Request, urlopen
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from hypothesis import strategies as st
@@ -42,8 +45,16 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it, and nothing has an effect after it."""
 
 
+class Surprise(Exception):  # noqa: N818 - it is no error of ours
+    """Stands for what nobody foresaw: a library raises it in the middle of a photo."""
+
+
 def die() -> None:
     raise Killed
+
+
+def surprise() -> None:
+    raise Surprise("see https://bucket.example/a.jpg?X-Amz-Signature=c2VjcmV0")
 
 
 NAME = st.runner().flatmap(lambda nights: st.sampled_from(nights.names))
@@ -93,6 +104,8 @@ class Nights(RuleBasedStateMachine):
         self.settings: dict[str, Any] = {}
         self.tries: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
+        #: Images that a person has deleted.
+        self.taken: set[str] = set()
         self.put(self.names[0], 1)
 
     @staticmethod
@@ -141,31 +154,66 @@ class Nights(RuleBasedStateMachine):
     def vendor_fails(self, reason: str) -> None:
         self.sandbox.settings(fail_images={"a*": reason} if reason else {})
 
+    def person_deletes(self, kind: str) -> None:
+        """Somebody deletes in the web app what nobody has paid for yet: an image, or an order with all that is in it."""
+        ledger = self.sandbox.ledger()
+        live = [image for image in ledger["images"] if not (image["deleted"] or image["image_id"] in self.paid(ledger))]
+        paid = {image["order_id"] for image in ledger["images"] if image["image_id"] in self.paid(ledger)}
+        orders = [each for each in ledger["orders"] if not each["deleted"] and each["order_id"] not in paid]
+        if kind == "image" and live:
+            self._delete(f"images/{live[0]['image_id']}", [live[0]["image_id"]])
+        elif kind == "order" and orders:
+            self._delete(f"orders/{orders[-1]['order_id']}", orders[-1]["image_ids"])
+
+    def _delete(self, path: str, images: list[str]) -> None:
+        request = Request(f"{self.sandbox.url}/v3/{path}", headers={"x-api-key": self.sandbox.api_key}, method="DELETE")
+        with suppress(OSError, HTTPException), urlopen(request, timeout=60):  # a fault may strike a person too
+            pass
+        deleted = {each["image_id"] for each in self.sandbox.ledger()["images"] if each["deleted"]}
+        self.taken |= deleted.intersection(images)
+
+    def paid(self, ledger: dict[str, Any]) -> dict[str, int]:
+        """Credits by image, but for images that somebody deleted in the very moment in which they were paid."""
+        return {key: number for key, number in ledger["credits"]["by_image"].items() if key not in self.taken}
+
+    @rule(kind=st.sampled_from(["image", "order"]))
+    def delete_remote(self, kind: str) -> None:
+        self.person_deletes(kind)
+
     @rule(
         run_id=st.sampled_from(sorted(RUNS)),
         last=st.one_of(st.just(0), st.integers(1, 30)),
         before=st.booleans(),
         deferrable=st.booleans(),
-        event=st.sampled_from(["finished", "error", "cleared"]),
+        event=st.sampled_from(["finished", "error", "cleared", "image", "order"]),
         concurrency=st.sampled_from([1, 1, 2]),
         processing=st.sampled_from([0.0, 0.0, 0.03]),
+        happens=st.sampled_from(["death", "death", "surprise", "image", "order"]),
     )
     def night(
-        self, run_id: str, last: int, before: bool, deferrable: bool, event: str, concurrency: int, processing: float
+        self,
+        run_id: str,
+        last: int,
+        before: bool,
+        deferrable: bool,
+        event: str,
+        concurrency: int,
+        processing: float,
+        happens: str,
     ) -> None:
-        """A task is run, retried or cleared, and may die at any effect."""
+        """A task is run, retried or cleared. At any effect it may die, meet a surprise, or lose what somebody deletes."""
         self.sandbox.settings(processing_seconds=[processing, processing])
-        spent = self.sandbox.ledger(summary=True)["credits"]["spent"]
+        spent = sum(self.paid(self.sandbox.ledger()).values())
         options = {"deferrable": deferrable, "concurrency": concurrency, "max_credits": RUNS[run_id]}
-        self.effects.arm(last, before=before)
+        acts = {"death": None, "surprise": surprise}
+        self.effects.arm(last, before=before, happens=acts.get(happens, partial(self.person_deletes, happens)))
         try:
             self.work(run_id, event, **options)
         except (Killed, AirflowFailException, errors.AutoenhanceError):
             pass
         finally:
             self.effects.arm(0, before=False)
-        self.check()
-        self.spent[run_id] += self.sandbox.ledger(summary=True)["credits"]["spent"] - spent
+        self.spent[run_id] += sum(self.paid(self.check()).values()) - spent
         limit = RUNS[run_id]
         assert limit is None or self.spent[run_id] <= limit, "max_credits is a ceiling across tries"
 
@@ -182,6 +230,9 @@ class Nights(RuleBasedStateMachine):
             payload: Any = {"orders": list(deferral.trigger.orders)}
             if event == "error":
                 payload = {"error": "DeadlineError", "message": "past the deadline"}
+            if event in ("image", "order"):
+                self.person_deletes(event)
+                payload = {"error": "NotFoundError", "message": "no longer listed"}
         again = self.operator(**options | {"deferrable": False})
         return again.execute_complete(context(again, **about), payload)
 
@@ -205,7 +256,7 @@ class Nights(RuleBasedStateMachine):
         )
         assert not adoptable or max(adoptable.values()) == 1, "a second image beside an adoptable one"
         credits: defaultdict[str, int] = defaultdict(int)
-        for image_id, number in ledger["credits"]["by_image"].items():
+        for image_id, number in self.paid(ledger).items():
             credits[prints[image_id]] += number
         assert not credits or max(credits.values()) == 1, "a photo paid for twice"
         for name in self.names:
