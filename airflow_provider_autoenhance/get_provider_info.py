@@ -66,9 +66,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             "API version", "Behaviour version of the API, YYYY-MM-DD", type="string", default="2025-08-31"
         ),
         "dev_mode": _field("Dev mode", "Spend no credits; full-size downloads carry a watermark", default=False),
-        "timeout_seconds": _field(
-            "Timeout", "Seconds that an answer may take", type="number", default=60
-        ),
+        "timeout_seconds": _field("Timeout", "Seconds that an answer may take", type="number", default=60),
         "max_attempts": _field("Attempts", "How often a request is sent before it fails", type="integer", default=5),
         "max_requests_per_second": _field(
             "Requests per second", "Ceiling for each process; the API allows 300 per address", type="number", default=50
@@ -77,7 +75,9 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "verify": _field("Verify", "true, false, or the path of a CA bundle", type="string", default="true"),
         "allow_http": _field("Allow http", "Allow a plain-http base URL that is not loopback", default=False),
         "allow_private_sources": _field(
-            "Allow private hosts", "Allow source photos, uploads and downloads on private and loopback addresses", default=False
+            "Allow private hosts",
+            "Allow source photos, uploads and downloads on private and loopback addresses",
+            default=False,
         ),
         "local_folders": _field(
             "Local folders",
