@@ -82,7 +82,8 @@ def test_an_exception_that_nobody_foresaw_is_told_and_not_thrown(
 
 def test_one_image_that_cannot_be_deleted_keeps_no_other(autoenhance: Sandbox) -> None:
     ids = under_way("one", "a.jpg", "b.jpg", "c.jpg")
-    autoenhance.faults([{"endpoint": "delete_image", "kind": "400", "count": 1}])
+    refused, slow = {"kind": "400", "count": 1}, {"kind": "slow", "seconds": 0.3}
+    autoenhance.faults([{"endpoint": "delete_image", **rule} for rule in (refused, slow)])
     with pytest.raises(errors.InvalidRequestError):
         asyncio.run(trigger({"one": 3}, images=ids).on_kill())
     assert autoenhance.ledger()["images_live"] == 1
