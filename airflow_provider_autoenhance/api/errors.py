@@ -140,7 +140,7 @@ class IntegrityError(AutoenhanceError):
 
 
 class UnexpectedError(AutoenhanceError):
-    """Something that this provider did not foresee: a library's fault, or its own. Whether it passes, another try tells."""
+    """Something that this provider did not foresee: a library's fault, or its own. Another try shows whether it passes."""
 
     retryable = True
 

@@ -157,7 +157,7 @@ class Batch:
             elif image is None:
                 if sight.order.settled and not photo.ungrouped:
                     self._unenhanced(awaited, REFUSED)
-            else:  # of a merged photo, this look may be the first that tells its image
+            else:  # of a merged photo, this look may be the first that shows its image
                 decision = replace(awaited.decision, image_id=image.image_id, paid=image.downloaded)
                 seen = replace(awaited, decision=decision)
                 self.pending.add(seen)

@@ -79,7 +79,7 @@ class Transfer:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
             outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
         except Exception as error:
-            if isinstance(error, FATAL) and not (isinstance(error, errors.DestinationError) and self._takes_files()):
+            if isinstance(error, FATAL) and not self._is_about(photo, error):
                 raise
             row = self.failure(decision, error)
             row.credit_spent = buys and (decision.paid or self._is_bought(image_id))
@@ -93,8 +93,10 @@ class Transfer:
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
 
-    def _takes_files(self) -> bool:
-        """Whether the destination takes files at all: then it is one file's name that it does not take."""
+    def _is_about(self, photo: Photo, error: Exception) -> bool:
+        """Whether it is the name of a photo's own file that the destination does not take, while it takes others."""
+        if not isinstance(error, errors.DestinationError) or not str(error).startswith(photo.targets):
+            return False  # it is about the key, the connection, or the worker's own disk
         try:
             folder = f"{self._job.destination}{RECORDS_FOLDER}/"
             open_destination(folder, conn_id=self._job.destination_conn_id).check_writable()
@@ -115,9 +117,8 @@ class Transfer:
         row = self.row(decision, "failed", reason=str(told))
         row.transient = told.retryable
         if isinstance(told, (errors.NotFoundError, errors.UploadUrlExpiredError, errors.ConflictError)):
-            row.transient = (
-                True  # the next try reads the order, and makes the image anew, in another order where this one is gone
-            )
+            # The next try reads the order, and makes the image anew; in another order, where this one is gone.
+            row.transient = True
         return row
 
     def unenhanced(self, decision: Decision, reason: str | None) -> Row:

@@ -78,7 +78,7 @@ class BracketOrder:
         return self.under_way and self._holds(photo) and not self.made_of(photo)
 
     def made_of(self, photo: Photo) -> str | None:
-        """Id of the image that was merged from a photo's exposures, as far as they tell; listed still, or gone."""
+        """Id of the image that was merged from a photo's exposures, as far as they say; listed still, or gone."""
         ids = {bracket.image_id for bracket in self.brackets_of(photo) if mark(bracket, FINGERPRINT_KEY)}
         return min(filter(None, ids), default=None)
 
