@@ -40,6 +40,7 @@ class Typed(Generic[T]):
         stored = [each for each in fields(kind) if each.name != "rows"]  # type: ignore[arg-type]
         self._kind = kind
         self._types = {each.name: _types(hints[each.name]) for each in stored}
+        self._shapes: dict[tuple[object, ...], list[str]] = {}
         self._needed = [each.name for each in stored if each.default is MISSING and each.default_factory is MISSING]
         self._checks = {name: _one_of(hint) for name, hint in hints.items() if get_origin(hint) is Literal} | checks
 
@@ -48,18 +49,27 @@ class Typed(Generic[T]):
 
         :raises ValueError: when it is damaged; says how.
         """
-        given, known = _parsed(line), self._types
-        values = {name: value for name, value in given.items() if name in known}
-        for name, value in values.items():
-            if type(value) not in known[name]:
-                raise ValueError(f"its {name!r} is not {_wanted(known[name])}")
-        for name in self._needed:
-            if name not in values:
-                raise ValueError(f"its {name!r} is missing")
+        given = _parsed(line)
+        shape = (*given, *map(type, given.values()))
+        names = self._shapes.get(shape) or self._names(given)
+        if len(self._shapes) < _MAX_SHAPES:
+            self._shapes[shape] = names
+        values = given if len(names) == len(given) else {name: given[name] for name in names}
         for name, check in self._checks.items():
             if name in values and not check(values[name]):
                 raise ValueError(f"its {name!r} holds what was never written there")
         return self._kind(**values)
+
+    def _names(self, given: dict[str, Any]) -> list[str]:
+        """The fields that are read, each of the right type."""
+        names = [name for name in given if name in self._types]
+        for name in names:
+            if type(given[name]) not in self._types[name]:
+                raise ValueError(f"its {name!r} is not {_wanted(self._types[name])}")
+        for name in self._needed:
+            if name not in given:
+                raise ValueError(f"its {name!r} is missing")
+        return names
 
 
 def count(value: object) -> bool:
@@ -84,10 +94,17 @@ def optional(check: Check) -> Check:
 
 def objects(**checks: Check) -> Check:
     """A check of lists of objects, by the fields that each of them needs."""
-    needed = tuple(checks.items())
-    return lambda value: all(
-        type(each) is dict and all(check(each.get(name)) for name, check in needed) for each in value
-    )
+
+    def check(value: Any) -> bool:
+        for each in value:
+            if type(each) is not dict:
+                return False
+            for name, right in checks.items():
+                if not right(each.get(name)):
+                    return False
+        return True
+
+    return check
 
 
 def text(value: object) -> bool:

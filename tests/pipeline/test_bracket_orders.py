@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, bracket_metadata, orphans
 from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
+from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint
 from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
 
 JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", brackets="exif")
@@ -109,3 +110,18 @@ def test_an_order_whose_images_were_deleted_is_not_processed_again_nor_waited_fo
     assert not any(lost.is_merging(photo) or lost.refused(photo) for photo in PHOTOS)
     one = BracketOrder(replace(read.order, images=read.order.images[:1]), read.brackets)
     assert not one.refused(PHOTOS[1]), "an image was merged from it, and is gone"
+
+
+@pytest.mark.parametrize("value", [None, 7, True, [], ["x"], {"a": 1}, ""])
+def test_metadata_that_others_wrote_match_no_photo(value: object) -> None:
+    read = order(*PHOTOS, told=True)
+    odd = {"exposure": value, "fingerprint": value}
+    strange = replace(
+        read,
+        order=replace(read.order, images=tuple(replace(image, metadata=odd) for image in read.order.images)),
+        brackets=(*read.brackets, *(replace(bracket, metadata=odd, image_id="i9") for bracket in read.brackets)),
+    )
+    assert [image.image_id for photo in PHOTOS if (image := strange.image_of(photo))] == ["i0", "i1"]
+    assert list(strange.grouped(LOOSE)) == [SHOTS[:3], SHOTS[3:]]
+    assert strange.uploaded(LOOSE) == SHOTS
+    assert images_by_fingerprint([strange.order], [PHOTOS[0]]).keys() <= {PHOTOS[0].fingerprint}
