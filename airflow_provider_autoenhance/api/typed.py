@@ -18,6 +18,9 @@ Check = Callable[[Any], bool]
 _MAX_DEPTH = 32
 
 _JSON: dict[Any, frozenset[type]] = {float: frozenset({int, float}), Mapping: frozenset({dict})}
+#: Names and types of whole lines that were found right; nearly all lines have one of a few, so each of these is looked at once.
+_MAX_SHAPES = 256
+
 _NAMES = {
     str: "a text",
     int: "a whole number",
@@ -40,7 +43,7 @@ class Typed(Generic[T]):
         stored = [each for each in fields(kind) if each.name != "rows"]  # type: ignore[arg-type]
         self._kind = kind
         self._types = {each.name: _types(hints[each.name]) for each in stored}
-        self._shapes: dict[tuple[object, ...], list[str]] = {}
+        self._shapes: dict[tuple[object, ...], tuple[list[str], list[tuple[str, Check]]]] = {}
         self._needed = [each.name for each in stored if each.default is MISSING and each.default_factory is MISSING]
         self._checks = {name: _one_of(hint) for name, hint in hints.items() if get_origin(hint) is Literal} | checks
 
@@ -51,17 +54,19 @@ class Typed(Generic[T]):
         """
         given = _parsed(line)
         shape = (*given, *map(type, given.values()))
-        names = self._shapes.get(shape) or self._names(given)
-        if len(self._shapes) < _MAX_SHAPES:
-            self._shapes[shape] = names
-        values = given if len(names) == len(given) else {name: given[name] for name in names}
-        for name, check in self._checks.items():
-            if name in values and not check(values[name]):
+        found = self._shapes.get(shape)
+        if found is None:
+            found = self._look(given)
+            if len(self._shapes) < _MAX_SHAPES:
+                self._shapes[shape] = found
+        names, checks = found
+        for name, check in checks:
+            if not check(given[name]):
                 raise ValueError(f"its {name!r} holds what was never written there")
-        return self._kind(**values)
+        return self._kind(**given if len(names) == len(given) else {name: given[name] for name in names})
 
-    def _names(self, given: dict[str, Any]) -> list[str]:
-        """The fields that are read, each of the right type."""
+    def _look(self, given: dict[str, Any]) -> tuple[list[str], list[tuple[str, Check]]]:
+        """Return the fields that are read, each of which has the right type, and how their content is checked."""
         names = [name for name in given if name in self._types]
         for name in names:
             if type(given[name]) not in self._types[name]:
@@ -69,7 +74,7 @@ class Typed(Generic[T]):
         for name in self._needed:
             if name not in given:
                 raise ValueError(f"its {name!r} is missing")
-        return names
+        return names, [(name, check) for name, check in self._checks.items() if name in given]
 
 
 def count(value: object) -> bool:
