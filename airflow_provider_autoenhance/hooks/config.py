@@ -116,6 +116,8 @@ def _base_url(conn_id: str, connection: Connection, *, allow_http: bool) -> str:
     host = _text(conn_id, connection, "host").strip(_AROUND)
     if not host:
         return DEFAULT_BASE_URL
+    if _is_ipv6(host):  # as Airflow takes it out of a connection's URI
+        host = f"[{host}]"
     url = host if "://" in host else f"{_text(conn_id, connection, 'schema') or 'https'}://{host}"
     try:
         parts = urlsplit(url)
@@ -150,6 +152,13 @@ def _url_problem(url: str, name: str, port: object) -> str:
     if port is not None and not (isinstance(port, int) and 0 < port <= 65535):
         return ": its port is not from 1 to 65535"
     return ": its path has dots for a folder" if {".", ".."} & set(url.split("/")) else ""
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

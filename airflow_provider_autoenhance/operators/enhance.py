@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -270,7 +271,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
         if batch.pending:
             deadline = batch.submitted_at + float(self.deadline)
-            if self.deferrable:
+            if self.deferrable and time.time() < deadline:
                 self._defer(batch, deadline)
             more = False
             try:

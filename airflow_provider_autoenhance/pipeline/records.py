@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from airflow_provider_autoenhance.api.errors import DestinationError
+from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, text, texts
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
@@ -257,19 +257,21 @@ def is_record(uri: str) -> bool:
 def read_record(uri: str, conn_id: str | None) -> Record:
     """Read a record.
 
-    :raises DestinationError: when it is damaged; names the file, the line and the way out.
+    :raises DestinationError: when it is damaged or cannot be read; names the file, the line and the way out.
     """
     try:
         with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
             record = Record.from_lines(_lines(source))
+    except SourceError as error:  # not allowed, not a file, or gone since it was listed
+        problem = f"cannot be read: {error}"
     except ValueError as error:
-        problem = str(error)
+        problem = f"is damaged, {error}"
     else:
         if record_uri("", record.run) == f"{RECORDS_FOLDER}/{uri.rpartition('/')[2]}":
             return record
-        problem = "line 1: its 'run' is not the file's name"
+        problem = "is damaged, line 1: its 'run' is not the file's name"
     raise DestinationError(
-        f"{uri} is damaged, {problem}. Restore it. If you delete it, photos recorded only there will be enhanced and charged again."
+        f"{uri} {problem.rstrip('.')}. Restore it. If you delete it, photos recorded only there will be enhanced and charged again."
     )
 
 

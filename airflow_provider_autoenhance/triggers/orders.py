@@ -99,8 +99,8 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
         wait = OrderWait(self.deadline, self.poll_interval, closed=self.closed)
-        # Whoever deferred has just looked.
-        pause: float | None = min(self.poll_interval, EARLIEST_EVENT_SECONDS)
+        # Whoever deferred has just looked. Where the order lists nothing of what is awaited, its next look would end the wait at once.
+        pause: float | None = self.poll_interval if expected == 0 else min(self.poll_interval, EARLIEST_EVENT_SECONDS)
         while pause is not None:
             await asyncio.sleep(pause)
             try:
