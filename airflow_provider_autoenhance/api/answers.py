@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, Call
-from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.redact import clean_text, holds_credential
 
 T = TypeVar("T")
 
@@ -39,16 +39,26 @@ _MAX_FAULT_DEPTH = 5
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: status, headers (lower-case names) and body. The body stays empty where bytes are streamed elsewhere."""
+    """What came back.
+
+    :param headers: by lower-case name.
+    :param body: stays empty where bytes are streamed elsewhere.
+    :param secret: what no text of the answer may hold, such as the key that the API says it does not know.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
+    secret: str = field(default="", repr=False)
 
-    def without(self, secret: str) -> Answer:
-        """Return it without a secret that it quotes, such as the key that the API says it does not know."""
-        headers = {name: value.replace(secret, "***") for name, value in self.headers.items()}
-        return Answer(self.status, headers, self.body.replace(secret.encode(), b"***"))
+    def clean(self, text: str) -> str:
+        """Clean a text of the answer: one line, without credentials."""
+        return clean_text(text.replace(self.secret, "***") if self.secret else text)
+
+    def is_harmless(self, value: Any) -> bool:
+        """Whether a value that JSON can hold is free of credentials. An ordinary address is none."""
+        text = json.dumps(value, ensure_ascii=False)
+        return not (holds_credential(text) or (self.secret and self.secret in text))
 
     @property
     def content_type(self) -> str:
@@ -81,12 +91,12 @@ def read(call: Call[T], answer: Answer) -> T:
     if not 200 <= answer.status < 300:
         raise error_of(answer, call.about)
     try:
-        return call.parse(_cleaned(load_json(answer.body)) if answer.body else {})
+        return call.parse(_cleaned(load_json(answer.body), answer) if answer.body else {})
     except Exception as error:  # noqa: BLE001 - whatever parsing raises, the answer is not the contract's
         said = str(error) if isinstance(error, ValueError) else type(error).__name__
         raise errors.ServerError(
             f"{call.about}: {call.method} {call.path} answered {answer.status} with something that is not Autoenhance's contract "
-            f"({clean_text(said)[:300]}). Check the connection's host and api_version.",
+            f"({answer.clean(said)[:300]}). Check the connection's host and api_version.",
             status_code=answer.status,
         ) from None
 
@@ -106,23 +116,27 @@ def load_json(body: bytes) -> Any:
         raise ValueError("not JSON") from None
 
 
-def _cleaned(value: Any, depth: int = 0) -> Any:
+def _cleaned(value: Any, answer: Answer, depth: int = 0) -> Any:
     """Clean every text in an answer, but not what is only sent back: upload URLs, whose query is what they are for, and offsets.
+
+    Metadata is the caller's own and comes back as stored, unless it holds a credential.
 
     :raises ValueError: when it is nested so deeply that it could not be pickled.
     """
     if isinstance(value, str):
-        return clean_text(value)
+        return answer.clean(value)
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(value, list):
-        return [_cleaned(each, depth + 1) for each in value]
-    if isinstance(value, dict):
-        return {
-            clean_text(key): inner if key in _SENT_BACK and isinstance(inner, str) else _cleaned(inner, depth + 1)
-            for key, inner in value.items()
-        }
-    return value
+        return [_cleaned(each, answer, depth + 1) for each in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {}
+    for name, inner in value.items():
+        cleaned = _cleaned(inner, answer, depth + 1)
+        as_it_is = (name in _SENT_BACK and isinstance(inner, str)) or (name == "metadata" and answer.is_harmless(inner))
+        fields[answer.clean(name)] = inner if as_it_is else cleaned
+    return fields
 
 
 def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:
@@ -190,7 +204,7 @@ def _message(answer: Answer) -> str:
         return ""
     parts = [body["message"]] if isinstance(body.get("message"), str) else []
     parts += islice(_field_faults(body.get("detail")), _MAX_FAULTS)
-    return clean_text("; ".join(part[:_MAX_WORDS] for part in parts))[:_MAX_WORDS]
+    return answer.clean("; ".join(part[:_MAX_WORDS] for part in parts))[:_MAX_WORDS]
 
 
 def _field_faults(detail: Any, path: str = "", depth: int = 0) -> Iterator[str]:

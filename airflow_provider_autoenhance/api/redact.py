@@ -12,11 +12,14 @@ import re
 #: Query parameters that carry a credential: S3 (both signature versions), CloudFront, Google, Azure, and what web services call theirs.
 _CREDENTIAL = (
     r"(?:sig|signature|awsaccesskeyid|googleaccessid|key-pair-id|policy|x-amz-[a-z0-9-]+|x-goog-[a-z0-9-]+"
-    r"|(?:api|access|auth|secret|private)?[_-]?(?:key|token|secret)|credential|password|x-api-key)"
+    r"|(?:api|access|auth|secret|private|rl)?[_-]?(?:key|token|secret)|hdnts|hmac|credential|password|x-api-key)"
 )
 _SECRET_QUERY = rf"(?i)\?(?=(?:[^\s?]*[?&;])?{_CREDENTIAL}=)"
 _SECRET_VALUE = rf"(?i)(?<![\w-])({_CREDENTIAL}=)[^\s&;'\"<>]+|(?<![\w-])(x-api-key['\"]?\s*:\s*['\"]?)[^\s,'\"<>}}]+"
-_URL = r"(?i)\b[a-z][a-z0-9+.-]*:/{2}[^\s'\"<>)\]]+"
+#: Begins behind the scheme: a search for schemes would take quadratic time in a long word.
+_ADDRESS = r"://[^\s\"<>]+"
+_CLOSING = r"[)\]}',.;:]*\Z"
+_USER_INFO = r"://[^/\s]*@"
 #: Control characters, line separators, marks that turn the direction of text round, and halves of surrogate pairs.
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
 
@@ -55,8 +58,21 @@ def _without_secret(path: str) -> str:
 def redact_text(text: str) -> str:
     """Redact every address in a text, and the value of everything that looks like a credential."""
     if "://" in text:
-        text = re.sub(_URL, lambda match: redact_url(match.group()), text)
+        text = re.sub(_ADDRESS, _redacted_address, text)
     return re.sub(_SECRET_VALUE, r"\1\2***", text) if "=" in text or ":" in text else text
+
+
+def holds_credential(text: str) -> bool:
+    """Whether a text holds an address with a credential in it. An ordinary query is none."""
+    return bool(re.search(_SECRET_QUERY, text) or re.search(_USER_INFO, text))
+
+
+def _redacted_address(match: re.Match[str]) -> str:
+    scheme = match.string[max(0, match.start() - 5) : match.start()].lower()
+    address = match.group()
+    redacted = redact_url(("https" if scheme.endswith(("http", "https")) else "other") + address).partition("://")[2]
+    closing = re.search(_CLOSING, address)
+    return "://" + (redacted if address.endswith(redacted) or closing is None else redacted + closing.group())
 
 
 def one_line(text: str) -> str:

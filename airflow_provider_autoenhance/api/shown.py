@@ -11,6 +11,7 @@ from airflow_provider_autoenhance.api.redact import clean_text, redact_text, red
 #: A text without any of these holds no credential.
 _MARKS = r"(?i)[?@=#]|api-key"
 #: ``s3://name_of_a_connection@bucket/`` names a secret, but is none.
+_SCHEME = r"(?i)[a-z][a-z0-9+.-]{0,30}://"
 _CONNECTION = r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]*:/{2})[\w.-]+@"
 
 
@@ -49,5 +50,6 @@ def last_part(uri: Any) -> str:
 def _shown_text(text: str) -> str:
     if not re.search(_MARKS, text):
         return text
-    redacted = redact_text(text)
+    whole = redact_url(text) if re.match(_SCHEME, text) else text  # an address may have spaces in it
+    redacted = redact_text(whole)
     return text if redacted == re.sub(_CONNECTION, r"\1", text) else redacted

@@ -71,4 +71,4 @@ async def _exchange(client: httpx.AsyncClient, config: ApiConfig, send: Send) ->
             body += block
             if len(body) > MAX_WHOLE_BYTES:
                 return too_long(shown_host(send.url))
-        return replace(answer, body=bytes(body)).without(config.api_key)
+        return replace(answer, body=bytes(body), secret=config.api_key)

@@ -179,7 +179,7 @@ def _attempt(exchange: Callable[[], Answer | NoAnswer], url: str, api_key: str) 
     host = shown_host(url)
     try:
         answer = exchange()
-        return answer.without(api_key) if isinstance(answer, Answer) else answer
+        return replace(answer, secret=api_key) if isinstance(answer, Answer) else answer
     except HostRefusedError as error:
         return NoAnswer(str(error).rstrip("."), maybe_received=False, forbidden=True)
     except errors.AutoenhanceError:  # of the body that was to be sent

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api import calls, errors
-from airflow_provider_autoenhance.api.answers import Answer, error_of, retry_after
+from airflow_provider_autoenhance.api.answers import Answer, error_of, read, retry_after
 from airflow_provider_autoenhance.api.exchange import NoAnswer, Patience, Send, Steps, Wait, exchange, open_download
 from airflow_provider_autoenhance.api.models import parse_order_page
 
@@ -225,6 +225,29 @@ def test_waiting_for_what_does_not_come_ends_after_three_timeouts(delays: list[f
     except errors.UnreachableError:
         pass
     assert slow <= 3.1
+
+
+@pytest.mark.parametrize("quoted", [b"ab\\/cd-SECRET", b"\\u0061b/cd-SECRET", b"ab/cd-SECRET"])
+def test_the_key_that_an_answer_quotes_is_nowhere_in_what_comes_of_it(quoted: bytes) -> None:
+    refused = Answer(
+        401,
+        {},
+        b'{"message": "Unknown key ' + quoted + b'", "detail": {"' + quoted + b'": ["x"]}}',
+        secret="ab/cd-SECRET",
+    )
+    assert "SECRET" not in str(error_of(refused, "image 1"))
+    body = b'{"image_id": "i", "image_name": "%b", "%b": 1, "metadata": {"a": "%b"}}' % (quoted, quoted, quoted)
+    image = read(GET, Answer(200, {}, body, secret="ab/cd-SECRET"))
+    assert "SECRET" not in repr(image) + str(image.raw)
+
+
+def test_metadata_comes_back_as_stored_unless_it_holds_a_credential() -> None:
+    stored = {"listing": "https://crm.example/listing?id=44#top", "key=1": "a", "note": "line 1\nline 2"}
+    image = read(GET, json_answer(json.dumps({"image_id": "i", "metadata": stored}).encode()))
+    assert image.metadata == stored
+    signed = {"seen": "https://s3.example/a.jpg?Signature=s3cret", "nested": {"listing": 1}}
+    image = read(GET, json_answer(json.dumps({"image_id": "i", "metadata": signed}).encode()))
+    assert image.metadata == {"seen": "https://s3.example/a.jpg", "nested": {"listing": 1}}
 
 
 def test_pages_that_go_round_in_circles_end() -> None:

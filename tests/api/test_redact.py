@@ -63,6 +63,36 @@ def test_ordinary_names_and_words_stay(text: str) -> None:
     assert redact_text(text) == text
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://www.dropbox.example/scl/House%20(1).jpg?rlkey=s3cr3t&dl=1",
+        "https://h.example/a's.jpg?hdnts=exp=1~hmac=s3cr3t",
+        "https://h.example/[1].jpg?h=s3cr3t",
+        "https://user:it's3cr3t@h.example/a.jpg",
+        "https://user:s3cr3t)x@h.example/a.jpg",
+        "photo_https://h.example/a.jpg?h=s3cr3t",
+    ],
+)
+def test_characters_that_file_names_have_do_not_end_an_address(address: str) -> None:
+    for text in (address, f"({address})", f"see {address}, then try again", repr({"source": address})):
+        assert "s3cr3t" not in redact_text(text)
+    assert redact_text("(see https://h.example/a.jpg?x=1), then").endswith("a.jpg), then")
+
+
+@pytest.mark.parametrize(
+    "text", ["a." * 200_000 + " ://", "://" * 100_000, "?a=" * 100_000, "x-amz-" * 100_000 + "=", "http" * 100_000]
+)
+def test_cleaning_takes_time_in_proportion_to_the_text(text: str) -> None:
+    """Quadratic, each of these would take hours; the test run's own limit would end it."""
+    clean_text(text)
+
+
+@given(st.text())
+def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+    assert clean_text(clean_text(text)) == clean_text(text)
+
+
 @given(st.text())
 def test_text_from_outside_is_one_line_that_can_be_written(text: str) -> None:
     cleaned = clean_text(text)
