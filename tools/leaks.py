@@ -25,6 +25,7 @@ SIGNED = re.compile(
 A_SIGNED_ADDRESS = "a presigned address"
 _TOKEN = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _PACKED = 4  # a packed text in an encrypted one in a text, and one more
+_PACKED_BEGINNINGS = (b"\x1f", b"\x78")
 _MOST_BYTES = 1 << 28
 _DATABASES = (".db", ".sqlite")
 
@@ -91,7 +92,8 @@ class LeakSearch:
             decoded = base64.urlsafe_b64decode(bare + b"=" * (-len(bare) % 4))
         except (binascii.Error, ValueError):
             return
-        yield decoded
+        if decoded[:1] in _PACKED_BEGINNINGS or _is_text(decoded):  # most long words are no base64
+            yield decoded
         if decoded[:1] == b"\x80":
             for fernet in self._fernets:
                 with suppress(InvalidToken):
@@ -109,6 +111,12 @@ def search_for(service: LocalService, more: Mapping[str, Iterable[str]], fernet_
         "the signature of an upload or a download": service.signatures(),
     }
     return LeakSearch({**secrets, **more}, fernet_keys)
+
+
+def _is_text(content: bytes) -> bool:
+    with suppress(UnicodeDecodeError):
+        return bool(content.decode())
+    return False
 
 
 def _told(where: str, found: set[str]) -> list[str]:
