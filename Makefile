@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 AIRFLOW_VERSION ?= 3.3.2
 WORKERS ?= 2
 EXAMPLES ?= 10000
+HOSTILE_ANSWERS ?= 2000
+SEED ?=
 ARGS ?=
 
 VENV := .venv
@@ -16,7 +18,7 @@ INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e e2e-webhook torture lint format matrix bench bench-memory samples profiles clean
+.PHONY: help demo up test e2e e2e-webhook torture hostile lint format matrix bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -40,6 +42,9 @@ e2e-webhook: $(INSTALLED) ## Let the sandbox's webhook wake a DAG on a live Airf
 
 torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes, brackets among them, against the promises (EXAMPLES=...)
 	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py $(ARGS)
+
+hostile: $(INSTALLED) ## Play 2,000 hostile answers (HOSTILE_ANSWERS=...) to every hook method, and answers of 300 MB, with a fresh seed (SEED=...)
+	@$(BIN)/python -m tests.hostile --answers $(HOSTILE_ANSWERS) $(addprefix --seed ,$(SEED)) $(ARGS)
 
 lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -100,6 +100,7 @@ def addresses(places: Places) -> dict[str, str]:
         "other-image-of-api": f"http://{api}{OTHER}",
         "other-image-with-user": f"http://a@{api}{OTHER}",
         "long": f"http://{assets}/{'a' * 100_000}",
+        "very-long": f"http://{assets}/{'ä ' * 500_000}",
         "long-query": f"http://{assets}/?{'a=b&' * 20_000}Signature={places.secret}",
     }
 

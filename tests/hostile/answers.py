@@ -7,18 +7,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tests.hostile import bodies, framings, heads, values
 from tests.hostile.draft import Draft
 from tests.hostile.heads import Kind
 from tests.hostile.methods import METHODS, Method
-from tests.hostile.wire import Piece, Places, Replies, Reply, Role
+from tests.hostile.wire import Piece, Places, Replies, Reply
 
 #: Of answers with this many bytes, one is played at a time, so that the client's memory can be measured.
-BIG = 1 << 20
+BIG = 200_000
 PICTURE = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + bytes(400) + b"\xff\xd9"
 
 _COMMON: dict[str, dict[str, Kind]] = {
@@ -58,9 +59,7 @@ class Answer:
     def replies(self, places: Places) -> Replies:
         """What each of a site's origins sends."""
         rng = random.Random(f"{self.seed}:{self.index}:reply")
-        replies = Replies(api=[polite(self.method.document(places))], upload=[_taken()], assets=[_picture()])
-        if self.method.role != "api" and self.method.downloads:
-            replies.api = [_moved(places)]
+        replies = self.polite(places)
         pages = dict(self.kinds).get("pages")
         mine = _paged(pages, places) if pages else [self._spoiled(rng, places)]
         if self.method.name.endswith("list_orders") and not pages and rng.random() < 0.4:
@@ -68,6 +67,12 @@ class Answer:
         setattr(replies, self.method.role, mine)
         replies.circle = pages is not None
         return replies
+
+    def polite(self, places: Places) -> Replies:
+        """What each origin would send if none were hostile."""
+        moved = self.method.role != "api" and self.method.downloads
+        first = _moved(places) if moved else polite(self.method.document(places))
+        return Replies(api=[first], upload=[_taken()], assets=[_picture()])
 
     def _spoiled(self, rng: random.Random, places: Places) -> Reply:
         document = self.method.document(places)
@@ -81,19 +86,19 @@ class Answer:
         return draft.rendered()
 
 
-def answers(seed: int, count: int, methods: Sequence[Method] = METHODS) -> Iterator[Answer]:
+def answers(seed: int, count: int, methods: Collection[Method] = METHODS) -> Iterator[Answer]:
     """Yield hostile answers, each method in turn; the same seed gives the same ones.
 
     :param count: how many.
-    :param methods: which calls get them.
+    :param methods: only answers to these.
     """
-    for index in range(count):
-        yield answer(seed, index, methods)
+    every = (answer(seed, index) for index in itertools.count() if METHODS[index % len(METHODS)] in methods)
+    return itertools.islice(every, count)
 
 
-def answer(seed: int, index: int, methods: Sequence[Method] = METHODS) -> Answer:
+def answer(seed: int, index: int) -> Answer:
     """Make one answer."""
-    method = methods[index % len(methods)]
+    method = METHODS[index % len(METHODS)]
     rng = random.Random(f"{seed}:{index}:kinds")
     catalogue = catalogue_of(method)
     dimensions = list(catalogue)
@@ -159,6 +164,3 @@ def _paged(name: str, places: Places) -> list[Reply]:
     offsets, filled = values.PAGES[name]
     pages = [values.order_page(places, offset) | ({} if filled else {"orders": []}) for offset in offsets]
     return [polite(page) for page in pages]
-
-
-__all__ = ["BIG", "Answer", "Role", "answer", "answers"]

@@ -61,7 +61,7 @@ TEXTS: dict[str, Kind] = {
     "page-as-json": _said(_PAGE),
     "xml-bomb": _said(_BOMB, b"application/xml"),
     "xml-bomb-as-json": _said(_BOMB),
-    "gzip-unannounced": _body(gzip.compress),
+    "gzip-unannounced": _body(lambda body: gzip.compress(body, mtime=0)),
     "picture": _said(b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 100, b"image/jpeg"),
     "picture-as-json": _said(b"\x89PNG\r\n\x1a\n" + b"\0" * 100),
     "json-as-picture": _body(bytes, b"image/png"),
@@ -83,7 +83,13 @@ def place(path: values.Path) -> Kind:
     """Put something else into one place of the document."""
 
     def spoil(draft: Draft) -> None:
-        _, value = any_value(draft.rng, draft.places)
+        stood = draft.document
+        for key in path:
+            stood = stood[key]
+        if isinstance(stood, dict | list) and draft.rng.random() < 0.6:
+            value = values.VALUES[draft.rng.choice(values.PLAIN)]
+        else:
+            _, value = any_value(draft.rng, draft.places)
         draft.body = dumped(replaced(draft.document, path, value))
 
     return spoil

@@ -6,6 +6,7 @@ import gzip
 import random
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 from tests.hostile.draft import Draft, Segment, Where, by_length, in_chunks
 from tests.hostile.heads import Kind
@@ -46,12 +47,17 @@ def _chunks(*pieces: Piece | bytes, ending: Ending = "close") -> Kind:
     return lambda draft: setattr(draft, "framing", frame)
 
 
+def _never_ends(draft: Draft) -> None:
+    draft.framing = lambda draft: [("body", Piece(draft.body + b" " * 4096, -1))]
+
+
 _SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 FRAMINGS: dict[str, Kind] = {
     "chunks": lambda draft: setattr(draft, "framing", in_chunks),
     "until-close": _framed([]),
     "until-close-never": _framed([], ending="hang"),
+    "until-close-never-ends": _never_ends,
     "length-too-long": _framed([b"Content-Length: {n+9}"]),
     "length-too-long-never": _framed([b"Content-Length: {n+9}"], ending="hang"),
     "length-too-long-reset": _framed([b"Content-Length: {n+9}"], ending="reset"),
@@ -95,6 +101,9 @@ FRAMINGS: dict[str, Kind] = {
     "chunk-last-missing": _chunks(b"{chunk}", ending="hang"),
     "chunk-end-half": _chunks(b"{chunk}0\r\n", ending="close"),
     "chunk-extension": _chunks(b"{chunk}", Piece(b"0;" + b"x" * 60_000 + b"\r\n\r\n")),
+    "chunks-never-end": _chunks(Piece(b"1000\r\n" + b" " * 4096 + b"\r\n", -1)),
+    "chunks-never-end-slowly": _chunks(Piece(b"1000\r\n" + b" " * 4096 + b"\r\n", -1, 0, 0.1)),
+    "chunks-of-one-byte": _chunks(Piece(b"1\r\n \r\n", 100_000), b"0\r\n\r\n", ending="keep"),
     "chunk-size-line-never-ends": _chunks(Piece(b"1" * 1000, -1)),
     "chunk-extension-never-ends": _chunks(b"1;", Piece(b"x" * 1000, -1)),
     "chunk-newlines": _chunks(b"{chunk}", Piece(b"\n" * 1000, 100)),
@@ -129,6 +138,8 @@ STRANGE: dict[str, Kind] = {
     "nothing-reset": _raw(ending="reset"),
     "nothing-unread": _raw(reads=False),
     "nothing-unread-reset": _raw(ending="reset", reads=False),
+    "unread": _raw(ending="hang", reads=False),
+    "answer-unread-kept": _raw(_FINE, ending="hang", reads=False),
     "answer-unread": _raw(_FINE, reads=False),
     "answer-unread-reset": _raw(_FINE, ending="reset", reads=False),
     "version-0.9": lambda draft: setattr(draft, "raw", [Piece(draft.body)]),
@@ -172,22 +183,26 @@ def _plain(body: bytes) -> bytes:
     return body
 
 
+def _gzipped(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
+
+
 def _deflated(body: bytes) -> bytes:
     maker = zlib.compressobj(9, zlib.DEFLATED, -15)
     return maker.compress(body) + maker.flush()
 
 
 ENCODINGS: dict[str, Kind] = {
-    "gzip": _coded(b"gzip", gzip.compress),
+    "gzip": _coded(b"gzip", _gzipped),
     "gzip-broken": _coded(b"gzip", _plain),
-    "gzip-cut": _coded(b"gzip", lambda body: gzip.compress(body)[:-9]),
-    "gzip-bad-sum": _coded(b"gzip", lambda body: gzip.compress(body)[:-8] + b"\0" * 8),
+    "gzip-cut": _coded(b"gzip", lambda body: _gzipped(body)[:-9]),
+    "gzip-bad-sum": _coded(b"gzip", lambda body: _gzipped(body)[:-8] + b"\0" * 8),
     "gzip-empty": _coded(b"gzip", lambda body: b""),
-    "gzip-garbage-behind": _coded(b"gzip", lambda body: gzip.compress(body) + b"garbage"),
-    "gzip-two-members": _coded(b"gzip", lambda body: gzip.compress(body[:9]) + gzip.compress(body[9:])),
-    "gzip-twice": _coded(b"gzip, gzip", lambda body: gzip.compress(gzip.compress(body))),
+    "gzip-garbage-behind": _coded(b"gzip", lambda body: _gzipped(body) + b"garbage"),
+    "gzip-two-members": _coded(b"gzip", lambda body: _gzipped(body[:9]) + _gzipped(body[9:])),
+    "gzip-twice": _coded(b"gzip, gzip", lambda body: _gzipped(_gzipped(body))),
     "gzip-many": _coded(b", ".join([b"gzip"] * 50), _plain),
-    "x-gzip": _coded(b"X-GZip", gzip.compress),
+    "x-gzip": _coded(b"X-GZip", _gzipped),
     "deflate": _coded(b"deflate", zlib.compress),
     "deflate-raw": _coded(b"deflate", _deflated),
     "deflate-broken": _coded(b"deflate", _plain),
@@ -203,9 +218,10 @@ ENCODINGS: dict[str, Kind] = {
 }
 
 
+@cache
 def _bomb() -> bytes:
     """20 MB of blanks in 20 kB."""
-    return gzip.compress(b" " * (20 << 20) + b"{}", 9)
+    return _gzipped(b" " * (20 << 20) + b"{}")
 
 
 # Pace

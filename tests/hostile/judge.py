@@ -37,7 +37,7 @@ class Outcome:
 class Failure:
     """A promise that an answer broke.
 
-    :param kind: ``raw``, ``type``, ``error``, ``secret``, ``key``, ``cookie`` or ``late``.
+    :param kind: ``raw``, ``type``, ``value``, ``error``, ``secret``, ``key``, ``cookie`` or ``late``.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Failure:
 def judge(outcome: Outcome, returns: Any, seen: Sequence[Seen], places: Places, timeout: float) -> list[Failure]:
     """Return every promise that was broken."""
     error = outcome.error
-    found = list(_requests(seen, places))
+    found = list(dict.fromkeys(_requests(seen, places)))
     if error is None:
         found += _value(outcome.value, returns, places)
     elif not isinstance(error, AutoenhanceError):
@@ -98,9 +98,9 @@ def _value(value: Any, returns: Any, places: Places) -> Iterator[Failure]:
         yield Failure("type", wrong)
         return
     try:
-        text = repr(value)
+        repr(value)
         pickle.dumps(value)
-        _touch(value)
+        reasons = list(_touched(value))
     except Exception as error:
         yield Failure(
             "value",
@@ -109,20 +109,22 @@ def _value(value: Any, returns: Any, places: Places) -> Iterator[Failure]:
         return
     if isinstance(value, tuple) and value and isinstance(value[-1], str):  # test_connection
         yield from _text(value[-1], places)
-    if places.secret in text and "upload" in text:
-        yield Failure("secret", f"a presigned address in the repr of {type(value).__name__}")
+    for reason in reasons:
+        yield from _text(reason, places, "status_reason")
 
 
-def _touch(value: Any) -> None:
-    """Read what is computed when it is asked for."""
+def _touched(value: Any) -> Iterator[str]:
+    """Read what is computed when it is asked for, and yield the vendor's words on failures."""
     if isinstance(value, Order):
         _ = value.created_at, value.settled
     if isinstance(value, Image):
         _ = value.label
+        if value.status_reason is not None:
+            yield value.status_reason
     inner = [getattr(value, each.name) for each in fields(value)] if is_dataclass(value) else value
     if isinstance(inner, list | tuple):
         for each in inner:
-            _touch(each)
+            yield from _touched(each)
 
 
 def mistyped(value: Any, kind: Any, path: str = "value") -> str:
@@ -175,13 +177,14 @@ def _error(error: AutoenhanceError, places: Places) -> Iterator[Failure]:
     if error.status_code is not None and type(error.status_code) is not int:
         yield Failure("error", f"{name}.status_code is {error.status_code!r}")
     yield from _text(str(error), places, name)
-    shown = "".join(traceback.format_exception(error)) + repr(error) + repr(error.__dict__)
-    if secret := held(shown, places):
-        yield Failure("secret", f"{secret} in {name}: {str(error)[:150]!r}")
+    hidden = "".join(traceback.format_exception(error)) + repr(error.args) + repr(error.__dict__)
+    if (secret := held(hidden, places)) and not held(str(error), places):
+        yield Failure("secret", f"{secret} behind {name}: {str(error)[:150]!r}")
 
 
 def _text(text: str, places: Places, name: str = "test_connection") -> Iterator[Failure]:
-    if not text.strip():
+    """A text that is shown, kept and logged: bounded, one line, and without secrets."""
+    if not text.strip() and name != "status_reason":
         yield Failure("error", f"{name} says nothing")
     if len(text) > LONGEST_TEXT:
         yield Failure("error", f"{name} has a text of {len(text)} characters: {text[:80]!r}")
@@ -191,7 +194,7 @@ def _text(text: str, places: Places, name: str = "test_connection") -> Iterator[
         text.encode()
     except UnicodeEncodeError:
         yield Failure("error", f"{name} cannot be written as UTF-8: {text[:150]!r}")
-    if name == "test_connection" and (secret := held(text, places)):
+    if secret := held(text, places):
         yield Failure("secret", f"{secret} in {name}: {text[:150]!r}")
 
 

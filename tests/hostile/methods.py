@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,8 @@ from tests.hostile import values
 from tests.hostile.wire import Places, Role
 from tests.support.photos import Sized, photo
 
+#: The shortest that a connection may set.
+TIMEOUT_SECONDS = 1.0
 PHOTO = photo()
 #: More than fits into the buffers between a client and a server that does not read.
 LARGE = bytes(12 << 20)
@@ -193,5 +194,3 @@ WEB = (
 )
 
 METHODS = (*SYNC, *ASYNC, *WEB)
-
-__all__ = ["ASYNC", "METHODS", "SYNC", "WEB", "AutoenhanceAsyncHook", "AutoenhanceHook", "Mapping", "Method", "asyncio"]

@@ -1,4 +1,6 @@
-"""A server that sends what no HTTP library would send, in a process of its own, so that neither its memory nor its work counts as the client's.
+"""A server that sends what no HTTP library would send.
+
+It runs in a process of its own, so that neither its memory nor its work counts as the client's.
 
 >>> with HostileServer() as server, server.site() as site:
 ...     site.play(Replies(api=[Reply((Piece(b"HTTP/1.1 000 \\r\\n\\r\\n"),))]))
@@ -24,7 +26,9 @@ from tests.hostile.wire import COUNT, ROLES, Piece, Replies, Role, Seen
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds after which a site hangs up on whoever still talks to it: a client without a bound would wait for ever.
-LIFE_SECONDS = 9.0
+LIFE_SECONDS = 6.5
+#: Bytes after which what never ends stands still: enough to pass any limit on a body that is read whole, and no danger to the machine.
+ENDLESS_BYTES = 24 << 20
 _BLOCK = 1 << 16
 _LONGEST_HEAD = 1 << 20
 _LONGEST_ORDER = 1 << 27
@@ -161,6 +165,8 @@ class _Stage:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
         for piece in reply.pieces:
             await self._send(piece, writer)
+            if piece.times < 0:
+                await writer.wait_closed()
         if reply.ending == "reset":
             _reset(writer)
         if reply.ending == "hang":
@@ -175,8 +181,9 @@ class _Stage:
             packed = max(1, _BLOCK // len(data))
             await self._write(data * (times % packed if times > 0 else 0), writer)
             data, times = data * packed, times // packed if times > 0 else times
-        while times:
-            times -= 1
+        if times < 0:
+            times = 1 + ENDLESS_BYTES // len(data)
+        for _ in range(times):
             for start in range(0, len(data), piece.step or len(data) or 1):
                 await asyncio.sleep(piece.pause)
                 await self._write(data[start : start + (piece.step or len(data))], writer)
@@ -214,15 +221,15 @@ async def _control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     try:
         while line := await reader.readline():
             order = json.loads(line)
-            told: Any = None
+            answer: Any = None
             if order["do"] == "open":
-                told = await stage.listen()
+                answer = await stage.listen()
             elif order["do"] == "play":
                 stage.play(order["replies"], order["life"])
             else:
                 stage.hang_up()
-                told = stage.seen
-            writer.write(json.dumps(told).encode() + b"\n")
+                answer = stage.seen
+            writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
     finally:
         stage.close()

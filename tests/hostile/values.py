@@ -189,6 +189,21 @@ VALUES: dict[str, Any] = {
     "year-10000": "10000-01-01T00:00:00Z",
 }
 
+#: What a reader of lists and objects trips over most.
+PLAIN = (
+    "true",
+    "zero",
+    "number",
+    "fraction",
+    "infinity",
+    "text",
+    "empty-text",
+    "list-of-null",
+    "list-of-numbers",
+    "object",
+    "list",
+)
+
 
 def secrets(places: Places) -> dict[str, Any]:
     """Values that hold what must stay out of sight."""

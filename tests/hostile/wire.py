@@ -51,10 +51,10 @@ class Reply:
         return {"pieces": pieces, "ending": self.ending, "reads": self.reads}
 
     @classmethod
-    def of_json(cls, told: dict[str, Any]) -> Reply:
+    def of_json(cls, given: dict[str, Any]) -> Reply:
         """Read what :meth:`as_json` wrote."""
-        pieces = tuple(Piece(**each | {"data": each["data"].encode("latin-1")}) for each in told["pieces"])
-        return cls(pieces, told["ending"], told["reads"])
+        pieces = tuple(Piece(**each | {"data": each["data"].encode("latin-1")}) for each in given["pieces"])
+        return cls(pieces, given["ending"], given["reads"])
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Seen:
     @property
     def target(self) -> str:
         """The request line's second word."""
-        return (self.head.split("\r\n", 1)[0].split(" ") + ["", ""])[1]
+        return self.head.partition(" ")[2].partition(" ")[0]
 
     def header(self, name: str) -> str | None:
         """The value of a header."""
@@ -115,18 +115,27 @@ class Replies:
     assets: list[Reply] = field(default_factory=list)
     circle: bool = False
 
+    @property
+    def largest(self) -> float:
+        """Bytes of the biggest."""
+        return max(reply.size for role in ROLES for reply in self.of(role))
+
     def as_json(self) -> dict[str, Any]:
         """Return them as they travel to the server's process."""
-        return {role: [reply.as_json() for reply in getattr(self, role)] for role in ROLES} | {"circle": self.circle}
+        return {role: [reply.as_json() for reply in self.of(role)] for role in ROLES} | {"circle": self.circle}
 
     @classmethod
-    def of_json(cls, told: dict[str, Any]) -> Replies:
+    def of_json(cls, given: dict[str, Any]) -> Replies:
         """Read what :meth:`as_json` wrote."""
-        return cls(*([Reply.of_json(each) for each in told[role]] for role in ROLES), told["circle"])
+        return cls(*([Reply.of_json(each) for each in given[role]] for role in ROLES), given["circle"])
+
+    def of(self, role: Role) -> list[Reply]:
+        """The replies of one origin."""
+        return {"api": self.api, "upload": self.upload, "assets": self.assets}[role]
 
     def turn(self, role: Role, number: int) -> Reply | None:
         """What a role's request gets, by how many came before."""
-        mine: list[Reply] = getattr(self, role)
+        mine = self.of(role)
         if not mine:
             return None
         return mine[number % len(mine) if self.circle else min(number, len(mine) - 1)]
