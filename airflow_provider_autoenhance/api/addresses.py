@@ -13,6 +13,8 @@ from urllib.parse import urljoin
 _HOST = r"\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.?"
 _ADDRESS = rf"(?i)(https?)://({_HOST})(?::([0-9]{{1,5}}))?(?=[/?#]|\Z)"
 _CONTROL = r"[\x00-\x1f\x7f]"
+#: Characters. Presigned addresses have some 2,000; HTTP libraries take quadratic time over very long ones.
+MAX_LENGTH = 16_384
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -36,6 +38,8 @@ def origin_of(url: str) -> Origin:
 
     :raises AddressError: when the authority holds a backslash, user info, control or non-ASCII characters, or cannot be parsed.
     """
+    if len(url) > MAX_LENGTH:
+        raise AddressError(f"has more than {MAX_LENGTH} characters")
     if re.search(_CONTROL, url):
         raise AddressError("holds a control character")
     match = re.match(_ADDRESS, url)
@@ -61,6 +65,8 @@ def join(base: str, target: str) -> str:
     :param target: of the ``Location`` header; absolute or relative.
     :raises AddressError: when it cannot be parsed, or leads from https to http.
     """
+    if len(target) > MAX_LENGTH:
+        raise AddressError(f"has more than {MAX_LENGTH} characters")
     if re.search(_CONTROL, target):  # ``urljoin`` would drop some
         raise AddressError("holds a control character")
     try:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -27,6 +28,9 @@ _MAX_VALUES = 500_000
 _MAX_DEPTH = 50
 
 _SENT_BACK = (*UPLOAD_URL_KEYS, "next_offset")
+
+#: Text beyond ASCII takes up to four bytes a character in memory, and is copied once.
+_MAX_WIDE_BYTES = 8 << 20
 
 #: A longer ``Retry-After`` is read as this: a day.
 _LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
@@ -104,8 +108,10 @@ def read(call: Call[T], answer: Answer) -> T:
 def load_json(body: bytes) -> Any:
     """Parse JSON that somebody else wrote.
 
-    :raises ValueError: when it is not JSON, nested too deeply, or made of too many values.
+    :raises ValueError: when it is not JSON, nested too deeply, or takes too much memory.
     """
+    if len(body) > _MAX_WIDE_BYTES and (not body.isascii() or b"\\u" in body):
+        raise ValueError(f"more than {_MAX_WIDE_BYTES >> 20} MiB of text that is not ASCII")
     if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES:
         raise ValueError(f"more than {_MAX_VALUES} values")
     try:
@@ -117,7 +123,7 @@ def load_json(body: bytes) -> Any:
 
 
 def _cleaned(value: Any, answer: Answer, depth: int = 0) -> Any:
-    """Clean every text in an answer, but not what is only sent back: upload URLs, whose query is what they are for, and offsets.
+    """Clean every text in an answer, in place, but not what is only sent back: upload URLs, whose query is what they are for, and offsets.
 
     Metadata is the caller's own and comes back as stored, unless it holds a credential.
 
@@ -128,15 +134,17 @@ def _cleaned(value: Any, answer: Answer, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(value, list):
-        return [_cleaned(each, answer, depth + 1) for each in value]
-    if not isinstance(value, dict):
-        return value
-    fields = {}
-    for name, inner in value.items():
-        cleaned = _cleaned(inner, answer, depth + 1)
-        as_it_is = (name in _SENT_BACK and isinstance(inner, str)) or (name == "metadata" and answer.is_harmless(inner))
-        fields[answer.clean(name)] = inner if as_it_is else cleaned
-    return fields
+        for number, inner in enumerate(value):
+            value[number] = _cleaned(inner, answer, depth + 1)
+    elif isinstance(value, dict):
+        for name in list(value):
+            inner = value.pop(name)
+            if name == "metadata" and answer.is_harmless(inner):
+                _cleaned(deepcopy(inner), answer, depth + 1)
+            elif not (name in _SENT_BACK and isinstance(inner, str)):
+                inner = _cleaned(inner, answer, depth + 1)
+            value[answer.clean(name)] = inner
+    return value
 
 
 def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:

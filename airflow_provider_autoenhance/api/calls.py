@@ -268,6 +268,9 @@ def _path(template: str, identifier: str) -> str:
     return template.format(quote(checked_id(text), safe=""))
 
 
+_LONGEST_ID = 512
+
+
 def _optional_id(identifier: str | None) -> str | None:
     """What could not be read back by its path is not created either."""
     return checked_id(identifier) if identifier else identifier
@@ -276,9 +279,14 @@ def _optional_id(identifier: str | None) -> str | None:
 def checked_id(identifier: str) -> str:
     """Return an id that stands for one path part, whatever normalises the path on its way.
 
-    :raises SettingsError: on ``.`` and ``..``, which a normaliser eats, control characters, and what UTF-8 cannot spell.
+    :raises SettingsError: on ``.`` and ``..``, which a normaliser eats, control characters, what UTF-8 cannot spell, and more than 512
+        characters.
     """
-    if identifier in (".", "..") or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", identifier):
+    if (
+        len(identifier) > _LONGEST_ID
+        or identifier in (".", "..")
+        or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", identifier)
+    ):
         raise SettingsError(
             f"The id {identifier[:80]!r} would lead to another address; check the task that hands it over."
         )

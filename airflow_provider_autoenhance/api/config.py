@@ -36,7 +36,7 @@ class Extra:
     timeout_seconds: float = 60.0
     max_attempts: int = 5
     max_requests_per_second: float = 50.0
-    proxies: Mapping[str, str] | None = None
+    proxies: Mapping[str, str] | None = field(default=None, repr=False)
     verify: bool | str = True
     allow_http: bool = False
     allow_private_sources: bool = False

@@ -129,6 +129,10 @@ class DestinationError(AutoenhanceError):
     """The destination cannot be written. Checked before a credit is spent."""
 
 
+class DestinationFullError(DestinationError):
+    """The destination has no room left. Every other photo would meet that too."""
+
+
 class ConversionError(AutoenhanceError):
     """A picture cannot be converted: damaged, too large, or beyond what the output's format can hold."""
 

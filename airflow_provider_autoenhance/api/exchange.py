@@ -146,7 +146,7 @@ def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
             yield Wait(pause, tries.announce(error, pause))
 
 
-def open_download(call: Call[Any], base_url: str) -> Steps[Answer]:
+def open_download(call: Call[Any], base_url: str, patience: Patience) -> Steps[Answer]:
     """Follow a download to its bytes, once: return the head of the answer that streams them.
 
     The key goes only to the API's own origin. Once a redirect has left that, the key does not come back: whoever answers there could
@@ -157,7 +157,11 @@ def open_download(call: Call[Any], base_url: str) -> Steps[Answer]:
     """
     send = _request(call, base_url)
     api = origin_of(base_url)
+    began = patience.clock()
     for _ in range(MAX_REDIRECTS + 1):
+        waited = patience.clock() - began
+        if waited > (_TIMEOUTS_IN_ALL - 1) * patience.timeout_seconds:
+            raise errors.UnreachableError(f"{send.about}: the redirects to the image took too long.", waited=waited)
         answer = arrived((yield send), send.about)
         target = _redirect_target(answer)
         if target is None:

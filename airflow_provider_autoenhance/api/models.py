@@ -32,6 +32,9 @@ class ImageStatus(StrEnum):
         return self in (ImageStatus.PROCESSED, ImageStatus.ERROR, ImageStatus.EXPIRED)
 
 
+#: Characters of a ``status_reason`` that are kept: it stands in log lines, errors and records.
+_MAX_REASON = 1000
+
 #: Spellings that integrators have met or guessed; anything else that is unknown counts as still running.
 _STATUS_ALIASES = {
     "failed": ImageStatus.ERROR,
@@ -151,7 +154,7 @@ def parse_image(body: Any) -> Image:
         image_name=_text(answer.get("image_name")) or "",
         order_id=_text(answer.get("order_id")),
         status=_image_status(answer),
-        status_reason=_text(answer.get("status_reason")) or _words(answer.get("error")),
+        status_reason=(_text(answer.get("status_reason")) or _words(answer.get("error")) or "")[:_MAX_REASON] or None,
         downloaded=answer.get("downloaded") is True,
         scene=_text(answer.get("scene")),
         metadata=_metadata(answer),

@@ -11,7 +11,7 @@ import re
 import traceback
 from collections.abc import Callable
 
-from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.redact import clean_text, redact_text
 
 _OWN = "airflow_provider_autoenhance"
 _LIBRARIES = (
@@ -64,8 +64,8 @@ def _clean(record: logging.LogRecord, clean: Callable[[str], str]) -> None:
     cleaned = clean(text)
     if record.exc_info and record.exc_info[1] is not None:
         parts = traceback.format_exception(record.exc_info[1])
-        # What is indented are places in the code; an exception's own text may have any number of lines.
-        told = [part if part.startswith("  ") else clean(part.strip("\n")) + "\n" for part in parts]
+        # What is indented are mostly places in the code, on lines of their own; an exception's own text may have any number of lines.
+        told = [redact_text(part) if part.startswith("  ") else clean(part.strip("\n")) + "\n" for part in parts]
         if told != [part if part.startswith("  ") else part.strip("\n") + "\n" for part in parts]:
             record.exc_info = None
             cleaned = "\n".join([cleaned, "".join(told).rstrip()])

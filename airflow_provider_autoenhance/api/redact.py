@@ -11,11 +11,16 @@ import re
 
 #: Query parameters that carry a credential: S3 (both signature versions), CloudFront, Google, Azure, and what web services call theirs.
 _CREDENTIAL = (
-    r"(?:sig|signature|awsaccesskeyid|googleaccessid|key-pair-id|policy|x-amz-[a-z0-9-]+|x-goog-[a-z0-9-]+"
-    r"|(?:api|access|auth|secret|private|rl)?[_-]?(?:key|token|secret)|hdnts|hmac|credential|password|x-api-key)"
+    r"(?:sig|signature|awsaccesskeyid|googleaccessid|key-pair-id|x-amz-[a-z0-9-]+|x-goog-[a-z0-9-]+|policy|credential|hdnts|hmac|x-api-key"
+    r"|(?:api|access|auth|secret|private|rl)[_-]?(?:key|token|secret))"
 )
-_SECRET_QUERY = rf"(?i)\?(?=(?:[^\s?]*[?&;])?{_CREDENTIAL}=)"
-_SECRET_VALUE = rf"(?i)(?<![\w-])({_CREDENTIAL}=)[^\s&;'\"<>]+|(?<![\w-])(x-api-key['\"]?\s*:\s*['\"]?)[^\s,'\"<>}}]+"
+#: Words that carry one in a query only; elsewhere they may stand in a file's name.
+_IN_QUERY = rf"(?:{_CREDENTIAL}|key|token|secret|password)"
+_SECRET_QUERY = rf"(?i)\?(?=(?:[^\s?]*[?&;])?{_IN_QUERY}=)"
+_SECRET_VALUE = (
+    rf"(?i)((?<![\w-]){_CREDENTIAL}=|(?<=[?&;]){_IN_QUERY}=)[^\s&;'\"<>]+"
+    r"|(?<![\w-])(x-api-key['\"]?\s*:\s*['\"]?)[^\s,'\"<>}]+"
+)
 #: Begins behind the scheme: a search for schemes would take quadratic time in a long word.
 _ADDRESS = r"://[^\s\"<>]+"
 _CLOSING = r"[)\]}',.;:]*\Z"

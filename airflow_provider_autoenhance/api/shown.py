@@ -8,14 +8,16 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text, redact_text, redact_url
 
+#: What lies deeper, or holds itself, is not shown.
+_MAX_DEPTH = 50
 #: A text without any of these holds no credential.
 _MARKS = r"(?i)[?@=#]|api-key"
 #: ``s3://name_of_a_connection@bucket/`` names a secret, but is none.
 _SCHEME = r"(?i)[a-z][a-z0-9+.-]{0,30}://"
-_CONNECTION = r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]*:/{2})[\w.-]+@"
+_CONNECTION = r"(?i)(?<![a-z0-9+.-])(?!https?:)([a-z][a-z0-9+.-]{0,30}:/{2})[\w.-]+@"
 
 
-def shown(value: Any) -> Any:
+def shown(value: Any, depth: int = 0) -> Any:
     """Return a value without the credentials in it; the value itself where it holds none.
 
     Addresses lose their query, fragment and user info. The name of an Airflow connection stays.
@@ -26,13 +28,21 @@ def shown(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return _shown_text(value)
+    if depth > _MAX_DEPTH:
+        return "..."
     if isinstance(value, Mapping):
-        pairs = {shown(key): shown(each) for key, each in value.items()}
-        return value if pairs == value else pairs
+        pairs = [(shown(key, depth + 1), shown(each, depth + 1)) for key, each in value.items()]
+        same = all(
+            key is name and each is inner for (key, each), (name, inner) in zip(pairs, value.items(), strict=True)
+        )
+        return value if same else dict(pairs)
     if isinstance(value, list | tuple | set | frozenset):
-        items = [shown(each) for each in value]
-        return value if items == list(value) else items
-    printed = str(value)
+        items = [shown(each, depth + 1) for each in value]
+        return value if all(each is inner for each, inner in zip(items, value, strict=True)) else items
+    try:
+        printed = str(value)
+    except Exception:  # noqa: BLE001 - somebody's object; Airflow prints it, or fails to, by itself
+        return value
     cleaned = _shown_text(printed)
     return value if cleaned == printed else cleaned
 

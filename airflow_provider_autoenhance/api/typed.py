@@ -117,6 +117,11 @@ def text(value: object) -> bool:
     return type(value) is str
 
 
+def plain(value: object) -> bool:
+    """Whether a value is a text that can be part of an address or a file's name: an id."""
+    return isinstance(value, str) and value.isprintable()
+
+
 def _types(hint: Any) -> frozenset[type]:
     """The types that ``json`` makes of what an annotation allows."""
     if get_origin(hint) is UnionType:

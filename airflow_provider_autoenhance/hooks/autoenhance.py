@@ -344,7 +344,7 @@ class AutoenhanceHook(BaseHook):
             return streamed.send(step)
 
         try:
-            head = self._drive(open_download(call, self.config.base_url), send)
+            head = self._drive(open_download(call, self.config.base_url, self.config.patience), send)
             yield Download(call.about, head, streamed.read)
         finally:
             streamed.close()

@@ -80,7 +80,7 @@ class _Covered:
 
     __slots__ = ("values",)
 
-    def __init__(self, values: list[tuple[str, Any]]) -> None:
+    def __init__(self, values: list[tuple[str, Any, Any]]) -> None:
         self.values = values
 
 
@@ -105,8 +105,9 @@ class AutoenhanceMixin:
     @contextmanager
     def uncovered(self) -> Iterator[None]:
         """For the duration of the block, template fields hold what they rendered to."""
-        for name, value in self._covered.values if self._covered else ():
-            setattr(self, name, value)
+        for name, value, safe in self._covered.values if self._covered else ():
+            if getattr(self, name, None) is safe:  # what somebody has set since, such as a subclass, stays
+                setattr(self, name, value)
         self._covered = None
         self._uncovered += 1
         try:
@@ -118,11 +119,11 @@ class AutoenhanceMixin:
 
     def _cover(self) -> None:
         given = [(name, getattr(self, name, None)) for name in self.template_fields]
-        safe = {name: shown(value) for name, value in given}
-        covered = [(name, value) for name, value in given if safe[name] is not value]
+        compared = [(name, value, shown(value)) for name, value in given]
+        covered = [each for each in compared if each[1] is not each[2]]
         self._covered = _Covered(covered) if covered else None
-        for name, _ in covered:
-            setattr(self, name, safe[name])
+        for name, _, safe in covered:
+            setattr(self, name, safe)
 
     @cached_property
     def hook(self) -> AutoenhanceHook:

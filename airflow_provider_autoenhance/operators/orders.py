@@ -58,8 +58,9 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.identity import order_id_of
 
         ti = context["ti"]
-        name = self.name or f"{ti.dag_id} {ti.run_id}"
-        with task_run(self, context, label=name):
+        by_default = f"{ti.dag_id} {ti.run_id}"
+        with task_run(self, context, label=self.name or by_default):
+            name = self.name or by_default
             order_id = self.order_id or order_id_of(ti.dag_id, ti.run_id, ti.task_id, name)
             try:
                 order = self.hook.create_order(order_id=order_id, name=name)

@@ -68,7 +68,7 @@ class Gate:
             if control or len(origins) > 1 or origins[0] not in self._origins:
                 raise ApiError(403, self._no_page(control))
             return origins[0].decode()
-        if not _OUR_SITE.issuperset(sites) and (control or method not in _READING):
+        if not _OUR_SITE.issuperset(sites) and (control or self._subdomains or method not in _READING):
             raise ApiError(403, self._no_page(control))
         return None
 

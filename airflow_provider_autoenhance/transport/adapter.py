@@ -78,6 +78,7 @@ class LimitedAdapter(HTTPAdapter):
         if proxied and self._public_only:
             where = origin_of(request.url or "")
             check_proxied(where.host, where.port)
-        if pool.ConnectionCls.response_class is not LimitedResponse:
-            pool.ConnectionCls = _limited(pool.ConnectionCls, self._public_only and not proxied)
+        kind = pool.ConnectionCls  # read once: another thread may be doing the same
+        if kind.response_class is not LimitedResponse:
+            pool.ConnectionCls = _limited(kind, self._public_only and not proxied)
         return pool

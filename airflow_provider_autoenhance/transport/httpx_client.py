@@ -7,6 +7,7 @@ import ssl
 import time
 from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -42,7 +43,10 @@ def new_client(config: ApiConfig) -> httpx.AsyncClient:
 
 
 def _verification(verify: bool | str) -> bool | ssl.SSLContext:
-    return verify if isinstance(verify, bool) else ssl.create_default_context(cafile=verify)
+    if isinstance(verify, bool):
+        return verify
+    folder = Path(verify).is_dir()
+    return ssl.create_default_context(cafile=None if folder else verify, capath=verify if folder else None)
 
 
 async def send_once(client: httpx.AsyncClient, config: ApiConfig, send: Send) -> Answer | NoAnswer:

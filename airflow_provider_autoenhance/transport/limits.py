@@ -94,6 +94,15 @@ class LimitedResponse(HTTPResponse):
         self._limited = _LimitedReader(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self._limited)
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the status line of the answer proper. The standard library skips 100 alone, and would take a 103 for the answer."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status < 102 or status >= 200:
+                return version, status, reason
+            while self.fp.readline(_OVERHEAD_BYTES) not in (b"\r\n", b"\n", b""):
+                pass
+
     def allow(self, size: int, *, stream: bool = False) -> None:
         """Set how many bytes of body may come from here on."""
         self._limited.allow(size, stream=stream)

@@ -292,7 +292,7 @@ def test_the_key_stays_with_the_api() -> None:
         redirect("https://api.example:444/b"),
         BYTES,
     ]
-    result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter(answers))
+    result, sent, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter(answers))
     assert result is BYTES
     assert [(send.url, send.to_api) for send in sent] == [
         ("https://api.example/v3/images/i/enhanced?preview=false", True),
@@ -303,14 +303,16 @@ def test_the_key_stays_with_the_api() -> None:
 
 
 def test_json_with_a_url_is_followed_too() -> None:
-    result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter([json_answer(b'{"url": "https://cdn/x"}'), BYTES]))
+    result, sent, _ = drive(
+        open_download(DOWNLOAD, BASE, PATIENCE), iter([json_answer(b'{"url": "https://cdn/x"}'), BYTES])
+    )
     assert result is BYTES
     assert not sent[1].to_api
 
 
 def test_an_expired_asset_link_may_be_asked_for_again() -> None:
     result, _, _ = drive(
-        open_download(DOWNLOAD, BASE), iter([redirect("https://cdn/x?sig=1"), Answer(403, {}, b"<Error/>")])
+        open_download(DOWNLOAD, BASE, PATIENCE), iter([redirect("https://cdn/x?sig=1"), Answer(403, {}, b"<Error/>")])
     )
     assert isinstance(result, errors.ServerError)
     assert result.retryable
@@ -322,7 +324,9 @@ def test_an_expired_asset_link_may_be_asked_for_again() -> None:
     [redirect(BASE + "/v3/images/OTHER/enhanced?preview=false"), json_answer(b'{"url": "https://api.example/x"}')],
 )
 def test_the_key_does_not_come_back_once_a_redirect_has_left_the_api(back: Answer) -> None:
-    result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter([redirect("https://assets.example/a"), back, BYTES]))
+    result, sent, _ = drive(
+        open_download(DOWNLOAD, BASE, PATIENCE), iter([redirect("https://assets.example/a"), back, BYTES])
+    )
     assert result is BYTES
     assert [send.to_api for send in sent] == [True, False, False]
 
@@ -339,7 +343,7 @@ def test_the_key_does_not_come_back_once_a_redirect_has_left_the_api(back: Answe
 )
 def test_a_redirect_that_parsers_read_differently_is_not_followed(target: str) -> None:
     for answer in (redirect(target), json_answer(json.dumps({"url": target}).encode())):
-        result, sent, _ = drive(open_download(DOWNLOAD, BASE), iter([answer]))
+        result, sent, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter([answer]))
         assert type(result) is errors.ForbiddenAddressError
         assert "user@" not in str(result)
         assert len(sent) == 1
@@ -347,7 +351,8 @@ def test_a_redirect_that_parsers_read_differently_is_not_followed(target: str) -
 
 def test_a_compressed_image_is_refused() -> None:
     result, _, _ = drive(
-        open_download(DOWNLOAD, BASE), iter([Answer(200, {"content-type": "image/png", "content-encoding": "gzip"})])
+        open_download(DOWNLOAD, BASE, PATIENCE),
+        iter([Answer(200, {"content-type": "image/png", "content-encoding": "gzip"})]),
     )
     assert isinstance(result, errors.ServerError)
 
@@ -365,7 +370,7 @@ def test_a_compressed_image_is_refused() -> None:
     ],
 )
 def test_a_download_that_leads_nowhere_is_an_error(answers: list[Answer], kind: type[Exception]) -> None:
-    result, _, _ = drive(open_download(DOWNLOAD, BASE), iter(answers))
+    result, _, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter(answers))
     assert type(result) is kind
 
 

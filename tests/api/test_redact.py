@@ -56,6 +56,8 @@ def test_credentials_of_other_kinds_go_too(text: str) -> None:
         "s3://photos/what is monkey=1?.jpg",
         "/data/a?b=c.jpg",
         "key: value",
+        "Flat key=3-ab12cd34.jpg",
+        "token=yes, password=no",
         "The sky is too dark: use another photo.",
     ],
 )

@@ -157,7 +157,7 @@ def test_who_looks_through_all_attributes_sees_none() -> None:
     it = rendered(AutoenhanceUploadImageOperator(task_id="u", image_id="i", upload_url="", source="{{ url }}"), url=url)
     assert SECRET not in str(vars(it)) + json.dumps(InfoJsonEncodable(it), default=str)
     again = pickle.loads(pickle.dumps(it._covered))
-    assert again.values == [("source", url)]
+    assert again.values == [("source", url, "https://photos.example/1.jpg")]
 
 
 def test_sensors_too() -> None:
