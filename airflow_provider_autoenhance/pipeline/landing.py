@@ -41,16 +41,18 @@ def sent_digests(headers: Mapping[str, str]) -> dict[str, str]:
     An ETag counts only from S3 (``x-amz-request-id``) and without KMS, where it is the MD5; elsewhere it may be anything.
     """
     found: dict[str, str] = {}
-    for header, algorithm in (
-        ("content-md5", "md5"),
-        ("x-amz-checksum-sha256", "sha256"),
-        ("x-amz-checksum-crc32", "crc32"),
+    for header, algorithm, size in (
+        ("content-md5", "md5", 16),
+        ("x-amz-checksum-sha256", "sha256", 32),
+        ("x-amz-checksum-crc32", "crc32", 4),
     ):
         if header in headers and "-" not in headers[header]:
             try:
-                found[algorithm] = base64.b64decode(headers[header], validate=True).hex()
+                digest = base64.b64decode(headers[header], validate=True)
             except ValueError:  # not base64, or not ASCII
                 continue
+            if len(digest) == size:
+                found[algorithm] = digest.hex()
     etag = headers.get("etag", "").strip('"')
     plain_s3 = "x-amz-request-id" in headers and headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
     if (

@@ -75,7 +75,10 @@ def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> M
 
     Names come back cleaned, as all text of an answer does.
     """
-    by_name = {clean_text(photo.image_name): photo.fingerprint for photo in photos}
+    by_name: dict[str, str | None] = {}
+    for photo in photos:
+        name = clean_text(photo.image_name)
+        by_name[name] = None if name in by_name else photo.fingerprint  # a name of two photos says nothing
     found: dict[str, Image] = {}
     for order in orders:
         for image in order.images:

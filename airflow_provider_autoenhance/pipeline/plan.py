@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+from airflow_provider_autoenhance.api.errors import NotFoundError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import resolve
@@ -130,10 +131,12 @@ def _plan_groups(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[GroupPl
         listing = beside.submit(list_present, job)
         groups = list_groups_of(job)
         present = listing.result()
-    return [_plan_group(job, known, present, resumed) for known in read_known(job, hook, groups, present)]
+    return [_plan_group(job, hook, known, present, resumed) for known in read_known(job, hook, groups, present)]
 
 
-def _plan_group(job: Job, known: Known, present: Mapping[str, StoredFile], resumed: bool) -> GroupPlan:
+def _plan_group(
+    job: Job, hook: AutoenhanceHook, known: Known, present: Mapping[str, StoredFile], resumed: bool
+) -> GroupPlan:
     if known.damage:
         return _readonly_group(known, str(known.damage))
     own, rows, brackets, bracketing = known.own, known.rows, known.brackets, known.bracketing
@@ -146,7 +149,7 @@ def _plan_group(job: Job, known: Known, present: Mapping[str, StoredFile], resum
             photo,
             job=job,
             row=row,
-            image=images.get(photo.fingerprint),
+            image=images.get(photo.fingerprint) or _unlisted(hook, row),
             present=_landed(photo, row, present),
             own=own.run,
             resumed=resumed,
@@ -157,6 +160,16 @@ def _plan_group(job: Job, known: Known, present: Mapping[str, StoredFile], resum
     decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in bracketing.omitted]
     return GroupPlan(known.group, own, known.others, decisions, known.orders, brackets, warnings=bracketing.warnings)
+
+
+def _unlisted(hook: AutoenhanceHook, row: Row | None) -> Image | None:
+    """The image that a row names and its order does not list: a list may lag, and only a 404 says that an image is gone."""
+    if row is None or not row.image_id or row.status == "landed":
+        return None
+    try:
+        return hook.get_image(row.image_id)
+    except NotFoundError:
+        return None
 
 
 def _readonly_group(known: Known, reason: str) -> GroupPlan:

@@ -7,6 +7,7 @@ One file per run and group, owned by that run alone, so that two runs cannot ove
 from __future__ import annotations
 
 import json
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
-from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, text, texts
+from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, plain, text, texts
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
 
@@ -163,8 +164,6 @@ class Record:
                 if not line.isspace():
                     row = _ROW.read(line)
                     record.rows[row.fingerprint] = row
-        except (UnicodeError, RecursionError):
-            problem = "it cannot be written again"
         except ValueError as error:
             problem = str(error)
         else:
@@ -193,6 +192,10 @@ def _fits(grouping: dict[str, Any] | None) -> bool:
 
 _ROW = Typed(
     Row,
+    fingerprint=plain,
+    run=plain,
+    image_id=optional(plain),
+    order_id=optional(plain),
     size=count,
     credits=frozenset({0, 1}).__contains__,
     outputs=objects(uri=text, size=count, etag=optional(text)),
@@ -201,7 +204,8 @@ _ROW = Typed(
 )
 _HEADER = Typed(
     Record,
-    orders=texts,
+    run=plain,
+    orders=lambda value: texts(value) and all(map(plain, value)),
     submitted_at=lambda value: number(value) and 0 <= value < 1e11,
     chosen=optional(texts),
     grouping=_fits,
@@ -250,8 +254,8 @@ def record_uri(folder: str, run: str) -> str:
 
 
 def is_record(uri: str) -> bool:
-    """Whether a listed file is a record."""
-    return f"/{RECORDS_FOLDER}/" in uri and uri.endswith(".jsonl")
+    """Whether a listed file is a record: named by its run's id. What copying and systems leave beside them is not."""
+    return re.search(rf"/{re.escape(RECORDS_FOLDER)}/[0-9a-f-]{{36}}\.jsonl\Z", uri) is not None
 
 
 def read_record(uri: str, conn_id: str | None) -> Record:

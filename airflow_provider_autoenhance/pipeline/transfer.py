@@ -95,7 +95,8 @@ class Transfer:
 
     def _is_about(self, photo: Photo, error: Exception) -> bool:
         """Whether it is the name of a photo's own file that the destination does not take, while it takes others."""
-        if not isinstance(error, errors.DestinationError) or not str(error).startswith(photo.targets):
+        full = isinstance(error, errors.DestinationFullError)
+        if full or not isinstance(error, errors.DestinationError) or not str(error).startswith(photo.targets):
             return False  # it is about the key, the connection, or the worker's own disk
         try:
             folder = f"{self._job.destination}{RECORDS_FOLDER}/"

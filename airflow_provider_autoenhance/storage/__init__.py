@@ -6,12 +6,13 @@ DestinationError where a retry cannot help, and ServerError, UnreachableError an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.storage.base import BLOCK, HEAD, OWN_PREFIX, Destination, Reader, Source, StoredFile
-from airflow_provider_autoenhance.storage.location import locate
+from airflow_provider_autoenhance.storage.location import has_control_character, locate
 from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "open_source",
     "read_range",
 ]
+
+log = logging.getLogger(__name__)
 
 EVERYWHERE = ("/",)
 """Value of ``local_folders`` that allows all."""
@@ -129,7 +132,8 @@ def list_files(
 ) -> Iterator[StoredFile]:
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
-    An empty folder yields nothing. A single file's own URI yields that file.
+    An empty folder yields nothing. A single file's own URI yields that file. A folder whose name holds a control character is left out,
+    with a warning.
 
     :param uri: a folder; a trailing slash may be left out.
     :param conn_id: Airflow connection of the store.
@@ -138,7 +142,8 @@ def list_files(
         with a slash against its path under the folder; ``*`` crosses slashes there.
     :param exclude: patterns that keep a file out, whatever ``include`` says.
     :param local_folders: as for ``open_source``.
-    :param strict: fail where a local folder in it cannot be read, instead of leaving it out with a warning.
+    :param strict: of a local destination: fail where a folder in it cannot be read, follow links, and name what is not a file too, instead
+        of leaving it out with a warning.
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
     """
     location = locate(uri, conn_id=conn_id, error=SourceError)
@@ -162,8 +167,19 @@ def list_files(
     return (
         file
         for file in found
-        if _matches(file, root, include) and not _matches(file, root, exclude) and not file.name.startswith(OWN_PREFIX)
+        if _matches(file, root, include)
+        and not _matches(file, root, exclude)
+        and not file.name.startswith(OWN_PREFIX)
+        and _can_be_named(file)
     )
+
+
+def _can_be_named(file: StoredFile) -> bool:
+    """A URI with a control character is taken from nobody. A file of such a name fails alone; a folder has no place for its records."""
+    if not has_control_character(file.uri.rpartition("/")[0]):
+        return True
+    log.warning("Left out %r: its folder's name holds a control character. Give the folder another name.", file.uri)
+    return False
 
 
 def _matches(file: StoredFile, root: str, patterns: Sequence[str]) -> bool:

@@ -11,7 +11,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, ServerError, SourceError
+from airflow_provider_autoenhance.api.errors import (
+    AutoenhanceError,
+    DestinationError,
+    DestinationFullError,
+    ServerError,
+    SourceError,
+)
 from airflow_provider_autoenhance.api.redact import one_line
 from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile
 from airflow_provider_autoenhance.storage.location import Location
@@ -69,9 +75,10 @@ def list_local(
     """Yield the files under a folder, sorted; a file's own path yields that file.
 
     What is no file or cannot be read is left out, with a warning: a link that leads nowhere or in circles, a pipe, a folder without
-    permission, a name that is not UTF-8, a file that has gone meanwhile.
+    permission, a file that has gone meanwhile.
 
-    :param strict: fail where a folder cannot be read.
+    :param strict: of a destination: fail where a folder cannot be read, follow links as writing does, and name what cannot be read too,
+        because what is not known is not absent.
     """
     _allowed(location, folders)
     root = Path(location.key)
@@ -114,22 +121,31 @@ def _walk(root: Path, left_out: list[str], *, recursive: bool, strict: bool) -> 
     :param left_out: takes what is not a file that can be read, with the reason.
     """
     open_folders = [_entries(root)]
+    followed: set[str] = set()
     while open_folders:
         entry = next(open_folders[-1], None)
         if entry is None:
             open_folders.pop()
             continue
         try:
-            if entry.is_dir(follow_symlinks=False):
-                if recursive:
+            if entry.is_dir(follow_symlinks=strict):
+                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                if recursive and real not in followed:
+                    followed.add(real)
                     open_folders.append(_entries(entry.path))
             elif reason := _unfit(entry):
+                if strict:
+                    yield StoredFile(entry.path, 0)
+                    continue
                 left_out.append(f"{_shown(entry.path)} ({reason})")
             else:
                 yield _stored(entry.path, entry.stat())
         except OSError as error:
             if strict and entry.is_dir(follow_symlinks=False):
                 raise
+            if strict:
+                yield StoredFile(entry.path, 0)
+                continue
             left_out.append(f"{_shown(entry.path)} ({os.strerror(error.errno or 0)})")
 
 
@@ -143,10 +159,6 @@ def _unfit(entry: os.DirEntry[str]) -> str | None:
 
     :raises OSError: it leads in circles, or has gone.
     """
-    try:
-        entry.path.encode()
-    except UnicodeEncodeError:
-        return "its name is not UTF-8"
     if entry.is_file():
         return None
     if entry.is_dir():
@@ -255,7 +267,8 @@ def _explain(error: Exception, uri: str, kind: type[AutoenhanceError]) -> Autoen
     if isinstance(error, PermissionError) or code == errno.EROFS:
         return kind(f"{uri}: the worker's user has no permission. Change the file's or folder's rights.")
     if code in (errno.ENOSPC, errno.EDQUOT):
-        return kind(f"{uri}: the disk is full. Free some space, or choose another destination.")
+        full = DestinationFullError if kind is DestinationError else kind
+        return full(f"{uri}: the disk is full. Free some space, or choose another destination.")
     if code in _TRANSIENT:
         return ServerError(f"{uri}: the disk failed for the moment: {errno.errorcode.get(code or 0, code)}.")
     reason = os.strerror(code) if code else type(error).__name__

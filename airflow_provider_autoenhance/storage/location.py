@@ -45,6 +45,11 @@ class Location:
         return unquote(name) if self.scheme in ("http", "https") else name
 
 
+def has_control_character(uri: str) -> bool:
+    """Whether a URI holds a character that would break the line it is shown in."""
+    return _CONTROL.search(uri) is not None
+
+
 def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> Location:
     """Parse a URI or a local path.
 
@@ -59,7 +64,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         raise error("The URI is empty. Give one such as s3://bucket/folder/photo.jpg or /data/photo.jpg.")
     if len(uri) > MAX_URI_LENGTH:
         raise error(f"The URI is {len(uri)} characters long, more than {MAX_URI_LENGTH}: {redact_url(uri)[:80]}...")
-    if _CONTROL.search(uri):
+    if has_control_character(uri):
         raise error(f"The URI holds a control character: {redact_url(uri)!r}.")
     scheme, separator, rest = uri.partition("://")
     if not separator:
