@@ -59,7 +59,7 @@ def test_the_source_archive_holds_what_the_wheel_is_made_of_and_nothing_else(bui
     with tarfile.open(archive) as opened:
         names = {member.name.partition("/")[2] for member in opened if member.isfile()}
     packed = {name for name in names if ".egg-info/" not in name}
-    about = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
+    about = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "SECURITY.md", "pyproject.toml", "setup.cfg"}
     assert packed == package_files() | about
 
 
