@@ -25,6 +25,8 @@ LEFT_OUT = (
     "tests/api",
     "tests/crash",
     "tests/hooks/test_upload_photo.py",
+    "tests/hooks/test_where_it_goes.py",
+    "tests/hostile",
     "tests/imaging",
     "tests/operators/test_brackets.py",
     "tests/operators/test_outputs.py",
