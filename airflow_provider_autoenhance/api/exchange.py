@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.addresses import AddressError, join, origin_of
 from airflow_provider_autoenhance.api.answers import MAX_WHOLE_BYTES, Answer, error_of, load_json, read
 from airflow_provider_autoenhance.api.calls import Call
-from airflow_provider_autoenhance.api.redact import clean_text, redact_url
+from airflow_provider_autoenhance.api.redact import redact_url
 
 T = TypeVar("T")
 
@@ -167,6 +167,10 @@ def open_download(call: Call[Any], base_url: str, patience: Patience) -> Steps[A
         if target is None:
             _check_bytes(answer, send)
             return answer
+        if answer.secret and answer.secret in unquote(target):
+            raise errors.ForbiddenAddressError(
+                f"{send.about}: the download was redirected to an address with the API key in it."
+            )
         try:
             url = join(send.url, target)
             stays = send.to_api and origin_of(url) == api
@@ -208,7 +212,7 @@ def _check_bytes(answer: Answer, send: Send) -> None:
     if answer.status == 200 or 300 <= answer.status < 400:
         raise errors.ServerError(
             f"{send.about}: expected image bytes from {redact_url(send.url)} but got {answer.status} "
-            f"{clean_text(answer.content_type)[:80] or 'without a type'}."
+            f"{answer.clean(answer.content_type)[:80] or 'without a type'}."
         )
     raise error_of(answer, send.about)
 

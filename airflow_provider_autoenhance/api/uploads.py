@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.addresses import AddressError, join, origin_of
@@ -11,12 +11,14 @@ from airflow_provider_autoenhance.api.answers import Answer
 from airflow_provider_autoenhance.api.redact import clean_text, redact_url
 
 
-def check_upload_url(upload_url: str, base_url: str, about: str) -> None:
-    """Refuse an upload URL that is not a plain web address, or that would send a photo unencrypted where the API is encrypted.
+def check_upload_url(upload_url: str, base_url: str, about: str, api_key: str) -> None:
+    """Refuse an upload URL that is not a plain web address, holds the API key, or is not encrypted where the API is.
 
     :param base_url: of the API.
     :raises ForbiddenAddressError: nothing was sent.
     """
+    if api_key in unquote(upload_url):
+        raise errors.ForbiddenAddressError(f"{about}: Autoenhance gave an upload address with the API key in it.")
     try:
         join(base_url, upload_url)
         origin_of(upload_url)

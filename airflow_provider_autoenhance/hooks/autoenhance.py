@@ -175,7 +175,7 @@ class AutoenhanceHook(BaseHook):
         from airflow_provider_autoenhance.api.exchange import arrived
         from airflow_provider_autoenhance.api.uploads import check_upload, check_upload_url, upload_content_type
 
-        check_upload_url(upload_url, self.config.base_url, about)
+        check_upload_url(upload_url, self.config.base_url, about, self.config.api_key)
         content_type = upload_content_type(upload_url, sent_at_creation)
 
         def attempt() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -346,6 +347,17 @@ def test_a_redirect_that_parsers_read_differently_is_not_followed(target: str) -
         result, sent, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter([answer]))
         assert type(result) is errors.ForbiddenAddressError
         assert "user@" not in str(result)
+        assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/ab-SECRET", "the key ab-SECRET is not known", "/x?k=ab%2DSECRET"]
+)
+def test_a_redirect_that_holds_the_key_is_not_followed(target: str) -> None:
+    for answer in (redirect(target), json_answer(json.dumps({"url": target}).encode())):
+        result, sent, _ = drive(open_download(DOWNLOAD, BASE, PATIENCE), iter([replace(answer, secret="ab-SECRET")]))
+        assert type(result) is errors.ForbiddenAddressError
+        assert "SECRET" not in str(result)
         assert len(sent) == 1
 
 

@@ -136,6 +136,12 @@ def test_an_upload_address_that_parsers_read_differently_is_not_used(
     assert "pw" not in str(refused.value)
 
 
+def test_an_upload_address_that_holds_the_key_is_not_used(connect: Callable[..., AutoenhanceHook]) -> None:
+    with pytest.raises(errors.ForbiddenAddressError) as refused:
+        upload(connect(), f"http://127.0.0.1:1/put?k={KEY}")
+    assert KEY not in str(refused.value)
+
+
 def test_a_photo_is_not_sent_unencrypted_where_the_api_is_encrypted(connect: Callable[..., AutoenhanceHook]) -> None:
     with pytest.raises(errors.ForbiddenAddressError, match="from https to plain http"):
         upload(connect(host="https://127.0.0.1:1"), "http://127.0.0.1:1/put")
