@@ -24,7 +24,7 @@ DAG_ID = "autoenhance_leaks"
 _DAGS = REPOSITORY / "tools" / "leak_dags"
 _SECONDS = 240
 
-#: What happens to a photo, and what its task tells of it in the end.
+#: What happens to a photo, and what its task reports in the end.
 STAGES = {
     "landed": "landed",
     "other": "landed",

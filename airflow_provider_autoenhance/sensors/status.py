@@ -150,7 +150,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     """Wait until all images of an order are final; the order (id, name, counts by status) is the XCom.
 
     A fresh order looks finished to the API's flags, so an order without images counts as unfinished. Images that failed do not fail the
-    sensor: the counts tell of them. Images that are deleted while it waits fail it by name, where too few are left. Further arguments:
+    sensor: the counts show them. Images that are deleted while it waits fail it by name, where too few are left. Further arguments:
     :class:`AutoenhanceStatusSensor`.
 
     :param order_id: id of the order (templated).

@@ -41,7 +41,7 @@ def plain_records() -> Iterator[None]:
         ("botocore.auth", ("CanonicalRequest:\n%s", f"PUT\nx-amz-security-token:{SECRET}\nauthorization:Basic {SECRET}")),
         ("botocore.parsers", ("Response body:\n%s", f"<SecretAccessKey>{SECRET}</SecretAccessKey>")),
         ("fsspec.http", ("Fetch range for %s", URL)),
-        ("a.library.of.tomorrow", ("nothing here",)),
+        ("another.package", ("nothing here",)),
         ("airflow_provider_autoenhance.storage.http", ("Read %s", URL)),
         ("airflow.task.hooks.airflow_provider_autoenhance.hooks.autoenhance.AutoenhanceHook", ("Sent %s", REQUEST)),
     ],
