@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, Call
-from airflow_provider_autoenhance.api.redact import clean_text, holds_credential
+from airflow_provider_autoenhance.api.redact import clean_text, holds_credential, holds_key
 
 T = TypeVar("T")
 
@@ -57,12 +57,12 @@ class Answer:
 
     def clean(self, text: str) -> str:
         """Clean a text of the answer: one line, without credentials."""
-        return clean_text(text.replace(self.secret, "***") if self.secret else text)
+        return clean_text(text.replace(self.secret, "***") if holds_key(text, self.secret) else text)
 
     def is_harmless(self, value: Any) -> bool:
         """Whether a value that JSON can hold is free of credentials. An ordinary address is none."""
         text = json.dumps(value, ensure_ascii=False)
-        return not (holds_credential(text) or (self.secret and self.secret in text))
+        return not (holds_credential(text) or holds_key(text, self.secret))
 
     @property
     def content_type(self) -> str:

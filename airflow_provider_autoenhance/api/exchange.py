@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.addresses import AddressError, join, origin_of
 from airflow_provider_autoenhance.api.answers import MAX_WHOLE_BYTES, Answer, error_of, load_json, read
 from airflow_provider_autoenhance.api.calls import Call
-from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.api.redact import holds_key, redact_url
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ def open_download(call: Call[Any], base_url: str, patience: Patience) -> Steps[A
         if target is None:
             _check_bytes(answer, send)
             return answer
-        if answer.secret and answer.secret in unquote(target):
+        if holds_key(target, answer.secret):
             raise errors.ForbiddenAddressError(
                 f"{send.about}: the download was redirected to an address with the API key in it."
             )

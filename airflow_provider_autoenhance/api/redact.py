@@ -6,6 +6,7 @@ A presigned URL is a credential, and so is whatever stands before an ``@``. A li
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 # Compiled by ``re`` at their first use: compiling here would cost every DAG file some milliseconds.
 
@@ -27,6 +28,9 @@ _CLOSING = r"[)\]}',.;:]*\Z"
 _USER_INFO = r"://[^/\s]*@"
 #: Control characters, line separators, marks that turn the direction of text round, and halves of surrogate pairs.
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
+
+#: Real keys have 30 characters and more. A local sandbox may have any.
+_SHORTEST_KEY = 8
 
 
 def redact_url(url: str) -> str:
@@ -70,6 +74,17 @@ def redact_text(text: str) -> str:
 def holds_credential(text: str) -> bool:
     """Whether a text holds an address with a credential in it. An ordinary query is none."""
     return bool(re.search(_SECRET_QUERY, text) or re.search(_USER_INFO, text))
+
+
+def holds_key(text: str, key: str) -> bool:
+    """Whether a text holds the API key, percent-encoded or not.
+
+    A key too short to be a secret is not looked for: it may be part of common words.
+
+    >>> holds_key("https://other.example/?k=ab%2DSECRET", "ab-SECRET"), holds_key("https://demo.example/", "demo")
+    (True, False)
+    """
+    return len(key) >= _SHORTEST_KEY and (key in text or key in unquote(text))
 
 
 def _redacted_address(match: re.Match[str]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.addresses import AddressError, join, origin_of
 from airflow_provider_autoenhance.api.answers import Answer
-from airflow_provider_autoenhance.api.redact import clean_text, redact_url
+from airflow_provider_autoenhance.api.redact import clean_text, holds_key, redact_url
 
 
 def check_upload_url(upload_url: str, base_url: str, about: str, api_key: str) -> None:
@@ -17,7 +17,7 @@ def check_upload_url(upload_url: str, base_url: str, about: str, api_key: str) -
     :param base_url: of the API.
     :raises ForbiddenAddressError: nothing was sent.
     """
-    if api_key in unquote(upload_url):
+    if holds_key(upload_url, api_key):
         raise errors.ForbiddenAddressError(f"{about}: Autoenhance gave an upload address with the API key in it.")
     try:
         join(base_url, upload_url)
