@@ -110,7 +110,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
     def _to_keep(self, asked: dict[str, Any]) -> dict[str, Any]:
         if shown(asked) == asked:
             return asked
-        from airflow_provider_autoenhance.hooks.ticket import seal
+        from airflow_provider_autoenhance.pipeline.remote.ticket import seal
 
         return {"autoenhance_conn_id": self.autoenhance_conn_id, _SEALED: seal(asked, self.hook.config.api_key)}
 
@@ -119,7 +119,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             return kept
         from cryptography.fernet import InvalidToken
 
-        from airflow_provider_autoenhance.hooks.ticket import unseal
+        from airflow_provider_autoenhance.pipeline.remote.ticket import unseal
 
         self.autoenhance_conn_id = kept["autoenhance_conn_id"]
         try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_autoenhance.api.models import Bracket
-    from airflow_provider_autoenhance.hooks.ticket import UploadTicket
+    from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,8 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order's brackets, then adopt or create."""
-        from airflow_provider_autoenhance.pipeline.exposure import ensure_bracket
-        from airflow_provider_autoenhance.pipeline.identity import check_origin
+        from airflow_provider_autoenhance.pipeline.remote.exposure import ensure_bracket
+        from airflow_provider_autoenhance.pipeline.remote.identity import check_origin
 
         with task_run(self, context, label=self.bracket_name):
             map_index = context["ti"].map_index
@@ -82,8 +82,8 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
     def _wanted(self, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
-        from airflow_provider_autoenhance.hooks.ticket import UploadTicket
-        from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+        from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+        from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
         owner, ti = type(self).__name__, context["ti"]
         name = required(owner, "bracket_name", self.bracket_name)
@@ -138,7 +138,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Upload unless that has been done."""
-        from airflow_provider_autoenhance.pipeline.exposure import upload_bracket
+        from airflow_provider_autoenhance.pipeline.remote.exposure import upload_bracket
         from airflow_provider_autoenhance.pipeline.upload import PhotoSource
 
         with task_run(self, context, label=last_part(self.source)):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_autoenhance.api.models import Image
-    from airflow_provider_autoenhance.hooks.ticket import UploadTicket
     from airflow_provider_autoenhance.imaging.output import OutputSpec
+    from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
     from airflow_provider_autoenhance.triggers.status import Event
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order, then adopt or create."""
-        from airflow_provider_autoenhance.pipeline.creation import ensure_image
-        from airflow_provider_autoenhance.pipeline.identity import run_order_id
+        from airflow_provider_autoenhance.pipeline.remote.create import ensure_image
+        from airflow_provider_autoenhance.pipeline.remote.identity import run_order_id
 
         with task_run(self, context, label=self.image_name):
             ti = context["ti"]
@@ -101,8 +101,8 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     def _wanted(self, run_order: str, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
         from airflow_provider_autoenhance.api.settings import wire_settings
-        from airflow_provider_autoenhance.hooks.ticket import UploadTicket
-        from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+        from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+        from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
         ti = context["ti"]
         name = required("AutoenhanceCreateImageOperator", "image_name", self.image_name)
@@ -121,7 +121,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         return UploadTicket(name, self.order_id or run_order, settings, user | own, content_type=self.content_type)
 
     def _check_owner(self, map_index: int | None, image: Image) -> None:
-        from airflow_provider_autoenhance.pipeline.identity import check_origin
+        from airflow_provider_autoenhance.pipeline.remote.identity import check_origin
 
         if not self.source:
             check_origin(f"image {image.image_name!r}", image.metadata, map_index)
@@ -218,7 +218,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start, unless an earlier try did, and wait."""
         from airflow_provider_autoenhance.api.waiting import ImageWait
-        from airflow_provider_autoenhance.pipeline.wait import wait_for_image
+        from airflow_provider_autoenhance.pipeline.remote.wait import wait_for_image
         from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, image_xcom
 
         with task_run(self, context, label=self.image_id):

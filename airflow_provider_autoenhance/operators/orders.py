@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.api.models import Order
     from airflow_provider_autoenhance.imaging.output import OutputSpec
-    from airflow_provider_autoenhance.pipeline.processing import Grouping
+    from airflow_provider_autoenhance.pipeline.remote.process import Grouping
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create, or adopt."""
-        from airflow_provider_autoenhance.pipeline.identity import order_id_of
+        from airflow_provider_autoenhance.pipeline.remote.identity import order_id_of
 
         ti = context["ti"]
         by_default = f"{ti.dag_id} {ti.run_id}"
@@ -131,8 +131,8 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         """Start, unless an earlier try did, and wait."""
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.api.waiting import OrderWait
-        from airflow_provider_autoenhance.pipeline.processing import ensure_processed
-        from airflow_provider_autoenhance.pipeline.wait import wait_for_order
+        from airflow_provider_autoenhance.pipeline.remote.process import ensure_processed
+        from airflow_provider_autoenhance.pipeline.remote.wait import wait_for_order
 
         with task_run(self, context, label=self.order_id):
             order_id, grouping = self._checked()
@@ -157,7 +157,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
             return self._end(context, self.hook.get_order(required(type(self).__name__, "order_id", self.order_id)))
 
     def _checked(self) -> tuple[str, Grouping]:
-        from airflow_provider_autoenhance.pipeline.processing import Grouping
+        from airflow_provider_autoenhance.pipeline.remote.process import Grouping
 
         owner = type(self).__name__
         order_id = required(owner, "order_id", self.order_id)

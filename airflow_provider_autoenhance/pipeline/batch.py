@@ -18,17 +18,17 @@ from airflow_provider_autoenhance.api.models import ImageStatus, Order
 from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
-from airflow_provider_autoenhance.pipeline.brackets.orders import orphans, read_brackets
 from airflow_provider_autoenhance.pipeline.crew import Crew, crew
 from airflow_provider_autoenhance.pipeline.decide import GONE, REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.delivery import prepare
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.ledger import make_order, read_order
 from airflow_provider_autoenhance.pipeline.lookout import Lookout, Sight
 from airflow_provider_autoenhance.pipeline.pending import Awaited, Pending
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan, reserve
 from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
+from airflow_provider_autoenhance.pipeline.remote.brackets import orphans, read_brackets
+from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
 from airflow_provider_autoenhance.pipeline.summary import manifest_uri, summarize
 from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
 

@@ -15,10 +15,10 @@ from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import Bracketing, bracket
-from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, read_brackets
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job
-from airflow_provider_autoenhance.pipeline.ledger import read_order
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
+from airflow_provider_autoenhance.pipeline.remote.images import read_order
 
 #: Orders of brackets that a run without records may have made beyond those that its photos fill: each try that merges needs another.
 _MERGING_TRIES = 4

@@ -11,8 +11,8 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import GONE, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.delivery import Delivery
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Photo
-from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint, metadata_of, read_order
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
+from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, metadata_of, read_order
 from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
 

@@ -12,10 +12,10 @@ from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.photo import uploadable
-from airflow_provider_autoenhance.hooks.ticket import UploadTicket
 from airflow_provider_autoenhance.imaging.output import OutputSpec
-from airflow_provider_autoenhance.pipeline.creation import ensure_image
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.remote.create import ensure_image
+from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.storage import open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 

@@ -31,7 +31,7 @@ def watched(copying_sandbox: Sandbox) -> Any:
     patch = pytest.MonkeyPatch()
     patch.setattr("airflow_provider_autoenhance.api.exchange.LONGEST_WAIT_SECONDS", 0.001)
     patch.setattr("airflow_provider_autoenhance.pipeline.brackets.merge.ARRIVAL_POLLS", (0.0, 0.01, 0.01))
-    patch.setattr("airflow_provider_autoenhance.pipeline.ledger.LOST_ORDER_POLLS", (0.0, 0.01))
+    patch.setattr("airflow_provider_autoenhance.pipeline.remote.images.LOST_ORDER_POLLS", (0.0, 0.01))
     connection = json.loads(connection_of(copying_sandbox, "AUTOENHANCE_DEFAULT"))
     connection["extra"] = {"max_attempts": 2, "max_requests_per_second": 1e4}
     patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))

@@ -20,7 +20,7 @@ from airflow_provider_autoenhance.get_provider_info import connection_fields
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
-from airflow_provider_autoenhance.hooks.ticket import UploadTicket, _fernet
+from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket, _fernet
 from tests.support.photos import Sized, photo
 
 KEY = "key-5f0c"

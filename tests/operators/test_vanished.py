@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.orders import AutoenhanceProcessOrderOperator
-from airflow_provider_autoenhance.pipeline import ledger
+from airflow_provider_autoenhance.pipeline.remote import images as ledger
 from airflow_provider_autoenhance.sensors.status import AutoenhanceOrderStatusSensor
 from tests.support.batch import event_of, fill, manifest, operator, outputs
 from tests.support.photos import Sized, exposure, photo, upload

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
-from airflow_provider_autoenhance.pipeline.brackets.orders import BracketOrder, bracket_metadata, orphans
 from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
-from airflow_provider_autoenhance.pipeline.ledger import images_by_fingerprint
 from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, bracket_metadata, orphans
+from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint
 
 JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", brackets="exif")
 

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Photo
-from airflow_provider_autoenhance.pipeline.ledger import FINGERPRINT_KEY, mark, metadata_of, rank
+from airflow_provider_autoenhance.pipeline.remote.images import FINGERPRINT_KEY, mark, metadata_of, rank
 
 #: Key of a bracket's metadata that says which file, in which settings, it is; its fingerprint is the merged photo's.
 EXPOSURE_KEY = "exposure"

@@ -9,8 +9,8 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.hooks.ticket import UploadTicket
-from airflow_provider_autoenhance.pipeline.identity import IDENTITY_KEY
+from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY
+from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
 
 @dataclass(frozen=True)
