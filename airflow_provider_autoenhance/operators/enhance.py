@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_autoenhance.imaging.output import OutputSpec
-    from airflow_provider_autoenhance.pipeline.batch import Batch
+    from airflow_provider_autoenhance.pipeline.batch.engine import Batch
     from airflow_provider_autoenhance.pipeline.job import Job
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
 
@@ -164,7 +164,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, submit, wait, land."""
-        from airflow_provider_autoenhance.pipeline.batch import Batch
+        from airflow_provider_autoenhance.pipeline.batch.engine import Batch
 
         with task_run(self, context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context))
@@ -235,7 +235,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return job
 
     def _tell(self, batch: Batch) -> dict[str, Any]:
-        from airflow_provider_autoenhance.pipeline.summary import forecast
+        from airflow_provider_autoenhance.pipeline.batch.summary import forecast
 
         for warning in batch.plan.warnings:
             log.warning("%s", warning)
@@ -256,7 +256,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return hand_on(context, summary)
 
     def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
-        from airflow_provider_autoenhance.pipeline.batch import Batch
+        from airflow_provider_autoenhance.pipeline.batch.engine import Batch
 
         batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
         batch.submit()

@@ -81,7 +81,7 @@ def test_others_records_stay_as_they_are(caplog: pytest.LogCaptureFixture) -> No
 
 def test_own_records_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
     quiet_logs()
-    logging.getLogger("airflow_provider_autoenhance.pipeline.batch").warning(
+    logging.getLogger("airflow_provider_autoenhance.pipeline.batch.engine").warning(
         "Failed: %s", "a\n[ERROR] forged\x1b[2J\u2028b.jpg"
     )
     assert caplog.messages == ["Failed: a [ERROR] forged [2J b.jpg"]

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from tests.support.photos import exposure, photo
 from tests.support.sandbox import ROOT, Sandbox
 from tests.support.tasks import connection_of

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from tests.crash.effects import Effects
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox

@@ -27,8 +27,8 @@ from tests.support.tasks import context
 LOADED_LATE = (
     "airflow.providers.amazon.aws.hooks.s3",
     "airflow.sdk.execution_time.supervisor",
-    "airflow_provider_autoenhance.pipeline.batch",
-    "airflow_provider_autoenhance.pipeline.brackets.merge",
+    "airflow_provider_autoenhance.pipeline.batch.engine",
+    "airflow_provider_autoenhance.pipeline.batch.merge",
     "anyio._backends._asyncio",
     "asgiref.sync",
     "boto3",

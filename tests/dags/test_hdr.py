@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.support.pictures import decode
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run_dag

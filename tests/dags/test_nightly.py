@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run_dag, without_masking

@@ -14,8 +14,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.support.batch import Enhance, outputs
 from tests.support.photos import exposure, photo
 from tests.support.pictures import decode
@@ -30,7 +30,7 @@ Shoot = Callable[..., list[str]]
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.brackets.merge.ARRIVAL_POLLS", (0.0,) * 6)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.batch.merge.ARRIVAL_POLLS", (0.0,) * 6)
 
 
 @pytest.fixture

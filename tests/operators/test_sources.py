@@ -13,8 +13,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.storage.web_host import Answer, Host
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.summary import MANIFEST
 from tests.support.photos import photo
 
 Enhance = Callable[..., dict[str, Any]]

@@ -17,20 +17,20 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus, Order
 from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.brackets.merge import Merge
-from airflow_provider_autoenhance.pipeline.crew import Crew, crew
+from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, Pending
+from airflow_provider_autoenhance.pipeline.batch.lookout import Lookout, Sight
+from airflow_provider_autoenhance.pipeline.batch.merge import Merge
+from airflow_provider_autoenhance.pipeline.batch.photo_steps import Submitted, Transfer
+from airflow_provider_autoenhance.pipeline.batch.progress import Progress
+from airflow_provider_autoenhance.pipeline.batch.summary import manifest_uri, summarize
+from airflow_provider_autoenhance.pipeline.batch.workers import Crew, crew
 from airflow_provider_autoenhance.pipeline.decide import GONE, REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.delivery import prepare
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.lookout import Lookout, Sight
-from airflow_provider_autoenhance.pipeline.pending import Awaited, Pending
 from airflow_provider_autoenhance.pipeline.plan import GroupPlan, Plan, make_plan, reserve
-from airflow_provider_autoenhance.pipeline.progress import Progress
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
 from airflow_provider_autoenhance.pipeline.remote.brackets import orphans, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
-from airflow_provider_autoenhance.pipeline.summary import manifest_uri, summarize
-from airflow_provider_autoenhance.pipeline.transfer import Submitted, Transfer
 
 log = logging.getLogger(__name__)
 

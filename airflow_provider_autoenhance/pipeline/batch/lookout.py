@@ -10,7 +10,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.api.waiting import is_idle
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.pending import Awaited
+from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 
 #: Looks in a row that have to agree before an order counts as empty. One proves nothing: right after a creation an order may lag.

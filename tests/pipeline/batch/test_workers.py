@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_autoenhance.pipeline.crew import crew
+from airflow_provider_autoenhance.pipeline.batch.workers import crew
 
 
 class BadError(Exception):
