@@ -139,7 +139,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
     def execute(self, context: Context) -> str:
         """Upload unless that has been done."""
         from airflow_provider_autoenhance.pipeline.remote.exposure import upload_bracket
-        from airflow_provider_autoenhance.pipeline.upload import PhotoSource
+        from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
 
         with task_run(self, context, label=last_part(self.source)):
             owner = type(self).__name__

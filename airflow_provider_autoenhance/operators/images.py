@@ -165,7 +165,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     def execute(self, context: Context) -> str:
         """Upload unless that has been done."""
         with task_run(self, context, label=last_part(self.source)):
-            from airflow_provider_autoenhance.pipeline.upload import PhotoSource, upload_photo
+            from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource, upload_photo
 
             owner = type(self).__name__
             photo = PhotoSource(
@@ -304,7 +304,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""
         from airflow_provider_autoenhance.imaging.output import outputs_of
-        from airflow_provider_autoenhance.pipeline.download import PhotoTarget, download_photo
+        from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, download_photo
 
         with task_run(self, context, label=last_part(self.destination) or self.image_id):
             owner = type(self).__name__

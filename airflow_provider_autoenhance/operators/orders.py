@@ -258,8 +258,8 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Download."""
         from airflow_provider_autoenhance.imaging.output import outputs_of
-        from airflow_provider_autoenhance.pipeline.download import PhotoTarget
-        from airflow_provider_autoenhance.pipeline.order_download import download_order
+        from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget
+        from airflow_provider_autoenhance.pipeline.transfer.download_order import download_order
 
         with task_run(self, context, label=self.order_id):
             owner = type(self).__name__

@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.api import calls, models
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 from airflow_provider_autoenhance.hooks.download import Download
-from airflow_provider_autoenhance.pipeline.landing import land
+from airflow_provider_autoenhance.pipeline.transfer.landing import land
 from tests.hostile import values
 from tests.hostile.wire import Places, Role
 from tests.support.photos import Sized, photo

@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.delivery import Delivery
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
 from airflow_provider_autoenhance.storage import local
 from tests.support.batch import fill, operator
 from tests.support.photos import photo

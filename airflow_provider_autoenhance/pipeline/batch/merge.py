@@ -16,7 +16,7 @@ from airflow_provider_autoenhance.pipeline.job import Job, Photo
 from airflow_provider_autoenhance.pipeline.listing import merge
 from airflow_provider_autoenhance.pipeline.remote.brackets import EXPOSURE_KEY, BracketOrder, bracket_metadata
 from airflow_provider_autoenhance.pipeline.remote.exposure import give_up
-from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
+from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.decide import GONE, Decision, Step, passes
-from airflow_provider_autoenhance.pipeline.delivery import Delivery
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Photo
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, metadata_of, read_order
-from airflow_provider_autoenhance.pipeline.upload import FATAL, upload_new
+from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
+from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
 
 #: How often a creation whose answer got lost is looked for and made again.

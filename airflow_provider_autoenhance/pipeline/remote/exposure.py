@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-from airflow_provider_autoenhance.pipeline.upload import PhotoSource
+from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.download import Download
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase, plan_outputs
-from airflow_provider_autoenhance.pipeline.landing import land
+from airflow_provider_autoenhance.pipeline.transfer.landing import land
 from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination, open_source
 from airflow_provider_autoenhance.storage.temporary import temporary_folder
 

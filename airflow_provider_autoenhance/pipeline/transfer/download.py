@@ -13,7 +13,7 @@ from airflow_provider_autoenhance.api.waiting import check_image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, format_of_extension
 from airflow_provider_autoenhance.imaging.purchase import Purchase, output_names
-from airflow_provider_autoenhance.pipeline.delivery import Delivery, prepare
+from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 from airflow_provider_autoenhance.storage import open_destination
 
 log = logging.getLogger(__name__)
