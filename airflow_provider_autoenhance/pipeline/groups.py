@@ -10,7 +10,7 @@ from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
-from airflow_provider_autoenhance.pipeline.listing import NEVER_PHOTOS
+from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
 
 #: Airflow's default ``[core] max_map_length``.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
 from airflow_provider_autoenhance.pipeline.brackets.rules import Brackets
-from airflow_provider_autoenhance.pipeline.origins import Origins
+from airflow_provider_autoenhance.pipeline.sources import Origins
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 

@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOpe
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
 from airflow_provider_autoenhance.pipeline.groups import list_groups
 from airflow_provider_autoenhance.pipeline.job import Job, Run
-from airflow_provider_autoenhance.pipeline.plan import make_plan
+from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context

@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.enhance import allowed_failures
-from airflow_provider_autoenhance.pipeline import known
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.plan import state
 from tests.support.batch import Enhance, fill, manifest, operator, outputs
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
@@ -99,7 +99,7 @@ def test_records_and_orders_of_many_folders_are_read_side_by_side(
         return wait_and_read
 
     for name in ("read_record", "read_order"):
-        monkeypatch.setattr(known, name, together(getattr(known, name)))
+        monkeypatch.setattr(state, name, together(getattr(known, name)))
     assert enhance(run_id="night-2", dry_run=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
 
 

@@ -29,7 +29,7 @@ from airflow_provider_autoenhance.operators.orders import (
     AutoenhanceUpdateOrderOperator,
     bracket_groups,
 )
-from airflow_provider_autoenhance.pipeline.remote import process
+from airflow_provider_autoenhance.pipeline.remote import process as remote_process
 from airflow_provider_autoenhance.triggers import orders as order_triggers
 from tests.support.pictures import bracket as shots
 from tests.support.sandbox import Sandbox
@@ -42,7 +42,7 @@ FOLDER = "s3://listings/maple/"
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_UPLOAD_PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(remote_process, "_UPLOAD_PAUSES", (0.01, 0.02))
 
 
 def create_order(name: str | None = "12 Maple Street", **options: Any) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def test_brackets_without_bytes_are_named_before_anything_starts(
 def test_an_upload_that_is_noted_late_is_waited_for(
     autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_UPLOAD_PAUSES", (0.2,) * 20)
+    monkeypatch.setattr(remote_process, "_UPLOAD_PAUSES", (0.2,) * 20)
     autoenhance.settings(upload_flag_lag_seconds=0.5)
     order_id = create_order()["order_id"]
     made = add_scene(s3, order_id, 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_provider_autoenhance.pipeline.decide import Decision
-from airflow_provider_autoenhance.pipeline.plan import GroupPlan
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision
+from airflow_provider_autoenhance.pipeline.plan.plan import GroupPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from functools import partial
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.listing import merge
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.listing import merge
 from airflow_provider_autoenhance.pipeline.remote.brackets import EXPOSURE_KEY, BracketOrder, bracket_metadata
 from airflow_provider_autoenhance.pipeline.remote.exposure import give_up
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new

@@ -6,9 +6,9 @@ import hashlib
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
-from airflow_provider_autoenhance.pipeline.decide import Step
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.pipeline.plan import Plan
+from airflow_provider_autoenhance.pipeline.plan.decide import Step
+from airflow_provider_autoenhance.pipeline.plan.plan import Plan
 
 #: Failures, and warnings, that a summary names; the manifest has them all.
 MAX_LINES_TOLD = 20

@@ -15,7 +15,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
 from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
 from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
+from airflow_provider_autoenhance.pipeline.plan.listing import as_exposure, merge
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 from airflow_provider_autoenhance.storage import read_range

@@ -15,7 +15,7 @@ from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import one_line
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
-from airflow_provider_autoenhance.pipeline.brackets.runs import cut_into_brackets
+from airflow_provider_autoenhance.pipeline.brackets.sequences import cut_into_brackets
 
 Brackets = Literal["none", "auto", "exif"] | int
 Timed = tuple["Shot", CaptureFacts, datetime]

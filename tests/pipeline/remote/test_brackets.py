@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
-from airflow_provider_autoenhance.pipeline.listing import as_exposure, merge
+from airflow_provider_autoenhance.pipeline.plan.listing import as_exposure, merge
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, bracket_metadata, orphans
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint
 

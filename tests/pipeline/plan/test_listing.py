@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Run
-from airflow_provider_autoenhance.pipeline.listing import list_present
+from airflow_provider_autoenhance.pipeline.plan.listing import list_present
 
 
 def job(destination: Path) -> Job:

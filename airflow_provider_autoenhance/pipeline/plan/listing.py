@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.imaging.naming import fill_template, name_part
 from airflow_provider_autoenhance.imaging.purchase import output_names
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
-from airflow_provider_autoenhance.pipeline.origins import Found
+from airflow_provider_autoenhance.pipeline.sources import Found
 from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
 
 _CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.pipeline.batch.progress import Progress
-from airflow_provider_autoenhance.pipeline.decide import Step, decide, passes
 from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
+from airflow_provider_autoenhance.pipeline.plan.decide import Step, decide, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 
 JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", preview=False)

@@ -13,10 +13,10 @@ from airflow_provider_autoenhance.api.errors import NotFoundError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import resolve
-from airflow_provider_autoenhance.pipeline.decide import Decision, Step, decide
 from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
-from airflow_provider_autoenhance.pipeline.known import Known, merge_key, read_known
-from airflow_provider_autoenhance.pipeline.listing import check_targets, list_groups_of, list_present
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, decide
+from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_groups_of, list_present
+from airflow_provider_autoenhance.pipeline.plan.state import Known, merge_key, read_known
 from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows, now
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint
