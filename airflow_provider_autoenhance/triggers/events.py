@@ -24,7 +24,7 @@ from airflow_provider_autoenhance.triggers.memory import WatcherMemory
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseEventTrigger
 
-    from airflow_provider_autoenhance.pipeline.watching import OrderSeen, OrderWatch
+    from airflow_provider_autoenhance.pipeline.watch.finished import OrderSeen, OrderWatch
 else:
     try:
         from airflow.triggers.base import BaseEventTrigger
@@ -120,7 +120,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         """
         from airflow_provider_autoenhance.api.waiting import LONGEST_PAUSE_SECONDS
         from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
-        from airflow_provider_autoenhance.pipeline.order_walk import OrderWalk
+        from airflow_provider_autoenhance.pipeline.watch.poll import OrderWalk
 
         walk = OrderWalk()
         # Of an older version's trigger that is still under way, the argument is missing.
@@ -162,7 +162,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
 
     async def _recall(self, memory: WatcherMemory) -> OrderWatch | None:
         """Go on from what was noted; ``None`` while that cannot be read, because "unknown" is not "nothing"."""
-        from airflow_provider_autoenhance.pipeline.watching import OrderWatch
+        from airflow_provider_autoenhance.pipeline.watch.finished import OrderWatch
 
         try:
             watch = OrderWatch(await memory.load(), from_now_on=self.created_after is None)

@@ -379,7 +379,7 @@ def test_whatever_is_asked_for_it_looks_hourly(
         if len(slept) == 30:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.order_walk.OrderWalk.look", refused)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.watch.poll.OrderWalk.look", refused)
     monkeypatch.setattr(events.asyncio, "sleep", sleep)
 
     async def run() -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
-from airflow_provider_autoenhance.pipeline.watching import WATCHED_SECONDS, OrderSeen
+from airflow_provider_autoenhance.pipeline.watch.finished import WATCHED_SECONDS, OrderSeen
 
 #: How often the whole list is read where a part of it would do.
 FULL_WALK_SECONDS = 60 * 60.0

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.models import OrderPage, parse_order
-from airflow_provider_autoenhance.pipeline.order_walk import FULL_WALK_SECONDS, OrderWalk
-from airflow_provider_autoenhance.pipeline.watching import WATCHED_SECONDS, OrderSeen, OrderWatch
+from airflow_provider_autoenhance.pipeline.watch.finished import WATCHED_SECONDS, OrderSeen, OrderWatch
+from airflow_provider_autoenhance.pipeline.watch.poll import FULL_WALK_SECONDS, OrderWalk
 
 NOW = 1_800_000_000.0
 DAY = 24 * 60 * 60.0

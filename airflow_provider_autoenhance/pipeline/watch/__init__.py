@@ -1,0 +1,1 @@
+"""Which orders have finished since the last look."""
