@@ -14,9 +14,9 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, Param, TriggerRule, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_provider_autoenhance.operators.base import fail_fast
+from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
+from airflow_provider_autoenhance.dag_helpers.params import chosen_settings, settings_params
 from airflow_provider_autoenhance.operators.enhance import SUMMARY, AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.params import chosen_settings, settings_params
 
 TIMEZONE = pendulum.timezone("Europe/London")  # where the photographers' day ends
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ log = logging.getLogger(__name__)
 def autoenhance_nightly() -> None:
     @task
     def list_listings(params: dict[str, Any], dag_run: Any) -> list[dict[str, Any]]:
-        from airflow_provider_autoenhance.pipeline.groups import list_groups
+        from airflow_provider_autoenhance.dag_helpers.listings import list_groups
 
         moment = dag_run.logical_date or dag_run.run_after
         day = params["date"] or pendulum.instance(moment).in_timezone(TIMEZONE).to_date_string()
@@ -98,7 +98,7 @@ def autoenhance_nightly() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report(ti: Any, params: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_autoenhance.pipeline.report import NightReport
+        from airflow_provider_autoenhance.dag_helpers.report import NightReport
 
         listings = ti.xcom_pull(task_ids="list_listings")
         if listings is None:

@@ -6,11 +6,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
+from airflow_provider_autoenhance.dag_helpers.params import chosen_settings, settings_params
 from airflow_provider_autoenhance.operators.images import (
     AutoenhanceDownloadImageOperator,
     AutoenhanceReprocessImageOperator,
 )
-from airflow_provider_autoenhance.params import chosen_settings, settings_params
 
 
 @dag(

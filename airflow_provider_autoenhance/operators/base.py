@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
     BaseOperator,
 )
 
@@ -18,13 +16,14 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import quoted, shown
+from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-    from airflow_provider_autoenhance.triggers.status import Event
+    from airflow_provider_autoenhance.triggers.images import Event
 
 
 #: The map index's name is handed to Airflow's template by value: on some versions ``task`` in it is not rendered yet.
@@ -60,19 +59,6 @@ def task_run(task: AutoenhanceMixin, context: Context, *, label: Any, foreign: b
             if foreign or isinstance(error, errors.AutoenhanceError):
                 raise
             raise errors.unexpected(error, f"task {getattr(running, 'task_id', label)}") from None
-
-
-@contextmanager
-def fail_fast() -> Iterator[None]:
-    """Fail a task at once, without an Airflow retry, on an error that a retry cannot help; for ``@task`` functions too."""
-    try:
-        yield
-    except errors.DeadlineError as error:
-        raise AirflowSensorTimeout(str(error)) from None
-    except errors.AutoenhanceError as error:
-        if error.retryable:
-            raise
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
 
 
 class _Covered:
@@ -138,7 +124,7 @@ class AutoenhanceMixin:
 
         :raises AutoenhanceError: what the trigger ran into.
         """
-        from airflow_provider_autoenhance.triggers.status import result_of
+        from airflow_provider_autoenhance.triggers.images import result_of
 
         return result_of(event)
 

@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.shown import quoted, shown
-from airflow_provider_autoenhance.operators.assets import emit_assets
 from airflow_provider_autoenhance.operators.base import (
     AutoenhanceBaseOperator,
     boolean,
@@ -20,7 +19,8 @@ from airflow_provider_autoenhance.operators.base import (
     task_run,
     whole_number,
 )
-from airflow_provider_autoenhance.operators.lineage import LineageMixin, Moved
+from airflow_provider_autoenhance.utils.assets import emit_assets
+from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -190,7 +190,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     def listing(self) -> str:
         """Name of the folder. The map index gets it when the task ends; with ``map_index_template="{{ task.listing }}"`` in the DAG
         it is shown from the start, and while the task is deferred, on Airflow 3.2 and later."""
-        from airflow_provider_autoenhance.pipeline.groups import group_name
+        from airflow_provider_autoenhance.dag_helpers.listings import group_name
 
         return group_name(self.source or self.destination)
 

@@ -23,7 +23,7 @@ from airflow_provider_autoenhance.operators.base import (
     task_run,
     whole_number,
 )
-from airflow_provider_autoenhance.operators.lineage import LineageMixin, Moved
+from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.models import Image
     from airflow_provider_autoenhance.imaging.output import OutputSpec
     from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-    from airflow_provider_autoenhance.triggers.status import Event
+    from airflow_provider_autoenhance.triggers.images import Event
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         """Start, unless an earlier try did, and wait."""
         from airflow_provider_autoenhance.api.waiting import ImageWait
         from airflow_provider_autoenhance.pipeline.remote.wait import wait_for_image
-        from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, image_xcom
+        from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger, image_xcom
 
         with task_run(self, context, label=self.image_id):
             image = self._start(retried=context["ti"].try_number > 1)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.api.models import Order
     from airflow_provider_autoenhance.api.waiting import ImageWait, OrderWait
+    from airflow_provider_autoenhance.triggers.images import Event
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
-    from airflow_provider_autoenhance.triggers.status import Event
 
 log = logging.getLogger(__name__)
 
@@ -123,14 +123,14 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
         return f"image {self.image_id}"
 
     def look(self) -> dict[str, Any] | None:
-        from airflow_provider_autoenhance.triggers.status import image_xcom
+        from airflow_provider_autoenhance.triggers.images import image_xcom
 
         image = self.hook.get_image(self.image_id)
         log.info("%s is %s", image.label, image.status)
         return image_xcom(image) if self.wait.on_image(image) is None else None
 
     def trigger(self, deadline: float) -> BaseTrigger:
-        from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger
+        from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger
 
         return AutoenhanceImageTrigger(self.image_id, self.autoenhance_conn_id, float(self.poke_interval), deadline)
 

@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.events import reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
-from airflow_provider_autoenhance.triggers.status import EARLIEST_EVENT_SECONDS
+from airflow_provider_autoenhance.triggers.images import EARLIEST_EVENT_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook

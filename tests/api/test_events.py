@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.triggers.images import result_of
 from airflow_provider_autoenhance.triggers.orders import error_of
-from airflow_provider_autoenhance.triggers.status import result_of
 
 ODD = [
     *(None, {}, [], "image", "orders", 7, True, {"error": "NotFoundError"}, {"error": 7, "message": 7}, {"message": ""}),

@@ -14,12 +14,12 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, A
 
 from airflow_provider_autoenhance.api.settings import PREFERENCES, RESTAGE_VALUES
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+from airflow_provider_autoenhance.dag_helpers.params import SECTIONS, UNCHANGED, chosen_settings, settings_params
 from airflow_provider_autoenhance.operators.images import (
     AutoenhanceCreateImageOperator,
     AutoenhanceDownloadImageOperator,
     AutoenhanceUploadImageOperator,
 )
-from airflow_provider_autoenhance.params import SECTIONS, UNCHANGED, chosen_settings, settings_params
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_autoenhance.dag_helpers.listings import list_groups
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
-from airflow_provider_autoenhance.pipeline.groups import list_groups
 from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
 from tests.support.photos import photo

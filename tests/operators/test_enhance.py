@@ -99,7 +99,7 @@ def test_records_and_orders_of_many_folders_are_read_side_by_side(
         return wait_and_read
 
     for name in ("read_record", "read_order"):
-        monkeypatch.setattr(state, name, together(getattr(known, name)))
+        monkeypatch.setattr(state, name, together(getattr(state, name)))
     assert enhance(run_id="night-2", dry_run=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
 
 

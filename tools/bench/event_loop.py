@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_autoenhance.transport import httpx_client
+from airflow_provider_autoenhance.triggers.images import EARLIEST_EVENT_SECONDS
 from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
-from airflow_provider_autoenhance.triggers.status import EARLIEST_EVENT_SECONDS
 from tools.bench.figures import percentile
 from tools.bench.meter import cpu_seconds, peak_megabytes
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_autoenhance.operators.assets import MAX_TOLD, asset_extra, emit_assets, triggering_extras
+from airflow_provider_autoenhance.utils.assets import MAX_TOLD, asset_extra, emit_assets, triggering_extras
 
 ALIAS, FOLDER = AssetAlias("enhanced"), Asset("s3://enhanced/maple/")
 SUMMARY = {

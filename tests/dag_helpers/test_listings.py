@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_autoenhance.api.errors import SourceError
-from airflow_provider_autoenhance.pipeline import groups
-from airflow_provider_autoenhance.pipeline.groups import MAX_GROUPS, group_name, list_groups
+from airflow_provider_autoenhance.dag_helpers import listings as groups
+from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, group_name, list_groups
 from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.plan.listing import list_groups_of
 from airflow_provider_autoenhance.storage import StoredFile

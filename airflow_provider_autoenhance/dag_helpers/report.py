@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import shown
-from airflow_provider_autoenhance.pipeline.groups import group_name
+from airflow_provider_autoenhance.dag_helpers.listings import group_name
 
 _COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
 _PLANNED = ("photos", "skipped", "held", "credits")
@@ -55,7 +55,7 @@ class ListingReport:
 class NightReport:
     """All mapped tasks of a run.
 
-    :param groups: what the tasks were mapped over, as :func:`~airflow_provider_autoenhance.pipeline.groups.list_groups` returns it.
+    :param groups: what the tasks were mapped over, as :func:`~airflow_provider_autoenhance.dag_helpers.listings.list_groups` returns it.
     :param summaries: what the tasks left as XCom ``summary``, failed ones too; in any order.
     :param results: what the successful ones returned.
     """

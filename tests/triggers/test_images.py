@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.triggers import status
-from airflow_provider_autoenhance.triggers.status import AutoenhanceImageTrigger, result_of
+from airflow_provider_autoenhance.triggers import images as status
+from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger, result_of
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
-from airflow_provider_autoenhance.pipeline.groups import MAX_GROUPS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
 from airflow_provider_autoenhance.storage.naming import public_uri

@@ -13,8 +13,8 @@ from airflow_provider_autoenhance.operators.images import (
     AutoenhanceDownloadImageOperator,
     AutoenhanceUploadImageOperator,
 )
-from airflow_provider_autoenhance.operators.lineage import MAX_DATASETS, Moved
 from airflow_provider_autoenhance.storage.naming import dataset_name
+from airflow_provider_autoenhance.utils.openlineage import MAX_DATASETS, Moved
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_autoenhance.pipeline.report import NightReport
+from airflow_provider_autoenhance.dag_helpers.report import NightReport
 
 GROUPS = [{"source": "s3://in/ash/"}, {"source": ["s3://in/elm/", "s3://in/oak/"]}]
 ASH = {"source": "s3://in/ash/", "photos": 3, "landed": 3, "credits": 3, "failed": 0, "failures": []}

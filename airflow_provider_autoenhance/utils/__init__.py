@@ -1,0 +1,1 @@
+"""What operators share with other parts of Airflow: assets and OpenLineage."""
