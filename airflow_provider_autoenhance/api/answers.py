@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, Call
+from airflow_provider_autoenhance.api.calls import Call
+from airflow_provider_autoenhance.api.fields import UPLOAD_URL_KEYS
 from airflow_provider_autoenhance.api.redact import clean_text, holds_credential, holds_key
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ server redirects or refuses the other spelling.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 from airflow_provider_autoenhance.api import versions
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.fields import checked_id
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api import models
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Variant = Literal["enhanced", "original"]
-
-#: Where the answer to a creation says where the bytes go; the second is what old accounts get.
-UPLOAD_URL_KEYS = ("upload_url", "s3PutObjectUrl")
 
 #: The API refuses more orders a page.
 MAX_ORDERS_PER_PAGE = 15
@@ -268,29 +265,9 @@ def _path(template: str, identifier: str) -> str:
     return template.format(quote(checked_id(text), safe=""))
 
 
-_LONGEST_ID = 512
-
-
 def _optional_id(identifier: str | None) -> str | None:
     """What could not be read back by its path is not created either."""
     return checked_id(identifier) if identifier else identifier
-
-
-def checked_id(identifier: str) -> str:
-    """Return an id that stands for one path part, whatever normalises the path on its way.
-
-    :raises SettingsError: on ``.`` and ``..``, which a normaliser eats, control characters, what UTF-8 cannot spell, and more than 512
-        characters.
-    """
-    if (
-        len(identifier) > _LONGEST_ID
-        or identifier in (".", "..")
-        or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", identifier)
-    ):
-        raise SettingsError(
-            f"The id {identifier[:80]!r} would lead to another address; check the task that hands it over."
-        )
-    return identifier
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_autoenhance.api.calls import UPLOAD_URL_KEYS, checked_id
+from airflow_provider_autoenhance.api.fields import UPLOAD_URL_KEYS, checked_id
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import one_line
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from airflow_provider_autoenhance.imaging.decode import Picture
     from airflow_provider_autoenhance.imaging.output import OutputSpec
+    from airflow_provider_autoenhance.imaging.picture import Picture
     from airflow_provider_autoenhance.imaging.profiles import Profile
 
 _SPACES_OF_MODES = {

@@ -15,6 +15,7 @@ from airflow_provider_autoenhance.imaging.budget import process_budget
 from airflow_provider_autoenhance.imaging.cost import check_fits, megabytes_for, output_size
 from airflow_provider_autoenhance.imaging.naming import EXTENSIONS
 from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.imaging.picture import Picture
 from airflow_provider_autoenhance.imaging.profiles import Profile, ReadUri, load_profiles
 
 
@@ -85,7 +86,7 @@ class Converter:
             for number, output in enumerate(self.outputs)
         ]
 
-    def _write(self, picture: decode.Picture, output: OutputSpec, target: Path, about: str) -> ConvertedFile:
+    def _write(self, picture: Picture, output: OutputSpec, target: Path, about: str) -> ConvertedFile:
         notes = list(picture.notes)
         if picture.image.mode == "RGBA" and not encode.keeps_transparency(output):
             picture = replace(picture, image=color.flattened(picture.image))
@@ -169,7 +170,7 @@ def to_uploadable(source: Path | BinaryIO, folder: Path, *, about: str) -> Conve
     return made
 
 
-def _scaled(picture: decode.Picture, output: OutputSpec) -> decode.Picture:
+def _scaled(picture: Picture, output: OutputSpec) -> Picture:
     """Scale a picture down as the output asks; never up."""
     from PIL import Image
 

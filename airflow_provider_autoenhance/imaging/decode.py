@@ -6,13 +6,13 @@ import functools
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import ConversionError
-from airflow_provider_autoenhance.imaging import metadata, sniff
+from airflow_provider_autoenhance.imaging import color, metadata, sniff
 from airflow_provider_autoenhance.imaging.cost import Header
+from airflow_provider_autoenhance.imaging.picture import Picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,23 +26,6 @@ _DAMAGE = (
     *(KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError),
 )
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
-
-
-@dataclass
-class Picture:
-    """A decoded picture.
-
-    :param image: mode RGB, RGBA or CMYK.
-    :param profile: ICC profile of the pixels, where the file had one that fits.
-    :param dpi: as the file says.
-    :param notes: what of the file could not be taken over.
-    """
-
-    image: Image.Image
-    profile: bytes | None
-    tags: metadata.Tags
-    dpi: int | None
-    notes: list[str]
 
 
 def read_header(source: Path | BinaryIO, *, about: str) -> Header:
@@ -60,8 +43,6 @@ def decode(source: Path | BinaryIO, *, about: str) -> Picture:
 
     :raises ConversionError: as :func:`read_header`, or the file is cut short or damaged.
     """
-    from airflow_provider_autoenhance.imaging import color
-
     notes: list[str] = []
     with _damage_told(about):
         upright, profile, tags, dpi = _loaded(source, notes, about)
@@ -126,8 +107,6 @@ def _plain(
     image: Image.Image, profile: bytes | None, transparency: bool, about: str
 ) -> tuple[Image.Image, bytes | None]:
     """Turn any mode into RGB, RGBA or CMYK; grey and Lab with what their profile means."""
-    from airflow_provider_autoenhance.imaging import color
-
     if image.mode in ("I", "F"):
         raise ConversionError(f"{about} has 32 bits per channel, which are not converted; save it with 8 or 16.")
     if image.mode.startswith("I;16"):

@@ -138,8 +138,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Upload unless that has been done."""
-        from airflow_provider_autoenhance.pipeline.remote.exposure import upload_bracket
-        from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
+        from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource, upload_exposure
 
         with task_run(self, context, label=last_part(self.source)):
             owner = type(self).__name__
@@ -148,7 +147,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
                 conn_id=self.source_conn_id or None,
                 **self.hook.config.extra.source_access,
             )
-            return upload_bracket(
+            return upload_exposure(
                 self.hook,
                 photo,
                 bracket_id=required(owner, "bracket_id", self.bracket_id),

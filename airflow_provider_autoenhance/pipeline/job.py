@@ -1,4 +1,4 @@
-"""What a batch is asked to do, and the photos it is about."""
+"""What a batch is asked to do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
-from airflow_provider_autoenhance.pipeline.brackets.rules import Brackets
 from airflow_provider_autoenhance.pipeline.sources import Origins
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
+
+#: Who groups exposures into brackets; see docs/brackets.md.
+Brackets = Literal["none", "auto", "exif"] | int
 
 #: Whether the API pages an order's images is unknown, so a bigger group becomes several orders.
 MAX_ORDER_SIZE = 250
@@ -100,47 +102,3 @@ class Job:
         salt = self.run.run_id if self.on_existing == "reenhance" else ""
         told = json.dumps([source, etag, size, self.settings, kind, salt], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """One source photo and where its enhanced twin goes; or the exposures that are merged into one photo, named by the first of them.
-
-    :param source: its URI.
-    :param path: its path under the source folder, which names it to people.
-    :param size: bytes, of all exposures together.
-    :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
-    :param targets: URIs of the outputs.
-    :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
-    :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
-    """
-
-    source: str
-    path: str
-    size: int
-    etag: str | None
-    fingerprint: str
-    image_name: str
-    targets: tuple[str, ...]
-    exposures: tuple[Photo, ...] = ()
-    ungrouped: bool = False
-
-    @property
-    def files(self) -> tuple[Photo, ...]:
-        """What is uploaded."""
-        return self.exposures or (self,)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Photos that share orders and a record: one folder, or all.
-
-    :param source: URI of the folder.
-    :param destination: URI of the folder for the outputs.
-    :param name: what people read in Autoenhance's web app.
-    """
-
-    source: str
-    destination: str
-    name: str
-    photos: Sequence[Photo]

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.pipeline.brackets.grouping import bracket
-from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Photo, Run
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Run
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.records import (
     Record,
     Row,

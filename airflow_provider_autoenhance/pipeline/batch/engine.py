@@ -24,7 +24,8 @@ from airflow_provider_autoenhance.pipeline.batch.photo_steps import Submitted, T
 from airflow_provider_autoenhance.pipeline.batch.progress import Progress
 from airflow_provider_autoenhance.pipeline.batch.summary import manifest_uri, summarize
 from airflow_provider_autoenhance.pipeline.batch.workers import Crew, crew
-from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED, Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.plan import GroupPlan, Plan, make_plan, reserve
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines

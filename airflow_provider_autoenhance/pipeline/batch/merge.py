@@ -11,9 +11,9 @@ from functools import partial
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo, merged_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
-from airflow_provider_autoenhance.pipeline.plan.listing import merge
 from airflow_provider_autoenhance.pipeline.remote.brackets import EXPOSURE_KEY, BracketOrder, bracket_metadata
 from airflow_provider_autoenhance.pipeline.remote.exposure import give_up
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
@@ -131,7 +131,7 @@ class Merge:
             if passing or len(failed) == len(photo.files):
                 told.append((decision, passing or next(iter(failed.values()))))
             else:
-                alone = ((merge(self._job, [file], ungrouped=True), error) for file, error in failed.items())
+                alone = ((merged_photo(self._job, [file], ungrouped=True), error) for file, error in failed.items())
                 told += [(replace(decision, photo=file), error) for file, error in alone]
         return told
 

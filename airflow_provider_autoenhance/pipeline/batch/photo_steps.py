@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Photo
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, metadata_of, read_order

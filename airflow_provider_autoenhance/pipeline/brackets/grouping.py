@@ -14,8 +14,8 @@ from typing import Any
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
 from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
-from airflow_provider_autoenhance.pipeline.job import Job, Photo
-from airflow_provider_autoenhance.pipeline.plan.listing import as_exposure, merge
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, merged_photo
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 from airflow_provider_autoenhance.storage import read_range
@@ -84,7 +84,7 @@ def resolve(
 
     def take(files: Sequence[Photo], *, ungrouped: bool) -> None:
         if files:
-            photos.append(merge(job, files, ungrouped=ungrouped))
+            photos.append(merged_photo(job, files, ungrouped=ungrouped))
             for file in files:
                 del loose[file.fingerprint]
 
@@ -95,7 +95,7 @@ def resolve(
         if order.under_way:
             take(order.uploaded(loose), ungrouped=True)
     for file in list(loose.values()) if resumed else ():
-        alone = merge(job, [file], ungrouped=True)
+        alone = merged_photo(job, [file], ungrouped=True)
         if alone.fingerprint in rows or any(order.refused(alone) for order in orders):
             take([file], ungrouped=True)
     while loose:
@@ -112,7 +112,7 @@ def _grouped_before(job: Job, loose: dict[str, Photo], rows: Mapping[str, Row]) 
         known = [file for file in files if file is not None and file.fingerprint in loose]
         if not files or len(known) < len(files):
             continue
-        photo = merge(job, known)
+        photo = merged_photo(job, known)
         if photo.fingerprint == row.fingerprint:  # the same bytes, in the same settings
             photos.append(photo)
             for file in known:
@@ -162,4 +162,4 @@ def _read_facts(job: Job, shots: Sequence[Photo]) -> dict[str, CaptureFacts]:
 
 
 def _photo(job: Job, files: Sequence[Photo]) -> Photo:
-    return files[0] if len(files) == 1 else merge(job, [as_exposure(job, file) for file in files])
+    return files[0] if len(files) == 1 else merged_photo(job, [as_exposure(job, file) for file in files])

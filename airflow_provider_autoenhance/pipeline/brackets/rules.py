@@ -16,8 +16,8 @@ from airflow_provider_autoenhance.api.redact import one_line
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
 from airflow_provider_autoenhance.pipeline.brackets.sequences import cut_into_brackets
+from airflow_provider_autoenhance.pipeline.job import Brackets
 
-Brackets = Literal["none", "auto", "exif"] | int
 Timed = tuple["Shot", CaptureFacts, datetime]
 """A shot whose capture time and exposure are known."""
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
-from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.records import Row
 
 #: Failures that pass by themselves, as far as the vendor's free text tells: the daily limit above all.

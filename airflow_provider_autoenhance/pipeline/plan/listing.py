@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError, SourceError
-from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
-from airflow_provider_autoenhance.imaging.purchase import output_names
-from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, PHOTO_EXTENSIONS
-from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job, Photo
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
+from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, single_photo
 from airflow_provider_autoenhance.pipeline.sources import Found
 from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
-
-_CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
 
 
-def list_groups_of(job: Job) -> list[Group]:
+def list_folders(job: Job) -> list[Folder]:
     """List the sources into groups of single photos, each sorted by path.
 
     :raises SettingsError: photos would be overwritten.
@@ -30,12 +25,12 @@ def list_groups_of(job: Job) -> list[Group]:
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for each in _files(job):
-        root, photo = each.root, _photo(job, each.path, each.file)
+        root, photo = each.root, single_photo(job, each.path, each.file)
         if (photo.source, photo.targets) not in seen:
             seen.add((photo.source, photo.targets))
             folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
             found[root if job.group_by == "folder" else job.origins.all[0].uri, folder].append(photo)
-    return [_group(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
+    return [_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
 def check_targets(photos: Iterable[Photo]) -> None:
@@ -91,54 +86,10 @@ def _files(job: Job) -> Iterator[Found]:
     return (each for each in found if not each.file.uri.startswith(job.destination))
 
 
-def as_exposure(job: Job, photo: Photo) -> Photo:
-    """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
-    fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
-    return replace(photo, fingerprint=fingerprint, image_name=_image_name(job, photo.path, fingerprint))
-
-
-def merge(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
-    """The photo that exposures are merged into."""
-    first = exposures[0]
-    told = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
-    made = _named(job, first.path, first.source, first.etag, hashlib.sha256(told.encode()).hexdigest())
-    return replace(
-        made,
-        size=sum(exposure.size for exposure in exposures),
-        image_name=first.image_name,
-        exposures=tuple(exposures),
-        ungrouped=ungrouped,
-    )
-
-
-def _photo(job: Job, path: str, file: StoredFile) -> Photo:
-    made = _named(job, path, file.uri, file.etag, job.fingerprint(file.uri, file.etag, file.size))
-    return replace(made, size=file.size)
-
-
-def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
-    names = output_names(job.outputs, path, fingerprint=fingerprint, template=job.destination_template)
-    return Photo(
-        source=source,
-        path=path,
-        size=0,
-        etag=etag,
-        fingerprint=fingerprint,
-        image_name=_image_name(job, path, fingerprint),
-        targets=tuple(job.destination + name for name in names),
-    )
-
-
-def _image_name(job: Job, path: str, fingerprint: str) -> str:
-    """Name in Autoenhance; it ends as what goes up does."""
-    name = fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint))
-    return f"{name}.png" if name.lower().endswith(_CONVERTED) else name
-
-
-def _group(job: Job, root: str, folder: str, photos: list[Photo]) -> Group:
+def _folder(job: Job, root: str, folder: str, photos: list[Photo]) -> Folder:
     photos.sort(key=lambda photo: photo.path)
     source = photos[0].source.rpartition("/")[0] + "/" if job.group_by == "folder" else root
-    return Group(
+    return Folder(
         source=source,
         destination=job.destination + (folder + "/" if folder else ""),
         name=source.rstrip("/").rpartition("/")[2],

@@ -13,9 +13,10 @@ from airflow_provider_autoenhance.api.errors import NotFoundError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import resolve
-from airflow_provider_autoenhance.pipeline.job import Group, Job, Photo
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Folder, Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, decide
-from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_groups_of, list_present
+from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
 from airflow_provider_autoenhance.pipeline.plan.state import Known, merge_key, read_known
 from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows, now
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images
@@ -38,7 +39,7 @@ class GroupPlan:
     :param readonly: a record of it is damaged, so that none of them is written before somebody has restored it.
     """
 
-    group: Group
+    group: Folder
     own: Record
     others: dict[str, Record]
     decisions: list[Decision]
@@ -129,7 +130,7 @@ def reserve(job: Job, plan: GroupPlan) -> None:
 def _plan_groups(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[GroupPlan]:
     with ThreadPoolExecutor(1) as beside:
         listing = beside.submit(list_present, job)
-        groups = list_groups_of(job)
+        groups = list_folders(job)
         present = listing.result()
     return [_plan_group(job, hook, known, present, resumed) for known in read_known(job, hook, groups, present)]
 

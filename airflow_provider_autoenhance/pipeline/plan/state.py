@@ -15,7 +15,8 @@ from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import Bracketing, bracket
-from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Group, Job
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
+from airflow_provider_autoenhance.pipeline.photo import Folder
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import read_order
@@ -36,7 +37,7 @@ class Known:
     :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
 
-    group: Group
+    group: Folder
     own: Record
     others: dict[str, Record]
     rows: Rows
@@ -56,7 +57,7 @@ class Known:
         return list(orders | dict.fromkeys(row.order_id for row in rows if row and row.order_id))
 
 
-def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present: Iterable[str]) -> list[Known]:
+def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Folder], present: Iterable[str]) -> list[Known]:
     """Read what is known of each group: one read per record, one per order that is still open.
 
     :param present: URIs of the files at the destination.
@@ -81,13 +82,13 @@ def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Group], present
     return found
 
 
-def merge_key(job: Job, group: Group, part: int) -> str:
+def merge_key(job: Job, group: Folder, part: int) -> str:
     """Id of this run's ``part``-th order of brackets."""
     return job.key(group.source, group.destination, f"brackets {part}")
 
 
 def _read_records(
-    job: Job, groups: Iterable[Group], present: Iterable[str], pool: ThreadPoolExecutor
+    job: Job, groups: Iterable[Folder], present: Iterable[str], pool: ThreadPoolExecutor
 ) -> Iterator[list[Record | DestinationError]]:
     """Yield each group's records; in the place of a damaged one, what is wrong with it."""
     folders: dict[str, list[str]] = defaultdict(list)
@@ -105,7 +106,7 @@ def _read_records(
     return ([next(records) for _ in uris] for uris in listed)
 
 
-def _known(job: Job, group: Group, read: Sequence[Record | DestinationError]) -> Known:
+def _known(job: Job, group: Folder, read: Sequence[Record | DestinationError]) -> Known:
     run = job.key(group.source, group.destination)
     origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
     others = {record.run: record for record in read if isinstance(record, Record)}

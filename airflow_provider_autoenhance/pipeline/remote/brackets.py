@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.job import Photo
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.remote.images import FINGERPRINT_KEY, mark, metadata_of, rank
 
 #: Key of a bracket's metadata that says which file, in which settings, it is; its fingerprint is the merged photo's.

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket
-from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
 
 log = logging.getLogger(__name__)
 
@@ -47,32 +45,6 @@ def ensure_bracket(
     return Exposure(created.bracket, replace(wanted, upload_url=created.upload_url), adopted=False)
 
 
-def upload_bracket(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: str, order_id: str, token: str) -> str:
-    """Upload, unless the bracket has its bytes; make the bracket again where its upload URL has expired.
-
-    :param token: sealed upload ticket of the creation, empty when the bracket was adopted.
-    :returns: the id of the bracket that has the bytes.
-    """
-    about = f"bracket {bracket_id}"
-    ticket = UploadTicket.open(token, hook.config.api_key, about=about, kind="bracket") if token else None
-    current = next((each for each in hook.list_brackets(order_id) if each.bracket_id == bracket_id), None)
-    if current is not None and current.is_uploaded:
-        log.info("Bracket %r (%s) has its bytes already", current.name, bracket_id)
-        return bracket_id
-    if ticket is None:
-        raise errors.NotFoundError(
-            f"{about} of order {order_id} has no bytes and no upload ticket. Clear its create task."
-        )
-    if current is not None:
-        try:
-            return _put(hook, photo, bracket_id, ticket)
-        except errors.UploadUrlExpiredError as error:
-            log.info("%s", error)
-    made = ensure_bracket(hook, ticket)
-    log.info("Made bracket %r again (%s)", made.bracket.name, made.bracket.bracket_id)
-    return made.bracket.bracket_id if made.adopted else _put(hook, photo, made.bracket.bracket_id, made.ticket)
-
-
 def give_up(hook: AutoenhanceHook, bracket_id: str) -> None:
     """Delete a bracket that no image is to be made of. One integration alone knows the call; left there, it is no part of any group."""
     try:
@@ -86,10 +58,3 @@ def _earlier(brackets: tuple[Bracket, ...], wanted: UploadTicket) -> list[Bracke
     """Brackets of the same identity, uploaded ones first."""
     mine = [each for each in brackets if each.metadata.get(IDENTITY_KEY) == wanted.metadata.get(IDENTITY_KEY)]
     return sorted(mine, key=lambda bracket: (not bracket.is_uploaded, bracket.bracket_id))
-
-
-def _put(hook: AutoenhanceHook, photo: PhotoSource, bracket_id: str, ticket: UploadTicket) -> str:
-    about = f"bracket {ticket.image_name!r} ({bracket_id})"
-    hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
-    log.info("Uploaded %s to %s", redact_url(photo.uri), about)
-    return bracket_id

@@ -13,8 +13,10 @@ from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.photo import uploadable
 from airflow_provider_autoenhance.imaging.output import OutputSpec
-from airflow_provider_autoenhance.pipeline.job import Job, Photo
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.remote.create import ensure_image
+from airflow_provider_autoenhance.pipeline.remote.exposure import ensure_bracket
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.storage import open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
@@ -84,12 +86,12 @@ def upload_photo(
         raise errors.ImageExpiredError(f"image {image_id} has no bytes and no upload ticket. Clear its create task.")
     if image is not None and image.status is ImageStatus.WAITING:
         try:
-            return _put(hook, photo, image.image_id, replace(ticket, content_type=ticket.content_type or content_type))
+            return _put(hook, photo, replace(ticket, content_type=ticket.content_type or content_type), image.image_id)
         except errors.UploadUrlExpiredError as error:
             log.info("%s", error)
     made = ensure_image(hook, ticket)
     log.info("Made %s again", made.image.label)
-    return made.image.image_id if made.adopted else _put(hook, photo, made.image.image_id, made.ticket)
+    return made.image.image_id if made.adopted else _put(hook, photo, made.ticket, made.image.image_id)
 
 
 def _current(hook: AutoenhanceHook, image_id: str, ticket: UploadTicket | None) -> Image | None:
@@ -101,11 +103,37 @@ def _current(hook: AutoenhanceHook, image_id: str, ticket: UploadTicket | None) 
         return None
 
 
-def _put(hook: AutoenhanceHook, photo: PhotoSource, image_id: str, ticket: UploadTicket) -> str:
-    about = f"image {ticket.image_name!r} ({image_id})"
+def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: str, order_id: str, token: str) -> str:
+    """Upload, unless the bracket has its bytes; make the bracket again where its upload URL has expired.
+
+    :param token: sealed upload ticket of the creation, empty when the bracket was adopted.
+    :returns: the id of the bracket that has the bytes.
+    """
+    about = f"bracket {bracket_id}"
+    ticket = UploadTicket.open(token, hook.config.api_key, about=about, kind="bracket") if token else None
+    current = next((each for each in hook.list_brackets(order_id) if each.bracket_id == bracket_id), None)
+    if current is not None and current.is_uploaded:
+        log.info("Bracket %r (%s) has its bytes already", current.name, bracket_id)
+        return bracket_id
+    if ticket is None:
+        raise errors.NotFoundError(
+            f"{about} of order {order_id} has no bytes and no upload ticket. Clear its create task."
+        )
+    if current is not None:
+        try:
+            return _put(hook, photo, ticket, bracket_id)
+        except errors.UploadUrlExpiredError as error:
+            log.info("%s", error)
+    made = ensure_bracket(hook, ticket)
+    log.info("Made bracket %r again (%s)", made.bracket.name, made.bracket.bracket_id)
+    return made.bracket.bracket_id if made.adopted else _put(hook, photo, made.ticket, made.bracket.bracket_id)
+
+
+def _put(hook: AutoenhanceHook, photo: PhotoSource, ticket: UploadTicket, remote_id: str) -> str:
+    about = f"{ticket.kind} {ticket.image_name!r} ({remote_id})"
     hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
     log.info("Uploaded %s to %s", redact_url(photo.uri), about)
-    return image_id
+    return remote_id
 
 
 def upload_new(

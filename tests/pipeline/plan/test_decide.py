@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.pipeline.batch.progress import Progress
-from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
+from airflow_provider_autoenhance.pipeline.job import Job, Run
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Step, decide, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 

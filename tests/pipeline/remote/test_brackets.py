@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
-from airflow_provider_autoenhance.pipeline.job import Job, Photo, Run
-from airflow_provider_autoenhance.pipeline.plan.listing import as_exposure, merge
+from airflow_provider_autoenhance.pipeline.job import Job, Run
+from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, merged_photo
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, bracket_metadata, orphans
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint
 
@@ -20,7 +20,7 @@ def shot(name: str) -> Photo:
 
 
 SHOTS = [shot(f"{number}.jpg") for number in range(6)]
-PHOTOS = [merge(JOB, SHOTS[:3]), merge(JOB, SHOTS[3:])]
+PHOTOS = [merged_photo(JOB, SHOTS[:3]), merged_photo(JOB, SHOTS[3:])]
 LOOSE = {each.fingerprint: each for each in SHOTS}
 
 
@@ -62,7 +62,7 @@ def test_autoenhance_s_own_groups_are_read_back(told: bool) -> None:
 def test_an_image_of_more_or_fewer_exposures_is_another_photo(told: bool) -> None:
     """As when an exposure is taken out of the folder, or put into it, after Autoenhance has grouped them."""
     read = order(*PHOTOS, told=told, auto=True)
-    others = [merge(JOB, [SHOTS[0]], ungrouped=True), merge(JOB, SHOTS[1:3]), merge(JOB, SHOTS)]
+    others = [merged_photo(JOB, [SHOTS[0]], ungrouped=True), merged_photo(JOB, SHOTS[1:3]), merged_photo(JOB, SHOTS)]
     assert [read.image_of(photo) for photo in others] == [None, None, None]
     assert not any(read.refused(photo) for photo in others), "something came of each exposure"
     assert [image.image_id for photo in PHOTOS if (image := read.image_of(photo))] == ["i0", "i1"]
@@ -88,7 +88,7 @@ def test_a_fresh_order_is_neither_processed_nor_merging() -> None:
 
 def test_another_grouping_of_the_same_exposures_is_another_photo() -> None:
     read = order(*PHOTOS, told=True)
-    regrouped = merge(JOB, SHOTS[:4])
+    regrouped = merged_photo(JOB, SHOTS[:4])
     assert read.image_of(regrouped) is None
     assert not read.is_merging(regrouped)
 

@@ -1,0 +1,107 @@
+"""The photos of a batch: single files, exposures, and the photos that exposures are merged into."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
+from airflow_provider_autoenhance.imaging.purchase import output_names
+from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.storage import StoredFile
+
+_CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One source photo and where its enhanced twin goes; or the exposures that are merged into one photo, named by the first of them.
+
+    :param source: its URI.
+    :param path: its path under the source folder, which names it to people.
+    :param size: bytes, of all exposures together.
+    :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
+    :param targets: URIs of the outputs.
+    :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
+    :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
+    """
+
+    source: str
+    path: str
+    size: int
+    etag: str | None
+    fingerprint: str
+    image_name: str
+    targets: tuple[str, ...]
+    exposures: tuple[Photo, ...] = ()
+    ungrouped: bool = False
+
+    @property
+    def files(self) -> tuple[Photo, ...]:
+        """What is uploaded."""
+        return self.exposures or (self,)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Photos that share orders and a record: those of one folder, or all.
+
+    :param source: URI of the folder.
+    :param destination: URI of the folder for the outputs.
+    :param name: what people read in Autoenhance's web app.
+    """
+
+    source: str
+    destination: str
+    name: str
+    photos: Sequence[Photo]
+
+
+def single_photo(job: Job, path: str, file: StoredFile) -> Photo:
+    """A file as a photo of its own.
+
+    :param path: under the source folder.
+    """
+    made = _named(job, path, file.uri, file.etag, job.fingerprint(file.uri, file.etag, file.size))
+    return replace(made, size=file.size)
+
+
+def as_exposure(job: Job, photo: Photo) -> Photo:
+    """A file as one exposure of a photo. Fingerprint and name differ from the single photo's: neither is taken for the other."""
+    fingerprint = job.fingerprint(photo.source, photo.etag, photo.size, "exposure")
+    return replace(photo, fingerprint=fingerprint, image_name=_image_name(job, photo.path, fingerprint))
+
+
+def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
+    """The photo that exposures are merged into."""
+    first = exposures[0]
+    told = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
+    made = _named(job, first.path, first.source, first.etag, hashlib.sha256(told.encode()).hexdigest())
+    return replace(
+        made,
+        size=sum(exposure.size for exposure in exposures),
+        image_name=first.image_name,
+        exposures=tuple(exposures),
+        ungrouped=ungrouped,
+    )
+
+
+def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
+    names = output_names(job.outputs, path, fingerprint=fingerprint, template=job.destination_template)
+    return Photo(
+        source=source,
+        path=path,
+        size=0,
+        etag=etag,
+        fingerprint=fingerprint,
+        image_name=_image_name(job, path, fingerprint),
+        targets=tuple(job.destination + name for name in names),
+    )
+
+
+def _image_name(job: Job, path: str, fingerprint: str) -> str:
+    """Name in Autoenhance; it ends as what goes up does."""
+    name = fill_template("image_name_template", job.image_name_template, name_parts(path, fingerprint))
+    return f"{name}.png" if name.lower().endswith(_CONVERTED) else name
