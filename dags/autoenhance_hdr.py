@@ -48,7 +48,7 @@ from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOpe
             title="Preview",
             description="Small free renderings; off: full size, one credit per merged photo, once",
         ),
-        "dry_run": Param(
+        "plan_only": Param(
             False, type="boolean", title="Dry run", description="Only tell what would be done and what it would cost"
         ),
         "max_credits": Param(
@@ -73,7 +73,7 @@ def autoenhance_hdr() -> None:
         brackets="{{ params.brackets }}",
         settings=choose_settings(),
         preview="{{ params.preview }}",
-        dry_run="{{ params.dry_run }}",
+        plan_only="{{ params.plan_only }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,
     )

@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
             title="Preview",
             description="Small free renderings; off: full size, one credit per photo, once",
         ),
-        "dry_run": Param(
+        "plan_only": Param(
             False, type="boolean", title="Dry run", description="Only tell what would be done and what it would cost"
         ),
         "max_credits": Param(
@@ -104,7 +104,7 @@ def autoenhance_nightly() -> None:
         if listings is None:
             raise AirflowFailException("The day's folder could not be listed: see list_listings.")
         night = NightReport(listings, ti.xcom_pull(task_ids="enhance", key=SUMMARY), ti.xcom_pull(task_ids="enhance"))
-        log.info("A dry run: nothing was changed" if params["dry_run"] else "The night's report")
+        log.info("A dry run: nothing was changed" if params["plan_only"] else "The night's report")
         for line in night.lines():
             log.info("%s", line)
         return night.result()
@@ -118,7 +118,7 @@ def autoenhance_nightly() -> None:
         settings=choose_settings(),
         brackets="{{ params.brackets }}",
         preview="{{ params.preview }}",
-        dry_run="{{ params.dry_run }}",
+        plan_only="{{ params.plan_only }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,
         map_index_template="{{ task.listing }}",

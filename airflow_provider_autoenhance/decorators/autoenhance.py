@@ -33,9 +33,6 @@ ASKED_FOR = "asked_for"
 #: Key in that XCom of what the function returned, encrypted: where it holds a presigned address.
 _SEALED = "sealed"
 
-#: Attributes whose argument has another name, because the name is a method of Airflow's.
-_ARGUMENT_OF = {"plan_only": "dry_run"}
-
 
 class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator):
     """The task behind ``@task.autoenhance``.
@@ -102,9 +99,8 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
         :raises SettingsError: when that is not what to enhance.
         """
         asked = self._read(returned)
-        attributes = {argument: attribute for attribute, argument in _ARGUMENT_OF.items()}
         for argument, value in asked.items():
-            setattr(self, attributes.get(argument, argument), value)
+            setattr(self, argument, value)
         return asked
 
     def _to_keep(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +129,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
     def _read(self, returned: Any) -> dict[str, Any]:
         about = f"{_NAME}: {self.python_callable.__name__}"
         asked = returned if isinstance(returned, Mapping) else {"source": returned}
-        allowed = {_ARGUMENT_OF.get(name, name) for name in AutoenhanceEnhanceOperator.template_fields}
+        allowed = set(AutoenhanceEnhanceOperator.template_fields)
         if unknown := sorted(map(str, asked.keys() - allowed)):
             raise SettingsError(
                 f"{about} returned {', '.join(map(quoted, unknown))}; allowed are {', '.join(sorted(allowed))}. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import clean_text
-from airflow_provider_autoenhance.api.shown import quoted, shown
+from airflow_provider_autoenhance.api.shown import shown
 from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
@@ -148,7 +148,7 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
         self.autoenhance_conn_id = autoenhance_conn_id
 
 
-def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
+def push_result(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     """Push each key of a task's result as an XCom of its own too, so that ``.output["image_id"]`` works in mapped task groups as well.
 
     Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result has the name of the image
@@ -160,55 +160,3 @@ def hand_on(context: Context, result: dict[str, Any]) -> dict[str, Any]:
         if value is not None:  # Airflow takes such an XCom for one that is missing
             context["ti"].xcom_push(key=name, value=value)
     return result
-
-
-def required(owner: str, name: str, value: Any) -> str:
-    """Return a templated argument as text.
-
-    :raises SettingsError: when it rendered to nothing, which would otherwise reach the API.
-    """
-    text = str(value if value is not None else "").strip()
-    if text in ("", "None"):
-        raise errors.SettingsError(f"{owner}: {name} is empty; check the template or the task that hands it over.")
-    return text
-
-
-def mapping(owner: str, name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any]:
-    """Return a templated argument as a mapping; Jinja may have made JSON text of it.
-
-    :raises SettingsError: when it is neither.
-    """
-    if isinstance(value, str):
-        import json
-
-        try:
-            value = json.loads(value) if value.strip() not in ("", "None") else None
-        except ValueError:
-            value = [value]  # type: ignore[assignment]
-    if value is not None and not isinstance(value, Mapping):
-        raise errors.SettingsError(f"{owner}: {name} takes an object, not {quoted(value)}.")
-    return dict(value or {})
-
-
-def boolean(owner: str, name: str, value: Any) -> bool:
-    """Return a templated argument as a bool; Jinja makes text of it.
-
-    :raises SettingsError: when it is neither true nor false, rather than guess about spending a credit.
-    """
-    spelled = str(value).strip().lower()
-    if spelled in ("true", "false"):
-        return spelled == "true"
-    raise errors.SettingsError(f"{owner}: {name} takes true or false, not {quoted(value)}.")
-
-
-def whole_number(owner: str, name: str, value: Any) -> int | None:
-    """Return a templated argument as an int, ``None`` where it is empty; Jinja makes text of it.
-
-    :raises SettingsError: when it is anything else.
-    """
-    spelled = str(value).strip()
-    if spelled in ("", "None"):
-        return None
-    if spelled.isdigit():
-        return int(spelled)
-    raise errors.SettingsError(f"{owner}: {name} takes a whole number, not {quoted(value)}.")

@@ -9,14 +9,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_autoenhance.api.coerce import mapping, required
 from airflow_provider_autoenhance.api.shown import last_part
-from airflow_provider_autoenhance.operators.base import (
-    AutoenhanceBaseOperator,
-    hand_on,
-    mapping,
-    required,
-    task_run,
-)
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -78,7 +73,7 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
                 "order_id": made.ticket.order_id,
                 "upload_url": "" if made.adopted else made.ticket.seal(self.hook.config.api_key),
             }
-            return hand_on(context, result)
+            return push_result(context, result)
 
     def _wanted(self, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url

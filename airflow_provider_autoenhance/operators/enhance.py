@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, texts, whole_number
 from airflow_provider_autoenhance.api.shown import quoted, shown
-from airflow_provider_autoenhance.operators.base import (
-    AutoenhanceBaseOperator,
-    boolean,
-    hand_on,
-    required,
-    task_run,
-    whole_number,
-)
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 from airflow_provider_autoenhance.utils.assets import emit_assets
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
@@ -60,7 +55,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the web
         (templated). Several folders keep their names under the destination. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).
-    :param names: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
+    :param paths: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
     :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
@@ -79,15 +74,16 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param max_images: work on at most so many photos in this run; the first by path (templated).
     :param max_credits: spend at most so many credits in this run, retries included; the first photos by path (templated).
     :param max_failures: failed photos with which the task still succeeds: a number, or a percentage such as ``"5%"`` (templated).
-    :param dry_run: only tell what would be done and what it would cost (templated).
+    :param plan_only: only tell what would be done and what it would cost (templated).
     :param concurrency: photos moved at the same time.
     :param poll_interval: seconds between polls of an order.
-    :param deadline: seconds from the submission after which waiting fails; a retry that only goes on waiting does not extend it.
+    :param timeout: time from the submission after which waiting fails, in seconds or as a ``timedelta``; a retry that only goes on waiting
+        does not extend it.
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
-    :param on_kill: what happens to unpaid images under way when the task is killed, marked failed or cleared: ``leave`` them (the next
-        try adopts them) or ``delete`` them.
+    :param delete_on_kill: delete unpaid images under way when the task is killed, marked failed or cleared. By default they stay, and the
+        next try adopts them.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
     :param durable: remember what was done beside the outputs. ``False`` leaves the destination clean, but then another run knows nothing
         of this one and enhances everything again; retries of this run still find what they made.
@@ -95,7 +91,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "source", "names", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
+        "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
         "exclude", "brackets", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
     )  # fmt: skip
 
@@ -104,7 +100,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         *,
         source: str | Sequence[str],
         destination: str,
-        names: Sequence[str] = (),
+        paths: Sequence[str] = (),
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
@@ -119,13 +115,13 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         max_images: int | str | None = None,
         max_credits: int | str | None = None,
         max_failures: int | str = 0,
-        dry_run: bool | str = False,
+        plan_only: bool | str = False,
         concurrency: int = 16,
         poll_interval: float = 20.0,
-        deadline: float = 6 * 60.0 * 60,
+        timeout: float | timedelta = 6 * 60.0 * 60,
         image_name_template: str = "{folder}{stem}-{fingerprint}{extension}",
         destination_template: str | None = None,
-        on_kill: Literal["leave", "delete"] = "leave",
+        delete_on_kill: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         durable: bool = True,
         **kwargs: Any,
@@ -133,9 +129,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         super().__init__(**kwargs)
         _one_of("group_by", group_by, "folder", "all")
         _one_of("on_existing", on_existing, "skip", "redownload", "reenhance")
-        _one_of("on_kill", on_kill, "leave", "delete")
         self.source = source
-        self.names = names
+        self.paths = paths
         self.destination = destination
         self.source_conn_id = source_conn_id
         self.destination_conn_id = destination_conn_id
@@ -151,13 +146,13 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.max_images = max_images
         self.max_credits = max_credits
         self.max_failures = max_failures
-        self.plan_only = dry_run  # the name is a method of Airflow's
+        self.plan_only = plan_only
         self.concurrency = concurrency
         self.poll_interval = poll_interval
-        self.deadline = deadline
+        self.timeout = timeout
         self.image_name_template = image_name_template
         self.destination_template = destination_template
-        self.kill_policy = on_kill
+        self.delete_on_kill = delete_on_kill
         self.deferrable = deferrable
         self.durable = durable
         self._batch: Batch | None = None
@@ -169,7 +164,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         with task_run(self, context, label=self.listing):
             batch = self._batch = Batch(self.hook, self._job(context))
             ahead = self._tell(batch)
-            if boolean(_OWNER, "dry_run", self.plan_only):
+            if boolean(_OWNER, "plan_only", self.plan_only):
                 return self._hand_on(context, ahead)
             batch.submit()
             return self._wait_and_finish(context, batch)
@@ -183,7 +178,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     def on_kill(self) -> None:
         """Delete unpaid images under way, if the DAG wishes so."""
-        if self.kill_policy == "delete" and self._batch is not None:
+        if self.delete_on_kill and self._batch is not None:
             self._batch.abandon()
 
     @property
@@ -210,14 +205,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             sources=_sources(self.source),
             destination=destination,
             source_conn_id=self.source_conn_id or None,
-            names=_patterns(self.names),
+            paths=texts(_OWNER, "paths", self.paths),
             access=self.hook.config.extra.source_access,
             destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
             outputs=outputs_of(self.output_spec),
             preview=boolean(_OWNER, "preview", self.preview),
-            include=_patterns(self.include),
-            exclude=_patterns(self.exclude),
+            include=texts(_OWNER, "include", self.include),
+            exclude=texts(_OWNER, "exclude", self.exclude),
             recursive=self.recursive,
             group_by=self.group_by,
             brackets=check_brackets(self.brackets or "none"),
@@ -253,7 +248,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination)
             written, files = ((job.destination,), landed * len(job.outputs)) if landed else ((), 0)
             self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)
-        return hand_on(context, summary)
+        return push_result(context, summary)
 
     def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
         from airflow_provider_autoenhance.pipeline.batch.engine import Batch
@@ -270,7 +265,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.api.waiting import Wait
 
         if batch.pending:
-            deadline = batch.submitted_at + float(self.deadline)
+            deadline = batch.submitted_at + seconds(_OWNER, "timeout", self.timeout)
             if self.deferrable and time.time() < deadline:
                 self._defer(batch, deadline)
             more = False
@@ -292,7 +287,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         batch.settle()
         trigger = AutoenhanceOrderTrigger(
             orders=expected,
-            images=batch.pending.unpaid() if self.kill_policy == "delete" else [],
+            images=batch.pending.unpaid() if self.delete_on_kill else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
             deadline=deadline,
@@ -344,10 +339,6 @@ def _sources(source: str | Sequence[str]) -> list[str]:
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
     return sources
-
-
-def _patterns(patterns: Sequence[str] | str) -> tuple[str, ...]:
-    return tuple(filter(None, [patterns] if isinstance(patterns, str) else patterns))
 
 
 def _one_of(name: str, value: str, *allowed: str) -> None:

@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_autoenhance.api.coerce import boolean, mapping, required, whole_number
 from airflow_provider_autoenhance.api.shown import last_part
-from airflow_provider_autoenhance.operators.base import (
-    AutoenhanceBaseOperator,
-    boolean,
-    hand_on,
-    mapping,
-    required,
-    task_run,
-    whole_number,
-)
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
@@ -96,7 +89,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
                 "status": made.image.status.value,
                 "upload_url": "" if made.adopted else made.ticket.seal(self.hook.config.api_key),
             }
-            return hand_on(context, result)
+            return push_result(context, result)
 
     def _wanted(self, run_order: str, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
@@ -224,7 +217,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         with task_run(self, context, label=self.image_id):
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
-                return hand_on(context, image_xcom(image))
+                return push_result(context, image_xcom(image))
             wait = ImageWait(time.time() + self.timeout, self.poll_interval)
             if self.deferrable and wait.on_image(image) is not None:
                 trigger = AutoenhanceImageTrigger(
@@ -234,12 +227,12 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
                     deadline=wait.deadline,
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
-            return hand_on(context, image_xcom(wait_for_image(self.hook, image, wait)))
+            return push_result(context, image_xcom(wait_for_image(self.hook, image, wait)))
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
         with task_run(self, context, label=self.image_id):
-            return hand_on(context, self.image_of(event))
+            return push_result(context, self.image_of(event))
 
     def _start(self, *, retried: bool) -> Image:
         """Ask for the enhancement. On a retry, what is under way or has just these settings already is taken as it is."""
@@ -320,7 +313,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
             outputs = landed["outputs"]
             written = tuple(output["uri"] for output in outputs)
             self._moved = Moved(destinations=written, files=len(outputs), size=sum(each["size"] for each in outputs))
-            return hand_on(context, landed)
+            return push_result(context, landed)
 
 
 class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import boolean, required, whole_number
 from airflow_provider_autoenhance.api.shown import quoted
-from airflow_provider_autoenhance.operators.base import (
-    AutoenhanceBaseOperator,
-    boolean,
-    hand_on,
-    required,
-    task_run,
-    whole_number,
-)
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -67,7 +61,7 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
                 log.info("Created order %s (%s)", order_id, name)
             except errors.ConflictError as conflict:
                 order = self._adopt(order_id, conflict)
-            return hand_on(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
+            return push_result(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
 
     def _adopt(self, order_id: str, conflict: errors.ConflictError) -> Order:
         try:
@@ -139,7 +133,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
             wire = wire_settings(self.settings, version=self.hook.config.extra.api_version, order=True)
             order = ensure_processed(self.hook, order_id, grouping, {"extra": wire})
             if not self.wait_for_completion:
-                return hand_on(context, _result(order))
+                return push_result(context, _result(order))
             wait = OrderWait(time.time() + self.timeout, self.poll_interval, closed=True)
             expected = None if grouping.groups is None else len(grouping.groups)
             if self.deferrable and wait.on_order(order, expected) is not None:
@@ -179,7 +173,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _end(self, context: Context, order: Order) -> dict[str, Any]:
-        result = hand_on(context, _result(order))
+        result = push_result(context, _result(order))
         for failed in result["failed"]:
             log.warning("Image %r failed: %s", failed["image_name"], failed["reason"])
         if order.images and not result["image_ids"]:
@@ -211,7 +205,7 @@ class AutoenhanceUpdateOrderOperator(AutoenhanceBaseOperator):
             name = required(owner, "name", self.name)
             order = self.hook.update_order(required(owner, "order_id", self.order_id), name=name)
             log.info("Renamed order %s to %s", order.order_id, name)
-            return hand_on(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
+            return push_result(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
 
 
 class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
@@ -270,7 +264,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
                 preview=boolean(owner, "preview", self.preview),
             )
             order = self.hook.get_order(required(owner, "order_id", self.order_id))
-            return hand_on(context, download_order(self.hook, order, folder, concurrency=self.concurrency))
+            return push_result(context, download_order(self.hook, order, folder, concurrency=self.concurrency))
 
 
 class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):

@@ -51,7 +51,7 @@ class Job:
     sources: Sequence[str] = field(repr=False)
     destination: str
     source_conn_id: str | None = None
-    names: Sequence[str] = ()
+    paths: Sequence[str] = ()
     access: Mapping[str, Any] = field(default_factory=dict)
     destination_conn_id: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Job:
     @cached_property
     def origins(self) -> Origins:
         """Where the photos lie."""
-        return Origins(self.sources, self.source_conn_id, self.names, self.access)
+        return Origins(self.sources, self.source_conn_id, self.paths, self.access)
 
     @cached_property
     def converted(self) -> tuple[OutputSpec, ...]:

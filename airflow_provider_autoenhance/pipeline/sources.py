@@ -56,13 +56,13 @@ class Origins:
 
     :param sources: folder URIs (ending in ``/``) and file URIs.
     :param conn_id: connection of those stores whose URI names none; the web and local files need none.
-    :param names: paths under the one source, which is not listed then: a web folder cannot be.
+    :param paths: paths under the one source, which is not listed then: a web folder cannot be.
     :param access: what the Autoenhance connection allows, as ``open_source`` takes it.
     """
 
     sources: Sequence[str] = field(repr=False)
     conn_id: str | None = None
-    names: Sequence[str] = ()
+    paths: Sequence[str] = ()
     access: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -71,7 +71,7 @@ class Origins:
 
         :raises SettingsError: one is no URI, or two differ only in what is never shown.
         """
-        given = [source.rstrip("/") + "/" for source in self.sources] if self.names else self.sources
+        given = [source.rstrip("/") + "/" for source in self.sources] if self.paths else self.sources
         parsed = [locate(source, conn_id=None, error=SettingsError) for source in given]
         in_stores = any(location.scheme not in _WITHOUT_CONNECTION for location in parsed)
         found: dict[str, Origin] = {}
@@ -89,7 +89,7 @@ class Origins:
 
         :raises SourceError: one cannot be read.
         """
-        if self.names:
+        if self.paths:
             yield from self._named()
             return
         folders = self.access.get("local_folders")
@@ -134,9 +134,9 @@ class Origins:
     def _named(self) -> Iterator[Found]:
         signed = self.all[0].scheme in _WEB and "?" in self.all[0].given
         if len(self.all) != 1 or not self.all[0].is_folder or signed:
-            raise SettingsError("names are paths under one folder: give that folder as source, without a query.")
+            raise SettingsError("paths lie under one folder: give that folder as source, without a query.")
         (folder,) = self.all
-        for name in dict.fromkeys(self.names):
+        for name in dict.fromkeys(self.paths):
             path = safe_path(name)
             if not path or path != name:
                 raise SettingsError(

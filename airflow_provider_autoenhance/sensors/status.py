@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import required, whole_number
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
-from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, hand_on, required, task_run, whole_number
+from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, push_result, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -75,9 +76,9 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
         with task_run(self, context, label=self.subject.partition(" ")[2]):
             required(type(self).__name__, "id", self.subject.partition(" ")[2])
             if self.deferrable:
-                return hand_on(context, self._look_or_defer())
+                return push_result(context, self._look_or_defer())
             try:
-                return hand_on(context, super().execute(context))
+                return push_result(context, super().execute(context))
             except AirflowSensorTimeout:
                 raise errors.DeadlineError(
                     f"{self.subject} was not finished within {self.timeout:g} s. Nothing is lost: raise the sensor's timeout, clear it, "
@@ -143,7 +144,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
         with task_run(self, context, label=self.image_id):
-            return hand_on(context, self.image_of(event))
+            return push_result(context, self.image_of(event))
 
 
 class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
@@ -201,7 +202,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
             error = error_of(event)
             if error is not None:
                 raise error
-            return hand_on(context, self._told(self.hook.get_order(self.order_id)))
+            return push_result(context, self._told(self.hook.get_order(self.order_id)))
 
     @staticmethod
     def _told(order: Order) -> dict[str, Any]:

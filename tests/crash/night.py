@@ -107,7 +107,7 @@ class Night:
             store.put(name, data)
         self._options = {
             "task_id": "enhance", "source": store.source, "destination": store.destination, "preview": False,
-            "poll_interval": 0.02, "deadline": 60, "concurrency": 1, **options,
+            "poll_interval": 0.02, "timeout": 60, "concurrency": 1, **options,
         }  # fmt: skip
 
     def run(self, run_id: str, *, last: int = 0, before: bool = False, tries: int = MOST_TRIES) -> dict[str, Any]:

@@ -241,7 +241,7 @@ class Nights(RuleBasedStateMachine):
             **{
                 "task_id": "enhance", "source": f"{self.source}/", "destination": f"{self.destination}/",
                 "preview": False, "settings": self.settings, "group_by": "all", "brackets": self.brackets,
-                "poll_interval": 0.01, "deadline": 30,
+                "poll_interval": 0.01, "timeout": 30,
             } | options
         )  # fmt: skip
 

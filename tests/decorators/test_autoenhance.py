@@ -46,7 +46,7 @@ def landed(s3: SimpleNamespace) -> list[str]:
         "s3://listings/maple",
         ["s3://listings/maple/1.jpg", "s3://listings/maple/2.jpg"],
         ("s3://listings/maple/1.jpg", "s3://listings/maple/2.jpg"),
-        {"source": "s3://listings/maple", "dry_run": "false", "output_spec": OutputSpec(format="jpeg")},
+        {"source": "s3://listings/maple", "plan_only": "false", "output_spec": OutputSpec(format="jpeg")},
     ],
     ids=lambda returned: type(returned).__name__,
 )
@@ -134,7 +134,7 @@ def test_a_retry_asks_again_and_pays_only_for_what_is_new(
         (7, "has to return a folder URI"),
         ([7], "has to return a folder URI"),
         ({"destination": "s3://enhanced/elm"}, "an object with 'source'"),
-        ({"source": "s3://listings/elm", "plan_only": True}, "'plan_only'; allowed are .*dry_run.*max_credits"),
+        ({"source": "s3://listings/elm", "dry_run": True}, "'dry_run'; allowed are .*max_credits.*plan_only"),
         ({"source": "s3://listings/elm", "concurrency": 4}, "'concurrency'; allowed are"),
         ({"source": "s3://listings/elm", "settings": {"enhance": object()}}, "cannot be kept through a wait"),
         ([], "empty list"),
@@ -159,8 +159,8 @@ def test_what_cannot_work_is_refused_when_the_dag_is_read() -> None:
         decorated(later)
     with pytest.raises(TypeError, match="returns the source"):
         decorated(lambda: "", source="s3://listings/elm")
-    with pytest.raises(ValueError, match="on_kill takes one of"):
-        decorated(lambda: "", on_kill="cancel")
+    with pytest.raises(ValueError, match="on_existing takes one of"):
+        decorated(lambda: "", on_existing="keep")
 
 
 def test_airflow_knows_it_as_a_task_decorator() -> None:

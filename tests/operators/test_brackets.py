@@ -105,8 +105,8 @@ def test_a_dry_run_tells_what_brackets_cost(
     autoenhance: Sandbox,
 ) -> None:
     shoot(2)
-    assert enhance(brackets="exif", dry_run=True)["credits"] == 2
-    auto = enhance(brackets="auto", dry_run=True)
+    assert enhance(brackets="exif", plan_only=True)["credits"] == 2
+    auto = enhance(brackets="auto", plan_only=True)
     assert (auto["credits"], "at most 6 credits" in auto["plan"]) == (6, True)
     assert autoenhance.ledger()["credits"]["spent"] == 0
 

@@ -39,7 +39,7 @@ def enhance(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Enhance:
 
     def run(*, run_id: str = "night-1", map_index: int = -1, **options: Any) -> dict[str, Any]:
         def task() -> tuple[AutoenhanceEnhanceOperator, dict[str, Any]]:
-            defaults = {"task_id": "enhance", "preview": False, "poll_interval": 0.3, "deadline": 60}
+            defaults = {"task_id": "enhance", "preview": False, "poll_interval": 0.3, "timeout": 60}
             operator = AutoenhanceEnhanceOperator(**defaults | options)
             return operator, context(operator, run_id=run_id, map_index=map_index)
 

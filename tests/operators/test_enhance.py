@@ -100,7 +100,7 @@ def test_records_and_orders_of_many_folders_are_read_side_by_side(
 
     for name in ("read_record", "read_order"):
         monkeypatch.setattr(state, name, together(getattr(state, name)))
-    assert enhance(run_id="night-2", dry_run=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
+    assert enhance(run_id="night-2", plan_only=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
 
 
 def test_previews_then_full_size_use_the_same_images(
@@ -220,7 +220,7 @@ def test_a_lost_creation_never_costs_a_twin_s_image(
 
 def test_dry_run_changes_nothing(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 3)
-    summary = enhance(dry_run=True)
+    summary = enhance(plan_only=True)
     assert (summary["photos"], summary["credits"]) == (3, 3)
     assert s3.keys() == []
     assert autoenhance.ledger()["requests"] == {}
@@ -310,7 +310,7 @@ def test_a_damaged_record_holds_up_its_own_folder_alone(
     whole, damaged = s3.get(record), s3.get(record).replace(b'"landed"', b'"lost"')
     s3.client.put_object(Bucket="enhanced", Key=record, Body=damaged)
     s3.put("maple/b/002.jpg", photo(shade=99))
-    planned = enhance(dry_run=True)
+    planned = enhance(plan_only=True)
     assert planned["credits"] == 1
     assert "its 'status' holds" in planned["warnings"][0]
     for run_id in ("night-1", "night-2"):
@@ -334,7 +334,7 @@ def test_a_deadline_passes_with_what_is_ready_landed(
     autoenhance.settings(processing_seconds=[30, 30])
     fill(s3, 2)
     with pytest.raises(AirflowFailException, match=r"2 of 2 photos failed.*deadline"):
-        enhance(deadline=1)
+        enhance(timeout=1)
     autoenhance.settings(processing_seconds=[0, 0])
     assert autoenhance.ledger()["images_created"] == 2
 
@@ -384,7 +384,7 @@ def test_an_empty_folder_is_no_failure(enhance: Enhance, s3: SimpleNamespace) ->
 def test_killed_with_delete_leaves_nothing_unpaid(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     autoenhance.settings(processing_seconds=[30, 30])
     fill(s3, 2)
-    it = operator(deferrable=True, on_kill="delete")
+    it = operator(deferrable=True, delete_on_kill=True)
     with pytest.raises(TaskDeferred) as caught:
         it.execute(context(it))
     asyncio.run(caught.value.trigger.on_kill())

@@ -130,10 +130,10 @@ def test_a_web_folder_is_its_address_and_names(
     allow(allow_private_sources=True)
     web.paths |= {"/2026/elm/front%20door%20%231.jpg": page(photo()), "/2026/oak/100%25.jpg": page(photo(shade=90))}
     names = ["elm/front door #1.jpg", "oak/100%.jpg"]
-    summary = enhance(web.url("/2026"), f"{tmp_path}/", names=names)
+    summary = enhance(web.url("/2026"), f"{tmp_path}/", paths=names)
     assert summary["landed"] == 2
     assert landed(tmp_path) == ["elm/front door _1.jpg", "oak/100%.jpg"]
-    assert enhance(web.url("/2026/"), f"{tmp_path}/", names=names, run_id="night-2")["skipped"] == 2
+    assert enhance(web.url("/2026/"), f"{tmp_path}/", paths=names, run_id="night-2")["skipped"] == 2
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_web_folder_is_its_address_and_names(
 )
 def test_a_name_cannot_leave_its_web_folder(enhance: Enhance, web: Host, tmp_path: Path, name: str) -> None:
     with pytest.raises(AirflowFailException):
-        enhance(web.url("/2026/"), f"{tmp_path}/out/", names=[name])
+        enhance(web.url("/2026/"), f"{tmp_path}/out/", paths=[name])
     assert web.seen == []
     assert landed(tmp_path) == []
 
@@ -157,7 +157,7 @@ def test_a_web_address_alone_is_a_photo_and_an_unnamed_web_folder_is_refused(
     with pytest.raises(AirflowFailException, match="the web has no folders that could be listed"):
         enhance(web.url("/day/"), f"{tmp_path}/")
     with pytest.raises(AirflowFailException, match="without a query"):
-        enhance(web.url("/day/?sig=secret"), f"{tmp_path}/", names=["a.jpg"])
+        enhance(web.url("/day/?sig=secret"), f"{tmp_path}/", paths=["a.jpg"])
 
 
 def test_encoded_dots_are_a_name_and_not_a_way(
@@ -167,7 +167,7 @@ def test_encoded_dots_are_a_name_and_not_a_way(
     web.paths |= {"/2026/%252e%252e/a.jpg": page(photo()), "/x/..%2F..%2Fb.jpg": page(photo(shade=80))}
     web.paths["/x/..%5C..%5Cc.jpg"] = page(photo(shade=90))
     out = tmp_path / "deep" / "out"
-    enhance(web.url("/2026/"), f"{out}/", names=["%2e%2e/a.jpg"])
+    enhance(web.url("/2026/"), f"{out}/", paths=["%2e%2e/a.jpg"])
     enhance([web.url("/x/..%2f..%2fb.jpg"), web.url("/x/%2e%2e%5c%2e%2e%5cc.jpg")], f"{out}/", run_id="night-2")
     assert landed(tmp_path) == ["deep/out/%2e%2e/a.jpg", "deep/out/.._.._b.jpg", "deep/out/c.jpg"]
 

@@ -92,7 +92,7 @@ def test_a_deleted_image_is_failed_by_name_at_once_and_made_anew_by_the_next_try
         meanwhile(delete_one),
         pytest.raises(errors.ServerError, match=r"1 of 3 photos failed.*001.jpg: its image is gone"),
     ):
-        night(deferrable=deferrable, deadline=300)
+        night(deferrable=deferrable, timeout=300)
     assert outputs(s3) == ["maple/000.jpg", "maple/002.jpg"]
     (lost,) = [row for row in manifest(s3) if row["status"] == "failed"]
     assert (lost["transient"], lost["credits"], lost["credit_spent"]) == (True, 0, False)
@@ -121,10 +121,10 @@ def test_a_deleted_order_fails_its_own_photos_only(
 
     with meanwhile(delete_one):
         if deferrable and not durable:  # nothing is remembered of the wait, so what is gone counts as never made
-            assert night(deferrable=deferrable, deadline=300, durable=durable)["landed"] == 4
+            assert night(deferrable=deferrable, timeout=300, durable=durable)["landed"] == 4
         else:
             with pytest.raises(errors.ServerError, match=r"2 of 4 photos failed.*its image is gone"):
-                night(deferrable=deferrable, deadline=300, durable=durable)
+                night(deferrable=deferrable, timeout=300, durable=durable)
     for try_number in (2, 3):
         assert night(deferrable=deferrable, try_number=try_number, durable=durable)["landed"] == 4
     check_books(autoenhance, photos=4, made=6)
@@ -172,7 +172,7 @@ def test_a_deleted_merged_image_is_made_anew(
     with meanwhile(delete_one):
         for try_number in (1, 2, 3):
             try:
-                landed = night(deferrable=deferrable, brackets=brackets, try_number=try_number, deadline=300)["landed"]
+                landed = night(deferrable=deferrable, brackets=brackets, try_number=try_number, timeout=300)["landed"]
             except errors.ServerError as error:
                 assert "its image is gone" in str(error)
             else:

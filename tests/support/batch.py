@@ -22,7 +22,7 @@ def operator(**options: Any) -> AutoenhanceEnhanceOperator:
         "destination": "s3://enhanced/maple/",
         "preview": False,
         "poll_interval": 0.1,
-        "deadline": 60,
+        "timeout": 60,
         "concurrency": 4,
     }
     return AutoenhanceEnhanceOperator(**defaults | options)

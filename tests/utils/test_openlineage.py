@@ -89,7 +89,7 @@ def test_a_batch_tells_its_folders_and_what_it_wrote(autoenhance: Sandbox, s3: S
 
 def test_a_dry_run_writes_nothing(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     s3.put("maple/1.jpg", photo())
-    it = enhance(dry_run=True)
+    it = enhance(plan_only=True)
     run(it)
     assert told(it) == ([("s3://listings", "maple")], [])
 

@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.pipeline.brackets.rules import Grouping, Shot,
 from tests.support.shooting import AEB, NOON, bracket, shots_of
 
 FOLDER = Path(os.environ.get("AUTOENHANCE_PHOTOS", ""))
-SAMPLES = Path(__file__).parents[2] / "samples" / "photos"
+SAMPLES = Path(__file__).parents[3] / "samples" / "photos"
 
 
 def names(grouping: Grouping) -> list[list[str]]:

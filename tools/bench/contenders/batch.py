@@ -20,7 +20,7 @@ def run(job: Job) -> dict[str, Any]:
         output_spec="jpeg",
         concurrency=job.concurrency,
         poll_interval=job.poll_seconds,
-        dry_run=job.plan_only,
+        plan_only=job.plan_only,
     )
     summary = execute(operator, run_id=job.run_id)
     return {
