@@ -13,7 +13,14 @@ from urllib.parse import urlsplit
 from tools.airflow_home import ADMIN, RUN, AirflowHome, free_port
 from tools.console import detail, problem, step
 from tools.live_airflow import LiveAirflow, start_live_airflow
-from tools.local_service import SOURCE_BUCKET, LocalService, fill_buckets, sample_photos, start_local_service
+from tools.local_service import (
+    RESULT_BUCKET,
+    SOURCE_BUCKET,
+    LocalService,
+    fill_buckets,
+    sample_photos,
+    start_local_service,
+)
 from tools.processes import Children, ProcessError, leave_on_signals
 
 FOLDER = RUN / "up"
@@ -77,10 +84,15 @@ def main() -> int:
             step("Ready")
             print(f"\n  Airflow      {home.address}\n  Login        {ADMIN} / {home.password}")
             print(f"  Autoenhance  {service.api} (its accounts: {service.api}/sandbox/ledger)")
+            endpoint = service.s3().meta.endpoint_url
+            print(f"  S3           {endpoint} (buckets {SOURCE_BUCKET} and {RESULT_BUCKET})")
+            print(f"  DAG files    {home.dags} (yours too)\n  Logs         {FOLDER}\n")
+            print("Your own photos, one folder for each listing (the local S3 takes any key):\n")
             print(
-                f"  S3           {service.s3().meta.endpoint_url}\n  Logs         {FOLDER}\n\nCtrl-C stops all of it.",
-                flush=True,
+                f"  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1"
             )
+            print(f"  aws s3 cp --recursive photos/ s3://{SOURCE_BUCKET}/elm-4/\n")
+            print("Ctrl-C stops all of it. The next start deletes what is in there.", flush=True)
             return run_until_stopped(children)
     except ProcessError as failure:
         problem(str(failure))
