@@ -86,7 +86,7 @@ class Webhook(OrderEvents):
         detail(f"{sum(counts)} calls, {rate:.0f} a second")
         detail(f"the scheduler's heartbeat was {before:.1f} s old at most before, {during:.1f} s during it")
         log = (self.airflow.folder / "api-server.log").read_text(errors="replace")
-        ours = log.count("calls of the Autoenhance webhook")
+        ours = log.count("Refused webhook calls: ")
         problems = (
             [] if sum(refused) == sum(counts) else [f"{sum(counts) - sum(refused)} forged calls were not refused"]
         )

@@ -46,9 +46,9 @@ def _apps() -> list[dict[str, Any]]:
             SHORTEST_TOKEN,
         )
         return []
-    from airflow_provider_autoenhance.plugins.confirmer import Confirmer
-    from airflow_provider_autoenhance.plugins.receiver import build_app
+    from airflow_provider_autoenhance.plugins.app import build_app
+    from airflow_provider_autoenhance.plugins.order_check import OrderCheck
 
     conn_id = conf.get("autoenhance", "webhook_conn_id", fallback=DEFAULT_CONN_ID)
-    app = build_app(token, Confirmer(conn_id))
+    app = build_app(token, OrderCheck(conn_id))
     return [{"app": app, "url_prefix": URL_PREFIX, "name": "Autoenhance webhook"}]

@@ -29,9 +29,9 @@ if not AIRFLOW_V_3_0_PLUS:
 import uvicorn
 from fastapi import FastAPI
 
-from airflow_provider_autoenhance.plugins import confirmer as confirming
-from airflow_provider_autoenhance.plugins.confirmer import MAX_ORDERS, Confirmer
-from airflow_provider_autoenhance.plugins.receiver import MAX_BODY_BYTES, build_app
+from airflow_provider_autoenhance.plugins import order_check as confirming
+from airflow_provider_autoenhance.plugins.app import MAX_BODY_BYTES, build_app
+from airflow_provider_autoenhance.plugins.order_check import MAX_ORDERS, OrderCheck
 
 TOKEN = "a-token-that-nobody-guesses"
 NEVER = "11111111-1111-4111-8111-111111111111"
@@ -42,10 +42,10 @@ class Webhook:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hints = 0
-        self.confirmer = Confirmer("autoenhance_default")
-        monkeypatch.setattr(self.confirmer, "_leave_hint", self._count)
+        self.order_check = OrderCheck("autoenhance_default")
+        monkeypatch.setattr(self.order_check, "_leave_hint", self._count)
         parent = FastAPI()
-        parent.mount("/autoenhance", build_app(TOKEN, self.confirmer))
+        parent.mount("/autoenhance", build_app(TOKEN, self.order_check))
         config = uvicorn.Config(parent, host="127.0.0.1", port=0, log_level="error", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -98,7 +98,7 @@ class Webhook:
     @property
     def idle(self) -> bool:
         """Nothing is left to be done."""
-        task = self.confirmer._task
+        task = self.order_check._task
         return task is not None and task.done()
 
 
@@ -219,10 +219,10 @@ def test_a_wrong_token_changes_nothing_and_says_nothing(
         answers = [webhook.call({"event": "image_processed", "order_id": order_id}, **about) for about in FORGED * 5]
     assert {(status, body) for status, body, _ in answers} == {(404, b"")}
     assert len({json.dumps(headers) for _, _, headers in answers}) == 1
-    assert webhook.confirmer._task is None, "something was queued"
+    assert webhook.order_check._task is None, "something was queued"
     assert sandbox.ledger()["requests"] == before
     told = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_provider_autoenhance")]
-    assert told == ["Refused 1 calls of the Autoenhance webhook: the token is missing or wrong."]
+    assert told == ["Refused webhook calls: 1. The token is missing or wrong."]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_whatever_else_comes_with_the_token_does_no_harm(
     status: int, about: dict[str, Any], sandbox: Sandbox, webhook: Webhook
 ) -> None:
     assert webhook.call(**about)[0] == status
-    assert webhook.confirmer._task is None
+    assert webhook.order_check._task is None
     assert sandbox.ledger()["requests"] == {}
 
 
@@ -293,13 +293,13 @@ def test_a_flood_with_the_right_token_is_bounded(
 
     async def flood() -> None:
         for number in range(3 * MAX_ORDERS):
-            webhook.confirmer.note(f"order-{number}", last=True)
-            webhook.confirmer.note(f"order-{number}", last=False)
+            webhook.order_check.note(f"order-{number}", last=True)
+            webhook.order_check.note(f"order-{number}", last=False)
         await asyncio.sleep(0.2)
-        await webhook.confirmer.stop()
+        await webhook.order_check.stop()
 
     asyncio.run(flood())
-    assert len(webhook.confirmer._noted) <= MAX_ORDERS
+    assert len(webhook.order_check._noted) <= MAX_ORDERS
     assert confirmations(sandbox) <= 1
     assert webhook.hints == 0
 
@@ -313,7 +313,7 @@ def test_a_failing_database_is_tried_again(api: Api, webhook: Webhook, monkeypat
             raise RuntimeError("the database is away")
 
     image = api.finished(photo())
-    monkeypatch.setattr(webhook.confirmer, "_leave_hint", leave)
+    monkeypatch.setattr(webhook.order_check, "_leave_hint", leave)
     webhook.processed(image["order_id"])
     until(lambda: len(left) == 3 and webhook.idle)
 
@@ -322,10 +322,10 @@ def test_a_failing_database_is_tried_again(api: Api, webhook: Webhook, monkeypat
 def test_the_hint_is_where_watchers_look() -> None:
     from airflow.models.variable import Variable
 
-    confirmer = Confirmer("other_account")
-    confirmer._leave_hint()
+    order_check = OrderCheck("other_account")
+    order_check._leave_hint()
     first = Variable.get(variable_of("other_account"))
-    confirmer._leave_hint()
+    order_check._leave_hint()
     assert Variable.get(variable_of("other_account")) != first
 
 
@@ -421,7 +421,7 @@ loaded = {"fastapi", "starlette", "httpx"} & set(sys.modules)
 before = sorted(name for name in sys.modules if name.startswith("airflow_provider_autoenhance.plugins."))
 apps = providers_configuration_loaded(lambda: AutoenhanceWebhookPlugin.fastapi_apps)()
 print(json.dumps({"before": before, "prefixes": [app["url_prefix"] for app in apps],
-                  "receiver": "airflow_provider_autoenhance.plugins.receiver" in sys.modules}))
+                  "receiver": "airflow_provider_autoenhance.plugins.app" in sys.modules}))
 """
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.waiting import OrderWait
-from airflow_provider_autoenhance.plugins.seldom import Seldom
+from airflow_provider_autoenhance.plugins.throttled_log import ThrottledLog
 from airflow_provider_autoenhance.triggers.hints import LOOK_SECONDS, variable_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _Noted:
     wait: OrderWait
 
 
-class Confirmer:
+class OrderCheck:
     """Orders that webhook calls named, each once, however often it was named; asked about one after the other.
 
     It wakes nothing by itself: an order that the API confirms as finished becomes a hint, at most one in five seconds, upon which the
@@ -56,7 +56,7 @@ class Confirmer:
         self._finished: set[str] = set()
         self._hinted_at = -LOOK_SECONDS
         self._task: asyncio.Task[None] | None = None
-        self._seldom = Seldom(log)
+        self._throttled = ThrottledLog(log)
 
     def note(self, order_id: Any, *, last: bool) -> None:
         """Take in that an image of an order is done.
@@ -65,7 +65,7 @@ class Confirmer:
         :param last: nothing else of the order is under way, as far as the call says.
         """
         if not isinstance(order_id, str) or not _ORDER_ID.fullmatch(order_id):
-            self._seldom.warning("%s calls of the Autoenhance webhook named no order.")
+            self._throttled.warning("Ignored webhook calls: %s. They do not name an order.")
             return
         due = time.monotonic() + (0.0 if last else LATER_SECONDS)
         if order_id in self._noted:
@@ -73,8 +73,8 @@ class Confirmer:
         elif len(self._noted) < MAX_ORDERS:
             self._noted[order_id] = _Noted(due, OrderWait(time.time() + LATER_SECONDS + PATIENCE_SECONDS, LOOK_SECONDS))
         else:
-            self._seldom.warning(
-                "%s orders of the Autoenhance webhook are left to the watchers' polls: too many at once."
+            self._throttled.warning(
+                "Left orders of webhook calls to the watchers' own polls: %s. Too many came at once."
             )
             return
         if self._task is None or self._task.done():
@@ -91,7 +91,9 @@ class Confirmer:
             try:
                 await self._step()
             except Exception as error:  # noqa: BLE001 - the next order is not to suffer
-                self._seldom.warning(f"%s times the Autoenhance webhook met {type(error).__name__}.")
+                self._throttled.warning(
+                    f"Failed to check orders that webhook calls name: %s times, with {type(error).__name__}."
+                )
                 log.debug("%s", error)
             await asyncio.sleep(PACE_SECONDS)
 
@@ -114,9 +116,7 @@ class Confirmer:
             except errors.AutoenhanceError as error:
                 pause = noted.wait.on_error(error, f"order {order_id}")
         except errors.AutoenhanceError as error:
-            self._seldom.warning(
-                f"%s orders of the Autoenhance webhook could not be confirmed: {type(error).__name__}."
-            )
+            self._throttled.warning(f"Failed to confirm orders of webhook calls: %s, with {type(error).__name__}.")
             log.debug("%s", error)
             return
         if pause is None:

@@ -1,4 +1,4 @@
-"""The door of the webhook: who may come in, how much is read, and an answer at once. What follows is the confirmer's."""
+"""The door of the webhook: who may come in, how much is read, and an answer at once. The rest is OrderCheck's."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from airflow_provider_autoenhance.plugins.seldom import Seldom
+from airflow_provider_autoenhance.plugins.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from airflow_provider_autoenhance.plugins.confirmer import Confirmer
+    from airflow_provider_autoenhance.plugins.order_check import OrderCheck
 
 log = logging.getLogger(__name__)
 
@@ -31,41 +31,41 @@ BODY_SECONDS = 10.0
 _TOKEN_HEADERS = (b"authentication", b"authorization")
 
 
-def build_app(token: str, confirmer: Confirmer) -> FastAPI:
+def build_app(token: str, order_check: OrderCheck) -> FastAPI:
     """Return the app that Airflow mounts.
 
     :param token: what the vendor's calls carry.
-    :param confirmer: gets the orders that a call names.
+    :param order_check: gets the orders that a call names.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await confirmer.stop()
+        await order_check.stop()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    # Every path is the receiver's, so that none but the right call learns that there is anything.
-    app.router.routes.append(Route("/{path:path}", endpoint=Receiver(token, confirmer)))
+    # The endpoint takes every path, so that only the right call learns that there is anything.
+    app.router.routes.append(Route("/{path:path}", endpoint=WebhookEndpoint(token, order_check)))
     return app
 
 
-class Receiver:
+class WebhookEndpoint:
     """An ASGI app of one route.
 
     Without the right token the answer is 404 with nothing in it, whatever was asked: no body is read, nothing is parsed, called or
     queued, and at most one line a minute is logged.
     """
 
-    def __init__(self, token: str, confirmer: Confirmer) -> None:
+    def __init__(self, token: str, order_check: OrderCheck) -> None:
         # Digests have one length, so that a comparison in constant time tells nothing about the token's.
         self._digest = _digest(token.encode())
-        self._confirmer = confirmer
-        self._seldom = Seldom(log)
+        self._order_check = order_check
+        self._throttled = ThrottledLog(log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if not self._authentic(scope["headers"]):
-            self._seldom.warning("Refused %s calls of the Autoenhance webhook: the token is missing or wrong.")
+            self._throttled.warning("Refused webhook calls: %s. The token is missing or wrong.")
             await _answer(send, 404)
         elif scope["path_params"]["path"] != "webhook":
             await _answer(send, 404)
@@ -100,20 +100,20 @@ class Receiver:
         return 204
 
     def _pass_on(self, body: bytes) -> None:
-        """Note the order of a finished image. What else the vendor tells, or how, is no error: it may be newer than this code."""
+        """Note the order of a finished image. Anything else is not an error: the vendor may be newer than this code."""
         try:
             event = json.loads(body) if body.strip() else {}
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
-            self._seldom.warning("%s calls of the Autoenhance webhook carried no JSON object.")
+            self._throttled.warning("Ignored webhook calls: %s. Their body is not a JSON object.")
             return
         kind: Any = event.get("event")
         if kind == "image_processed":
-            self._confirmer.note(event.get("order_id"), last=event.get("order_is_processing") is not True)
+            self._order_check.note(event.get("order_id"), last=event.get("order_is_processing") is not True)
         else:
-            self._seldom.info(
-                "%s calls of the Autoenhance webhook arrived that tell of no finished image, as on its set-up."
+            self._throttled.info(
+                "Ignored webhook calls: %s. They report something else than a finished image, as when the webhook is set up."
             )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Seldom:
+class ThrottledLog:
     """Counts what happens, and logs each kind at most once a minute: a line says how often it happened since the last.
 
     :param log: where lines go.
