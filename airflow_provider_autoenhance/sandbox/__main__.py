@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--faults", type=Path, metavar="FILE", help="JSON list of fault rules")
     what.add_argument("--strict", action="store_true", default=None, help="refuse unknown fields with 422")
     what.add_argument(
-        "--set", action="append", default=[], metavar="NAME=JSON", help="any other setting of settings.py"
+        "--set", action="append", default=[], metavar="NAME=JSON", help="any other setting of state/settings.py"
     )
     parsed = parser.parse_args(arguments)
     if (parsed.tls_cert is None) != (parsed.tls_key is None):
@@ -148,9 +148,9 @@ def _api_keys(file: Path | None) -> list[str]:
 def _run(parsed: argparse.Namespace) -> int:
     import uvloop
 
-    from .faults import FaultRule
-    from .server import Options, serve
-    from .settings import Settings
+    from airflow_provider_autoenhance.sandbox.server import Options, serve
+    from airflow_provider_autoenhance.sandbox.state.faults import FaultRule
+    from airflow_provider_autoenhance.sandbox.state.settings import Settings
 
     rules = json.loads(parsed.faults.read_text()) if parsed.faults else []
     free = parsed.port == 0

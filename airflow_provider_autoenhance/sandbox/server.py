@@ -20,14 +20,14 @@ from pathlib import Path
 
 import uvicorn
 
-from .endpoints import API, ASSETS, CONTROL
-from .faults import FaultRule
-from .gate import Gate
-from .listener import Listener
-from .s3 import S3Process
-from .service import Service
-from .settings import Settings
-from .wire import ExposingProtocol
+from airflow_provider_autoenhance.sandbox.api.endpoints import API, ASSETS, CONTROL
+from airflow_provider_autoenhance.sandbox.http.gate import Gate
+from airflow_provider_autoenhance.sandbox.http.listener import Listener
+from airflow_provider_autoenhance.sandbox.http.wire import ExposingProtocol
+from airflow_provider_autoenhance.sandbox.state.faults import FaultRule
+from airflow_provider_autoenhance.sandbox.state.service import Service
+from airflow_provider_autoenhance.sandbox.state.settings import Settings
+from airflow_provider_autoenhance.sandbox.store.s3 import S3Process
 
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 1

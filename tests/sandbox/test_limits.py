@@ -15,8 +15,8 @@ import httpx
 import pytest
 import uvicorn
 
-from airflow_provider_autoenhance.sandbox import wire
-from airflow_provider_autoenhance.sandbox.call import MOST_BODY_BYTES
+from airflow_provider_autoenhance.sandbox.http import wire
+from airflow_provider_autoenhance.sandbox.http.call import MOST_BODY_BYTES
 from tests.sandbox.api import Api
 from tests.sandbox.raw import ask
 from tests.support.sandbox import Sandbox

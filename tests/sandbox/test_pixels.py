@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from airflow_provider_autoenhance.sandbox import decoding, enhancing, fusing, grouping
-from airflow_provider_autoenhance.sandbox.decoding import PixelError
+from airflow_provider_autoenhance.sandbox.photo import decoding, enhancing, fusing, grouping
+from airflow_provider_autoenhance.sandbox.photo.decoding import PixelError
 from tests.support.pictures import bracket, camera_exif, encode, photo, room
 
 WINDOW = np.s_[36:76, 156:204]

@@ -10,7 +10,7 @@ import json, sys
 import xml.etree.ElementTree as ET
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import Client
-from airflow_provider_autoenhance.sandbox.s3_listing import QuickListing
+from airflow_provider_autoenhance.sandbox.store.s3_listing import QuickListing
 
 AUTHORIZATION = {"Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"}
 reached = []

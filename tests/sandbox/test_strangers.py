@@ -15,7 +15,7 @@ import requests
 import yaml
 from botocore.config import Config
 
-from airflow_provider_autoenhance.sandbox.gate import Gate
+from airflow_provider_autoenhance.sandbox.http.gate import Gate
 from tests.sandbox.api import Api
 from tests.sandbox.raw import Answer, ask
 from tests.support.pictures import photo

@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
     folder = tmp_path_factory.mktemp("s3")
     trusted = certificate(folder, "localhost")
     options = {"host": "127.0.0.1", "port": 0, "tls": [str(folder / "host.pem")] * 2, "names": []}
-    command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox.s3", json.dumps(options)]
+    command = [sys.executable, "-m", "airflow_provider_autoenhance.sandbox.store.s3", json.dumps(options)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None

@@ -1,0 +1,1 @@
+"""The vendor's endpoints, and those of the sandbox itself."""

@@ -1,0 +1,93 @@
+"""``/sandbox/*``: look into the sandbox and steer it. Not part of the vendor's API, and asks for no key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid
+from airflow_provider_autoenhance.sandbox.http.call import Call
+from airflow_provider_autoenhance.sandbox.state.faults import FaultRule
+from airflow_provider_autoenhance.sandbox.state.ledger import ledger
+
+_RULES = TypeAdapter(list[FaultRule])
+
+
+async def get_health(call: Call) -> Response:
+    """Tell that it runs, and where its other hosts are."""
+    return JSONResponse({"status": "ok", **call.service.addresses})
+
+
+async def get_ledger(call: Call) -> Response:
+    """``?summary=true`` leaves out the rows."""
+    rows = call.query.get("summary") != "true"
+    return JSONResponse(ledger(call.world, call.service.faults, rows=rows))
+
+
+async def get_faults(call: Call) -> Response:
+    return JSONResponse(_faults(call))
+
+
+async def add_faults(call: Call) -> Response:
+    """Take one rule or a list of rules, added to those in force."""
+    body = await call.raw_json()
+    rules = _checked(_RULES.validate_python, body if isinstance(body, list) else [body])
+    try:
+        call.service.faults.add(rules)
+    except ValueError as error:
+        raise invalid("json", {"endpoint": [str(error)]}) from None
+    return JSONResponse(_faults(call))
+
+
+async def clear_faults(call: Call) -> Response:
+    call.service.faults.clear()
+    return Response(status_code=204)
+
+
+async def get_signatures(call: Call) -> Response:
+    """The signature of each presigned URL that was handed out; none of them may be found anywhere afterwards."""
+    return JSONResponse(call.world.signer.made)
+
+
+async def get_settings(call: Call) -> Response:
+    return JSONResponse(_settings(call))
+
+
+async def change_settings(call: Call) -> Response:
+    before = call.world.settings.webhook_url
+    _checked(call.world.change, await call.raw_json())
+    if call.world.settings.webhook_url and call.world.settings.webhook_url != before:
+        call.service.webhooks.saved(call.world)
+    return JSONResponse(_settings(call))
+
+
+async def reset(call: Call) -> Response:
+    """Start afresh with the settings of the start, changed by the body; ``keep_s3`` leaves the buckets alone."""
+    body = await call.raw_json()
+    if not isinstance(body, dict):
+        raise ApiError(400)
+    keep_s3 = bool(body.pop("keep_s3", False))
+    settings = _checked(call.service.initial_settings.changed, body)
+    await call.service.reset(settings, keep_s3=keep_s3)
+    return JSONResponse(settings.model_dump(exclude={"webhook_token"}))
+
+
+def _checked(function: Any, value: Any) -> Any:
+    if not isinstance(value, dict | list):
+        raise ApiError(400)
+    try:
+        return function(value)
+    except ValidationError as error:
+        problems = {".".join(map(str, item["loc"])) or "_schema": [item["msg"]] for item in error.errors()}
+        raise invalid("json", problems) from None
+
+
+def _faults(call: Call) -> list[dict[str, Any]]:
+    faults = call.service.faults
+    return [{**rule.model_dump(), "struck": struck} for rule, struck in zip(faults.rules, faults.struck, strict=True)]
+
+
+def _settings(call: Call) -> dict[str, Any]:
+    return call.world.settings.model_dump(exclude={"webhook_token"})

@@ -1,0 +1,151 @@
+"""Images: create, read, delete, process again, report."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_autoenhance.sandbox.api import schemas, views
+from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid
+from airflow_provider_autoenhance.sandbox.http.call import Call
+from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image
+from airflow_provider_autoenhance.sandbox.store import uploads
+
+_NOT_SETTINGS = {
+    "image_name",
+    "image_id",
+    "order_id",
+    "metadata",
+    "rating",
+    "content_type",
+    "contentType",
+    "hdr",
+    "images",
+    "number_of_brackets_per_image",
+}
+
+
+def chosen_settings(body: dict[str, Any], known: dict[str, schemas.Field]) -> dict[str, Any]:
+    """Pick from a body what this version takes as preferences."""
+    kept = {*known, "finetune_settings", "threesixty"} - _NOT_SETTINGS
+    return {name: value for name, value in body.items() if name in kept}
+
+
+async def create_image(call: Call) -> Response:
+    world, account = call.world, call.owner
+    body = await call.json(schemas.image_in(call.version))
+    if body.get("hdr") and not call.version.has_brackets:
+        return _create_legacy_bracket(call, body)
+    image_id = _fresh_id(call, body)
+    world.count_name(account, body["image_name"])
+    order = world.order_for_image(account.user_id, body.get("order_id"))
+    now = world.now()
+    image = Image(
+        image_id,
+        body["image_name"],
+        order.order_id,
+        account.user_id,
+        now,
+        now + world.settings.upload_url_seconds,
+        chosen_settings(body, schemas.preferences(call.version)),
+        body.get("metadata"),
+        body.get("rating"),
+        body.get("content_type") or body.get("contentType"),
+    )
+    world.images[image_id] = image
+    order.image_ids.append(image_id)
+    order.updated_at = now
+    call.service.webhooks.image_registered(world, image)
+    url = uploads.upload_url(call, "image_id", image_id, image.name, image.content_type)
+    return JSONResponse({**views.image_out(image, call.version), call.version.upload_url_key: url})
+
+
+def _fresh_id(call: Call, body: dict[str, Any]) -> str:
+    image_id: str = body.get("image_id") or str(uuid.uuid4())
+    if image_id in call.world.images or image_id in call.world.brackets:
+        raise ApiError(409)
+    return image_id
+
+
+def _create_legacy_bracket(call: Call, body: dict[str, Any]) -> Response:
+    """Register one exposure the way it was done before the brackets resource; its settings are ignored."""
+    world, account = call.world, call.owner
+    if not body.get("order_id"):
+        raise invalid("json", {"order_id": ["Missing data for required field."]})
+    bracket_id = _fresh_id(call, body)
+    world.count_name(account, body["image_name"])
+    order = world.order_for_image(account.user_id, body["order_id"])
+    bracket = Bracket(
+        bracket_id,
+        body["image_name"],
+        order.order_id,
+        account.user_id,
+        world.now(),
+        body.get("metadata"),
+        body.get("content_type") or body.get("contentType"),
+        legacy_image=True,
+    )
+    world.brackets[bracket.bracket_id] = bracket
+    order.bracket_ids.append(bracket.bracket_id)
+    url = uploads.upload_url(call, "bracket_id", bracket.bracket_id, bracket.name, bracket.content_type)
+    shown = views.image_out(_as_image(call, bracket), call.version)
+    return JSONResponse({**shown, call.version.upload_url_key: url})
+
+
+def _as_image(call: Call, bracket: Bracket) -> Image:
+    expires_at = bracket.created_at + call.world.settings.upload_url_seconds
+    image = Image(
+        bracket.bracket_id, bracket.name, bracket.order_id, bracket.user_id, bracket.created_at, expires_at, {}
+    )
+    if bracket.upload:
+        image.status = "processed" if bracket.image_id else "processing"
+    return image
+
+
+async def retrieve_image(call: Call) -> Response:
+    image_id = call.params["id"]
+    owner = call.account.user_id if call.account else None
+    bracket = call.world.brackets.get(image_id)
+    if bracket and bracket.legacy_image and not bracket.deleted:
+        return JSONResponse(views.image_out(_as_image(call, bracket), call.version))
+    return JSONResponse(views.image_out(call.world.image(image_id, owner), call.version))
+
+
+async def delete_image(call: Call) -> Response:
+    image = call.world.image(call.params["id"], call.owner.user_id)
+    image.deleted = True
+    call.world.delete("image", image.image_id)
+    return Response(status_code=204)
+
+
+async def process_image(call: Call) -> Response:
+    world = call.world
+    image = world.image(call.params["id"], call.owner.user_id)
+    body = await call.json(schemas.image_update(call.version))
+    if image.upload is None and not image.bracket_ids:
+        raise invalid("json", {"id": ["The image has not been uploaded yet."]})
+    image.settings.update(chosen_settings(body, schemas.preferences(call.version)))
+    image.name = body.get("image_name", image.name)
+    image.metadata = body.get("metadata", image.metadata)
+    image.rating = body.get("rating", image.rating)
+    _move(call, image, body.get("order_id"))
+    call.service.processing.start(world, image)
+    return JSONResponse(views.image_out(image, call.version))
+
+
+def _move(call: Call, image: Image, order_id: str | None) -> None:
+    if not order_id or order_id == image.order_id:
+        return
+    target = call.world.order_for_image(image.user_id, order_id)
+    call.world.orders[image.order_id].image_ids.remove(image.image_id)
+    target.image_ids.append(image.image_id)
+    image.order_id = order_id
+
+
+async def report_image(call: Call) -> Response:
+    image = call.world.image(call.params["id"], call.owner.user_id)
+    body = await call.json(schemas.REPORT_IN)
+    call.world.reports.append({"image_id": image.image_id, "at": call.world.now(), **body})
+    return JSONResponse({"message": "Thank you, your report was received."})

@@ -1,0 +1,148 @@
+"""Orders and brackets: create, list, read, rename, delete, process."""
+
+from __future__ import annotations
+
+import uuid
+from itertools import islice
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_autoenhance.sandbox.api import schemas, views
+from airflow_provider_autoenhance.sandbox.api.images import chosen_settings
+from airflow_provider_autoenhance.sandbox.errors import invalid
+from airflow_provider_autoenhance.sandbox.http.call import Call
+from airflow_provider_autoenhance.sandbox.state.merging import Wish
+from airflow_provider_autoenhance.sandbox.state.models import Bracket, Order
+from airflow_provider_autoenhance.sandbox.state.world import page_start, page_token
+from airflow_provider_autoenhance.sandbox.store import uploads
+
+MAX_BRACKETS = 9
+MAX_PAGE = 15
+DEFAULT_PAGE = 5
+
+
+async def create_order(call: Call) -> Response:
+    body = await call.json(schemas.ORDER_IN)
+    order = call.world.add_order(call.owner.user_id, body.get("order_id"), body.get("name"))
+    order.sort_order = body.get("default_image_sort_order")
+    return JSONResponse(views.order_out(call.world, order, call.version))
+
+
+async def list_orders(call: Call) -> Response:
+    query = schemas.Query(call.query)
+    size = query.integer("per_page", 1, MAX_PAGE) or DEFAULT_PAGE
+    start = None
+    try:
+        start = page_start(call.query.get("offset", ""))
+    except ValueError:
+        query.problems["offset"] = ["Not a valid offset."]
+    if query.problems:
+        raise invalid("query", query.problems)
+    rows = size - 1 if call.world.settings.short_pages and size > 1 else size
+    newest_first = sorted(call.world.live_orders(call.owner.user_id), key=lambda order: -order.sequence)
+    found = list(islice((o for o in newest_first if start is None or o.sequence < start), rows + 1))
+    page = found[:rows]
+    return JSONResponse(
+        {
+            "orders": [views.order_out(call.world, order, call.version) for order in page],
+            "pagination": {
+                "next_offset": page_token(page[-1].sequence) if len(found) > rows else None,
+                "per_page": size,
+            },
+        },
+    )
+
+
+async def retrieve_order(call: Call) -> Response:
+    owner = call.account.user_id if call.account else None
+    order = call.world.order(call.params["id"], owner)
+    return JSONResponse(views.order_out(call.world, order, call.version, call.query.get("sort_images_by")))
+
+
+async def update_order(call: Call) -> Response:
+    order = call.world.order(call.params["id"], call.owner.user_id)
+    body = await call.json(schemas.ORDER_IN)
+    order.name = body.get("name", order.name)
+    order.sort_order = body.get("default_image_sort_order", order.sort_order)
+    order.updated_at = call.world.now()
+    return JSONResponse(views.order_out(call.world, order, call.version, call.query.get("sort_images_by")))
+
+
+async def delete_order(call: Call) -> Response:
+    world = call.world
+    order = world.order(call.params["id"], call.owner.user_id)
+    order.is_deleted = True
+    world.delete("order", order.order_id)
+    for image in world.order_images(order):
+        image.deleted = True
+        world.delete("image", image.image_id)
+    for bracket in world.order_brackets(order):
+        bracket.deleted = True
+        world.delete("bracket", bracket.bracket_id)
+    return Response(status_code=204)
+
+
+async def process_order(call: Call) -> Response:
+    world = call.world
+    order = world.order(call.params["id"], call.owner.user_id)
+    body = await call.json(schemas.process_order(call.version))
+    explicit = _explicit_groups(call, order, body.get("images"))
+    settings = chosen_settings(body, schemas.preferences(call.version))
+    size = int(body.get("number_of_brackets_per_image") or 0)
+    call.service.merging.start(world, order, Wish(settings, explicit, size))
+    return JSONResponse(views.order_out(world, order, call.version))
+
+
+def _explicit_groups(call: Call, order: Order, images: list[dict[str, Any]] | None) -> list[list[Bracket]]:
+    if not images:
+        return []
+    known = {bracket.bracket_id: bracket for bracket in call.world.order_brackets(order)}
+    seen: set[str] = set()
+    problems: dict[str, Any] = {}
+    for number, group in enumerate(images):
+        ids = group.get("bracket_ids") or []
+        if not 1 <= len(ids) <= MAX_BRACKETS:
+            problems[str(number)] = {"bracket_ids": [f"Length must be between 1 and {MAX_BRACKETS}."]}
+        for bracket_id in ids:
+            if bracket_id not in known:
+                problems[str(number)] = {"bracket_ids": [f"Unknown bracket {bracket_id}."]}
+            elif bracket_id in seen:
+                problems[str(number)] = {"bracket_ids": [f"Bracket {bracket_id} is in more than one image."]}
+            seen.add(bracket_id)
+    if problems:
+        raise invalid("json", {"images": problems})
+    return [[known[bracket_id] for bracket_id in group["bracket_ids"]] for group in images]
+
+
+async def list_brackets(call: Call) -> Response:
+    owner = call.account.user_id if call.account else None
+    order = call.world.order(call.params["order_id"], owner)
+    brackets = call.world.order_brackets(order)
+    return JSONResponse({"brackets": [views.bracket_out(call.world, bracket) for bracket in brackets]})
+
+
+async def create_bracket(call: Call) -> Response:
+    world, account = call.world, call.owner
+    body = await call.json(schemas.BRACKET_IN)
+    order = world.order(body["order_id"], account.user_id)
+    world.count_name(account, body["name"])
+    bracket = Bracket(
+        str(uuid.uuid4()), body["name"], order.order_id, account.user_id, world.now(), body.get("metadata")
+    )
+    world.brackets[bracket.bracket_id] = bracket
+    order.bracket_ids.append(bracket.bracket_id)
+    order.updated_at = world.now()
+    url = uploads.upload_url(call, "bracket_id", bracket.bracket_id, bracket.name, None)
+    return JSONResponse({**views.bracket_out(world, bracket), "upload_url": url})
+
+
+async def retrieve_bracket(call: Call) -> Response:
+    return JSONResponse(views.bracket_out(call.world, call.world.bracket(call.params["id"], call.owner.user_id)))
+
+
+async def delete_bracket(call: Call) -> Response:
+    bracket = call.world.bracket(call.params["id"], call.owner.user_id)
+    bracket.deleted = True
+    call.world.delete("bracket", bracket.bracket_id)
+    return Response(status_code=204)

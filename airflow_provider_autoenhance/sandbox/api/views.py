@@ -1,0 +1,113 @@
+"""How orders, images and brackets look in answers, by API version."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_autoenhance.sandbox.http.versions import SLIDERS, Version
+from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.state.world import World
+
+_DEFAULTS: dict[str, Any] = {
+    "enhance": True,
+    "enhance_type": "neutral",
+    "cloud_type": None,
+    "lens_correction": True,
+    "privacy": False,
+    "sky_replacement": False,
+    "upscale": False,
+    "vertical_correction": True,
+}
+
+
+def image_out(image: Image, version: Version) -> dict[str, Any]:
+    """Return an ImageOut."""
+    chosen = image.settings
+    out: dict[str, Any] = {
+        "image_id": image.image_id,
+        "image_name": image.name,
+        "order_id": image.order_id,
+        "user_id": image.user_id,
+        "date_added": int(image.created_at * 1000),
+        "downloaded": image.downloaded,
+        "scene": image.scene,
+        "rating": image.rating,
+        "ai_version": version.ai_version(chosen.get("ai_version")),
+        **{name: chosen.get(name, default) for name, default in _DEFAULTS.items()},
+    }
+    if version.has_status:
+        out["status"] = image.status
+    else:
+        out.update(enhanced=image.status == "processed", error=image.status in ("error", "expired"))
+        out["is_threesixty"] = bool(chosen.get("threesixty"))
+        if image.content_type:
+            out["image_type"] = image.content_type
+    if version.has_metadata_out:
+        out.update(status_reason=image.status_reason, metadata=image.metadata)
+    if version.has_brackets:
+        out["finetune_settings"] = chosen.get("finetune_settings")
+    if version.has_window_pull_type:
+        out["window_pull_type"] = chosen.get("window_pull_type", "NONE")
+        out.update(restage=chosen.get("restage"), preset_id=chosen.get("preset_id"), parent_image_id=None)
+    else:
+        out["window_pull"] = chosen.get("window_pull", False)
+    if version.has_perspective:
+        out["perspective_correction"] = chosen.get("perspective_correction", True)
+        out["perspective_correction_mode"] = chosen.get("perspective_correction_mode", "DEFAULT_ENABLED")
+    if version.has_sliders:
+        out.update({name: chosen[name] for name in SLIDERS if name in chosen})
+    return out
+
+
+def order_out(world: World, order: Order, version: Version, sort_by: str | None = None) -> dict[str, Any]:
+    """Return an OrderOut with its images."""
+    images = world.order_images(order)
+    _sort(images, sort_by or order.sort_order or "")
+    out: dict[str, Any] = {
+        "order_id": order.order_id,
+        "name": order.name,
+        "status": _order_status(order, images),
+        "is_merging": order.is_merging,
+        "is_processing": any(image.status == "processing" for image in images),
+        "is_deleted": order.is_deleted,
+        "created_at": naive_timestamp(order.created_at),
+        "last_updated_at": naive_timestamp(order.updated_at),
+        "total_images": len(images),
+        "images": [image_out(image, version) for image in images],
+    }
+    if version.has_sort_order:
+        out["default_image_sort_order"] = order.sort_order
+    return out
+
+
+def bracket_out(world: World, bracket: Bracket) -> dict[str, Any]:
+    """Return a BracketOut."""
+    return {
+        "bracket_id": bracket.bracket_id,
+        "name": bracket.name,
+        "order_id": bracket.order_id,
+        "is_uploaded": world.is_uploaded(bracket),
+        "metadata": bracket.metadata,
+        "image_id": bracket.image_id,
+    }
+
+
+def naive_timestamp(seconds: float) -> str:
+    """Return ISO 8601 with microseconds and without an offset, as integrators saw it."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _order_status(order: Order, images: list[Image]) -> str:
+    if order.is_merging or any(image.status == "processing" for image in images):
+        return "processing"
+    if not images or any(image.status == "waiting" for image in images):
+        return "waiting"
+    return "processed" if any(image.status == "processed" for image in images) else "error"
+
+
+def _sort(images: list[Image], key: str) -> None:
+    names = {"image_name": "name", "name": "name", "date_added": "created_at", "status": "status"}
+    attribute = names.get(key.lstrip("-"))
+    if attribute:
+        images.sort(key=lambda image: getattr(image, attribute), reverse=key.startswith("-"))

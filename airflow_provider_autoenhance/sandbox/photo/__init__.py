@@ -1,0 +1,1 @@
+"""Pixels: what is decoded, merged, enhanced and rendered."""

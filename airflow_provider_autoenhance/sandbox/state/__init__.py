@@ -1,0 +1,1 @@
+"""What the sandbox remembers and works on, from one reset to the next."""

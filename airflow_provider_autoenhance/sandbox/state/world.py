@@ -1,0 +1,244 @@
+"""Everything one run of the sandbox remembers, from one reset to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import secrets
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_autoenhance.sandbox.errors import ApiError, not_found
+from airflow_provider_autoenhance.sandbox.state.models import Account, Asset, Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.state.settings import Settings
+from airflow_provider_autoenhance.sandbox.state.signing import Signer
+
+HOUR = 3600.0
+
+
+class World:
+    """
+    Accounts, orders, images and what happened to them.
+
+    Only the event loop touches it, so it needs no locks. A reset replaces it; work still under way keeps the old one
+    and finds it ``closed``.
+
+    :param settings: behaviour of this run.
+    :param api_keys: one account each.
+    :param folder: where files go.
+    """
+
+    def __init__(self, settings: Settings, api_keys: list[str], folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.closed = False
+        self.signer = Signer(secrets.token_bytes(32))
+        self.random = random.Random(settings.seed)
+        self.accounts = {
+            key: Account(f"auth0|sandbox{number}", settings.credits) for number, key in enumerate(api_keys, 1)
+        }
+        self.orders: dict[str, Order] = {}
+        self.images: dict[str, Image] = {}
+        self.brackets: dict[str, Bracket] = {}
+        self.assets: dict[str, Asset] = {}
+        self.asset_names: dict[str, str] = {}
+        self.upload_keys: dict[str, tuple[str, str]] = {}
+        self.claimed: set[str] = set()
+        self.merges: Counter[str] = Counter()
+        self.renders: dict[Any, asyncio.Future[Asset]] = {}
+        self.uploads: list[dict[str, Any]] = []
+        self.purchases: list[dict[str, Any]] = []
+        self.deletions: list[dict[str, Any]] = []
+        self.reports: list[dict[str, Any]] = []
+        self.deliveries: list[dict[str, Any]] = []
+        self.requests: Counter[str] = Counter()
+        self.responses: Counter[str] = Counter()
+        self.api_key_hosts: Counter[str] = Counter()
+        self._second: tuple[int, Counter[str]] = (0, Counter())
+        self._sequence = 0
+        for name in ("uploads", "masters", "renders"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def now(self) -> float:
+        """Return the sandbox's time in seconds since the epoch."""
+        return time.time() + self.settings.clock_offset_seconds
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Apply new settings; a new ``credits`` becomes every account's balance."""
+        self.settings = self.settings.changed(changes)
+        if "credits" in changes:
+            for account in self.accounts.values():
+                account.credits = self.settings.credits
+        if "seed" in changes:
+            self.random.seed(self.settings.seed)
+
+    # Orders
+
+    def live_orders(self, user_id: str) -> Iterator[Order]:
+        return (order for order in self.orders.values() if order.user_id == user_id and not order.is_deleted)
+
+    def order(self, order_id: str, user_id: str | None = None) -> Order:
+        """
+        Find a live order.
+
+        :param user_id: owner that it must have; None accepts any.
+        :raises ApiError: 404.
+        """
+        order = self.orders.get(order_id)
+        if order is None or order.is_deleted or user_id not in (None, order.user_id):
+            raise not_found()
+        return order
+
+    def add_order(self, user_id: str, order_id: str | None = None, name: str | None = None) -> Order:
+        """
+        Make an order.
+
+        :raises ApiError: 409 when the id is taken.
+        """
+        order_id = order_id or str(uuid.uuid4())
+        taken = self.orders.get(order_id)
+        if taken and not (taken.is_deleted and self.settings.reuse_deleted_ids):
+            raise ApiError(409)
+        self._sequence += 1
+        now = self.now()
+        order = Order(order_id, user_id, self._sequence, now, now, name)
+        self.orders[order_id] = order
+        return order
+
+    def order_for_image(self, user_id: str, order_id: str | None) -> Order:
+        """Find the order that a new image names, or make it, as the vendor does."""
+        if order_id and order_id in self.orders and not self.orders[order_id].is_deleted:
+            return self.order(order_id, user_id)
+        return self.add_order(user_id, order_id)
+
+    def order_images(self, order: Order) -> list[Image]:
+        now = self.now()
+        images = [self.images[image_id] for image_id in order.image_ids]
+        for image in images:
+            image.refresh(now)
+        return [image for image in images if not image.deleted]
+
+    def order_brackets(self, order: Order) -> list[Bracket]:
+        brackets = (self.brackets[bracket_id] for bracket_id in order.bracket_ids)
+        return [bracket for bracket in brackets if not bracket.deleted]
+
+    def order_is_processing(self, order: Order) -> bool:
+        return any(image.status == "processing" for image in self.order_images(order))
+
+    # Images and brackets
+
+    def image(self, image_id: str, user_id: str | None = None) -> Image:
+        """
+        Find a live image.
+
+        :raises ApiError: 404.
+        """
+        image = self.images.get(image_id)
+        if image is None or image.deleted or user_id not in (None, image.user_id):
+            raise not_found()
+        image.refresh(self.now())
+        return image
+
+    def bracket(self, bracket_id: str, user_id: str | None = None) -> Bracket:
+        """
+        Find a live bracket.
+
+        :raises ApiError: 404.
+        """
+        bracket = self.brackets.get(bracket_id)
+        if bracket is None or bracket.deleted or user_id not in (None, bracket.user_id):
+            raise not_found()
+        return bracket
+
+    def is_uploaded(self, bracket: Bracket) -> bool:
+        upload = bracket.upload
+        return upload is not None and self.now() >= upload.at + self.settings.upload_flag_lag_seconds
+
+    def delete(self, kind: str, identifier: str) -> None:
+        self.deletions.append({"kind": kind, "id": identifier, "at": self.now()})
+
+    # Limits
+
+    def count_name(self, account: Account, name: str) -> None:
+        """
+        Count one use of a file name.
+
+        :raises ApiError: 429 when the very same name was used too often within the hour.
+        """
+        limit = self.settings.same_name_limit
+        uses = account.name_uses.setdefault(name, deque())
+        now = self.now()
+        while uses and uses[0] <= now - HOUR:
+            uses.popleft()
+        if limit and len(uses) >= limit:
+            raise self.too_many()
+        uses.append(now)
+
+    def count_request(self, client: str) -> None:
+        """
+        Count one API call of a client address.
+
+        :raises ApiError: 429 above the allowed calls per second.
+        """
+        second, counts = self._second
+        now = int(self.now())
+        if now != second:
+            counts = Counter()
+            self._second = (now, counts)
+        counts[client] += 1
+        if 0 < self.settings.requests_per_second < counts[client]:
+            raise self.too_many()
+
+    def too_many(self) -> ApiError:
+        wait = self.settings.retry_after
+        return ApiError(429, headers={} if wait is None else {"Retry-After": str(wait)})
+
+    def may_enhance(self, user_id: str) -> bool:
+        """Count one enhancement of today; False when the daily limit is used up."""
+        account = next(account for account in self.accounts.values() if account.user_id == user_id)
+        day = time.strftime("%Y-%m-%d", time.gmtime(self.now()))
+        used = account.enhancements.get(day, 0)
+        if 0 < self.settings.daily_limit <= used:
+            return False
+        account.enhancements[day] = used + 1
+        return True
+
+    def buy(self, account: Account, image: Image) -> None:
+        """
+        Charge one credit for an image that is not paid for yet.
+
+        :raises ApiError: 402 without credits.
+        """
+        if image.downloaded:
+            return
+        if account.credits < 1:
+            raise ApiError(402)
+        account.credits -= 1
+        account.spent += 1
+        image.downloaded = True
+        self.purchases.append({"image_id": image.image_id, "user_id": account.user_id, "credits": 1, "at": self.now()})
+
+
+def page_token(sequence: int) -> str:
+    """Return the opaque offset of the page that starts below an order's sequence number."""
+    return base64.urlsafe_b64encode(f"before:{sequence}".encode()).decode()
+
+
+def page_start(token: str) -> int | None:
+    """
+    Read a page token.
+
+    :returns: the sequence number to start below; None = from the newest.
+    :raises ValueError: for a token that the sandbox did not make.
+    """
+    if token in ("", "0"):
+        return None
+    prefix, _, number = base64.urlsafe_b64decode(token.encode("ascii")).decode("ascii").partition(":")
+    if prefix != "before" or not number.isdigit():
+        raise ValueError(token)
+    return int(number)

@@ -1,0 +1,162 @@
+"""The presigned upload endpoint, as strict as S3 about what it accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import uuid
+from pathlib import Path, PurePosixPath
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from airflow_provider_autoenhance.sandbox.errors import StorageError
+from airflow_provider_autoenhance.sandbox.http.call import Call
+from airflow_provider_autoenhance.sandbox.state.models import Upload
+from airflow_provider_autoenhance.sandbox.state.world import World
+
+BUCKET = "autoenhanceapi-sandbox"
+REQUEST_ID = {"x-amz-request-id": "SANDBOX000000000", "x-amz-id-2": "sandbox"}
+_HASH_INLINE_BELOW = 256 * 1024
+
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".dng": "image/x-adobe-dng",
+    ".cr2": "image/x-canon-cr2",
+    ".cr3": "image/x-canon-cr3",
+    ".nef": "image/x-nikon-nef",
+    ".nrw": "image/x-nikon-nrw",
+    ".arw": "image/x-sony-arw",
+    ".srf": "image/x-sony-srf",
+    ".sr2": "image/x-sony-sr2",
+    ".raf": "image/x-fuji-raf",
+}
+
+
+def upload_url(call: Call, kind: str, identifier: str, name: str, content_type: str | None) -> str:
+    """
+    Presign the one upload of an image or bracket.
+
+    Versions with ``upload_url`` name the Content-Type in the URL; older ones only sign it.
+
+    :param kind: ``image_id`` or ``bracket_id``.
+    """
+    world = call.world
+    key = uuid.uuid4().hex
+    world.upload_keys[key] = (kind, identifier)
+    if content_type is None:
+        content_type = MEDIA_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
+    extra = {f"x-amz-meta-{kind}": identifier}
+    if call.version.has_brackets:
+        extra["content-type"] = content_type
+    return world.signer.presign(
+        "PUT",
+        call.service.asset_base(call),
+        f"/{BUCKET}/uploads/{key}",
+        now=world.now(),
+        seconds=world.settings.upload_url_seconds,
+        content_type=content_type,
+        extra=extra,
+    )
+
+
+async def put_object(call: Call) -> Response:
+    world, key = call.world, call.params["key"]
+    path = f"/{BUCKET}/uploads/{key}"
+    world.signer.verify("PUT", path, call.scope["query_string"].decode(), call.headers, now=world.now())
+    if key not in world.upload_keys:
+        raise StorageError(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+    length = _content_length(call)
+    partial = world.folder / "uploads" / f"{key}-{uuid.uuid4().hex}"
+    try:
+        await _receive(call, partial, length)
+        etag, sha256 = await _digests(call, partial, length)
+        _check_md5(call, etag)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    content_type = call.headers.get("content-type", "binary/octet-stream")
+    _attach(call, world, key, Upload(partial, length, etag, sha256, content_type, world.now()))
+    return Response(headers={**REQUEST_ID, "ETag": f'"{etag}"', "Content-Length": "0"})
+
+
+def _content_length(call: Call) -> int:
+    if "transfer-encoding" in call.headers:
+        message = "A header you provided implies functionality that is not implemented"
+        raise StorageError(501, "NotImplemented", message, Header="Transfer-Encoding")
+    text = call.headers.get("content-length")
+    if text is None:
+        raise StorageError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+    limit = call.world.settings.max_upload_bytes
+    if int(text) > limit:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise StorageError(400, "EntityTooLarge", message, ProposedSize=text, MaxSizeAllowed=str(limit))
+    return int(text)
+
+
+async def _receive(call: Call, path: Path, length: int) -> None:
+    """Write the body to a file, chunk by chunk."""
+    received = 0
+    with path.open("wb", buffering=0) as file:
+        while True:
+            message = await call.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            if chunk:
+                file.write(chunk)
+                received += len(chunk)
+            if not message.get("more_body", False):
+                break
+    if received != length:
+        raise StorageError(
+            400, "IncompleteBody", "You did not provide the number of bytes specified by Content-Length."
+        )
+
+
+async def _digests(call: Call, path: Path, length: int) -> tuple[str, str | None]:
+    """Return ETag and SHA-256 of a file; big ones are read in a thread."""
+    if not call.world.settings.upload_digests and "content-md5" not in call.headers:
+        return f"{uuid.uuid4().hex}-1", None
+    if length < _HASH_INLINE_BELOW:
+        return _hash(path)
+    return await asyncio.get_running_loop().run_in_executor(call.service.files, _hash, path)
+
+
+def _hash(path: Path) -> tuple[str, str]:
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            md5.update(chunk)
+            sha256.update(chunk)
+    return md5.hexdigest(), sha256.hexdigest()
+
+
+def _check_md5(call: Call, md5: str) -> None:
+    claimed = call.headers.get("content-md5")
+    if claimed is not None and claimed != base64.b64encode(bytes.fromhex(md5)).decode():
+        raise StorageError(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
+
+
+def _attach(call: Call, world: World, key: str, upload: Upload) -> None:
+    """Give the bytes to their image or bracket; the first upload of an image starts its enhancement."""
+    kind, identifier = world.upload_keys[key]
+    world.uploads.append(
+        {kind: identifier, "size": upload.size, "sha256": upload.sha256, "content_type": upload.content_type}
+        | {"at": upload.at},
+    )
+    if kind == "bracket_id":
+        world.brackets[identifier].upload = upload
+        return
+    image = world.images[identifier]
+    image.upload = upload
+    if image.status == "waiting" and not image.deleted:
+        call.service.processing.start(world, image)
