@@ -57,7 +57,7 @@ def measure(count: int, megabytes: int) -> float:
         try:
             connection = connection_of(sandbox, "AUTOENHANCE_DEFAULT")
             command = [sys.executable, "-m", "tools.bench_memory", "--task", f"{source}/", f"{place}/out/"]
-            told = subprocess.run(
+            measured = subprocess.run(
                 command,
                 cwd=ROOT,
                 env={
@@ -74,7 +74,7 @@ def measure(count: int, megabytes: int) -> float:
             raise
         finally:
             sandbox.stop()
-    result = json.loads(told.stdout.splitlines()[-1])
+    result = json.loads(measured.stdout.splitlines()[-1])
     assert result["landed"] == count
     print(
         f"{count:>8} {megabytes:>8} {result['start']:>7.1f} MB {result['peak']:>7.1f} MB {result['seconds']:>8.1f}",

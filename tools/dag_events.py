@@ -39,7 +39,7 @@ class RunRecord:
     def _take_task(self, event: dict[str, Any]) -> None:
         key = _key(event)
         record = self.tasks.setdefault(key, TaskRecord())
-        # A task that waits is told as running twice; its wait is part of its time.
+        # A task that waits counts as running twice; its wait is part of its time.
         began = self._running_since.setdefault(key, event["at"])
         record.state = event["state"]
         record.seconds = event["at"] - began

@@ -1,4 +1,4 @@
-"""Run a DAG once, or again and again as cleared, in this process; what happens is told in a file of JSON lines.
+"""Run a DAG once, or again and again as cleared, in this process; what happens goes into a file of JSON lines.
 
 It is ``airflow dags test`` with two things more: the run keeps its run id when it is repeated, as a cleared run does, and
 whoever started it can follow task by task. Runs inside an isolated Airflow (see ``tools/airflow_home.py``).

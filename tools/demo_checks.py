@@ -22,7 +22,7 @@ class PhotoResult:
 
     :param reason: why it is not enhanced; empty when it is.
     :param seconds: the sum of its tasks' times, waiting included.
-    :param content: the enhanced file's bytes; empty when there is none.
+    :param content: the enhanced file's bytes; empty when there is not any.
     """
 
     key: str

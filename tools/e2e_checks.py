@@ -50,9 +50,9 @@ def check_night(service: LocalService, day: str, report: dict[str, Any]) -> tupl
     problems += _check_files(sources, outputs)
     if ledger["api_key_hosts"] != [urlsplit(service.api).netloc]:
         problems.append(f"the API key was seen on {', '.join(ledger['api_key_hosts']) or 'no host'}")
-    told = {name: report.get(name) for name in ("photos", "landed", "credits", "failed_listings")}
-    if told != {"photos": len(sources), "landed": len(sources), "credits": len(sources), "failed_listings": 0}:
-        problems.append(f"the report tells of {told}, for {len(sources)} photos")
+    said = {name: report.get(name) for name in ("photos", "landed", "credits", "failed_listings")}
+    if said != {"photos": len(sources), "landed": len(sources), "credits": len(sources), "failed_listings": 0}:
+        problems.append(f"the report says {said}, for {len(sources)} photos")
     return books, problems
 
 
@@ -66,13 +66,13 @@ def _check_files(sources: dict[str, bytes], outputs: dict[str, bytes]) -> Iterat
     }
     for key, content in sources.items():
         digest = hashlib.sha256(content).hexdigest()
-        told = [output["sha256"] for output in rows.get(key, {}).get("outputs", [])]
+        said = [output["sha256"] for output in rows.get(key, {}).get("outputs", [])]
         if key not in outputs:
             yield f"{key}: there is no output"
         elif hashlib.sha256(outputs[key]).hexdigest() != digest:
             yield f"{key}: the output's SHA-256 is not the one that Autoenhance sent"
-        if told != [digest]:
-            yield f"{key}: the manifest tells of {told or 'no output'}"
+        if said != [digest]:
+            yield f"{key}: the manifest has {said or 'no output'}"
 
 
 def _files(service: LocalService, bucket: str, prefix: str) -> dict[str, bytes]:

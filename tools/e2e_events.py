@@ -41,7 +41,7 @@ class OrderEvents:
         self._watch()
         first = self.make_order("e2e first order")
         self._wait(lambda: self._succeeded() == 1, "a run for the first order")
-        self._wait(lambda: first in self._told(), "a note that the first order was told")
+        self._wait(lambda: first in self._reported(), "a note that the first order was reported")
         detail("killing the triggerer; an order finishes in the meantime")
         self.airflow.kill("triggerer")
         second = self.make_order("e2e second order")
@@ -72,12 +72,12 @@ class OrderEvents:
         self._wait(lambda: bool(self._memories()), "a first look of the watcher")
 
     def _check(self, orders: list[str], credits: int) -> list[str]:
-        told = [event["extra"]["payload"]["order_id"] for event in self._events()]
+        reported = [event["extra"]["payload"]["order_id"] for event in self._events()]
         runs = [run["state"] for run in self.airflow.api.get(f"dags/{DAG_ID}/dagRuns")["dag_runs"]]
         files = self.service.s3().list_objects_v2(Bucket=RESULT_BUCKET, Prefix="orders/").get("Contents", [])
         spent = self.service.ledger()["credits"]["spent"] - credits
-        detail(f"{len(told)} events, {len(runs)} runs, {len(files)} files, {spent} credits")
-        problems = [] if sorted(told) == sorted(orders) else [f"events of {told}, for the orders {orders}"]
+        detail(f"{len(reported)} events, {len(runs)} runs, {len(files)} files, {spent} credits")
+        problems = [] if sorted(reported) == sorted(orders) else [f"events of {reported}, for the orders {orders}"]
         problems += [] if runs == ["success", "success"] else [f"the runs of two orders are {runs}"]
         problems += [] if len(files) == 2 else [f"{len(files)} files landed of two orders with a photo each"]
         return problems + ([f"{spent} credits were spent on previews"] if spent else [])
@@ -88,8 +88,8 @@ class OrderEvents:
     def _events(self) -> list[dict[str, Any]]:
         return list(self.airflow.api.get(f"assets/events?asset_id={self._asset_id()}&limit=100")["asset_events"])
 
-    def _told(self) -> list[str]:
-        """The orders that the watcher has noted as told; one that it has only seen may be told again after a kill."""
+    def _reported(self) -> list[str]:
+        """The orders that the watcher has noted as reported. One that it has only seen may be reported again after a kill."""
         noted = [memory["value"] for memory in self._memories()]
         return [order for value in noted for order in (json.loads(value) if isinstance(value, str) else value)["told"]]
 

@@ -69,7 +69,7 @@ class LeakNight:
     photo: bytes
     _urls: dict[str, str] = field(default_factory=dict)
     #: Stands for what the vendor's texts may hold: made up, so that it is known.
-    _told: str = field(default_factory=lambda: secrets.token_urlsafe(20))
+    _xcom: str = field(default_factory=lambda: secrets.token_urlsafe(20))
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(20))
 
     def environment(self) -> dict[str, str]:
@@ -127,7 +127,7 @@ class LeakNight:
             self.service,
             {
                 "the signature of a source": filter(None, mine),
-                "what stood in the vendor's words": [self._told],
+                "what stood in the vendor's words": [self._xcom],
                 "a key in a URI": [self._key],
             },
             [fernet_key],
@@ -152,7 +152,7 @@ class LeakNight:
 
     def _check_search(self, search: LeakSearch, snapshot: Path, fernet_key: str) -> list[str]:
         """Plant a leak of each kind, and return those that the search does not find."""
-        kinds = planted(self._told, fernet_key)
+        kinds = planted(self._xcom, fernet_key)
         problems = [f"a secret planted {kind} is not found" for kind, text in kinds.items() if not search.look(text)]
         copy = self.folder / "planted"
         copy.mkdir()
@@ -219,7 +219,7 @@ class LeakNight:
 
     def _arrange(self) -> None:
         """Let the sandbox fail, in words that hold an address and a forged line."""
-        address = f"https://bucket.example/a.jpg?AWSAccessKeyId=ASIA&Signature={self._told}&Expires=1790000000"
+        address = f"https://bucket.example/a.jpg?AWSAccessKeyId=ASIA&Signature={self._xcom}&Expires=1790000000"
         words = f"cannot read {address}\n[2026-03-01] ERROR - forged"
         self.service.settings(processing_seconds=[2, 3], fail_images={"status*": f"sky too dark: {words}"})
         self.service.add_faults(
@@ -234,11 +234,13 @@ class LeakNight:
         problems = []
         names = [name for name in STAGES if name not in ("other", "asked")]
         for index, name in enumerate(names):
-            told = _told(airflow, f"{run}/taskInstances/enhance/xcomEntries/summary?map_index={index}&deserialize=true")
-            if STAGES[name] not in told:
-                problems.append(f"stage {name}: {told}")
-        told = _told(airflow, f"{run}/taskInstances/asked/xcomEntries/summary?deserialize=true")
-        return problems + ([] if "landed" in told else [f"stage asked: {told}"])
+            found = _xcom(
+                airflow, f"{run}/taskInstances/enhance/xcomEntries/summary?map_index={index}&deserialize=true"
+            )
+            if STAGES[name] not in found:
+                problems.append(f"stage {name}: {found}")
+        found = _xcom(airflow, f"{run}/taskInstances/asked/xcomEntries/summary?deserialize=true")
+        return problems + ([] if "landed" in found else [f"stage asked: {found}"])
 
     @staticmethod
     def _wait(ready: Any, what: str) -> None:
@@ -249,7 +251,7 @@ class LeakNight:
             time.sleep(0.5)
 
 
-def _told(airflow: LiveAirflow, path: str) -> str:
+def _xcom(airflow: LiveAirflow, path: str) -> str:
     """What a task's summary says of its one photo."""
     from tools.airflow_api import ApiError
 

@@ -44,7 +44,7 @@ class Webhook(OrderEvents):
         problems = self._check_refusals()
         self._watch()
         problems += self._flood()
-        step("An order finishes, and the webhook tells of it three times")
+        step("An order finishes, and the webhook reports it three times")
         credits = self.service.ledger()["credits"]["spent"]
         order = self.make_order("e2e webhook order")
         self._wait(lambda: self._succeeded() == 1, "a run for the order")
@@ -52,11 +52,11 @@ class Webhook(OrderEvents):
 
     def _check(self, orders: list[str], credits: int) -> list[str]:
         time.sleep(12)  # two more looks for a hint: nothing else may come of the repeated calls
-        told = [event["extra"]["payload"]["order_id"] for event in self._events()]
+        reported = [event["extra"]["payload"]["order_id"] for event in self._events()]
         runs = [run["state"] for run in self.airflow.api.get(f"dags/{DAG_ID}/dagRuns")["dag_runs"]]
         calls = [row["status"] for row in self.service.ledger()["webhooks"]]
-        detail(f"{len(calls)} webhook calls, {len(told)} events, {len(runs)} runs, {self._looks()} looks")
-        problems = [] if told == orders else [f"events of {told}, for the orders {orders}"]
+        detail(f"{len(calls)} webhook calls, {len(reported)} events, {len(runs)} runs, {self._looks()} looks")
+        problems = [] if reported == orders else [f"events of {reported}, for the orders {orders}"]
         problems += [] if runs == ["success"] else [f"the runs of one order are {runs}"]
         return problems + ([] if set(calls) == {204} else [f"the webhook answered {calls}"])
 

@@ -148,19 +148,19 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
 def planted(secret: str, fernet_key: str) -> dict[str, bytes]:
     """Return texts that hold a secret, in each of the ways in which a run may keep one."""
     address = f"https://bucket.example/day/1.jpg?AWSAccessKeyId=ASIA&Signature={secret}&Expires=1790000000"
-    told = json.dumps({"event": "Failed", "reason": f"cannot read {address}"})
+    line = json.dumps({"event": "Failed", "reason": f"cannot read {address}"})
     return {
         "in a text": f"[2026-03-01] INFO - {secret}\n".encode(),
-        "in JSON": told.encode(),
-        "in JSON in JSON": json.dumps({"value": told}).replace("/", "\\/").replace("&", "\\u0026").encode(),
+        "in JSON": line.encode(),
+        "in JSON in JSON": json.dumps({"value": line}).replace("/", "\\/").replace("&", "\\u0026").encode(),
         "in an address's query": f"GET /next?to={_percent(address)} HTTP/1.1".encode(),
-        "in base64": b"x " + base64.b64encode(told.encode()),
-        "in URL-safe base64": b'"' + base64.urlsafe_b64encode(told.encode()).rstrip(b"=") + b'"',
-        "packed by zlib": zlib.compress(told.encode()),
-        "packed by gzip": gzip.compress(told.encode()),
-        "encrypted by Airflow": Fernet(fernet_key).encrypt(told.encode()),
-        "packed in base64": base64.b64encode(zlib.compress(told.encode())),
-        "packed and encrypted": Fernet(fernet_key).encrypt(base64.b64encode(zlib.compress(told.encode()))),
+        "in base64": b"x " + base64.b64encode(line.encode()),
+        "in URL-safe base64": b'"' + base64.urlsafe_b64encode(line.encode()).rstrip(b"=") + b'"',
+        "packed by zlib": zlib.compress(line.encode()),
+        "packed by gzip": gzip.compress(line.encode()),
+        "encrypted by Airflow": Fernet(fernet_key).encrypt(line.encode()),
+        "packed in base64": base64.b64encode(zlib.compress(line.encode())),
+        "packed and encrypted": Fernet(fernet_key).encrypt(base64.b64encode(zlib.compress(line.encode()))),
     }
 
 

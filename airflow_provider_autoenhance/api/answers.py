@@ -61,7 +61,7 @@ class Answer:
         return clean_text(text.replace(self.secret, "***") if holds_key(text, self.secret) else text)
 
     def is_harmless(self, value: Any) -> bool:
-        """Whether a value that JSON can hold is free of credentials. An ordinary address is none."""
+        """Whether a value that JSON can hold is free of credentials. An ordinary address is not a credential."""
         text = json.dumps(value, ensure_ascii=False)
         return not (holds_credential(text) or holds_key(text, self.secret))
 
@@ -155,43 +155,43 @@ def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:
     """
     said = _message(answer)
     status = answer.status
-    told = f"{about}: Autoenhance answered {status}{f' ({said})' if said else ''}."
+    message = f"{about}: Autoenhance answered {status}{f' ({said})' if said else ''}."
     if status in (401, 403):
         return errors.AuthenticationError(
-            f"{told} The API key is missing or wrong; put the right one into the connection's password.",
+            f"{message} The API key is missing or wrong; put the right one into the connection's password.",
             status_code=status,
         )
     if status == 402:
         return errors.NoCreditsError(
-            f"{told} No credit or plan is left for a full-size download; buy credits, or use preview=True, and run again. "
+            f"{message} No credit or plan is left for a full-size download; buy credits, or use preview=True, and run again. "
             "The enhanced image is kept and waits.",
             status_code=status,
         )
     if status == 404:
-        return errors.NotFoundError(f"{told} No such id in this account, or it was deleted.", status_code=status)
+        return errors.NotFoundError(f"{message} No such id in this account, or it was deleted.", status_code=status)
     if status == 409:
-        return errors.ConflictError(f"{told} The chosen id is taken.", status_code=status)
+        return errors.ConflictError(f"{message} The chosen id is taken.", status_code=status)
     if status == 429:
         return errors.RateLimitError(
-            f"{told} Too many requests, or the same file name 30 times within an hour (give each photo a name of its own).",
+            f"{message} Too many requests, or the same file name 30 times within an hour (give each photo a name of its own).",
             status_code=status,
             retry_after=retry_after(answer.headers),
         )
     if 300 <= status < 400:
         return errors.ServerError(
-            f"{told} A redirect where none belongs; check the connection's host.", status_code=status
+            f"{message} A redirect where none belongs; check the connection's host.", status_code=status
         )
     if 400 <= status < 500 and status not in (408, 425):
-        return errors.InvalidRequestError(f"{told} Correct the named fields and run again.", status_code=status)
+        return errors.InvalidRequestError(f"{message} Correct the named fields and run again.", status_code=status)
     return errors.ServerError(
-        f"{told} The service is in trouble; try again later.",
+        f"{message} The service is in trouble; try again later.",
         status_code=status,
         retry_after=retry_after(answer.headers),
     )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by the ``Retry-After`` header (seconds or a date), ``None`` where there is none that can be read."""
+    """Seconds to wait by the ``Retry-After`` header (seconds or a date); ``None`` where it is missing or cannot be read."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value):
         seconds = float(value)

@@ -74,5 +74,5 @@ class ApiConfig:
         common = {"User-Agent": self.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         if not to_api:
             return common
-        told = {"x-api-key": self.api_key, "x-api-version": self.extra.api_version, "Content-Type": "application/json"}
-        return common | told | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})
+        own = {"x-api-key": self.api_key, "x-api-version": self.extra.api_version, "Content-Type": "application/json"}
+        return common | own | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})

@@ -159,9 +159,9 @@ def unexpected(error: Exception, about: str) -> AutoenhanceError:
     """
     if isinstance(error, AutoenhanceError):
         return error
-    told = f"{type(error).__name__}: {clean_text(str(error)[:_READ])[:_SHOWN]}".rstrip(": ")
+    described = f"{type(error).__name__}: {clean_text(str(error)[:_READ])[:_SHOWN]}".rstrip(": ")
     lines = "".join(traceback.format_tb(error.__traceback__))
     log.warning("%s met an unexpected %s, at:\n%s", one_line(about), type(error).__name__, lines)
     return UnexpectedError(
-        f"{about} met an unexpected {told}. Try again; if it comes again, leave the photo out, and report this line to the provider."
+        f"{about} met an unexpected {described}. Try again; if it comes again, leave the photo out, and report this line to the provider."
     )

@@ -226,7 +226,7 @@ def _request(call: Call[Any], base_url: str) -> Send:
 def arrived(answer: Answer | NoAnswer | None, about: str) -> Answer:
     """Return the answer.
 
-    :raises AutoenhanceError: when there is none.
+    :raises AutoenhanceError: when there is not a usable answer.
     """
     if isinstance(answer, Answer):
         return answer

@@ -65,10 +65,10 @@ def _clean(record: logging.LogRecord, clean: Callable[[str], str]) -> None:
     if record.exc_info and record.exc_info[1] is not None:
         parts = traceback.format_exception(record.exc_info[1])
         # What is indented are mostly places in the code, on lines of their own; an exception's own text may have any number of lines.
-        told = [redact_text(part) if part.startswith("  ") else clean(part.strip("\n")) + "\n" for part in parts]
-        if told != [part if part.startswith("  ") else part.strip("\n") + "\n" for part in parts]:
+        shown_parts = [redact_text(part) if part.startswith("  ") else clean(part.strip("\n")) + "\n" for part in parts]
+        if shown_parts != [part if part.startswith("  ") else part.strip("\n") + "\n" for part in parts]:
             record.exc_info = None
-            cleaned = "\n".join([cleaned, "".join(told).rstrip()])
+            cleaned = "\n".join([cleaned, "".join(shown_parts).rstrip()])
     if cleaned != text:
         record.msg, record.args = cleaned, ()
 

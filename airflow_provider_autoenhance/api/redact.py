@@ -72,7 +72,7 @@ def redact_text(text: str) -> str:
 
 
 def holds_credential(text: str) -> bool:
-    """Whether a text holds an address with a credential in it. An ordinary query is none."""
+    """Whether a text holds an address with a credential in it. An ordinary query is not one."""
     return bool(re.search(_SECRET_QUERY, text) or re.search(_USER_INFO, text))
 
 

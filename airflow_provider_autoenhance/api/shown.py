@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.api.redact import clean_text, redact_text, red
 _MAX_DEPTH = 50
 #: A text without any of these holds no credential.
 _MARKS = r"(?i)[?@=#]|api-key"
-#: ``s3://name_of_a_connection@bucket/`` names a secret, but is none.
+#: ``s3://name_of_a_connection@bucket/`` names a secret, but is not one.
 _SCHEME = r"(?i)[a-z][a-z0-9+.-]{0,30}://"
 _CONNECTION = r"(?i)(?<![a-z0-9+.-])(?!https?:)([a-z][a-z0-9+.-]{0,30}:/{2})[\w.-]+@"
 

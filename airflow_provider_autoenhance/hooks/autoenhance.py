@@ -188,7 +188,7 @@ class AutoenhanceHook(BaseHook):
     def upload_photo(
         self, upload_url: str, photo: Photo, *, name: str = "the photo", sent_at_creation: str | None = None
     ) -> None:
-        """PUT a photo that is at hand: bytes, or a file opened for reading bytes. Its type is told by its content.
+        """PUT a photo that is at hand: bytes, or a file opened for reading bytes. Its content decides its type.
 
         :param upload_url: of the image's creation.
         :param photo: read from where it stands, and again for each try; not closed.

@@ -75,8 +75,8 @@ class Converter:
             try:
                 return self._converted(source, folder, about)
             except ConversionError as error:
-                told = str(error)
-        raise ConversionError(told)  # anew, because the first one's traceback holds the pixels
+                message = str(error)
+        raise ConversionError(message)  # anew, because the first one's traceback holds the pixels
 
     def _converted(self, source: Path | BinaryIO, folder: Path, about: str) -> list[ConvertedFile]:
         """Do it; the pixels are given back with this function's end, before the memory's reservation is."""

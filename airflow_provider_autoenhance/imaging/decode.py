@@ -177,5 +177,5 @@ def _damage_told(about: str) -> Iterator[None]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        told = str(error).strip() or type(error).__name__
-        raise ConversionError(f"{about} cannot be decoded, it is cut short or damaged ({told:.120}).") from None
+        message = str(error).strip() or type(error).__name__
+        raise ConversionError(f"{about} cannot be decoded, it is cut short or damaged ({message:.120}).") from None

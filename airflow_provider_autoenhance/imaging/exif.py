@@ -229,7 +229,7 @@ def _facts(
 
 
 def _moment(stamp: Value | None, subsecond: Value | None) -> datetime | None:
-    """A time that the camera never was told is written as zeros or blanks."""
+    """A camera whose clock was never set writes zeros or blanks."""
     found = _STAMP.match(stamp) if isinstance(stamp, str) else None
     if found is None:
         return None

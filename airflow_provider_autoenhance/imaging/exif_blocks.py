@@ -140,10 +140,10 @@ def _heif(file: RangedFile) -> ExifBlocks:
     return found
 
 
-def _largest_extent(file: RangedFile, begin: int, end: int) -> tuple[int, int] | None:
+def _largest_extent(file: RangedFile, begin: int, begins: int) -> tuple[int, int] | None:
     """Pictures in tiles note the tiles' extent as well as their own."""
     extents = []
-    for kind, inner, until in _boxes(file, begin, end):
+    for kind, inner, until in _boxes(file, begin, begins):
         if kind == b"ipco":
             for name, at, _ in _boxes(file, inner, until):
                 if name == b"ispe":
@@ -152,9 +152,9 @@ def _largest_extent(file: RangedFile, begin: int, end: int) -> tuple[int, int] |
     return max(extents, key=lambda extent: extent[0] * extent[1], default=None)
 
 
-def _exif_item(file: RangedFile, begin: int, end: int) -> int | None:
+def _exif_item(file: RangedFile, begin: int, begins: int) -> int | None:
     wide = file.read(begin, 1) != b"\0"
-    for _, at, _ in _boxes(file, begin + (8 if wide else 6), end):
+    for _, at, _ in _boxes(file, begin + (8 if wide else 6), begins):
         entry = file.read(at, 14)
         width = 2 if entry[:1] == b"\2" else 4
         if entry[6 + width : 10 + width] == b"Exif":
@@ -162,9 +162,9 @@ def _exif_item(file: RangedFile, begin: int, end: int) -> int | None:
     return None
 
 
-def _item_place(file: RangedFile, item: int, begin: int, end: int) -> tuple[bool, int] | None:
+def _item_place(file: RangedFile, item: int, begin: int, begins: int) -> tuple[bool, int] | None:
     """Return whether an item lies in the item data box, and its offset there or in the file."""
-    table = _Numbers(file.read(begin, end - begin))
+    table = _Numbers(file.read(begin, begins - begin))
     version = table.take(4) >> 24
     sizes = table.take(2)
     offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
@@ -185,7 +185,7 @@ def _item_place(file: RangedFile, item: int, begin: int, end: int) -> tuple[bool
 
 
 class _Numbers:
-    """Unsigned big-endian numbers one after the other; zeros after the end."""
+    """Unsigned big-endian numbers one after the other; zeros after the begins."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw, self._at = raw, 0
@@ -205,8 +205,8 @@ class _Numbers:
 def _tiff_start(file: RangedFile, offset: int) -> int | None:
     """Where the TIFF block begins in an Exif item; some phones count its offset wrong."""
     head = file.read(offset, 64)
-    told = 4 + int.from_bytes(head[:4], "big")
-    if head[told : told + 4] in TIFF_MARKS:
-        return offset + told
+    begins = 4 + int.from_bytes(head[:4], "big")
+    if head[begins : begins + 4] in TIFF_MARKS:
+        return offset + begins
     places = [place for mark in TIFF_MARKS[:2] if (place := head.find(mark)) >= 0]
     return offset + min(places) if places else None

@@ -155,12 +155,12 @@ class OutputSpec:
 
     def request(self) -> dict[str, str]:
         """Spell what was set, except the name, for records; equal specs give equal records."""
-        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "name_template"}
+        asked = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "name_template"}
         if self.embed_profile:
-            del told["embed_profile"]
+            del asked["embed_profile"]
         if "://" in (self.color_profile or ""):
-            told["color_profile"] = redact_url(self.color_profile or "")
-        return {name: str(value) for name, value in told.items() if value is not None}
+            asked["color_profile"] = redact_url(self.color_profile or "")
+        return {name: str(value) for name, value in asked.items() if value is not None}
 
     def _check_compression(self) -> None:
         if self.compression is None:

@@ -87,7 +87,7 @@ def test_a_missing_or_damaged_output_is_found(content: bytes | None, told: str) 
 def test_a_manifest_that_does_not_know_the_photo_is_found() -> None:
     service = FakeService()
     del service.files["enhanced"][f"{DAY}/ash/autoenhance-manifest.jsonl"]
-    assert problems(service) == [f"{KEY}: the manifest tells of no output"]
+    assert problems(service) == [f"{KEY}: the manifest has no output"]
 
 
 def test_a_wrong_report_and_a_stray_key_are_found() -> None:
@@ -95,7 +95,7 @@ def test_a_wrong_report_and_a_stray_key_are_found() -> None:
     service.books["api_key_hosts"] = ["127.0.0.1:1", "assets:2"]
     stray, report = problems(service, REPORT | {"landed": 0})
     assert "the API key was seen on 127.0.0.1:1, assets:2" in stray
-    assert "the report tells of" in report
+    assert "the report says" in report
 
 
 class FakeEvents(OrderEvents):

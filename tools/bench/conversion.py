@@ -94,8 +94,8 @@ def run_task(source: Path, name: str) -> None:
         sizes = list(pool.map(work, range(threads)))
     seconds, cpu = time.monotonic() - began, time.process_time() - used
     promised = megabytes_for(Header(*SIZE), converter.outputs) if threads == 1 else process_budget().megabytes
-    told = {"start": start, "peak": peak_megabytes(), "seconds": seconds, "cpu": cpu, "count": threads}
-    print(json.dumps(told | {"bytes": sum(sizes) / threads, "promised": promised}))
+    measured = {"start": start, "peak": peak_megabytes(), "seconds": seconds, "cpu": cpu, "count": threads}
+    print(json.dumps(measured | {"bytes": sum(sizes) / threads, "promised": promised}))
 
 
 def make_photo(target: Path) -> None:

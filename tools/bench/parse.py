@@ -47,8 +47,8 @@ def measure_parse(rounds: int, times: int, folder: Path) -> dict[str, Any]:
     for number in range(1, rounds + 1):
         step(f"Round {number} of {rounds}: {len(files)} DAG files, their twins, and {len(modules)} modules")
         for targets in (parsed, ["+airflow.triggers.base", *modules]):
-            told = _parser(times, targets, environment).stdout
-            for target, samples in json.loads(told.splitlines()[-1]).items():
+            output = _parser(times, targets, environment).stdout
+            for target, samples in json.loads(output.splitlines()[-1]).items():
                 taken[target] += samples
     step("The DAG files under -X importtime")
     loaded = modules_of(_parser(_IMPORTTIMES, parsed, environment, "-X", "importtime").stderr)

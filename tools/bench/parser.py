@@ -54,8 +54,8 @@ def measure(target: str) -> dict[str, float]:
         os.write(write_end, json.dumps(_load(target)).encode())
         os._exit(0)  # an error goes up through main() instead, and ends the fork with its traceback
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as told:
-        answer = told.read()
+    with os.fdopen(read_end, "rb") as pipe:
+        answer = pipe.read()
     if os.waitpid(child, 0)[1]:
         raise SystemExit(1)
     return dict(json.loads(answer))

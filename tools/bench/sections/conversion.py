@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tools.bench.bars import cpu, grown
-from tools.bench.sections.words import markdown_table, told
+from tools.bench.sections.words import in_words, markdown_table
 
 
 def conversion(result: Mapping[str, Any]) -> Iterator[str]:
@@ -22,10 +22,10 @@ def conversion(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             name,
-            told(samples, lambda sample: sample["count"] / sample["seconds"], 2),
-            told(samples, lambda sample: cpu(sample) / sample["count"], 2),
-            told(samples, lambda sample: sample["bytes"] / 1e6),
-            told(samples, grown, 0),
+            in_words(samples, lambda sample: sample["count"] / sample["seconds"], 2),
+            in_words(samples, lambda sample: cpu(sample) / sample["count"], 2),
+            in_words(samples, lambda sample: sample["bytes"] / 1e6),
+            in_words(samples, grown, 0),
             f"{samples[0]['promised']:,.0f}",
         )
         for name, samples in result["cases"].items()

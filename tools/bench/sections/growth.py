@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tools.bench.bars import memory, wall
-from tools.bench.sections.words import conditions_of, markdown_table, told
+from tools.bench.sections.words import conditions_of, in_words, markdown_table
 
 
 def growth(result: Mapping[str, Any]) -> Iterator[str]:
@@ -20,13 +20,13 @@ def growth(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             f"{int(count):,}",
-            told(took["plan"], wall, 2),
-            told(took["run"], wall),
-            told(took["run"], memory, 0),
-            told(took["run"], lambda sample: sample["api_calls"] / sample["photos"], 2),
-            told(took["again"], wall, 2),
-            told(took["again"], memory, 0),
-            told(took["again"], lambda sample: sample["api_calls"], 0),
+            in_words(took["plan"], wall, 2),
+            in_words(took["run"], wall),
+            in_words(took["run"], memory, 0),
+            in_words(took["run"], lambda sample: sample["api_calls"] / sample["photos"], 2),
+            in_words(took["again"], wall, 2),
+            in_words(took["again"], memory, 0),
+            in_words(took["again"], lambda sample: sample["api_calls"], 0),
             f"{len(took['run'])}",
             f"{len(took['again'])}",
         )

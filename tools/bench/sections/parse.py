@@ -8,7 +8,7 @@ from typing import Any
 from tools.bench.bars import cpu, over_twin, wall
 from tools.bench.figures import spread
 from tools.bench.importtime import PACKAGE
-from tools.bench.sections.words import markdown_table, told
+from tools.bench.sections.words import in_words, markdown_table
 
 
 def parse(result: Mapping[str, Any]) -> Iterator[str]:
@@ -24,11 +24,11 @@ def parse(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             f"`{name}`",
-            told(found["real"], cpu),
-            told(found["twin"], cpu),
+            in_words(found["real"], cpu),
+            in_words(found["twin"], cpu),
             spread(over_twin(found)).written(),
-            told(found["real"], wall),
-            told(found["twin"], wall),
+            in_words(found["real"], wall),
+            in_words(found["twin"], wall),
         )
         for name, found in result["dags"].items()
     ]
@@ -52,7 +52,8 @@ def parse(result: Mapping[str, Any]) -> Iterator[str]:
     yield markdown_table(heads, rows) + "\n"
     yield "What importing each public module adds to such an interpreter once it has loaded Airflow's base class of triggers too:\n"
     modules = [
-        (f"`{module}`", told(samples, cpu), told(samples, wall)) for module, samples in result["modules"].items()
+        (f"`{module}`", in_words(samples, cpu), in_words(samples, wall))
+        for module, samples in result["modules"].items()
     ]
     yield markdown_table(("module", "CPU ms", "wall ms"), modules) + "\n"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.bench.bars import Sample, cpu_per_gigabyte, memory, rate, wall
 from tools.bench.figures import spread
-from tools.bench.sections.words import conditions_of, markdown_table, told
+from tools.bench.sections.words import conditions_of, in_words, markdown_table
 
 NAMES = {
     "batch": "`AutoenhanceEnhanceOperator`",
@@ -41,12 +41,12 @@ def throughput(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             NAMES[name],
-            told(samples, rate, 2),
-            told(samples, wall),
-            told(samples, lambda sample: sample["cpu"], 2),
-            told(samples, cpu_per_gigabyte, 2),
-            told(samples, memory, 0),
-            told(samples, lambda sample: sample["api_calls"] / sample["photos"], 2),
+            in_words(samples, rate, 2),
+            in_words(samples, wall),
+            in_words(samples, lambda sample: sample["cpu"], 2),
+            in_words(samples, cpu_per_gigabyte, 2),
+            in_words(samples, memory, 0),
+            in_words(samples, lambda sample: sample["api_calls"] / sample["photos"], 2),
             f"{samples[0]['tasks']}",
         )
         for name, samples in taken.items()
@@ -59,9 +59,9 @@ def throughput(result: Mapping[str, Any]) -> Iterator[str]:
     starts = [
         (
             NAMES[name],
-            told(samples, lambda sample: sample["start_wall"]),
-            told(samples, lambda sample: sample["start_cpu"]),
-            told(samples, lambda sample: sample["start_mb"], 0),
+            in_words(samples, lambda sample: sample["start_wall"]),
+            in_words(samples, lambda sample: sample["start_cpu"]),
+            in_words(samples, lambda sample: sample["start_mb"], 0),
         )
         for name, samples in taken.items()
         if "start_mb" in samples[0]
@@ -78,7 +78,7 @@ def throughput(result: Mapping[str, Any]) -> Iterator[str]:
     cost = [
         (
             f"sandbox CPU s per photo under {NAMES[name]}",
-            told(samples, lambda sample: sample["sandbox_cpu"] / sample["photos"], 3),
+            in_words(samples, lambda sample: sample["sandbox_cpu"] / sample["photos"], 3),
         )
         for name, samples in taken.items()
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tools.bench.bars import core_percent, lag_p99, memory
-from tools.bench.sections.words import conditions_of, markdown_table, told
+from tools.bench.sections.words import conditions_of, in_words, markdown_table
 
 
 def waiting(result: Mapping[str, Any]) -> Iterator[str]:
@@ -21,11 +21,11 @@ def waiting(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             f"{int(count):,}",
-            told(samples, core_percent),
-            told(samples, memory, 0),
-            told(samples, lambda sample: sample["lag_p50_ms"], 2),
-            told(samples, lag_p99, 2),
-            told(samples, lambda sample: sample["polls"] / sample["wall"]),
+            in_words(samples, core_percent),
+            in_words(samples, memory, 0),
+            in_words(samples, lambda sample: sample["lag_p50_ms"], 2),
+            in_words(samples, lag_p99, 2),
+            in_words(samples, lambda sample: sample["polls"] / sample["wall"]),
         )
         for count, samples in result["orders"].items()
     ]

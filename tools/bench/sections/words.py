@@ -15,7 +15,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (heads, marks, *rows))
 
 
-def told(samples: list[Sample], of: Callable[[Sample], float], digits: int = 1) -> str:
+def in_words(samples: list[Sample], of: Callable[[Sample], float], digits: int = 1) -> str:
     """Write the median of a figure of some samples, with the range."""
     return spread(of(sample) for sample in samples).written(digits)
 
