@@ -43,6 +43,7 @@ LEFT_OUT = (
     "tests/storage/test_location.py",
     "tests/storage/test_s3_faults.py",
     "tests/storage/test_streams.py",
+    "tests/taken_over",
     "tests/tools",
 )
 _INSTALL_SECONDS = 600
