@@ -1,0 +1,341 @@
+"""Nights at random over the tasks for single images: create, upload, wait, download. Each may die, be cleared or run twice.
+
+Everything is seen from outside: what the sandbox's books say, which files there are, what XCom and logs hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from http.client import HTTPException
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.request import Request, urlopen
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.images import (
+    AutoenhanceCreateImageOperator,
+    AutoenhanceDownloadImageOperator,
+    AutoenhanceUploadImageOperator,
+)
+from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
+from tests.crash.effects import Effects
+from tests.crash.nights import Killed, fault_rules, surprise
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context
+
+#: The tasks of each photo, in the order of its life.
+TASKS = ("create", "upload", "wait", "download")
+
+#: Tasks that may run twice at the same time.
+TWICE = ("upload", "wait", "download")
+
+#: Photos, each in a run: two of one run share an order, and the same photo in another run is another image.
+PHOTOS = ("night-1/a.jpg", "night-1/b.jpg", "night-2/a.jpg")
+
+ENDPOINTS = (
+    "create_order", "retrieve_order", "create_image", "delete_image", "retrieve_image", "download_enhanced_image",
+    "put_object", "get_object",
+)  # fmt: skip
+
+#: Tries of each task, as a DAG's ``retries`` sets them.
+TRIES = 2
+
+#: In the address that a surprise's text holds.
+SURPRISING_SIGNATURE = "c2VjcmV0"
+
+#: Seconds after which an upload URL has expired.
+HOURS = 2 * 3600
+
+
+def _lies(fault: dict[str, Any]) -> bool:
+    """Whether a fault says of an image that it is gone, and it is not."""
+    return fault["kind"] == "404" and fault["endpoint"] in ("retrieve_image", "delete_image")
+
+
+FAULTS = fault_rules(ENDPOINTS).filter(lambda fault: not _lies(fault))
+
+
+@dataclass(frozen=True)
+class Night:
+    """What happens in one night.
+
+    :param faults: of Autoenhance.
+    :param event: what happened since the last one.
+    :param photo: whose tasks run, from the ``first`` on, as a person may have cleared them, ``number`` of them.
+    :param last: effect at which something happens; 0: at none.
+    :param before: whether just before it, or just after.
+    :param happens: the worker dies, it meets what nobody foresaw, somebody deletes an image, hours pass, or the task runs twice.
+    :param processing: seconds that Autoenhance takes.
+    """
+
+    faults: list[dict[str, Any]]
+    event: str
+    photo: str
+    first: int
+    number: int
+    last: int
+    before: bool
+    happens: str
+    deferrable: bool
+    processing: float
+
+
+NIGHT = st.builds(
+    Night,
+    faults=st.lists(FAULTS, max_size=2),
+    event=st.sampled_from(["none", "none", "none", "deleted", "hours", "fails"]),
+    photo=st.sampled_from([*PHOTOS, PHOTOS[0], PHOTOS[0]]),  # most happens to one photo
+    first=st.sampled_from([0, 0, 1, 2, 3]),
+    number=st.sampled_from([4, 4, 1, 2]),
+    last=st.one_of(st.just(0), st.integers(1, 12)),
+    before=st.booleans(),
+    happens=st.sampled_from(["death", "death", "surprise", "deleted", "hours", "twin", "zombie"]),
+    deferrable=st.booleans(),
+    processing=st.sampled_from([0.0, 0.0, 0.03]),
+)
+
+
+@cache
+def _picture(name: str) -> bytes:
+    return photo(size=(16, 12), shade=60 + ord(name[0]))
+
+
+class Shown(logging.Handler):
+    """Keeps what somebody may read in logs and in Airflow's database."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter())
+        self.text: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text.append(self.format(record))
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen at the level that shows the most."""
+        root = logging.getLogger()
+        level = root.level
+        root.addHandler(self)
+        root.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            root.removeHandler(self)
+
+
+class ImageNights(RuleBasedStateMachine):
+    """A DAG of mapped tasks for single photos, a sandbox, and whatever may happen to them."""
+
+    sandbox: ClassVar[Sandbox]
+    effects: ClassVar[Effects]
+    shown: ClassVar[Shown]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sandbox.reset()
+        self.shown.text.clear()
+        self.folder = Path(tempfile.mkdtemp(prefix="autoenhance-images-"))
+        for name in ("a.jpg", "b.jpg"):
+            (self.folder / name).write_bytes(_picture(name))
+        #: What each task of a photo has left in XCom.
+        self.xcom: dict[str, dict[str, Any]] = {each: {} for each in PHOTOS}
+        self.tries: Counter[tuple[str, str]] = Counter()
+        self.begun: set[str] = set()
+        self.running = ""
+        self.hours = 0
+        #: Images that a person has deleted.
+        self.taken: set[str] = set()
+
+    # What may happen
+
+    def hours_pass(self) -> None:
+        """Upload URLs expire, and images that wait for their bytes with them."""
+        self.hours += HOURS
+        self.sandbox.settings(clock_offset_seconds=self.hours)
+
+    def person_deletes(self) -> None:
+        """Somebody deletes in the web app an image that nobody has paid for yet."""
+        ledger = self.sandbox.ledger()
+        images = [each["image_id"] for each in ledger["images"] if not (each["deleted"] or each["downloaded"])]
+        if images:
+            url, headers = f"{self.sandbox.url}/v3/images/{images[0]}", {"x-api-key": self.sandbox.api_key}
+            # A fault may strike a person too.
+            with suppress(OSError, HTTPException), urlopen(Request(url, headers=headers, method="DELETE"), timeout=60):
+                pass
+            self.taken |= {each["image_id"] for each in self.sandbox.ledger()["images"] if each["deleted"]} & {
+                images[0]
+            }
+
+    @rule(night=NIGHT)
+    def night(self, night: Night) -> None:
+        """Tasks of a photo run, for the first time or cleared. At an effect of theirs one dies, or something else happens there."""
+        acts = {"deleted": self.person_deletes, "hours": self.hours_pass}
+        acts.get(night.event, lambda: None)()
+        failing = {"night-1/a*": "cannot decode"} if night.event == "fails" else {}
+        self.sandbox.settings(fail_images=failing, processing_seconds=[night.processing, night.processing])
+        self.sandbox.faults(night.faults)
+        twin = partial(self.twin, night.photo, zombie=night.happens == "zombie")
+        happens = None if night.happens == "death" else {**acts, "surprise": surprise}.get(night.happens, twin)
+        self.effects.arm(night.last, before=night.before, happens=happens)
+        first = min(night.first, len(self.xcom[night.photo]))
+        all(self.work(night.photo, task, deferrable=night.deferrable) for task in TASKS[first : first + night.number])
+        self.effects.arm(0, before=False)
+        self.check()
+
+    def twin(self, photo: str, *, zombie: bool) -> None:
+        """The same task runs a second time meanwhile, whole. Of a zombie, Airflow does not take what it leaves in XCom afterwards."""
+        self.effects.arm(0, before=False)
+        if self.running not in TWICE:
+            return
+        with suppress(AirflowFailException, AirflowSensorTimeout, errors.AutoenhanceError):
+            result = self.attempt(photo, self.running, deferrable=False)
+            if zombie:
+                self.xcom[photo][self.running] = result
+
+    # Airflow
+
+    def work(self, photo: str, task: str, *, deferrable: bool = False) -> bool:
+        """Run a task until it succeeds, fails, or has no tries left."""
+        upstream = TASKS[: TASKS.index(task)]
+        if not all(each in self.xcom[photo] for each in upstream):
+            return False
+        self.begun.add(photo)
+        self.running = task
+        for _ in range(TRIES):
+            self.xcom[photo].pop(task, None)  # Airflow clears it when a task begins
+            try:
+                result = self.attempt(photo, task, deferrable=deferrable)
+                self.xcom[photo].setdefault(task, result)  # what a zombie's successor left stays
+            except (AirflowFailException, AirflowSensorTimeout) as failed:
+                self.shown.text.append(str(failed))
+                break
+            except errors.AutoenhanceError as error:
+                self.shown.text.append(str(error))
+            except Killed:
+                self.effects.arm(0, before=False)
+            if task in self.xcom[photo]:
+                break
+        return task in self.xcom[photo]
+
+    def attempt(self, photo: str, task: str, *, deferrable: bool) -> Any:
+        """One try of a task in a process of its own; returns what it leaves in XCom."""
+        self.tries[photo, task] += 1
+        run_id = photo.partition("/")[0]
+        operator = self.operator(photo, task, deferrable=deferrable)
+        about = {"run_id": run_id, "try_number": self.tries[photo, task], "map_index": PHOTOS.index(photo) % 2}
+        it = context(operator, **about)
+        try:
+            result = operator.execute(it)
+        except TaskDeferred as deferral:
+            self.shown.text.append(json.dumps(deferral.trigger.serialize()))
+            result = operator.execute_complete(it, self.event_of(deferral.trigger))
+        self.shown.text.append(json.dumps([result, it["ti"].xcom]))
+        return result
+
+    @staticmethod
+    def event_of(trigger: Any) -> Any:
+        """The trigger's one event, without the pause that Airflow needs before it."""
+        import_module(type(trigger).__module__).EARLIEST_EVENT_SECONDS = 0.0  # type: ignore[attr-defined]
+
+        async def first() -> Any:
+            (event,) = [each.payload async for each in trigger.run()]
+            return event
+
+        return asyncio.run(first())
+
+    def operator(self, photo: str, task: str, *, deferrable: bool) -> Any:
+        xcom, source = self.xcom[photo], str(self.folder / photo.partition("/")[2])
+        if task == "create":
+            return AutoenhanceCreateImageOperator(
+                task_id=task, image_name=photo, source=source, metadata={"photo": photo}
+            )
+        if task == "upload":
+            created = {key: xcom["create"][key] for key in ("image_id", "upload_url")}
+            return AutoenhanceUploadImageOperator(task_id=task, source=source, **created)
+        if task == "wait":
+            return AutoenhanceImageStatusSensor(
+                task_id=task, image_id=xcom["upload"], poke_interval=0.01, timeout=5, deferrable=deferrable
+            )
+        return AutoenhanceDownloadImageOperator(
+            task_id=task, image_id=xcom["upload"], destination=str(self.output(photo)), preview=False
+        )
+
+    def output(self, photo: str) -> Path:
+        return self.folder / "out" / photo
+
+    # What must hold
+
+    def check(self) -> dict[str, Any]:
+        """What must hold at any time."""
+        ledger = self.sandbox.ledger()
+        photos = {image["image_id"]: image["metadata"]["photo"] for image in ledger["images"]}
+        adoptable = Counter(
+            photos[image["image_id"]]
+            for image in ledger["images"]
+            if not image["deleted"] and image["status"] in ("processing", "processed")
+        )
+        assert not adoptable or max(adoptable.values()) == 1, "a second image beside an adoptable one"
+        paid = Counter(photos[each] for each in ledger["credits"]["by_image"] if each not in self.taken)
+        assert not paid or max(paid.values()) == 1, "a photo paid for twice"
+        for each in PHOTOS:
+            output = self.output(each)
+            if output.exists():
+                assert output.read_bytes() == _picture(output.name), f"{each} is not whole"
+        self.check_shown()
+        return ledger
+
+    def check_shown(self) -> None:
+        text = "\n".join(self.shown.text)
+        self.shown.text.clear()
+        assert self.sandbox.api_key not in text, "the API key is shown"
+        for signature in (*self.sandbox.control("GET", "signatures"), SURPRISING_SIGNATURE):
+            assert signature not in text, "a presigned URL is shown"
+
+    def until_nothing_is_under_way(self) -> None:
+        while any(each["status"] == "processing" and not each["deleted"] for each in self.sandbox.ledger()["images"]):
+            time.sleep(0.01)
+
+    def land(self, photo: str) -> None:
+        """All tasks of a photo are cleared."""
+        assert all(self.work(photo, task) for task in TASKS), f"{photo} does not land"
+        assert self.output(photo).read_bytes() == _picture(self.output(photo).name), f"{photo} is not up to date"
+
+    def teardown(self) -> None:
+        """Without faults each photo lands, from one image that is left, and cleared again makes nothing."""
+        try:
+            self.effects.arm(0, before=False)
+            self.sandbox.faults([])
+            self.sandbox.settings(fail_images={}, processing_seconds=[0, 0])
+            self.until_nothing_is_under_way()
+            photos = sorted(self.begun)
+            for photo in photos:
+                self.land(photo)
+            before = self.check()
+            for photo in photos[:1]:
+                self.land(photo)
+            after = self.check()
+            made = ("images_created", "uploads_received")
+            assert [after[each] for each in made] == [before[each] for each in made], "what has landed is made again"
+            live = Counter(image["metadata"]["photo"] for image in after["images"] if not image["deleted"])
+            assert live == dict.fromkeys(photos, 1), "more than one image of a photo is left"
+            assert after["credits"]["by_image"].keys() >= set(after["live_images"]), "what is left is what was paid"
+        finally:
+            shutil.rmtree(self.folder)
