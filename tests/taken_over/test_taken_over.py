@@ -41,7 +41,7 @@ class Night:
         """Run the batch operator; returns its summary. It names images otherwise since, so that no name finds what was made."""
         task = AutoenhanceEnhanceOperator(
             task_id="enhance", source=f"s3://listings/{self.folder}/", destination=f"s3://enhanced/{self.folder}/",
-            settings=SETTINGS, preview=False, concurrency=1, poll_interval=0.05, deadline=60,
+            settings=SETTINGS, preview=False, concurrency=1, poll_interval=0.05, timeout=60,
             image_name_template="{fingerprint}{extension}", **options,
         )  # fmt: skip
         return dict(run(task, run_id=run_id))
