@@ -103,7 +103,7 @@ class CreatedBracket:
 
 @dataclass(frozen=True)
 class Order:
-    """One order. A fresh order looks finished (both flags false, no images): see :attr:`settled`.
+    """One order. A fresh order looks finished (both flags false, no images): see :attr:`finished`.
 
     :param total_images: how many images it has by its own word, ``None`` where the answer does not say.
     """
@@ -129,7 +129,7 @@ class Order:
             return None
 
     @property
-    def settled(self) -> bool:
+    def finished(self) -> bool:
         """Nothing is under way and there is at least one image, all of them final."""
         under_way = self.is_merging or self.is_processing
         return not under_way and bool(self.images) and all(image.status.final for image in self.images)

@@ -139,7 +139,7 @@ class OrderWait(Wait):
         :raises DeadlineError: it is still under way past the deadline.
         """
         final = sum(image.status.final for image in order.images)
-        if order.settled if expected is None else final >= expected:
+        if order.finished if expected is None else final >= expected:
             return None
         self._check_there(order, expected or 1)
         return self.under_way(f"order {order.order_id} has {final} of {expected or len(order.images)} images finished")

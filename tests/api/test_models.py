@@ -60,13 +60,13 @@ def test_an_answer_that_is_not_the_contract_is_said_so(body: object) -> None:
         models.parse_image(body)
 
 
-def test_a_fresh_order_looks_finished_but_is_not_settled() -> None:
+def test_a_fresh_order_looks_done_but_is_not_finished() -> None:
     fresh = {"order_id": "o", "is_merging": False, "is_processing": False, "images": []}
     done = {"image_id": "i", "status": "processed"}
-    assert not models.parse_order(fresh).settled
-    assert models.parse_order({**fresh, "images": [done]}).settled
-    assert not models.parse_order({**fresh, "images": [done, {"image_id": "j", "status": "processing"}]}).settled
-    assert not models.parse_order({**fresh, "is_merging": True, "images": [done]}).settled
+    assert not models.parse_order(fresh).finished
+    assert models.parse_order({**fresh, "images": [done]}).finished
+    assert not models.parse_order({**fresh, "images": [done, {"image_id": "j", "status": "processing"}]}).finished
+    assert not models.parse_order({**fresh, "is_merging": True, "images": [done]}).finished
     assert models.parse_order({"order_id": "o", "images": [{"no": "id"}, done]}).images[0].image_id == "i"
 
 

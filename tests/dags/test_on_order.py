@@ -26,7 +26,7 @@ def finished_order(name: str, *photos: str) -> str:
     order_id = hook.create_order(name=name).order_id
     for each in photos:
         upload(hook, hook.create_image(each, order_id=order_id), photo())
-    while not hook.get_order(order_id).settled:
+    while not hook.get_order(order_id).finished:
         time.sleep(0.02)
     return order_id
 

@@ -92,7 +92,7 @@ def test_an_image_goes_through_its_whole_life(hook: AutoenhanceHook, autoenhance
 
 def test_orders_and_brackets(hook: AutoenhanceHook) -> None:
     order = hook.create_order(order_id="order-1", name="12 Maple Street")
-    assert not order.settled
+    assert not order.finished
     with pytest.raises(errors.ConflictError, match="order-1"):
         hook.create_order(order_id="order-1")
     assert hook.update_order("order-1", name="12 Maple St").name == "12 Maple St"
@@ -109,7 +109,7 @@ def test_orders_and_brackets(hook: AutoenhanceHook) -> None:
     hook.process_order("order-1", groups=[brackets], settings={"enhance_type": "warm"})
     for _ in range(100):
         order = hook.get_order("order-1")
-        if order.settled:
+        if order.finished:
             break
         asyncio.run(asyncio.sleep(0.05))
     assert [image.status for image in order.images] == [ImageStatus.PROCESSED]
@@ -168,7 +168,7 @@ def test_brackets_are_merged_in_each_mode(hook: AutoenhanceHook, mode: str) -> N
     assert answer is not None
     assert answer.is_merging
     for _ in range(200):
-        if (order := hook.get_order("o")).settled:
+        if (order := hook.get_order("o")).finished:
             break
         asyncio.run(asyncio.sleep(0.05))
     images = [

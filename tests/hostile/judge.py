@@ -116,7 +116,7 @@ def _value(value: Any, returns: Any, places: Places) -> Iterator[Failure]:
 def _touched(value: Any) -> Iterator[str]:
     """Read what is computed when it is asked for, and yield the vendor's words on failures."""
     if isinstance(value, Order):
-        _ = value.created_at, value.settled
+        _ = value.created_at, value.finished
     if isinstance(value, Image):
         _ = value.label
         if value.status_reason is not None:

@@ -449,7 +449,7 @@ def test_images_of_one_name_and_names_that_climb_land_beside_each_other(
         )
         ticket = {key: made[key] for key in ("image_id", "upload_url")}
         run(AutoenhanceUploadImageOperator(task_id="u", source=source, **ticket))
-    until_settled(order_id)
+    until_finished(order_id)
     run(AutoenhanceDownloadOrderOperator(task_id="d", order_id=order_id, destination="s3://enhanced/maple/"))
     keys = s3.keys()
     assert len(keys) == 3
@@ -473,9 +473,9 @@ def test_one_download_that_fails_holds_up_no_other_and_fails_the_task(
     assert run(operator)["credits"] == 1
 
 
-def until_settled(order_id: str) -> None:
+def until_finished(order_id: str) -> None:
     for _ in range(200):
-        if AutoenhanceHook().get_order(order_id).settled:
+        if AutoenhanceHook().get_order(order_id).finished:
             return
         time.sleep(0.05)
-    raise AssertionError(f"order {order_id} never settled")
+    raise AssertionError(f"order {order_id} never finished")

@@ -140,7 +140,7 @@ def make_order(order_id: str, *photos: str, name: str | None = None) -> str:
 
 def finish(order_id: str) -> None:
     for _ in range(400):
-        if AutoenhanceHook().get_order(order_id).settled:
+        if AutoenhanceHook().get_order(order_id).finished:
             return
         time.sleep(0.02)
     raise AssertionError(f"{order_id} never finished")

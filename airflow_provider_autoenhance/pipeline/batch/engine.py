@@ -143,7 +143,7 @@ class Batch:
                 continue
             crew.add(self._take_in(sight))
             left = self.pending.of(order_id)
-            if left and not (sight.order.settled and all(each.decision.photo.ungrouped for each in left)):
+            if left and not (sight.order.finished and all(each.decision.photo.ungrouped for each in left)):
                 pause = wait.under_way(f"order {order_id} has {len(left)} photos under way")
         return pause
 
@@ -156,7 +156,7 @@ class Batch:
             if photo.fingerprint in sight.gone:
                 self._unenhanced(awaited, GONE)
             elif image is None:
-                if sight.order.settled and not photo.ungrouped:
+                if sight.order.finished and not photo.ungrouped:
                     self._unenhanced(awaited, REFUSED)
             else:  # of a merged photo, this look may be the first that shows its image
                 decision = replace(awaited.decision, image_id=image.image_id, paid=image.downloaded)

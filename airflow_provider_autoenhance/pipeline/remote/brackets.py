@@ -41,7 +41,7 @@ class BracketOrder:
     def under_way(self) -> bool:
         """Whether images may still come of it."""
         all_gone = self._told and not self.order.images and not self._under_way
-        return self.processed and not self.order.settled and not all_gone
+        return self.processed and not self.order.finished and not all_gone
 
     @property
     def _under_way(self) -> bool:
@@ -84,7 +84,7 @@ class BracketOrder:
 
     def refused(self, photo: Photo) -> bool:
         """Whether merging is over and no image came of a photo's exposures, nor of some with others."""
-        if not self.order.settled or not self._holds(photo) or self.image_of(photo) or self.made_of(photo):
+        if not self.order.finished or not self._holds(photo) or self.image_of(photo) or self.made_of(photo):
             return False
         grouped = {each.bracket_id for each in chain(*self._by_image.values()) if FINGERPRINT_KEY not in each.metadata}
         return all(bracket.bracket_id not in grouped for bracket in self.brackets_of(photo))

@@ -53,7 +53,7 @@ class OrderSeen:
             order_id=order.order_id,
             name=order.name,
             created_at=order.created_at,
-            finished=order.settled,
+            finished=order.finished,
             images=len(order.images),
             processed=processed,
             newest=max((image.date_added for image in order.images), default=0),
