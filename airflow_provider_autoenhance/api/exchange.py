@@ -1,6 +1,6 @@
 """How a call is carried out, without carrying it out: when to send, when to wait, when to give up.
 
-:func:`exchange` and :func:`open_download` are generators that yield :class:`Send` and :class:`Wait` commands and receive what happened.
+:func:`exchange` and :func:`open_download` are generators that yield :class:`Send` and :class:`Pause` commands and receive what happened.
 The sync and the async hook each drive them with a few lines, so every decision about retries and redirects is made once, here.
 """
 
@@ -50,7 +50,7 @@ class Send:
 
 
 @dataclass(frozen=True)
-class Wait:
+class Pause:
     """Sleep, then go on."""
 
     seconds: float
@@ -74,7 +74,7 @@ class NoAnswer:
     forbidden: bool = False
 
 
-Steps = Generator[Send | Wait, Answer | NoAnswer | None, T]
+Steps = Generator[Send | Pause, Answer | NoAnswer | None, T]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
                 if _names_a_file(call) and error.status_code == 429 and error.retry_after is None:
                     error.retry_after = NAME_LIMIT_SECONDS
                 raise
-            yield Wait(pause, tries.announce(error, pause))
+            yield Pause(pause, tries.announce(error, pause))
 
 
 def open_download(call: Call[Any], base_url: str, patience: Patience) -> Steps[Answer]:

@@ -350,13 +350,13 @@ class AutoenhanceHook(BaseHook):
             streamed.close()
 
     def _drive(self, steps: Steps[T], send: Callable[[Send], Answer | NoAnswer]) -> T:
-        from airflow_provider_autoenhance.api.exchange import Wait
+        from airflow_provider_autoenhance.api.exchange import Pause
 
         answer: Answer | NoAnswer | None = None
         try:
             while True:
                 step = steps.send(answer)
-                if isinstance(step, Wait):
+                if isinstance(step, Pause):
                     self.log.warning("%s", step.reason)
                     time.sleep(step.seconds)
                     answer = None

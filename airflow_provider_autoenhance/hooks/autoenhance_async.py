@@ -54,7 +54,7 @@ class AutoenhanceAsyncHook(BaseHook):
 
         :raises AutoenhanceError: classified, as from the sync hook.
         """
-        from airflow_provider_autoenhance.api.exchange import Wait, exchange
+        from airflow_provider_autoenhance.api.exchange import Pause, exchange
         from airflow_provider_autoenhance.transport.httpx_client import send_once
 
         config = await self.get_config()
@@ -64,7 +64,7 @@ class AutoenhanceAsyncHook(BaseHook):
         try:
             while True:
                 step = steps.send(answer)
-                if isinstance(step, Wait):
+                if isinstance(step, Pause):
                     self.log.warning("%s", step.reason)
                     await asyncio.sleep(step.seconds)
                     answer = None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api import calls, errors
 from airflow_provider_autoenhance.api.answers import Answer, error_of, read, retry_after
-from airflow_provider_autoenhance.api.exchange import NoAnswer, Patience, Send, Steps, Wait, exchange, open_download
+from airflow_provider_autoenhance.api.exchange import NoAnswer, Patience, Pause, Send, Steps, exchange, open_download
 from airflow_provider_autoenhance.api.models import parse_order_page
 
 BASE = "https://api.example"
@@ -29,7 +29,7 @@ def drive(steps: Steps[Any], answers: Iterator[Answer | NoAnswer]) -> tuple[Any,
     try:
         while True:
             step = steps.send(answer)
-            if isinstance(step, Wait):
+            if isinstance(step, Pause):
                 waits.append(step.seconds)
                 answer = None
             else:
@@ -219,7 +219,7 @@ def test_waiting_for_what_does_not_come_ends_after_three_timeouts(delays: list[f
     try:
         while True:
             step = steps.send(answer)
-            passed = step.seconds if isinstance(step, Wait) else next(left, 0.0)
+            passed = step.seconds if isinstance(step, Pause) else next(left, 0.0)
             now += passed
             slow += passed if isinstance(step, Send) and passed > 0.5 else 0.0
             answer = NoAnswer("slow") if isinstance(step, Send) else None
