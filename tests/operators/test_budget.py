@@ -165,7 +165,7 @@ def test_ten_thousand_photos_are_planned_quickly(autoenhance: Sandbox, tmp_path:
     plan = make_plan(job, AutoenhanceHook())
     seconds = time.process_time() - began
     assert len(plan.decisions) == 10_000
-    assert len(plan.groups[0].free) == 40
+    assert len(plan.folders[0].free) == 40
     assert seconds < 5
     assert api_requests(autoenhance) == {}
 

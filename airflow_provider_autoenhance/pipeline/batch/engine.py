@@ -27,7 +27,9 @@ from airflow_provider_autoenhance.pipeline.batch.workers import Crew, crew
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED, Decision, Step
-from airflow_provider_autoenhance.pipeline.plan.plan import GroupPlan, Plan, make_plan, reserve
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.plan.orders import reserve
+from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
 from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
 from airflow_provider_autoenhance.pipeline.remote.brackets import orphans, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
@@ -68,7 +70,7 @@ class Batch:
         self.pending = Pending()
         self.lookout = Lookout(hook)
         self._changed = False
-        for group in self.plan.groups:
+        for group in self.plan.folders:
             for decision in group.decisions:
                 if decision.step is Step.WAIT:
                     self._await(group, decision)
@@ -80,7 +82,7 @@ class Batch:
 
         The records tell of the orders before the first image is created in them.
         """
-        groups = self.plan.groups
+        groups = self.plan.folders
         for group in groups:
             self._announce(group)
         uploads = (each for group in groups for each in self._work(group))
@@ -194,7 +196,7 @@ class Batch:
 
     def settle(self) -> None:
         """Write down what happened so far; before a deferral, and at the end."""
-        for group in self.plan.groups:
+        for group in self.plan.folders:
             for decision in (each for each in group.decisions if each.step is Step.KEEP):
                 known = group.own.rows.get(decision.photo.fingerprint)
                 if known is None or known.status in ("pending", "landed"):
@@ -202,18 +204,18 @@ class Batch:
         for each in self.pending.under_way():
             if each.decision.step is Step.WAIT:
                 self._note(each.group, self._transfer(each.group).row(each.decision, "pending"))
-        for group in self.plan.groups:
+        for group in self.plan.folders:
             self._save(group)
 
     def finish(self) -> dict[str, Any]:
         """Write the manifest, close what is done with, in this order, and return the summary."""
-        for group in self.plan.groups:
+        for group in self.plan.folders:
             self._find_orphans(group)
         self.settle()
         manifest = manifest_uri(self.job)
-        if self._changed or any(record.unfinished for group in self.plan.groups for record in group.records):
+        if self._changed or any(record.unfinished for group in self.plan.folders for record in group.records):
             write_lines(manifest, self.job.destination_conn_id, self._manifest_lines)
-        for group in self.plan.groups:
+        for group in self.plan.folders:
             self._close(group)
         return summarize(self.plan, manifest if self.plan.decisions else None)
 
@@ -229,7 +231,7 @@ class Batch:
 
     # Steps
 
-    def _announce(self, group: GroupPlan) -> None:
+    def _announce(self, group: FolderPlan) -> None:
         if not any(decision.works for decision in group.decisions):
             return
         if any(decision.submits for decision in group.decisions):
@@ -240,13 +242,13 @@ class Batch:
             group.own.orders += [order for order in orders if order not in group.own.orders]
             self._write(group.own, group)
             new = [order for order in orders if order not in group.orders]
-            lost = [order for order in new if not make_order(self.hook, order, group.group.name)]
+            lost = [order for order in new if not make_order(self.hook, order, group.folder.name)]
             if not lost:
                 return
             group.lost.update(lost)
             reserve(self.job, group)
 
-    def _work(self, group: GroupPlan) -> Iterator[Callable[[], Moved]]:
+    def _work(self, group: FolderPlan) -> Iterator[Callable[[], Moved]]:
         """Yield a step for each file that goes up."""
         for decision, order_id in group.placed():
             yield partial(self._submit, group, decision, order_id)
@@ -257,7 +259,7 @@ class Batch:
                 for exposure in decision.photo.exposures:
                     yield partial(self._expose, group, merge, decision, exposure)
 
-    def _expose(self, group: GroupPlan, merge: Merge, decision: Decision, exposure: Photo) -> Moved:
+    def _expose(self, group: FolderPlan, merge: Merge, decision: Decision, exposure: Photo) -> Moved:
         """Upload an exposure; whoever brings an order's last one has its images made."""
         size = merge.upload(decision, exposure)
         made = merge.process() if merge.ended() else []
@@ -265,7 +267,7 @@ class Batch:
         return Moved(size, failed, partial(self._merging, group, merge.order_id, made))
 
     def _merging(
-        self, group: GroupPlan, order_id: str, made: Iterable[tuple[Decision, errors.AutoenhanceError | None]]
+        self, group: FolderPlan, order_id: str, made: Iterable[tuple[Decision, errors.AutoenhanceError | None]]
     ) -> None:
         for decision, error in made:
             placed = replace(decision, step=Step.WAIT, image_id=None, order_id=order_id)
@@ -274,7 +276,7 @@ class Batch:
             else:
                 self._note(group, self._transfer(group).failure(placed, error))
 
-    def _submit(self, group: GroupPlan, decision: Decision, order_id: str) -> Moved:
+    def _submit(self, group: FolderPlan, decision: Decision, order_id: str) -> Moved:
         outcome = self._transfer(group).submit(decision, order_id)
         if isinstance(outcome, Submitted):
             placed = replace(decision, step=Step.WAIT, image_id=outcome.image_id, order_id=outcome.order_id)
@@ -291,18 +293,18 @@ class Batch:
         size = sum(output["size"] for output in row.outputs)
         return Moved(size, row.status != "landed", partial(self._landed, awaited.group, row))
 
-    def _landed(self, group: GroupPlan, row: Row) -> None:
+    def _landed(self, group: FolderPlan, row: Row) -> None:
         self._note(group, row)
         del self.pending.landing[row.fingerprint]
 
-    def _await(self, group: GroupPlan, decision: Decision, seconds: float = 0.0) -> None:
+    def _await(self, group: FolderPlan, decision: Decision, seconds: float = 0.0) -> None:
         self._changed = True
         self.pending.add(Awaited(group, decision, seconds))
 
-    def _transfer(self, group: GroupPlan) -> Transfer:
+    def _transfer(self, group: FolderPlan) -> Transfer:
         return Transfer(self.hook, self.job, group.own, self.delivery)
 
-    def _note(self, group: GroupPlan, row: Row) -> None:
+    def _note(self, group: FolderPlan, row: Row) -> None:
         """Put down what became of a photo. Each credit is answered for once: by the run that told of it first."""
         self._changed = True
         told = [record.rows.get(row.fingerprint) for record in group.others.values()]
@@ -331,17 +333,17 @@ class Batch:
 
     # Records
 
-    def _save(self, group: GroupPlan) -> None:
+    def _save(self, group: FolderPlan) -> None:
         if self._changed and group.own.rows:
             group.own.complete = False
             self._write(group.own, group)
 
-    def _write(self, record: Record, group: GroupPlan) -> None:
+    def _write(self, record: Record, group: FolderPlan) -> None:
         if self.job.durable and not group.readonly:
-            uri = record_uri(group.group.destination, record.run)
+            uri = record_uri(group.folder.destination, record.run)
             write_lines(uri, self.job.destination_conn_id, record.to_lines)
 
-    def _close(self, group: GroupPlan) -> None:
+    def _close(self, group: FolderPlan) -> None:
         """Mark records complete whose orders hold no image that a later run could adopt and no row tells of."""
         unfinished = [record for record in group.records if record.unfinished]
         told = {row.image_id for row in group.rows().values()} if unfinished else set()
@@ -353,7 +355,7 @@ class Batch:
                 record.complete = True
                 self._write(record, group)
 
-    def _find_orphans(self, group: GroupPlan) -> None:
+    def _find_orphans(self, group: FolderPlan) -> None:
         """Put down which exposures at Autoenhance no image came of, beside the order that holds them."""
         if not self._changed and not any(record.unfinished for record in group.records):
             return
@@ -371,7 +373,7 @@ class Batch:
                     record.orphans = [*others, *orphans(read[order_id], photos)]
 
     def _manifest_lines(self) -> Iterator[bytes]:
-        for group in self.plan.groups:
+        for group in self.plan.folders:
             rows = group.rows()
             for decision in group.decisions:
                 line = rows.line(decision.photo.fingerprint)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision
-from airflow_provider_autoenhance.pipeline.plan.plan import GroupPlan
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Awaited:
     :param upload_seconds: what its upload took in this try.
     """
 
-    group: GroupPlan
+    group: FolderPlan
     decision: Decision
     upload_seconds: float = 0.0
 

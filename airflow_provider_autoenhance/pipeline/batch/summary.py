@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
-from airflow_provider_autoenhance.pipeline.plan.plan import Plan
+from airflow_provider_autoenhance.pipeline.plan.model import Plan
 
 #: Failures, and warnings, that a summary names; the manifest has them all.
 MAX_LINES_TOLD = 20
@@ -41,7 +41,7 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
         "bytes": size,
         "credits": credits,
         "warnings": _warnings(plan),
-        "plan": f"{len(photos)} photos in {len(plan.groups)} groups: {counted}; "
+        "plan": f"{len(photos)} photos in {len(plan.folders)} groups: {counted}; "
         f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
     }
 
@@ -54,9 +54,9 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
     counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
     failures: list[dict[str, str | None]] = []
     transient = credits = size = 0
-    for group in plan.groups:
-        rows = group.rows()
-        for decision in group.decisions:
+    for folder in plan.folders:
+        rows = folder.rows()
+        for decision in folder.decisions:
             if decision.step is Step.OMIT:
                 continue
             counts["photos"] += 1
@@ -64,7 +64,7 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
             if decision.step is Step.HOLD or row is None:
                 counts["held"] += 1
                 continue
-            if row.status == "landed" and row.run != group.own.run:
+            if row.status == "landed" and row.run != folder.own.run:
                 counts["skipped"] += 1
                 continue
             counts[row.status] += 1
@@ -72,10 +72,10 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
             if row.status == "failed":
                 transient += row.transient
                 failures.append({"photo": clean_text(decision.photo.path), "reason": row.reason})
-        credits += sum(row.credit_spent for row in group.own.rows.values())
+        credits += sum(row.credit_spent for row in folder.own.rows.values())
     return {
         "manifest": manifest,
-        "orders": [order for group in plan.groups for order in group.own.orders],
+        "orders": [order for folder in plan.folders for order in folder.own.orders],
         **counts,
         "transient": transient,
         "credits": credits,

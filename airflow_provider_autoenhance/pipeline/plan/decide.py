@@ -56,9 +56,20 @@ class Decision:
         return self.step not in (Step.SKIP, Step.KEEP, Step.HOLD, Step.OMIT)
 
     @property
+    def creates(self) -> bool:
+        """Whether an image is made."""
+        return self.step in (Step.CREATE, Step.REPLACE)
+
+    @property
     def submits(self) -> bool:
         """Whether Autoenhance gets something to do."""
-        return self.step in (Step.CREATE, Step.REPLACE, Step.REPROCESS)
+        return self.creates or self.step is Step.REPROCESS
+
+    def cost(self, job: Job) -> int:
+        """Credits that the photo will cost when it gets through; at most one per exposure where Autoenhance has yet to group them."""
+        if job.preview or self.paid:
+            return 0
+        return len(self.photo.exposures) if self.photo.ungrouped else 1
 
 
 def decide(

@@ -1,33 +1,31 @@
-"""What is known of each group before anything is decided: the records beside its outputs, how its exposures go together, and the orders
+"""What is known of each folder before anything is decided: the records beside its outputs, how its exposures go together, and the orders
 that are still open; read many at a time, for each read waits for an answer."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
 from airflow_provider_autoenhance.api.errors import DestinationError
-from airflow_provider_autoenhance.api.models import Order
+from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.brackets.grouping import Bracketing, bracket
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
-from airflow_provider_autoenhance.pipeline.photo import Folder
+from airflow_provider_autoenhance.pipeline.photo import Folder, Photo
+from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
-from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
-from airflow_provider_autoenhance.pipeline.remote.images import read_order
-
-#: Orders of brackets that a run without records may have made beyond those that its photos fill: each try that merges needs another.
-_MERGING_TRIES = 4
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
+from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order
 
 
 @dataclass
-class Known:
-    """What is known of a group.
+class FolderState:
+    """What is known of a folder.
 
     :param own: this run's record, new or read back.
     :param others: records of other runs, by id.
@@ -37,7 +35,7 @@ class Known:
     :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
 
-    group: Folder
+    folder: Folder
     own: Record
     others: dict[str, Record]
     rows: Rows
@@ -57,15 +55,15 @@ class Known:
         return list(orders | dict.fromkeys(row.order_id for row in rows if row and row.order_id))
 
 
-def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Folder], present: Iterable[str]) -> list[Known]:
-    """Read what is known of each group: one read per record, one per order that is still open.
+def read_state(job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: Iterable[str]) -> list[FolderState]:
+    """Read what is known of each folder: one read per record, one per order that is still open.
 
     :param present: URIs of the files at the destination.
-    :raises DestinationError: when each group has a damaged record. Where only some have, the others go on.
+    :raises DestinationError: when each folder has a damaged record. Where only some have, the others go on.
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
-        records = _read_records(job, groups, present, pool)
-        found = [_known(job, group, listed) for group, listed in zip(groups, records, strict=True)]
+        records = _read_records(job, folders, present, pool)
+        found = [_state(job, folder, listed) for folder, listed in zip(folders, records, strict=True)]
         damages = [each.damage for each in found if each.damage]
         if damages and len(damages) == len(found):
             raise damages[0]
@@ -82,18 +80,22 @@ def read_known(job: Job, hook: AutoenhanceHook, groups: Sequence[Folder], presen
     return found
 
 
-def merge_key(job: Job, group: Folder, part: int) -> str:
-    """Id of this run's ``part``-th order of brackets."""
-    return job.key(group.source, group.destination, f"brackets {part}")
+def find_images(
+    photos: Iterable[Photo], orders: Iterable[Order], brackets: Sequence[BracketOrder]
+) -> Mapping[str, Image]:
+    """Match images to photos, by fingerprint."""
+    photos = list(photos)
+    singles = [photo for photo in photos if not photo.exposures]
+    return {**images_by_fingerprint(orders, singles), **merged_images(photos, brackets)}
 
 
 def _read_records(
-    job: Job, groups: Iterable[Folder], present: Iterable[str], pool: ThreadPoolExecutor
+    job: Job, folders: Iterable[Folder], present: Iterable[str], pool: ThreadPoolExecutor
 ) -> Iterator[list[Record | DestinationError]]:
-    """Yield each group's records; in the place of a damaged one, what is wrong with it."""
-    folders: dict[str, list[str]] = defaultdict(list)
+    """Yield each folder's records; in the place of a damaged one, what is wrong with it."""
+    by_folder: dict[str, list[str]] = defaultdict(list)
     for uri in filter(is_record, present):
-        folders[uri.rpartition("/")[0]].append(uri)
+        by_folder[uri.rpartition("/")[0]].append(uri)
 
     def read(uri: str) -> Record | DestinationError:
         try:
@@ -101,28 +103,23 @@ def _read_records(
         except DestinationError as error:
             return error
 
-    listed = [folders[group.destination + RECORDS_FOLDER] for group in groups]
+    listed = [by_folder[folder.destination + RECORDS_FOLDER] for folder in folders]
     records = pool.map(read, [uri for uris in listed for uri in uris])
     return ([next(records) for _ in uris] for uris in listed)
 
 
-def _known(job: Job, group: Folder, read: Sequence[Record | DestinationError]) -> Known:
-    run = job.key(group.source, group.destination)
+def _state(job: Job, folder: Folder, read: Sequence[Record | DestinationError]) -> FolderState:
+    run = job.key(folder.source, folder.destination)
     origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
     others = {record.run: record for record in read if isinstance(record, Record)}
     own = others.pop(run, None) or Record(run, origin, submitted_at=time.time())
     damage = next((each for each in read if isinstance(each, DestinationError)), None)
     if damage:
-        return Known(group, own, others, Rows(), Bracketing(list(group.photos)), damage=damage)
+        return FolderState(folder, own, others, Rows(), Bracketing(list(folder.photos)), damage=damage)
     if not job.durable:
-        # No record tells of the orders, but their ids can be derived again.
-        parts = -(-len(group.photos) // job.max_order_size)
-        # One more, which takes the place of one that was deleted in Autoenhance.
-        own.orders = [job.key(group.source, group.destination, part) for part in range(parts + 1)]
-        if job.brackets != "none":
-            own.orders += [merge_key(job, group, part) for part in range(parts + _MERGING_TRIES)]
+        own.orders = derived_orders(job, folder)  # no record names them
     records = [*others.values(), own]
     rows = latest_rows(records)
-    bracketing = bracket(job, group.photos, records, rows)
+    bracketing = bracket(job, folder.photos, records, rows)
     own.grouping = bracketing.grouping
-    return Known(group, own, others, rows, bracketing)
+    return FolderState(folder, own, others, rows, bracketing)

@@ -1,0 +1,89 @@
+"""A plan: the decisions about every photo of a batch, folder by folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from airflow_provider_autoenhance.api.models import Order
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Folder
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.records import Record, Rows, latest_rows
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
+
+
+@dataclass
+class FolderPlan:
+    """The decisions and records of one folder.
+
+    :param own: this run's record, new or read back.
+    :param others: records of other runs, by id.
+    :param orders: the open orders, as read.
+    :param brackets: those of them that hold exposures.
+    :param free: places left in this run's orders, by order id.
+    :param merges: what is to be merged in which of this run's orders of exposures.
+    :param lost: this run's orders that were deleted in Autoenhance; their ids cannot be taken again.
+    :param warnings: about the grouping of exposures, or a damaged record; a line each.
+    :param readonly: one of its records is damaged, so that none of them is written before somebody has restored it.
+    """
+
+    folder: Folder
+    own: Record
+    others: dict[str, Record]
+    decisions: list[Decision]
+    orders: dict[str, Order] = field(default_factory=dict)
+    brackets: list[BracketOrder] = field(default_factory=list)
+    free: dict[str, int] = field(default_factory=dict)
+    merges: dict[str, list[Decision]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+    readonly: bool = False
+
+    @property
+    def records(self) -> list[Record]:
+        """All records, this run's own last."""
+        return [*self.others.values(), self.own]
+
+    def rows(self) -> Rows:
+        """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
+        return latest_rows(self.records)
+
+    def placed(self) -> Iterator[tuple[Decision, str]]:
+        """Yield what is submitted one by one, each with its order: what makes an image gets a place in one of this run's orders."""
+        places = (order for order, free in self.free.items() for _ in range(free))
+        for decision in self.decisions:
+            if decision.submits and not (decision.creates and decision.photo.exposures):
+                yield decision, next(places) if decision.creates else decision.order_id or ""
+
+    @property
+    def files_to_upload(self) -> int:
+        """How many files go up, exposures among them."""
+        merged = (decision for decisions in self.merges.values() for decision in decisions)
+        return sum(1 for _ in self.placed()) + sum(len(decision.photo.exposures) for decision in merged)
+
+
+@dataclass
+class Plan:
+    """All folders of a batch."""
+
+    folders: list[FolderPlan]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """All decisions, folder by folder."""
+        return [decision for folder in self.folders for decision in folder.decisions]
+
+    @property
+    def warnings(self) -> list[str]:
+        """About the grouping of exposures, a line each."""
+        return [warning for folder in self.folders for warning in folder.warnings]
+
+    def count(self) -> Counter[Step]:
+        """How many photos are at each step."""
+        return Counter(decision.step for decision in self.decisions)
+
+    def credits_ahead(self, job: Job) -> int:
+        """What the decided steps will cost."""
+        return sum(decision.cost(job) for decision in self.decisions if decision.works)

@@ -1,0 +1,78 @@
+"""Which orders a run makes. Their ids are derived, so that a retry finds the orders of the try before it."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import count
+
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Folder
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
+
+#: Orders of exposures that a run without records may have made beyond those that its photos fill: each try that merges needs another.
+_MERGING_TRIES = 4
+
+
+def reserve(job: Job, plan: FolderPlan) -> None:
+    """Name the orders for everything that will be created; again after some were found lost.
+
+    Nothing is created here: the record has to name the orders first.
+    """
+    plan.free, plan.merges = {}, {}
+    _reserve_singles(job, plan)
+    _reserve_merges(job, plan)
+
+
+def derived_orders(job: Job, folder: Folder) -> list[str]:
+    """The orders that an earlier try of a run without records may have made."""
+    parts = -(-len(folder.photos) // job.max_order_size)
+    # One more, which takes the place of one that was deleted in Autoenhance.
+    orders = [_order_id(job, folder, part) for part in range(parts + 1)]
+    if job.brackets != "none":
+        orders += [_merge_id(job, folder, part) for part in range(parts + _MERGING_TRIES)]
+    return orders
+
+
+def _order_id(job: Job, folder: Folder, part: int) -> str:
+    return job.key(folder.source, folder.destination, part)
+
+
+def _merge_id(job: Job, folder: Folder, part: int) -> str:
+    return job.key(folder.source, folder.destination, f"brackets {part}")
+
+
+def _reserve_singles(job: Job, plan: FolderPlan) -> None:
+    needed = sum(decision.creates and not decision.photo.exposures for decision in plan.decisions)
+    for part in count():
+        if needed <= 0:
+            return
+        order_id = _order_id(job, plan.folder, part)
+        if order_id in plan.lost:
+            continue
+        taken = len(plan.orders[order_id].images) if order_id in plan.orders else 0
+        plan.free[order_id] = max(0, job.max_order_size - taken)
+        needed -= plan.free[order_id]
+
+
+def _reserve_merges(job: Job, plan: FolderPlan) -> None:
+    """An order of exposures is processed once, so each takes only what goes into that one call.
+
+    What an earlier try of this run has uploaded, without processing it, is gone on with in the same order.
+    """
+    known = {each.order.order_id: each for each in plan.brackets}
+    todo = deque(each for each in plan.decisions if each.creates and each.photo.exposures)
+    for part in count():
+        if not todo:
+            return
+        order_id = _merge_id(job, plan.folder, part)
+        begun = known.get(order_id)
+        if order_id in plan.lost:
+            continue
+        if order_id in plan.orders and (plan.orders[order_id].images or (begun and begun.processed)):
+            continue
+        if begun:  # what has exposures there goes first; sorting keeps the order otherwise
+            todo = deque(sorted(todo, key=lambda decision, begun=begun: not begun.brackets_of(decision.photo)))  # type: ignore[misc]
+        free = job.max_order_size
+        while todo and (free >= len(todo[0].photo.exposures) or free == job.max_order_size):
+            free -= len(todo[0].photo.exposures)
+            plan.merges.setdefault(order_id, []).append(todo.popleft())
