@@ -162,7 +162,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.batch.engine import Batch
 
         with task_run(self, context, label=self.listing):
-            batch = self._batch = Batch(self.hook, self._job(context))
+            batch = self._batch = Batch.planned(self.hook, self._job(context))
             ahead = self._tell(batch)
             if boolean(_OWNER, "plan_only", self.plan_only):
                 return self._hand_on(context, ahead)
@@ -253,18 +253,18 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
         from airflow_provider_autoenhance.pipeline.batch.engine import Batch
 
-        batch = self._batch = Batch(self.hook, self._job(context), resumed=True)
+        batch = self._batch = Batch.planned(self.hook, self._job(context), resumed=True)
         batch.submit()
         # What is gone ends a wait, and the batch has seen for itself what that is; the rest is waited for on.
         if error is None or isinstance(error, errors.NotFoundError):
             return self._wait_and_finish(context, batch)
-        batch.give_up(error)
+        batch.end_wait(error)
         return self._finish(context, batch)
 
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.api.waiting import Wait
 
-        if batch.pending:
+        if batch.in_flight:
             deadline = batch.submitted_at + seconds(_OWNER, "timeout", self.timeout)
             if self.deferrable and time.time() < deadline:
                 self._defer(batch, deadline)
@@ -272,7 +272,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             try:
                 more = batch.watch(Wait(deadline, float(self.poll_interval)))
             except errors.AutoenhanceError as error:
-                batch.give_up(error)
+                batch.end_wait(error)
             if more:  # beyond the ``try``: what another batch ends with is no failure of this one's
                 return self._go_on(context, None)
         return self._finish(context, batch)
@@ -282,18 +282,18 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
         expected = batch.look()
-        if not batch.pending:
+        if not batch.in_flight:
             return
-        batch.settle()
+        batch.checkpoint()
         trigger = AutoenhanceOrderTrigger(
             orders=expected,
-            images=batch.pending.unpaid() if self.delete_on_kill else [],
+            images=batch.in_flight.unpaid() if self.delete_on_kill else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
             deadline=deadline,
             closed=True,
         )
-        log.info("Deferred until %s images are finished", len(batch.pending))
+        log.info("Deferred until %s images are finished", len(batch.in_flight))
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:

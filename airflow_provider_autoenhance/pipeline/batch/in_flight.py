@@ -1,4 +1,4 @@
-"""What of a batch is under way."""
+"""What of a batch is in flight."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Awaited:
     :param upload_seconds: what its upload took in this try.
     """
 
-    group: FolderPlan
+    folder: FolderPlan
     decision: Decision
     upload_seconds: float = 0.0
 
@@ -27,11 +27,14 @@ class Awaited:
         return self.decision.order_id or ""
 
 
-class Pending:
-    """Photos that are being enhanced, by order and fingerprint; beside them those that are enhanced and have not landed yet."""
+class InFlight:
+    """Photos that are being enhanced, by order and fingerprint; beside them those that are being downloaded.
+
+    Only what is being enhanced counts for ``len`` and iteration: it alone is waited for.
+    """
 
     def __init__(self) -> None:
-        self.landing: dict[str, Awaited] = {}
+        self.downloads: dict[str, Awaited] = {}
         self._orders: dict[str, dict[str, Awaited]] = {}
 
     def __len__(self) -> int:
@@ -41,27 +44,32 @@ class Pending:
         for awaited in self._orders.values():
             yield from awaited.values()
 
-    def under_way(self) -> list[Awaited]:
-        """What is being enhanced, or lands."""
-        return [*self, *self.landing.values()]
+    def everything(self) -> list[Awaited]:
+        """What is being enhanced or downloaded."""
+        return [*self, *self.downloads.values()]
 
     def add(self, awaited: Awaited) -> None:
         """Wait for a photo; what was known of it before is replaced."""
         self._orders.setdefault(awaited.order_id, {})[awaited.decision.photo.fingerprint] = awaited
 
     def remove(self, awaited: Awaited) -> None:
-        """Wait for it no more."""
+        """Stop waiting for a photo."""
         order = self._orders[awaited.order_id]
         del order[awaited.decision.photo.fingerprint]
         if not order:
             del self._orders[awaited.order_id]
+
+    def clear(self) -> None:
+        """Stop waiting for anything."""
+        self.downloads.clear()
+        self._orders.clear()
 
     def orders(self) -> list[str]:
         """The orders that are waited for."""
         return list(self._orders)
 
     def of(self, order_id: str) -> list[Awaited]:
-        """What waits for an order."""
+        """The photos that wait for an order."""
         return list(self._orders.get(order_id, {}).values())
 
     def unpaid(self) -> list[str]:

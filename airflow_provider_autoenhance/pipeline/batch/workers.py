@@ -1,4 +1,4 @@
-"""Work done many at a time, while whoever hands it out looks on and may bring more."""
+"""Work done by many threads, while the thread that hands it out looks on and may bring more."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 _READY_PER_THREAD = 2
 
 
-class Crew(Generic[T]):
-    """A bounded number of threads. Made by :func:`crew`; all its methods are for the thread that made it.
+class Workers(Generic[T]):
+    """A bounded number of threads. Made by :func:`workers`; all its methods are for the thread that made it.
 
-    :param done: is told the result of each piece of work, in that thread too.
+    :param done: gets the result of each piece of work, in that thread too.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, ready: int, done: Callable[[T], None]) -> None:
@@ -31,12 +31,12 @@ class Crew(Generic[T]):
         self._ended: SimpleQueue[Future[T]] = SimpleQueue()
 
     def add(self, work: Iterable[Callable[[], T]]) -> None:
-        """Give more to do; it is begun in its order, as threads get free."""
+        """Hand out more work; it is begun in its order, as threads get free."""
         self._ahead.append(iter(work))
         self._begin()
 
     def work(self, seconds: float | None = None) -> None:
-        """Look on for so long, or until all is done.
+        """Take results for so long, or until all work is done.
 
         :raises Exception: what a piece of work raised.
         """
@@ -53,8 +53,8 @@ class Crew(Generic[T]):
             self._done(future.result())
             self._begin()
 
-    def count_up(self) -> None:
-        """Tell of what went well and was not told of yet, once no thread works any more."""
+    def take_rest(self) -> None:
+        """Take the results that nobody has taken yet, once all threads have ended."""
         while not self._ended.empty():
             future = self._ended.get()
             if not future.cancelled() and future.exception() is None:
@@ -71,15 +71,15 @@ class Crew(Generic[T]):
 
 
 @contextmanager
-def crew(size: int, done: Callable[[T], None]) -> Iterator[Crew[T]]:
-    """Have threads for a while. After an error, what is under way is waited for, and what was not begun is dropped.
+def workers(size: int, done: Callable[[T], None]) -> Iterator[Workers[T]]:
+    """Run a thread pool for the duration of the block. On error, wait for running work and drop the rest.
 
-    :param size: how many pieces of work at a time.
+    :param size: how many pieces of work run at a time.
     """
     pool = ThreadPoolExecutor(size, thread_name_prefix="autoenhance")
-    made = Crew(pool, _READY_PER_THREAD * size, done)
+    made = Workers(pool, _READY_PER_THREAD * size, done)
     try:
         yield made
     finally:
         pool.shutdown(cancel_futures=True)
-        made.count_up()
+        made.take_rest()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_autoenhance.pipeline.batch.workers import crew
+from airflow_provider_autoenhance.pipeline.batch.workers import workers
 
 
 class BadError(Exception):
@@ -32,7 +32,7 @@ def pieces(numbers: list[int]) -> list[Callable[[], int]]:
 @given(loads=st.lists(st.lists(st.integers(0, 1000), max_size=30), max_size=4), size=st.integers(1, 5))
 def test_all_is_done_once(loads: list[list[int]], size: int) -> None:
     told: list[int] = []
-    with crew(size, told.append) as made:
+    with workers(size, told.append) as made:
         for load in loads:
             made.add(pieces(load))
             made.work(0.0)
@@ -53,7 +53,7 @@ def test_an_error_ends_it_and_nothing_that_was_done_goes_untold(before: list[int
             done.append(result)
         return result
 
-    with pytest.raises(BadError), crew(2, told.append) as made:
+    with pytest.raises(BadError), workers(2, told.append) as made:
         made.add([partial(noted, number) for number in [*before, -1, *after]])
         made.work()
     assert sorted(told) == sorted(done)
@@ -74,7 +74,7 @@ def test_no_more_than_its_size_work_at_a_time() -> None:
             busy -= 1
         return 0
 
-    with crew(3, lambda _: None) as made:
+    with workers(3, lambda _: None) as made:
         made.add([piece] * 40)
         made.work()
     assert most == 3
@@ -89,7 +89,7 @@ def test_looking_on_ends_in_time_while_work_goes_on() -> None:
         gate.wait(30)
         return 1
 
-    with crew(2, told.append) as made:
+    with workers(2, told.append) as made:
         made.add([slow])
         made.work(0.01)
         assert told == []
@@ -110,7 +110,7 @@ def test_what_is_told_may_bring_more_work() -> None:
         if result < 16:
             made.add(pieces([result]))
 
-    with crew(1, done) as made:
+    with workers(1, done) as made:
         made.add(pieces([1]))
         made.work()
     assert told == [2, 4, 8, 16]

@@ -1,0 +1,138 @@
+"""The books of a batch: its rows, its records, and the manifest for people.
+
+Called only from the main thread, so the records need no lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from airflow_provider_autoenhance.api.models import ImageStatus
+from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited
+from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
+from airflow_provider_autoenhance.pipeline.batch.summary import manifest_uri
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.plan.decide import Step
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, orphans
+
+#: An open record of another run is closed after this time even if images of it never matched a photo again.
+_FORGET_SECONDS = 60 * 24 * 3600.0
+
+_ADOPTABLE = (ImageStatus.WAITING, ImageStatus.PROCESSING, ImageStatus.PROCESSED)
+
+
+class Books:
+    """Writes down what happens to the photos of a plan.
+
+    :param steps: gives what makes the rows of a folder.
+    """
+
+    def __init__(self, job: Job, plan: Plan, steps: Callable[[FolderPlan], Transfer]) -> None:
+        self._job = job
+        self._plan = plan
+        self._steps = steps
+        self._changed = False
+
+    def announce(self, folder: FolderPlan) -> None:
+        """Name the reserved orders in the record: called before the first image is created in them."""
+        if any(decision.submits for decision in folder.decisions):
+            folder.own.submitted_at = time.time()
+        folder.own.complete = False
+        reserved = [*folder.free, *folder.merges]
+        folder.own.orders += [order for order in reserved if order not in folder.own.orders]
+        self._write(folder.own, folder)
+
+    def note(self, folder: FolderPlan, row: Row) -> None:
+        """Take a row. Each credit is answered for once: by the run that wrote of it first."""
+        self._changed = True
+        others = [record.rows.get(row.fingerprint) for record in folder.others.values()]
+        if any(other is not None and other.image_id == row.image_id and other.credit_spent for other in others):
+            row.credit_spent = False
+        known = folder.own.rows.get(row.fingerprint)
+        if known is not None and known.image_id == row.image_id:
+            row.credit_spent |= known.credit_spent
+        folder.own.rows[row.fingerprint] = row
+
+    def checkpoint(self, in_flight: Iterable[Awaited]) -> None:
+        """Write what happened so far into the records: before a deferral, at the end, and when the task breaks off."""
+        for folder in self._plan.folders:
+            for decision in (each for each in folder.decisions if each.step is Step.KEEP):
+                known = folder.own.rows.get(decision.photo.fingerprint)
+                if known is None or known.status in ("pending", "landed"):
+                    self.note(folder, self._steps(folder).unenhanced(decision, decision.reason))
+        for each in in_flight:
+            if each.decision.step is Step.WAIT:
+                self.note(each.folder, self._steps(each.folder).row(each.decision, "pending"))
+        for folder in self._plan.folders:
+            if self._changed and folder.own.rows:
+                folder.own.complete = False
+                self._write(folder.own, folder)
+
+    def is_open(self, folder: FolderPlan) -> bool:
+        """Whether a folder's records have to be written or closed."""
+        return self._changed or any(record.unfinished for record in folder.records)
+
+    def note_orphans(self, folder: FolderPlan, read: Iterable[BracketOrder]) -> None:
+        """Note which exposures at Autoenhance no image came of, beside the order that holds them.
+
+        :param read: orders of exposures, as they are at the end of the batch.
+        """
+        by_id = {each.order.order_id: each for each in (*folder.brackets, *read)}
+        rows = folder.rows()
+        for record in folder.records:
+            for order_id in (order for order in record.orders if order in by_id):
+                photos = [
+                    each.photo for each in folder.decisions if _belongs_to(order_id, rows.get(each.photo.fingerprint))
+                ]
+                others = [each for each in record.orphans if each["order_id"] != order_id]
+                record.orphans = [*others, *orphans(by_id[order_id], photos)]
+
+    def write_manifest(self) -> str | None:
+        """Write a row per photo, for people.
+
+        :returns: its URI; ``None`` where there are no photos.
+        """
+        manifest = manifest_uri(self._job)
+        if any(map(self.is_open, self._plan.folders)):
+            write_lines(manifest, self._job.destination_conn_id, self._manifest_lines)
+        return manifest if self._plan.decisions else None
+
+    def close(self) -> None:
+        """Mark records complete whose orders hold no image that a later run could adopt and no row names."""
+        for folder in self._plan.folders:
+            unfinished = [record for record in folder.records if record.unfinished]
+            named = {row.image_id for row in folder.rows().values()} if unfinished else set()
+            for record in unfinished:
+                orders = [folder.orders[order] for order in record.orders if order in folder.orders]
+                images = [image for order in orders for image in order.images]
+                hidden = any(image.status in _ADOPTABLE and image.image_id not in named for image in images)
+                hidden |= any(decision.photo.ungrouped for decision in folder.decisions)
+                if not hidden or time.time() - record.submitted_at > _FORGET_SECONDS:
+                    record.complete = True
+                    self._write(record, folder)
+
+    def _write(self, record: Record, folder: FolderPlan) -> None:
+        if self._job.durable and not folder.readonly:
+            uri = record_uri(folder.folder.destination, record.run)
+            write_lines(uri, self._job.destination_conn_id, record.to_lines)
+
+    def _manifest_lines(self) -> Iterator[bytes]:
+        for folder in self._plan.folders:
+            rows, steps = folder.rows(), self._steps(folder)
+            for decision in folder.decisions:
+                line = rows.line(decision.photo.fingerprint)
+                if decision.step is Step.OMIT:
+                    line = steps.row(decision, "omitted", reason=decision.reason).to_line()
+                elif line is None or decision.step is Step.HOLD:
+                    line = steps.row(decision, "postponed", reason=decision.reason).to_line()
+                yield line
+            for record in folder.records:
+                yield from map(to_line, record.orphans)
+
+
+def _belongs_to(order_id: str, row: Row | None) -> bool:
+    """Whether a photo waits for an image of an order, or has it."""
+    return row is not None and row.order_id == order_id and bool(row.image_id or row.status == "pending")

@@ -1,0 +1,129 @@
+"""What an order shows of the photos that are waited for: whose image is enhanced, whose is not yet, and whose is gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.waiting import is_idle
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
+from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
+
+#: Looks in a row that have to agree before an order counts as empty. One proves nothing: right after a creation an order may lag.
+_LOOKS = 2
+
+
+@dataclass
+class Look:
+    """What one look at an order showed.
+
+    :param enhanced: photos that can be downloaded.
+    :param ended: photos that will not be enhanced, each with the reason.
+    :param goes_on: whether another look at this order may show more.
+    """
+
+    order: Order
+    enhanced: list[Awaited] = field(default_factory=list)
+    ended: list[tuple[Awaited, str | None]] = field(default_factory=list)
+    goes_on: bool = False
+
+
+class Watcher:
+    """Looks at orders again and again, and remembers from one look to the next what a single one cannot prove.
+
+    :param in_flight: what is waited for. A look takes out what has ended.
+    """
+
+    def __init__(self, hook: AutoenhanceHook, in_flight: InFlight) -> None:
+        self._hook = hook
+        self._in_flight = in_flight
+        self._empty: Counter[str] = Counter()
+
+    def look(self, order_id: str) -> Look:
+        """Read an order, and beyond it what it does not list of the photos that are waited for.
+
+        An image that its order does not list is asked for by its id: a list may lag or be cut short, and only an answer of 404 says
+        that the image is gone.
+
+        :raises AutoenhanceError: it cannot be read; nothing is concluded from that.
+        """
+        look = Look(self._read(order_id))
+        order, waiting = look.order, self._in_flight.of(order_id)
+        is_empty = not order.images and (order.is_deleted or is_idle(order))
+        self._empty[order_id] = self._empty[order_id] + 1 if is_empty else 0
+        brackets = self._brackets(order, waiting)
+        listed = {image.image_id: image for image in order.images}
+        for awaited, image, gone in [(each, *self._find(each, order, listed, brackets)) for each in waiting]:
+            self._take_in(look, awaited, image, gone)
+        left = self._in_flight.of(order_id)
+        look.goes_on = bool(left) and not (order.finished and all(each.decision.photo.ungrouped for each in left))
+        return look
+
+    def expected(self, order: Order) -> int | None:
+        """How many final images an order will list when it is finished; ``None``: Autoenhance decides.
+
+        Only what it lists counts, and what is yet to be merged: fewer then mean that an image is gone.
+        """
+        waiting = self._in_flight.of(order.order_id)
+        if any(each.decision.photo.ungrouped for each in waiting):
+            return None
+        listed = {image.image_id: image.status.final for image in order.images}
+        known = sum(each.decision.image_id in listed for each in waiting)
+        to_come = sum(each.decision.image_id is None for each in waiting) if order.is_merging or not listed else 0
+        return known + to_come + sum(listed.values())
+
+    def _find(
+        self, awaited: Awaited, order: Order, listed: Mapping[str, Image], brackets: BracketOrder
+    ) -> tuple[Image | None, bool]:
+        """The image of a photo, if it has one; and whether it was there, or was to come, and is gone."""
+        photo, image_id = awaited.decision.photo, awaited.decision.image_id
+        image = listed.get(image_id or "")
+        if image_id is None and not photo.ungrouped:
+            image, image_id = brackets.image_of(photo), brackets.made_of(photo)
+        gone = False
+        if image is None and image_id and not order.is_deleted:
+            image = self._ask_for(image_id)
+            gone = image is None
+        return image, gone or (image is None and self._empty[order.order_id] >= _LOOKS)
+
+    def _take_in(self, look: Look, awaited: Awaited, image: Image | None, gone: bool) -> None:
+        """Sort a photo into what is enhanced, what has ended, and what is waited for still."""
+        if image is None:
+            if gone or (look.order.finished and not awaited.decision.photo.ungrouped):
+                self._in_flight.remove(awaited)
+                look.ended.append((awaited, GONE if gone else REFUSED))
+            return
+        # Of a merged photo, this look may be the first that shows its image.
+        seen = replace(awaited, decision=replace(awaited.decision, image_id=image.image_id, paid=image.downloaded))
+        self._in_flight.add(seen)
+        if image.status.final:
+            self._in_flight.remove(seen)
+            if image.status is ImageStatus.PROCESSED:
+                look.enhanced.append(seen)
+            else:
+                look.ended.append((seen, image.status_reason))
+
+    def _read(self, order_id: str) -> Order:
+        try:
+            order = self._hook.get_order(order_id)
+        except errors.NotFoundError:
+            return Order(order_id, None, "", is_merging=False, is_processing=False, is_deleted=True, images=())
+        return replace(order, images=()) if order.is_deleted else order
+
+    def _brackets(self, order: Order, waiting: Sequence[Awaited]) -> BracketOrder:
+        """The order with its brackets, where these may tell which image was merged from which exposures."""
+        nameless = any(each.decision.image_id is None and not each.decision.photo.ungrouped for each in waiting)
+        if not nameless or order.is_deleted or not (order.images or is_idle(order)):
+            return BracketOrder(order, ())
+        return BracketOrder(order, self._hook.list_brackets(order.order_id))
+
+    def _ask_for(self, image_id: str) -> Image | None:
+        try:
+            return self._hook.get_image(image_id)
+        except errors.NotFoundError:
+            return None
