@@ -129,6 +129,13 @@ def test_the_contract_knows_neither_airflow_nor_http() -> None:
         assert not {module.partition(".")[0] for module in imports(file)} & (HTTP | {"airflow"}), file.name
 
 
+def test_brackets_are_photography_alone() -> None:
+    """Rules over what is known of each shot: they read nothing, neither a file nor Autoenhance."""
+    closed = tuple(f"{PACKAGE}.{room}" for room in ("storage", "hooks", "transport", "pipeline.remote"))
+    for file in (ROOT / "pipeline" / "brackets").glob("*.py"):
+        assert not [module for module in imports(file) if module.startswith(closed)], file.name
+
+
 def test_the_description_imports_nothing() -> None:
     assert {module.split(".")[0] for module in imports(ROOT / "get_provider_info.py")} <= {"__future__", "typing"}
 

@@ -175,7 +175,7 @@ class Record:
 
 
 def _fits(grouping: dict[str, Any] | None) -> bool:
-    """Whether a header's ``grouping`` is what :func:`~airflow_provider_autoenhance.pipeline.brackets.grouping.bracket` remembers."""
+    """Whether a header's ``grouping`` is what :func:`~airflow_provider_autoenhance.pipeline.plan.exposures.group_files` remembers."""
     if grouping is None:
         return True
     groups, left_out = grouping.get("groups"), grouping.get("left_out")

@@ -169,7 +169,7 @@ def test_unchanged_exposures_are_not_read_again(
 ) -> None:
     shoot(2)
     enhance(brackets="exif")
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.brackets.grouping.read_range", None)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.plan.exposures.read_range", None)
     summary = enhance(brackets="exif", run_id="night-2")
     assert (summary["skipped"], summary["credits"]) == (2, 0)
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api.errors import DestinationError
-from airflow_provider_autoenhance.pipeline.brackets.grouping import bracket
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Run
 from airflow_provider_autoenhance.pipeline.photo import Photo
+from airflow_provider_autoenhance.pipeline.plan.exposures import group_files
 from airflow_provider_autoenhance.pipeline.records import (
     Record,
     Row,
@@ -43,7 +43,7 @@ SHOTS = [
 def real_record() -> Record:
     """A record as batches write them, with each kind of row."""
     record = Record("2f7c6a1e", "nightly/enhance scheduled__2026-01-01", ["o-1", "o-2"], 1767225600.25)
-    record.grouping = bracket(JOB, SHOTS, [], {}).grouping
+    record.grouping = group_files(JOB, SHOTS, [], {}).grouping
     record.chosen = ["c" * 64]
     record.orphans = [
         {"source": "s3://a/x.jpg", "status": "orphaned", "order_id": "o-2", "bracket_id": "b-1", "reason": "no"}
@@ -124,7 +124,7 @@ def check_types(record: Record) -> None:
         assert isinstance(sum(row.seconds.values()), int | float)
     assert Record.from_lines(record.to_lines()) == record
     assert len(latest_rows([record, REAL])) >= len(REAL.rows)
-    bracketing = bracket(JOB, SHOTS, [record], latest_rows([record]))
+    bracketing = group_files(JOB, SHOTS, [record], latest_rows([record]))
     assert {*bracketing.loose} | {photo.fingerprint for photo in bracketing.photos}
 
 
@@ -265,7 +265,7 @@ def test_a_real_record_is_read_back_whole_and_a_later_version_s_too(tmp_path: Pa
 def test_a_grouping_that_names_other_files_is_made_anew() -> None:
     damaged = replace(REAL, grouping=json.loads(json.dumps(REAL.grouping).replace("s3://a/b.jpg", "s3://a/z.jpg")))
     assert damaged.grouping != REAL.grouping
-    assert bracket(JOB, SHOTS, [damaged], {}) == bracket(JOB, SHOTS, [], {})
+    assert group_files(JOB, SHOTS, [damaged], {}) == group_files(JOB, SHOTS, [], {})
 
 
 # Lines and blocks

@@ -9,10 +9,10 @@ from typing import Any
 from airflow_provider_autoenhance.api.errors import NotFoundError
 from airflow_provider_autoenhance.api.models import Image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.brackets.grouping import resolve
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, decide
+from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
@@ -48,8 +48,8 @@ def _plan_folder(
 ) -> FolderPlan:
     if state.damage:
         return _readonly(state, str(state.damage))
-    own, rows, brackets, bracketing = state.own, state.rows, state.brackets, state.bracketing
-    photos = [*bracketing.photos, *resolve(job, bracketing, brackets, rows, resumed)]
+    own, rows, brackets, files = state.own, state.rows, state.brackets, state.files
+    photos = [*files.photos, *photos_of_loose(job, files, brackets, rows, resumed)]
     images = find_images(photos, state.orders.values(), brackets)
 
     def decided(photo: Photo) -> Decision:
@@ -67,8 +67,8 @@ def _plan_folder(
         )
 
     decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
-    decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in bracketing.omitted]
-    return FolderPlan(state.folder, own, state.others, decisions, state.orders, brackets, warnings=bracketing.warnings)
+    decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
+    return FolderPlan(state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings)
 
 
 def _unlisted(hook: AutoenhanceHook, row: Row | None) -> Image | None:
@@ -83,7 +83,7 @@ def _unlisted(hook: AutoenhanceHook, row: Row | None) -> Image | None:
 
 def _readonly(state: FolderState, reason: str) -> FolderPlan:
     """Each photo fails, for the reason of the record; so the other groups go on, and a person is told."""
-    photos, own = state.bracketing.photos, state.own
+    photos, own = state.files.photos, state.own
     for photo in photos:
         own.rows[photo.fingerprint] = Row(
             source=photo.source,

@@ -14,9 +14,9 @@ from itertools import chain
 from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.brackets.grouping import Bracketing, bracket
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo
+from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
@@ -39,7 +39,7 @@ class FolderState:
     own: Record
     others: dict[str, Record]
     rows: Rows
-    bracketing: Bracketing
+    files: GroupedFiles
     orders: dict[str, Order] = field(default_factory=dict)
     brackets: list[BracketOrder] = field(default_factory=list)
     damage: DestinationError | None = None
@@ -48,7 +48,7 @@ class FolderState:
         """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
         incomplete = (record for record in (self.own, *self.others.values()) if not record.complete)
         orders = dict.fromkeys(order for record in incomplete for order in record.orders)
-        photos = (*self.bracketing.photos, *self.bracketing.loose.values())
+        photos = (*self.files.photos, *self.files.loose.values())
         rows = [row for photo in photos if (row := self.rows.get(photo.fingerprint)) is None or row.status != "landed"]
         if rows:
             orders |= dict.fromkeys(self.own.orders)
@@ -115,11 +115,11 @@ def _state(job: Job, folder: Folder, read: Sequence[Record | DestinationError]) 
     own = others.pop(run, None) or Record(run, origin, submitted_at=time.time())
     damage = next((each for each in read if isinstance(each, DestinationError)), None)
     if damage:
-        return FolderState(folder, own, others, Rows(), Bracketing(list(folder.photos)), damage=damage)
+        return FolderState(folder, own, others, Rows(), GroupedFiles(list(folder.photos)), damage=damage)
     if not job.durable:
         own.orders = derived_orders(job, folder)  # no record names them
     records = [*others.values(), own]
     rows = latest_rows(records)
-    bracketing = bracket(job, folder.photos, records, rows)
-    own.grouping = bracketing.grouping
-    return FolderState(folder, own, others, rows, bracketing)
+    files = group_files(job, folder.photos, records, rows)
+    own.grouping = files.grouping
+    return FolderState(folder, own, others, rows, files)

@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Bracketing:
-    """A folder's photos.
+class GroupedFiles:
+    """The photos that a folder's files become.
 
     :param photos: what is known to belong together, or to stand alone.
-    :param loose: exposures that Autoenhance has to group, by fingerprint; see :func:`resolve`.
+    :param loose: exposures that Autoenhance has to group, by fingerprint; see :func:`photos_of_loose`.
     :param omitted: files that show the same shot as another, with the reason.
     :param warnings: a line each.
     :param grouping: what a record remembers of it.
@@ -41,7 +41,7 @@ class Bracketing:
     grouping: dict[str, Any] | None = None
 
 
-def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: Mapping[str, Row]) -> Bracketing:
+def group_files(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: Mapping[str, Row]) -> GroupedFiles:
     """Group a folder's files as the job asks.
 
     :param shots: each file as a single photo, by path.
@@ -50,7 +50,7 @@ def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: M
     :raises AutoenhanceError: the store of the files is in trouble; another try may help.
     """
     if job.brackets == "none":
-        return Bracketing(list(shots))
+        return GroupedFiles(list(shots))
     told = [job.brackets, [[shot.source, shot.etag, shot.size] for shot in shots]]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     by_source = {shot.source: shot for shot in shots}
@@ -62,7 +62,7 @@ def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: M
     exposures = [as_exposure(job, by_source[source]) for source in grouping["ungrouped"]]
     loose = {exposure.fingerprint: exposure for exposure in exposures}
     known = _grouped_before(job, loose, rows)
-    return Bracketing(
+    return GroupedFiles(
         [*(_photo(job, files) for files in groups), *known],
         loose,
         [(by_source[source], reason) for source, reason in grouping["left_out"]],
@@ -71,15 +71,15 @@ def bracket(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: M
     )
 
 
-def resolve(
-    job: Job, bracketing: Bracketing, orders: Sequence[BracketOrder], rows: Mapping[str, Row], resumed: bool
+def photos_of_loose(
+    job: Job, folder: GroupedFiles, orders: Sequence[BracketOrder], rows: Mapping[str, Row], resumed: bool
 ) -> list[Photo]:
     """Turn loose exposures into photos, as far as Autoenhance has grouped them; the others are sets that wait for it.
 
     :param orders: the open orders of brackets.
     :param resumed: the try goes on after a wait; what it has failed to have grouped stands alone then, to be told of.
     """
-    loose = dict(bracketing.loose)
+    loose = dict(folder.loose)
     photos: list[Photo] = []
 
     def take(files: Sequence[Photo], *, ungrouped: bool) -> None:
