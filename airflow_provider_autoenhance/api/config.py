@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_autoenhance.api import versions
 
@@ -42,11 +42,6 @@ class Extra:
     allow_private_sources: bool = False
     local_folders: Sequence[str] | None = None
     icc_directory: str | None = None
-
-    @property
-    def source_access(self) -> dict[str, Any]:
-        """What is allowed of a source, as ``storage.open_source`` takes it."""
-        return {"allow_private_hosts": self.allow_private_sources, "local_folders": self.local_folders}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
     from airflow_provider_autoenhance.hooks.photo import Photo
+    from airflow_provider_autoenhance.storage import SourceAccess
     from airflow_provider_autoenhance.transport.requests_session import Sessions, SizedReader
 
 T = TypeVar("T")
@@ -70,6 +71,14 @@ class AutoenhanceHook(BaseHook):
         :raises ConnectionConfigError: when it cannot be used.
         """
         return read_connection(self.get_connection(self.autoenhance_conn_id))
+
+    @property
+    def source_access(self) -> SourceAccess:
+        """What the connection allows of source photos."""
+        from airflow_provider_autoenhance.storage import SourceAccess
+
+        extra = self.config.extra
+        return SourceAccess(private_hosts=extra.allow_private_sources, local_folders=extra.local_folders)
 
     @cached_property
     def _bucket(self) -> TokenBucket:

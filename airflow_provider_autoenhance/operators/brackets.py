@@ -140,7 +140,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
             photo = PhotoSource(
                 uri=required(owner, "source", self.source),
                 conn_id=self.source_conn_id or None,
-                **self.hook.config.extra.source_access,
+                access=self.hook.source_access,
             )
             return upload_exposure(
                 self.hook,

@@ -194,19 +194,22 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
-        from airflow_provider_autoenhance.storage.naming import apart
+        from airflow_provider_autoenhance.pipeline.sources import Sources
+        from airflow_provider_autoenhance.storage.naming import split_conn_id
 
         ti = context["ti"]
-        destination, destination_conn_id = apart(
+        destination, destination_conn_id = split_conn_id(
             required(_OWNER, "destination", self.destination).rstrip("/") + "/", self.destination_conn_id or None
         )
         job = Job(
             run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id)),
-            sources=_sources(self.source),
+            sources=Sources(
+                _sources(self.source),
+                self.source_conn_id or None,
+                texts(_OWNER, "paths", self.paths),
+                self.hook.source_access,
+            ),
             destination=destination,
-            source_conn_id=self.source_conn_id or None,
-            paths=texts(_OWNER, "paths", self.paths),
-            access=self.hook.config.extra.source_access,
             destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
             outputs=outputs_of(self.output_spec),
@@ -244,7 +247,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         context["ti"].xcom_push(key=SUMMARY, value=summary)
         if self._batch is not None:
             job, landed = self._batch.job, summary.get("landed", 0)
-            sources = tuple(origin.uri for origin in job.origins.all)
+            sources = job.sources.uris
             emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination)
             written, files = ((job.destination,), landed * len(job.outputs)) if landed else ((), 0)
             self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)

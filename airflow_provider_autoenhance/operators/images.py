@@ -164,7 +164,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
             photo = PhotoSource(
                 uri=required(owner, "source", self.source),
                 conn_id=self.source_conn_id or None,
-                **self.hook.config.extra.source_access,
+                access=self.hook.source_access,
             )
             image_id = required(owner, "image_id", self.image_id)
             uploaded = upload_photo(

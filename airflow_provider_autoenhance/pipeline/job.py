@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
-from airflow_provider_autoenhance.pipeline.sources import Origins
+from airflow_provider_autoenhance.pipeline.sources import Sources
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 
@@ -41,18 +41,13 @@ class Run:
 class Job:
     """A batch's arguments, checked and spelled as the wire does. See ``AutoenhanceEnhanceOperator`` for each.
 
-    :param sources: folders (ending in ``/``) and files.
     :param destination: folder, without a connection id.
-    :param access: what the connection allows of sources, as ``open_source`` takes it.
     :param settings: wire settings.
     """
 
     run: Run
-    sources: Sequence[str] = field(repr=False)
+    sources: Sources
     destination: str
-    source_conn_id: str | None = None
-    paths: Sequence[str] = ()
-    access: Mapping[str, Any] = field(default_factory=dict)
     destination_conn_id: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
@@ -70,11 +65,6 @@ class Job:
     destination_template: str | None = None
     durable: bool = True
     max_order_size: int = MAX_ORDER_SIZE
-
-    @cached_property
-    def origins(self) -> Origins:
-        """Where the photos lie."""
-        return Origins(self.sources, self.source_conn_id, self.paths, self.access)
 
     @cached_property
     def converted(self) -> tuple[OutputSpec, ...]:

@@ -10,7 +10,7 @@ from airflow_provider_autoenhance.imaging.naming import fill_template, name_part
 from airflow_provider_autoenhance.imaging.purchase import output_names
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.storage import StoredFile
+from airflow_provider_autoenhance.pipeline.sources import Found, SourceFile
 
 _CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
 
@@ -19,7 +19,7 @@ _CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
 class Photo:
     """One source photo and where its enhanced twin goes; or the exposures that are merged into one photo, named by the first of them.
 
-    :param source: its URI.
+    :param origin: how it is opened; of exposures that are merged, how the first of them is.
     :param path: its path under the source folder, which names it to people.
     :param size: bytes, of all exposures together.
     :param image_name: its name in Autoenhance, unique through a piece of the fingerprint.
@@ -28,7 +28,7 @@ class Photo:
     :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
     """
 
-    source: str
+    origin: SourceFile
     path: str
     size: int
     etag: str | None
@@ -37,6 +37,11 @@ class Photo:
     targets: tuple[str, ...]
     exposures: tuple[Photo, ...] = ()
     ungrouped: bool = False
+
+    @property
+    def source(self) -> str:
+        """Its URI."""
+        return self.origin.uri
 
     @property
     def files(self) -> tuple[Photo, ...]:
@@ -59,12 +64,10 @@ class Folder:
     photos: Sequence[Photo]
 
 
-def single_photo(job: Job, path: str, file: StoredFile) -> Photo:
-    """A file as a photo of its own.
-
-    :param path: under the source folder.
-    """
-    made = _named(job, path, file.uri, file.etag, job.fingerprint(file.uri, file.etag, file.size))
+def single_photo(job: Job, found: Found) -> Photo:
+    """A file as a photo of its own."""
+    file = found.file
+    made = _named(job, found.path, found.origin, file.etag, job.fingerprint(file.uri, file.etag, file.size))
     return replace(made, size=file.size)
 
 
@@ -78,7 +81,7 @@ def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = Fals
     """The photo that exposures are merged into."""
     first = exposures[0]
     told = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
-    made = _named(job, first.path, first.source, first.etag, hashlib.sha256(told.encode()).hexdigest())
+    made = _named(job, first.path, first.origin, first.etag, hashlib.sha256(told.encode()).hexdigest())
     return replace(
         made,
         size=sum(exposure.size for exposure in exposures),
@@ -88,10 +91,10 @@ def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = Fals
     )
 
 
-def _named(job: Job, path: str, source: str, etag: str | None, fingerprint: str) -> Photo:
+def _named(job: Job, path: str, origin: SourceFile, etag: str | None, fingerprint: str) -> Photo:
     names = output_names(job.outputs, path, fingerprint=fingerprint, template=job.destination_template)
     return Photo(
-        source=source,
+        origin=origin,
         path=path,
         size=0,
         etag=etag,

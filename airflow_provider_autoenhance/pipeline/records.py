@@ -264,7 +264,7 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     :raises DestinationError: when it is damaged or cannot be read; names the file, the line and the way out.
     """
     try:
-        with open_source(uri, conn_id=conn_id, local_folders=EVERYWHERE) as source:
+        with open_source(uri, conn_id=conn_id, access=EVERYWHERE) as source:
             record = Record.from_lines(_lines(source))
     except SourceError as error:  # not allowed, not a file, or gone since it was listed
         problem = f"cannot be read: {error}"

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 from urllib.parse import quote, unquote
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging.naming import safe_path
-from airflow_provider_autoenhance.storage import StoredFile, list_files, open_source
+from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, SourceAccess, StoredFile, list_files, open_source
 from airflow_provider_autoenhance.storage.location import Location, locate
 
 _WEB = ("http", "https")
 _WITHOUT_CONNECTION = (*_WEB, "file")
 
 
-@dataclass(frozen=True)
-class Origin:
-    """A source as given.
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """How a file is opened.
 
     :param uri: what it is called: without connection id, credentials and query.
     :param given: what is opened. Never shown: it may be presigned.
@@ -28,13 +27,7 @@ class Origin:
 
     uri: str
     given: str = field(repr=False)
-    conn_id: str | None
-    scheme: str
-
-    @property
-    def is_folder(self) -> bool:
-        """A URI ending in a slash is a folder."""
-        return self.uri.endswith("/")
+    conn_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,88 +36,77 @@ class Found:
 
     :param root: URI of the source folder it was found in; a single file's own folder.
     :param path: under the destination: from the folder, with the folder's name before it where there are several.
+    :param origin: how it is opened again.
     """
 
     root: str
     path: str
+    origin: SourceFile
     file: StoredFile
 
 
 @dataclass(frozen=True)
-class Origins:
+class Sources:
     """All sources of a batch.
 
-    :param sources: folder URIs (ending in ``/``) and file URIs.
+    :param given: folder URIs (ending in ``/``) and file URIs.
     :param conn_id: connection of those stores whose URI names none; the web and local files need none.
     :param paths: paths under the one source, which is not listed then: a web folder cannot be.
-    :param access: what the Autoenhance connection allows, as ``open_source`` takes it.
+    :param access: what the Autoenhance connection allows.
     """
 
-    sources: Sequence[str] = field(repr=False)
+    given: Sequence[str] = field(repr=False)
     conn_id: str | None = None
     paths: Sequence[str] = ()
-    access: Mapping[str, Any] = field(default_factory=dict)
+    access: SourceAccess = DEFAULT_ACCESS
 
     @cached_property
-    def all(self) -> list[Origin]:
-        """Each source, parsed.
+    def locations(self) -> Sequence[Location]:
+        """Each source once, parsed, with its connection.
 
-        :raises SettingsError: one is no URI, or two differ only in what is never shown.
+        :raises SettingsError: when one is not a URI, or two differ only in what is never shown.
         """
-        given = [source.rstrip("/") + "/" for source in self.sources] if self.paths else self.sources
+        given = [source.rstrip("/") + "/" for source in self.given] if self.paths else self.given
         parsed = [locate(source, conn_id=None, error=SettingsError) for source in given]
         in_stores = any(location.scheme not in _WITHOUT_CONNECTION for location in parsed)
-        found: dict[str, Origin] = {}
-        for location in parsed:
-            origin = Origin(location.uri, location.given, self._connection(location, in_stores), location.scheme)
-            if found.setdefault(origin.uri, origin) != origin:
+        found: dict[str, Location] = {}
+        for each in parsed:
+            location = replace(each, conn_id=self._connection(each, in_stores))
+            if found.setdefault(location.uri, location) != location:
                 raise SettingsError(
-                    f"source names {origin.uri} twice, with different connections or queries; photos are told apart by what stands before "
-                    "the query. Give each a task of its own."
+                    f"source names {location.uri} twice, with different connections or queries; photos are told apart by what stands "
+                    "before the query. Give each a task of its own."
                 )
-        return list(found.values())
+        return tuple(found.values())
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """What the sources are called; a folder's URI ends in a slash."""
+        return tuple(location.uri for location in self.locations)
 
     def find(self, *, recursive: bool, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Found]:
-        """Yield all files, by listing calls; of single files and names, each is looked at.
+        """Yield all files, by listing calls; single files, and those of ``paths``, are looked at one by one.
 
         :raises SourceError: one cannot be read.
         """
         if self.paths:
             yield from self._named()
             return
-        folders = self.access.get("local_folders")
-        several = len(self.all) > 1
-        for origin in self.all:
-            if not origin.is_folder:
-                folder, _, name = origin.uri.rpartition("/")
-                yield Found(folder + "/", _readable(name, origin.scheme), self._look(origin.uri))
+        several = len(self.locations) > 1
+        for location in self.locations:
+            root, conn_id = location.uri, location.conn_id
+            if not root.endswith("/"):
+                folder, _, name = root.rpartition("/")
+                yield self._single(
+                    folder + "/", _readable(name, location.scheme), SourceFile(root, location.given, conn_id)
+                )
                 continue
-            shown = origin.uri.rstrip("/").rpartition("/")[2] + "/" if several else ""
+            prefix = root.rstrip("/").rpartition("/")[2] + "/" if several else ""
             for file in list_files(
-                origin.uri,
-                conn_id=origin.conn_id,
-                recursive=recursive,
-                include=include,
-                exclude=exclude,
-                local_folders=folders,
+                root, conn_id=conn_id, access=self.access, recursive=recursive, include=include, exclude=exclude
             ):
-                yield Found(origin.uri, safe_path(shown + file.uri.removeprefix(origin.uri)), file)
-
-    def opening(self, uri: str) -> dict[str, Any]:
-        """Return the arguments with which ``open_source`` opens a file of the batch again.
-
-        :param uri: as :meth:`find` tells it.
-        """
-        folder, origin = uri, self._by_uri.get(uri)
-        while origin is None and "/" in folder.rstrip("/"):
-            folder = folder.rstrip("/").rpartition("/")[0] + "/"
-            origin = self._by_uri.get(folder)
-        given = origin.given if origin and origin.uri == uri else uri
-        return {"uri": given, "conn_id": origin.conn_id if origin else None, **self.access}
-
-    @cached_property
-    def _by_uri(self) -> Mapping[str, Origin]:
-        return {origin.uri: origin for origin in self.all}
+                path = safe_path(prefix + file.uri.removeprefix(root))
+                yield Found(root, path, SourceFile(file.uri, file.uri, conn_id), file)
 
     def _connection(self, location: Location, in_stores: bool) -> str | None:
         if location.conn_id or (location.scheme in _WITHOUT_CONNECTION and in_stores):
@@ -132,22 +114,22 @@ class Origins:
         return self.conn_id
 
     def _named(self) -> Iterator[Found]:
-        signed = self.all[0].scheme in _WEB and "?" in self.all[0].given
-        if len(self.all) != 1 or not self.all[0].is_folder or signed:
+        folder = self.locations[0]
+        signed = folder.scheme in _WEB and "?" in folder.given
+        if len(self.locations) != 1 or not folder.uri.endswith("/") or signed:
             raise SettingsError("paths lie under one folder: give that folder as source, without a query.")
-        (folder,) = self.all
         for name in dict.fromkeys(self.paths):
             path = safe_path(name)
             if not path or path != name:
                 raise SettingsError(
-                    f"{name!r} is no path of a file under {folder.uri}; leave out '..' and backslashes."
+                    f"{name!r} is not the path of a file under {folder.uri}; leave out '..' and backslashes."
                 )
             uri = folder.uri + (quote(path, safe="/!$&'()*+,;=:@~") if folder.scheme in _WEB else path)
-            yield Found(folder.uri, path, self._look(uri))
+            yield self._single(folder.uri, path, SourceFile(uri, uri, folder.conn_id))
 
-    def _look(self, uri: str) -> StoredFile:
-        with open_source(**self.opening(uri)) as opened:
-            return opened.file
+    def _single(self, root: str, path: str, origin: SourceFile) -> Found:
+        with open_source(origin.given, conn_id=origin.conn_id, access=self.access) as opened:
+            return Found(root, path, origin, opened.file)
 
 
 def _readable(name: str, scheme: str) -> str:

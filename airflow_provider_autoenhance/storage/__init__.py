@@ -11,18 +11,29 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
-from airflow_provider_autoenhance.storage.base import BLOCK, HEAD, OWN_PREFIX, Destination, Reader, Source, StoredFile
+from airflow_provider_autoenhance.storage.base import (
+    BLOCK,
+    HEAD,
+    OWN_PREFIX,
+    Destination,
+    Reader,
+    Source,
+    SourceAccess,
+    StoredFile,
+)
 from airflow_provider_autoenhance.storage.location import has_control_character, locate
 from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
 
 __all__ = [
     "BLOCK",
+    "DEFAULT_ACCESS",
     "EVERYWHERE",
     "HEAD",
     "CheckedReader",
     "Destination",
     "Reader",
     "Source",
+    "SourceAccess",
     "StoredFile",
     "StreamCheck",
     "list_files",
@@ -33,16 +44,18 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-EVERYWHERE = ("/",)
-"""Value of ``local_folders`` that allows all."""
+DEFAULT_ACCESS = SourceAccess()
+"""What may be read where nobody says more: public web addresses, and local files outside the system's folders."""
+
+EVERYWHERE = SourceAccess(local_folders=("/",))
+"""For the destination: only sources are limited to some folders."""
 
 
 def open_source(
     uri: str,
     *,
     conn_id: str | None = None,
-    allow_private_hosts: bool = False,
-    local_folders: Sequence[str] | None = None,
+    access: SourceAccess = DEFAULT_ACCESS,
 ) -> Source:
     """Open a file for reading; use it in a ``with`` statement.
 
@@ -50,9 +63,7 @@ def open_source(
         Airflow has a filesystem for; 1 to 4096 characters.
     :param conn_id: Airflow connection of the store; for S3 ``aws_default`` when not given. None for the web and local
         files.
-    :param allow_private_hosts: let ``http(s)://`` lead to private, loopback, link-local and reserved addresses.
-    :param local_folders: absolute paths; local files are read from below these only, links followed. ``None``: from everywhere but the
-        system's own folders (``/etc``, ``/proc``, ...).
+    :param access: what may be read.
     :raises SourceError: missing, not readable, not allowed, or not a file.
     :raises ServerError, UnreachableError: the store failed for the moment.
     """
@@ -64,11 +75,11 @@ def open_source(
     if location.scheme in ("http", "https"):
         from airflow_provider_autoenhance.storage.http import open_http
 
-        return open_http(location, allow_private_hosts=allow_private_hosts)
+        return open_http(location, access)
     if location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import open_local
 
-        return open_local(location, local_folders)
+        return open_local(location, access)
     from airflow_provider_autoenhance.storage.objects import open_object
 
     return open_object(location)
@@ -80,8 +91,7 @@ def read_range(
     length: int,
     *,
     conn_id: str | None = None,
-    allow_private_hosts: bool = False,
-    local_folders: Sequence[str] | None = None,
+    access: SourceAccess = DEFAULT_ACCESS,
 ) -> bytes:
     """Read some bytes from within a file; fewer at its end. Arguments and errors as for :func:`open_source`."""
     location = locate(uri, conn_id=conn_id, error=SourceError)
@@ -89,9 +99,7 @@ def read_range(
         from airflow_provider_autoenhance.storage.s3 import read_s3_range
 
         return read_s3_range(location, offset, length)
-    with open_source(
-        uri, conn_id=conn_id, allow_private_hosts=allow_private_hosts, local_folders=local_folders
-    ) as source:
+    with open_source(uri, conn_id=conn_id, access=access) as source:
         return source.read_range(offset, length)
 
 
@@ -127,7 +135,7 @@ def list_files(
     recursive: bool = True,
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] = (),
-    local_folders: Sequence[str] | None = None,
+    access: SourceAccess = DEFAULT_ACCESS,
     strict: bool = False,
 ) -> Iterator[StoredFile]:
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
@@ -141,7 +149,7 @@ def list_files(
     :param include: glob patterns, upper and lower case alike. One without a slash is held against the file's name, one
         with a slash against its path under the folder; ``*`` crosses slashes there.
     :param exclude: patterns that keep a file out, whatever ``include`` says.
-    :param local_folders: as for ``open_source``.
+    :param access: what may be read.
     :param strict: of a local destination: fail where a folder in it cannot be read, follow links, and name what is not a file too, instead
         of leaving it out with a warning.
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
@@ -158,7 +166,7 @@ def list_files(
     elif location.scheme == "file":
         from airflow_provider_autoenhance.storage.local import list_local
 
-        found = list_local(location, local_folders, recursive=recursive, strict=strict)
+        found = list_local(location, access, recursive=recursive, strict=strict)
     else:
         from airflow_provider_autoenhance.storage.objects import list_objects
 

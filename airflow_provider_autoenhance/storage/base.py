@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +58,19 @@ class StoredFile:
     def name(self) -> str:
         """The last path part."""
         return self.uri.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccess:
+    """What may be read as a source.
+
+    :param private_hosts: ``http(s)://`` may lead to private, loopback, link-local and reserved addresses.
+    :param local_folders: absolute paths; local files are read from below these only, links followed. ``None``: from everywhere but the
+        system's own folders (``/etc``, ``/proc``, ...).
+    """
+
+    private_hosts: bool = False
+    local_folders: Sequence[str] | None = None
 
 
 class Source:

@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.api.addresses import AddressError, Origin, joi
 from airflow_provider_autoenhance.api.answers import decimal, retry_after
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, ServerError, SourceError, UnreachableError
 from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.storage.base import Reader, Source, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.base import Reader, Source, SourceAccess, StoredFile, clean_etag
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 from airflow_provider_autoenhance.storage.temporary import temporary_file
@@ -34,10 +34,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 
 
-def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int = MAX_BYTES) -> Source:
+def open_http(location: Location, access: SourceAccess, *, max_bytes: int = MAX_BYTES) -> Source:
     """Open a web address for reading.
 
-    :param allow_private_hosts: also take hosts on private, loopback and link-local addresses.
     :param max_bytes: refuse more than this.
     """
     if location.conn_id:
@@ -52,7 +51,7 @@ def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int =
             LONG_ADDRESS,
         )
     try:
-        answer = _follow(location, allow_private_hosts=allow_private_hosts)
+        answer = _follow(location, access)
     except AutoenhanceError:
         raise
     except Exception as error:  # noqa: BLE001 - requests and urllib3 put the full URL into their texts
@@ -64,13 +63,13 @@ def open_http(location: Location, *, allow_private_hosts: bool, max_bytes: int =
         raise
 
 
-def _follow(location: Location, *, allow_private_hosts: bool) -> requests.Response:
+def _follow(location: Location, access: SourceAccess) -> requests.Response:
     """Send through the adapter, not a session: that would follow redirects unchecked and read netrc."""
     import requests
 
     from airflow_provider_autoenhance.transport.adapter import LimitedAdapter
 
-    adapter = LimitedAdapter(public_only=not allow_private_hosts)
+    adapter = LimitedAdapter(public_only=not access.private_hosts)
     headers = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
     given = requests.Request("GET", location.given).prepare().url or ""  # as urllib3 reads it, which connects
     url, auth = requests.utils.urldefragauth(given), requests.utils.get_auth_from_url(given)

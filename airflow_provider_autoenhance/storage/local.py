@@ -19,7 +19,7 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
 )
 from airflow_provider_autoenhance.api.redact import one_line
-from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, StoredFile
+from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, SourceAccess, StoredFile
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import checked
 from airflow_provider_autoenhance.storage.temporary import new_part
@@ -49,12 +49,9 @@ _SYSTEM = (
 )
 
 
-def open_local(location: Location, folders: Sequence[str] | None = None) -> Source:
-    """Open a local file for reading.
-
-    :param folders: where it may lie; ``None``: anywhere but in the system's own folders.
-    """
-    path = _allowed(location, folders)
+def open_local(location: Location, access: SourceAccess) -> Source:
+    """Open a local file for reading."""
+    path = _allowed(location, access.local_folders)
     try:
         if path.exists() and not path.is_file():  # a device may act on being opened
             raise SourceError(f"{location.uri} is a folder or device, not a file.")
@@ -70,7 +67,7 @@ def open_local(location: Location, folders: Sequence[str] | None = None) -> Sour
 
 
 def list_local(
-    location: Location, folders: Sequence[str] | None = None, *, recursive: bool, strict: bool = False
+    location: Location, access: SourceAccess, *, recursive: bool, strict: bool = False
 ) -> Iterator[StoredFile]:
     """Yield the files under a folder, sorted; a file's own path yields that file.
 
@@ -80,7 +77,7 @@ def list_local(
     :param strict: of a destination: fail where a folder cannot be read, follow links as writing does, and name what cannot be read too,
         because what is not known is not absent.
     """
-    _allowed(location, folders)
+    _allowed(location, access.local_folders)
     root = Path(location.key)
     left_out: list[str] = []
     try:

@@ -27,7 +27,7 @@ def public_uri(uri: str) -> str:
     return locate(uri, conn_id=None, error=SettingsError).uri
 
 
-def apart(uri: str, conn_id: str | None) -> tuple[str, str | None]:
+def split_conn_id(uri: str, conn_id: str | None) -> tuple[str, str | None]:
     """Return a URI as it may be shown, and the connection: the one in the URI, or the one given beside it.
 
     :raises SettingsError: it is none.

@@ -13,6 +13,7 @@ from airflow_provider_autoenhance.dag_helpers import listings as groups
 from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, group_name, list_groups
 from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.plan.listing import list_folders
+from airflow_provider_autoenhance.pipeline.sources import Sources
 from airflow_provider_autoenhance.storage import StoredFile
 
 
@@ -89,7 +90,12 @@ def test_the_operator_lands_each_photo_in_the_same_place_however_they_are_groupe
     for item in items:
         given = item["source"]
         sources = [given] if isinstance(given, str) else given
-        job = Job(run=Run("d", "t", "r"), sources=sources, destination=item["destination"], recursive=item["recursive"])
+        job = Job(
+            run=Run("d", "t", "r"),
+            sources=Sources(sources),
+            destination=item["destination"],
+            recursive=item["recursive"],
+        )
         landed |= {photo.source: photo.targets[0] for group in list_folders(job) for photo in group.photos}
     names = ["loose.jpg", "a/1.jpg", "a/up/2.jpg", "b/1.jpg", "c/1.jpg"]
     assert {_under(source, k): _under(destination, v) for k, v in landed.items()} == {name: name for name in names}

@@ -108,13 +108,13 @@ async def _list_orders_async(hook: AutoenhanceAsyncHook, _: Places) -> list[mode
 
 def _source(_: Any, places: Places) -> int:
     """Read a photo from the web to its end."""
-    with storage.open_source(places.signed_asset, allow_private_hosts=True) as source:
+    with storage.open_source(places.signed_asset, access=storage.SourceAccess(private_hosts=True)) as source:
         source.peek()
         return sum(map(len, source))
 
 
 def _source_range(_: Any, places: Places) -> bytes:
-    return storage.read_range(places.signed_asset, 100, 50, allow_private_hosts=True)
+    return storage.read_range(places.signed_asset, 100, 50, access=storage.SourceAccess(private_hosts=True))
 
 
 _CALLS: dict[str, tuple[calls.Call[Any], Callable[[Places], dict[str, Any]], Any]] = {

@@ -18,6 +18,7 @@ from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOpe
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
 from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
+from airflow_provider_autoenhance.pipeline.sources import Sources
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
@@ -160,7 +161,12 @@ def test_ten_thousand_photos_are_planned_quickly(autoenhance: Sandbox, tmp_path:
     from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 
     where = folder_of(tmp_path, 10_000)
-    job = Job(run=Run("dag", "task", "run"), sources=[where["source"]], destination=where["destination"], preview=False)
+    job = Job(
+        run=Run("dag", "task", "run"),
+        sources=Sources([where["source"]]),
+        destination=where["destination"],
+        preview=False,
+    )
     began = time.process_time()
     plan = make_plan(job, AutoenhanceHook())
     seconds = time.process_time() - began

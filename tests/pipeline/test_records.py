@@ -31,11 +31,22 @@ from airflow_provider_autoenhance.pipeline.records import (
     record_uri,
     write_lines,
 )
+from airflow_provider_autoenhance.pipeline.sources import SourceFile, Sources
 
 EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "400"))
-JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", brackets="auto")
+JOB = Job(
+    run=Run("nightly", "enhance", "night-1"), sources=Sources(["s3://a/"]), destination="s3://b/", brackets="auto"
+)
 SHOTS = [
-    Photo(f"s3://a/{name}.jpg", f"{name}.jpg", 10, "e", name * 64, f"{name}.jpg", (f"s3://b/{name}.jpg",))
+    Photo(
+        SourceFile(f"s3://a/{name}.jpg", f"s3://a/{name}.jpg"),
+        f"{name}.jpg",
+        10,
+        "e",
+        name * 64,
+        f"{name}.jpg",
+        (f"s3://b/{name}.jpg",),
+    )
     for name in "abcdef"
 ]
 

@@ -19,7 +19,7 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
     UnreachableError,
 )
-from airflow_provider_autoenhance.storage import CheckedReader, open_source
+from airflow_provider_autoenhance.storage import CheckedReader, SourceAccess, open_source
 from airflow_provider_autoenhance.storage import http as web
 from airflow_provider_autoenhance.transport import addresses
 
@@ -116,7 +116,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(url: str, **options: Any) -> bytes:
-    with open_source(url, allow_private_hosts=True, **options) as source:
+    with open_source(url, access=SourceAccess(private_hosts=True), **options) as source:
         return source.read()
 
 
@@ -124,7 +124,9 @@ class TestReading:
     def test_gives_the_bytes_and_what_is_known_about_them(self, host: Host) -> None:
         changed = "Wed, 21 Oct 2015 07:28:00 GMT"
         host.paths["/42/my%20kitchen.jpg"] = reply(ETag='W/"abc"', Last_Modified=changed)
-        with open_source(host.url("/42/my%20kitchen.jpg?sig=secret"), allow_private_hosts=True) as source:
+        with open_source(
+            host.url("/42/my%20kitchen.jpg?sig=secret"), access=SourceAccess(private_hosts=True)
+        ) as source:
             assert source.uri == host.url("/42/my%20kitchen.jpg")
             assert (source.name, source.etag, len(source)) == ("my kitchen.jpg", "abc", len(PHOTO))
             assert source.modified == datetime.datetime(2015, 10, 21, 7, 28, tzinfo=datetime.UTC)
@@ -149,7 +151,7 @@ class TestReading:
 
     def test_without_a_length_the_size_is_found(self, host: Host) -> None:
         host.paths["/a"] = chunked(PHOTO[:1000], PHOTO[1000:])
-        with open_source(host.url("/a"), allow_private_hosts=True) as source:
+        with open_source(host.url("/a"), access=SourceAccess(private_hosts=True)) as source:
             assert source.size == len(PHOTO)
             assert source.read() == PHOTO
 
@@ -167,9 +169,9 @@ class TestReading:
     def test_etag_falls_back_to_the_date(self, host: Host) -> None:
         host.paths["/a"] = reply(Last_Modified="Wed, 21 Oct 2015 07:28:00 GMT")
         host.paths["/b"] = reply(Last_Modified="yesterday")
-        with open_source(host.url("/a"), allow_private_hosts=True) as source:
+        with open_source(host.url("/a"), access=SourceAccess(private_hosts=True)) as source:
             assert source.etag == "Wed, 21 Oct 2015 07:28:00 GMT"
-        with open_source(host.url("/b"), allow_private_hosts=True) as source:
+        with open_source(host.url("/b"), access=SourceAccess(private_hosts=True)) as source:
             assert source.etag is None
 
 
@@ -215,7 +217,7 @@ class TestFaults:
     def test_a_cut_body_never_gives_its_last_bytes(self, host: Host) -> None:
         host.paths["/a"] = reply(body=PHOTO[:-1], length=len(PHOTO))
         released = b""
-        with open_source(host.url("/a"), allow_private_hosts=True) as source:
+        with open_source(host.url("/a"), access=SourceAccess(private_hosts=True)) as source:
             reader = CheckedReader(source, name="a", size=source.size)
             with pytest.raises((IntegrityError, UnreachableError)):
                 while block := reader.read(4096):
@@ -233,7 +235,7 @@ class TestFaults:
         host.paths["/a"] = reply() if known else chunked(PHOTO)
         location = web.Location("http", "", "a", None, host.url("/a"), host.url("/a"))
         with pytest.raises(SourceError, match="more than the 1000"):
-            web.open_http(location, allow_private_hosts=True, max_bytes=1000)
+            web.open_http(location, SourceAccess(private_hosts=True), max_bytes=1000)
 
     def test_a_connection_id_is_not_silently_dropped(self) -> None:
         with pytest.raises(SourceError, match="'my_conn'"):

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_autoenhance.api.errors import DestinationError, IntegrityError, ServerError, SourceError
-from airflow_provider_autoenhance.storage import CheckedReader, list_files, local, open_destination, open_source
+from airflow_provider_autoenhance.storage import (
+    CheckedReader,
+    SourceAccess,
+    list_files,
+    local,
+    open_destination,
+    open_source,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -291,10 +298,12 @@ class TestAllowedFolders:
         allowed, _ = folders
         for uri in (f"{allowed}/a.jpg", f"file://{allowed}/a.jpg", f"{allowed}/sub/../a.jpg"):
             (allowed / "sub").mkdir(exist_ok=True)
-            with open_source(uri, local_folders=[f"{allowed}/"]) as source:
+            with open_source(uri, access=SourceAccess(local_folders=[f"{allowed}/"])) as source:
                 assert source.read() == b"photo"
-        assert [file.name for file in list_files(f"{allowed}/", local_folders=[str(allowed)])] == ["a.jpg"]
-        assert [file.name for file in list_files(f"{allowed}/", local_folders=["/"])] == ["a.jpg"]
+        assert [file.name for file in list_files(f"{allowed}/", access=SourceAccess(local_folders=[str(allowed)]))] == [
+            "a.jpg"
+        ]
+        assert [file.name for file in list_files(f"{allowed}/", access=SourceAccess(local_folders=["/"]))] == ["a.jpg"]
 
     @pytest.mark.parametrize(
         "uri",
@@ -315,14 +324,14 @@ class TestAllowedFolders:
         monkeypatch.setattr(local, "_without_waiting", lambda *_: pytest.fail("it was opened"))
         for folders_given in ([str(allowed)], []):
             with pytest.raises(SourceError, match="none of the folders that photos may be read from") as caught:
-                open_source(uri.format(allowed=allowed, other=other), local_folders=folders_given)
+                open_source(uri.format(allowed=allowed, other=other), access=SourceAccess(local_folders=folders_given))
             assert not caught.value.retryable
 
     def test_a_folder_outside_is_not_listed(self, folders: tuple[Path, Path]) -> None:
         allowed, other = folders
         for uri in (f"{other}/", f"file://{other}/", f"{allowed}/../", "/"):
             with pytest.raises(SourceError, match="none of the folders"):
-                list(list_files(uri, local_folders=[str(allowed)]))
+                list(list_files(uri, access=SourceAccess(local_folders=[str(allowed)])))
 
     @pytest.mark.parametrize(
         "path", ["/etc/passwd", "/proc/self/environ", "/dev/zero", "/etc/../etc/hostname", "/proc/self/root/etc/passwd"]

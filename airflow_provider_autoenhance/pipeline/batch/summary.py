@@ -18,7 +18,7 @@ MANIFEST = "autoenhance-manifest.jsonl"
 
 def manifest_uri(job: Job) -> str:
     """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
-    sources = [origin.uri for origin in job.origins.all]
+    sources = job.sources.uris
     if len(sources) == 1:
         return job.destination + MANIFEST
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()

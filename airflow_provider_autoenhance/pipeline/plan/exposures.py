@@ -143,10 +143,10 @@ def _read_facts(job: Job, shots: Sequence[Photo]) -> dict[str, CaptureFacts]:
     """Read each file's capture facts from its first kilobytes, many at a time; by source. A file that cannot be read has none."""
 
     def read(shot: Photo) -> tuple[str, CaptureFacts | None]:
-        opening = job.origins.opening(shot.source)
+        origin = shot.origin
 
         def ranges(offset: int, length: int) -> bytes:
-            return read_range(offset=offset, length=length, **opening)
+            return read_range(origin.given, offset, length, conn_id=origin.conn_id, access=job.sources.access)
 
         try:
             return shot.source, read_capture_facts(ranges, shot.size)

@@ -25,11 +25,11 @@ def list_folders(job: Job) -> list[Folder]:
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for each in _files(job):
-        root, photo = each.root, single_photo(job, each.path, each.file)
+        root, photo = each.root, single_photo(job, each)
         if (photo.source, photo.targets) not in seen:
             seen.add((photo.source, photo.targets))
             folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[root if job.group_by == "folder" else job.origins.all[0].uri, folder].append(photo)
+            found[root if job.group_by == "folder" else job.sources.uris[0], folder].append(photo)
     return [_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
 
 
@@ -67,22 +67,22 @@ def list_present(job: Job) -> Mapping[str, StoredFile]:
 
 def _listed(job: Job) -> Mapping[str, StoredFile]:
     # Only sources are limited to some folders.
-    found = list_files(job.destination, conn_id=job.destination_conn_id, local_folders=EVERYWHERE, strict=True)
+    found = list_files(job.destination, conn_id=job.destination_conn_id, access=EVERYWHERE, strict=True)
     return {file.uri: file for file in found}
 
 
 def _check_apart(job: Job) -> None:
-    for origin in job.origins.all:
-        if origin.is_folder and origin.uri.startswith(job.destination):
+    for uri in job.sources.uris:
+        if uri.endswith("/") and uri.startswith(job.destination):
             raise SettingsError(
-                f"source {origin.uri} lies in destination {job.destination}; photos are never written over. "
+                f"source {uri} lies in destination {job.destination}; photos are never written over. "
                 "Choose another destination."
             )
 
 
 def _files(job: Job) -> Iterator[Found]:
     include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
-    found = job.origins.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS))
+    found = job.sources.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS))
     return (each for each in found if not each.file.uri.startswith(job.destination))
 
 

@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.remote.create import ensure_image
 from airflow_provider_autoenhance.pipeline.remote.exposure import ensure_bracket
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-from airflow_provider_autoenhance.storage import open_source
+from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, SourceAccess, open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,14 @@ class PhotoSource:
     """A photo to be uploaded.
 
     :param uri: where it is opened; may be a presigned address, which is never shown.
-    :param allow_private_hosts: whether it may lie on a private network's web server.
-    :param local_folders: where it may lie on the worker's disk; ``None``: anywhere but in the system's own folders.
+    :param access: what the connection allows of sources.
     :param etag: what it must still be, where that is known from a listing.
     :param converted: outputs that will be encoded here; a photo too long for one is not sent.
     """
 
     uri: str = field(repr=False)
     conn_id: str | None = None
-    allow_private_hosts: bool = False
-    local_folders: Sequence[str] | None = None
+    access: SourceAccess = DEFAULT_ACCESS
     etag: str | None = None
     converted: Sequence[OutputSpec] = ()
 
@@ -53,12 +51,7 @@ class PhotoSource:
         :raises SourceError: missing, empty, or not a type that Autoenhance takes.
         :raises ConversionError: too long for an output.
         """
-        with open_source(
-            self.uri,
-            conn_id=self.conn_id,
-            allow_private_hosts=self.allow_private_hosts,
-            local_folders=self.local_folders,
-        ) as source:
+        with open_source(self.uri, conn_id=self.conn_id, access=self.access) as source:
             if self.etag is not None and source.etag != self.etag:
                 raise errors.IntegrityError(f"{source.uri} has changed since it was listed; try again.")
             if self.converted:
@@ -154,7 +147,8 @@ def upload_new(
         photo.source.encode()
     except UnicodeEncodeError:
         raise errors.SourceError(f"{photo.path!r}: the file's name is not text in UTF-8. Rename it.") from None
-    source = PhotoSource(**job.origins.opening(photo.source), etag=photo.etag, converted=job.converted)
+    origin = photo.origin
+    source = PhotoSource(origin.given, origin.conn_id, job.sources.access, etag=photo.etag, converted=job.converted)
     with ExitStack() as stack:
         first = [stack.enter_context(source.open())]  # what was looked at is the first try's body
         created_id, upload_url = create()

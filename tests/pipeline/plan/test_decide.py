@@ -16,9 +16,12 @@ from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Step, decide, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row
+from airflow_provider_autoenhance.pipeline.sources import SourceFile, Sources
 
-JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", preview=False)
-PHOTO = Photo("s3://a/x.jpg", "x.jpg", 10, "etag", "f" * 64, "x-ffffffff.jpg", ("s3://b/x.jpg",))
+JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=Sources(["s3://a/"]), destination="s3://b/", preview=False)
+PHOTO = Photo(
+    SourceFile("s3://a/x.jpg", "s3://a/x.jpg"), "x.jpg", 10, "etag", "f" * 64, "x-ffffffff.jpg", ("s3://b/x.jpg",)
+)
 OWN = JOB.key("s3://a/", "s3://b/")
 
 

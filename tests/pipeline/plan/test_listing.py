@@ -12,10 +12,11 @@ import pytest
 from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Run
 from airflow_provider_autoenhance.pipeline.plan.listing import list_present
+from airflow_provider_autoenhance.pipeline.sources import Sources
 
 
 def job(destination: Path) -> Job:
-    return Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination=f"{destination}/")
+    return Job(run=Run("nightly", "enhance", "night-1"), sources=Sources(["s3://a/"]), destination=f"{destination}/")
 
 
 def test_a_destination_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:

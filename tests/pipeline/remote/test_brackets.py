@@ -11,12 +11,17 @@ from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, merged_photo
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, bracket_metadata, orphans
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint
+from airflow_provider_autoenhance.pipeline.sources import SourceFile, Sources
 
-JOB = Job(run=Run("nightly", "enhance", "night-1"), sources=["s3://a/"], destination="s3://b/", brackets="exif")
+JOB = Job(
+    run=Run("nightly", "enhance", "night-1"), sources=Sources(["s3://a/"]), destination="s3://b/", brackets="exif"
+)
 
 
 def shot(name: str) -> Photo:
-    return as_exposure(JOB, Photo(f"s3://a/{name}", name, 10, name, "", "", (f"s3://b/{name}",)))
+    return as_exposure(
+        JOB, Photo(SourceFile(f"s3://a/{name}", f"s3://a/{name}"), name, 10, name, "", "", (f"s3://b/{name}",))
+    )
 
 
 SHOTS = [shot(f"{number}.jpg") for number in range(6)]
