@@ -140,16 +140,25 @@ class EnhancementSettings(dict[str, Any]):
                 _wire_value(name, _preference(name), value)
 
 
-def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, order: bool = False) -> dict[str, Any]:
+class WireSettings(dict[str, Any]):
+    """Settings that were checked, spelled as the wire does. :func:`wire_settings` makes them, and lets them pass from then on.
+
+    Whoever keeps them as JSON wraps what is read back: ``WireSettings(ticket.settings)``.
+    """
+
+
+def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, order: bool = False) -> WireSettings:
     """Check settings against the pinned API version and spell them as the wire does.
 
     ``None`` values count as not set (a form leaves them so). Text such as ``"true"`` is taken for a bool, because Jinja renders text.
 
-    :param settings: an :class:`EnhancementSettings`, a mapping, or JSON text of one.
+    :param settings: an :class:`EnhancementSettings`, a mapping, or JSON text of one; :class:`WireSettings` are returned as they are.
     :param version: API version, ``YYYY-MM-DD``.
     :param order: whether they go to an order's process call, which takes fewer.
     :raises SettingsError: names the setting, what it takes, and the version where that is the trouble.
     """
+    if isinstance(settings, WireSettings):
+        return settings
     given = _as_mapping(settings)
     wire: dict[str, Any] = {}
     for name, value in given.items():
@@ -163,7 +172,7 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
     extra = given.get(EXTRA) or {}
     if not isinstance(extra, Mapping):
         raise SettingsError(f"Setting 'extra' takes an object of settings to pass through, not {extra!r}.")
-    return wire | dict(extra)
+    return WireSettings(wire | dict(extra))
 
 
 def _as_mapping(settings: Mapping[str, Any] | str | None) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.answers import Answer
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer, Send, Steps
+    from airflow_provider_autoenhance.api.settings import WireSettings
     from airflow_provider_autoenhance.hooks.photo import Photo
     from airflow_provider_autoenhance.storage import SourceAccess
     from airflow_provider_autoenhance.transport.requests_session import Sessions, SizedReader
@@ -329,7 +330,7 @@ class AutoenhanceHook(BaseHook):
     def _version(self) -> str:
         return self.config.extra.api_version
 
-    def _wire(self, settings: Settings, *, order: bool = False) -> dict[str, Any]:
+    def _wire(self, settings: Settings, *, order: bool = False) -> WireSettings:
         from airflow_provider_autoenhance.api.settings import wire_settings
 
         return wire_settings(settings, version=self._version, order=order)

@@ -247,7 +247,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
             if not image.status.final or (has_them and check_image(image)):
                 log.info("%s is %s with these settings already", image.label, image.status)
                 return image
-        image = self.hook.process_image(image_id, settings={"extra": wire})
+        image = self.hook.process_image(image_id, settings=wire)
         log.info("Reprocessing %s", image.label)
         return image
 

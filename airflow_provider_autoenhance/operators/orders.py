@@ -131,7 +131,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         with task_run(self, context, label=self.order_id):
             order_id, grouping = self._checked()
             wire = wire_settings(self.settings, version=self.hook.config.extra.api_version, order=True)
-            order = ensure_processed(self.hook, order_id, grouping, {"extra": wire})
+            order = ensure_processed(self.hook, order_id, grouping, wire)
             if not self.wait_for_completion:
                 return push_result(context, _result(order))
             wait = OrderWait(time.time() + self.timeout, self.poll_interval, closed=True)

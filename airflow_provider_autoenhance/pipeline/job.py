@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
 from airflow_provider_autoenhance.pipeline.sources import Sources
@@ -39,17 +40,16 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A batch's arguments, checked and spelled as the wire does. See ``AutoenhanceEnhanceOperator`` for each.
+    """A batch's arguments, checked. See ``AutoenhanceEnhanceOperator`` for each.
 
     :param destination: folder, without a connection id.
-    :param settings: wire settings.
     """
 
     run: Run
     sources: Sources
     destination: str
     destination_conn_id: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: WireSettings = field(default_factory=WireSettings)
     outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     preview: bool = True
     include: Sequence[str] = ()

@@ -7,7 +7,13 @@ import json
 import pytest
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.api.settings import PREFERENCES, RESTAGE_VALUES, EnhancementSettings, wire_settings
+from airflow_provider_autoenhance.api.settings import (
+    PREFERENCES,
+    RESTAGE_VALUES,
+    EnhancementSettings,
+    WireSettings,
+    wire_settings,
+)
 
 NOW = "2025-08-31"
 
@@ -112,3 +118,11 @@ def test_the_class_checks_at_once_but_lets_templates_wait() -> None:
         EnhancementSettings(colour="red")
     later = EnhancementSettings(enhance_type="{{ params.style }}")
     assert json.loads(json.dumps(later)) == {"enhance_type": "{{ params.style }}"}
+
+
+def test_what_was_checked_passes() -> None:
+    wire = wire_settings({"extra": {"new_thing": [1]}}, version=NOW)
+    assert wire_settings(wire, version="1999-01-01", order=True) is wire
+    with pytest.raises(SettingsError, match="new_thing"):
+        wire_settings(dict(wire), version=NOW)
+    assert wire_settings(WireSettings(json.loads(json.dumps(wire))), version=NOW) == wire

@@ -143,7 +143,7 @@ class Merge:
                 self._hook.process_order(
                     self.order_id,
                     groups=None if decisions[0].photo.ungrouped else groups,
-                    settings={"extra": self._job.settings},
+                    settings=self._job.settings,
                 )
             except (errors.ServerError, errors.UnreachableError, errors.ConflictError):
                 # Whether it was carried out, the order tells; asked twice, Autoenhance might merge twice.

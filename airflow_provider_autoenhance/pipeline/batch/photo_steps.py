@@ -161,7 +161,7 @@ class Transfer:
                 created = self._hook.create_image(
                     photo.image_name,
                     order_id=order_id,
-                    settings={"extra": self._job.settings},
+                    settings=self._job.settings,
                     metadata=metadata_of(photo),
                 )
             except (errors.ServerError, errors.UnreachableError) as error:

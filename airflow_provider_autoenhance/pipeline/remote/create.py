@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
@@ -47,7 +48,7 @@ def ensure_image(
     created = hook.create_image(
         wanted.image_name,
         order_id=wanted.order_id,
-        settings={"extra": wanted.settings},
+        settings=WireSettings(wanted.settings),
         metadata=wanted.metadata,
         content_type=wanted.content_type,
     )
