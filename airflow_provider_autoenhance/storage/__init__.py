@@ -19,9 +19,10 @@ from airflow_provider_autoenhance.storage.base import (
     Reader,
     Source,
     SourceAccess,
+    Store,
     StoredFile,
 )
-from airflow_provider_autoenhance.storage.location import has_control_character, locate
+from airflow_provider_autoenhance.storage.location import Location, has_control_character, locate
 from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
 
 __all__ = [
@@ -51,6 +52,25 @@ EVERYWHERE = SourceAccess(local_folders=("/",))
 """For the destination: only sources are limited to some folders."""
 
 
+def store_of(location: Location, access: SourceAccess = DEFAULT_ACCESS) -> Store:
+    """Return the store that a place lies in. Nothing is touched yet, but the library behind it is loaded with the first call."""
+    if location.scheme == "s3":
+        from airflow_provider_autoenhance.storage.s3 import S3Store
+
+        return S3Store(location, access)
+    if location.scheme in ("http", "https"):
+        from airflow_provider_autoenhance.storage.http import WebStore
+
+        return WebStore(location, access)
+    if location.scheme == "file":
+        from airflow_provider_autoenhance.storage.local import LocalStore
+
+        return LocalStore(location, access)
+    from airflow_provider_autoenhance.storage.objects import ObjectStore
+
+    return ObjectStore(location, access)
+
+
 def open_source(
     uri: str,
     *,
@@ -67,22 +87,7 @@ def open_source(
     :raises SourceError: missing, not readable, not allowed, or not a file.
     :raises ServerError, UnreachableError: the store failed for the moment.
     """
-    location = locate(uri, conn_id=conn_id, error=SourceError)
-    if location.scheme == "s3":
-        from airflow_provider_autoenhance.storage.s3 import open_s3
-
-        return open_s3(location)
-    if location.scheme in ("http", "https"):
-        from airflow_provider_autoenhance.storage.http import open_http
-
-        return open_http(location, access)
-    if location.scheme == "file":
-        from airflow_provider_autoenhance.storage.local import open_local
-
-        return open_local(location, access)
-    from airflow_provider_autoenhance.storage.objects import open_object
-
-    return open_object(location)
+    return store_of(locate(uri, conn_id=conn_id, error=SourceError), access).open()
 
 
 def read_range(
@@ -94,13 +99,7 @@ def read_range(
     access: SourceAccess = DEFAULT_ACCESS,
 ) -> bytes:
     """Read some bytes from within a file; fewer at its end. Arguments and errors as for :func:`open_source`."""
-    location = locate(uri, conn_id=conn_id, error=SourceError)
-    if location.scheme == "s3":
-        from airflow_provider_autoenhance.storage.s3 import read_s3_range
-
-        return read_s3_range(location, offset, length)
-    with open_source(uri, conn_id=conn_id, access=access) as source:
-        return source.read_range(offset, length)
+    return store_of(locate(uri, conn_id=conn_id, error=SourceError), access).read_range(offset, length)
 
 
 def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:
@@ -110,22 +109,7 @@ def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:
     :param conn_id: Airflow connection of the store.
     :raises DestinationError: the URI cannot be a destination.
     """
-    location = locate(uri, conn_id=conn_id, error=DestinationError)
-    if location.scheme == "s3":
-        from airflow_provider_autoenhance.storage.s3 import S3Destination
-
-        return S3Destination(location)
-    if location.scheme in ("http", "https"):
-        raise DestinationError(
-            f"{location.uri}: the web can be a source only. Write to s3://, gs://, abfs:// or a local path."
-        )
-    if location.scheme == "file":
-        from airflow_provider_autoenhance.storage.local import LocalDestination
-
-        return LocalDestination(location)
-    from airflow_provider_autoenhance.storage.objects import ObjectDestination
-
-    return ObjectDestination(location)
+    return store_of(locate(uri, conn_id=conn_id, error=DestinationError)).destination()
 
 
 def list_files(
@@ -155,22 +139,7 @@ def list_files(
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
     """
     location = locate(uri, conn_id=conn_id, error=SourceError)
-    if location.scheme == "s3":
-        from airflow_provider_autoenhance.storage.s3 import list_s3
-
-        found = list_s3(location, recursive=recursive)
-    elif location.scheme in ("http", "https"):
-        raise SourceError(
-            f"{location.uri}: the web has no folders that could be listed. Name its photos, or give their addresses one by one."
-        )
-    elif location.scheme == "file":
-        from airflow_provider_autoenhance.storage.local import list_local
-
-        found = list_local(location, access, recursive=recursive, strict=strict)
-    else:
-        from airflow_provider_autoenhance.storage.objects import list_objects
-
-        found = list_objects(location, recursive=recursive)
+    found = store_of(location, access).list(recursive=recursive, strict=strict)
     root = location.uri.rstrip("/") + "/"
     return (
         file

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, IntegrityError, SourceError
+from airflow_provider_autoenhance.storage.location import Location
 
 BLOCK = 1 << 18
 """Bytes per read: 256 KiB. Much smaller ones cost CPU; of bigger ones every thread holds several (1 MiB: 50 MB at 16 threads)."""
@@ -179,14 +180,69 @@ class Source:
             raise self._explain(error) from None
 
 
+class Store(ABC):
+    """A place in a store: how files are read, listed and written there. One subclass for each kind of store, by scheme.
+
+    :param location: a file, or a folder.
+    :param access: what may be read.
+    """
+
+    #: Exceptions of the library behind it; others are errors in our code and pass as they are.
+    foreseen: ClassVar[tuple[type[Exception], ...]] = (Exception,)
+
+    def __init__(self, location: Location, access: SourceAccess) -> None:
+        self.location = location
+        self.access = access
+
+    @abstractmethod
+    def open(self) -> Source:
+        """Open the file for reading."""
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        """Read some bytes from within the file; fewer at its end."""
+        with self.open() as source:
+            return source.read_range(offset, length)
+
+    @abstractmethod
+    def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
+        """Yield the files under a folder, in order of their names; a file's own place yields that file."""
+
+    @abstractmethod
+    def destination(self) -> Destination:
+        """Name the file for writing."""
+
+    @abstractmethod
+    def explain(self, error: Exception, kind: type[AutoenhanceError]) -> AutoenhanceError:
+        """Turn the library's exception into one of ours, with a line that is safe to show.
+
+        :param kind: SourceError or DestinationError, for what a retry cannot help.
+        """
+
+    @contextmanager
+    def explained(self, kind: type[AutoenhanceError]) -> Iterator[None]:
+        """Explain what the library raises within the block."""
+        try:
+            yield
+        except AutoenhanceError:
+            raise
+        except self.foreseen as error:
+            raise self.explain(error, kind) from None
+
+    def source(self, file: StoredFile, body: Reader, *, name: str | None = None) -> Source:
+        """A file of this store that is being read."""
+        return Source(file, body, partial(self.explain, kind=SourceError), name=name)
+
+
 class Destination(ABC):
     """A file to be written. It appears whole or not at all.
 
-    :param uri: for display; carries no connection id.
+    :param store: the place.
     """
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    def __init__(self, store: Store) -> None:
+        self.uri = store.location.uri
+        self._store = store
+        self._location = store.location
 
     @abstractmethod
     def check_writable(self) -> None:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api.addresses import AddressError, Origin, join, origin_of
 from airflow_provider_autoenhance.api.answers import decimal, retry_after
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, ServerError, SourceError, UnreachableError
+from airflow_provider_autoenhance.api.errors import (
+    AutoenhanceError,
+    DestinationError,
+    ServerError,
+    SourceError,
+    UnreachableError,
+)
 from airflow_provider_autoenhance.api.redact import redact_url
-from airflow_provider_autoenhance.storage.base import Reader, Source, SourceAccess, StoredFile, clean_etag
+from airflow_provider_autoenhance.storage.base import (
+    Destination,
+    Reader,
+    Source,
+    SourceAccess,
+    Store,
+    StoredFile,
+    clean_etag,
+)
 from airflow_provider_autoenhance.storage.location import Location
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 from airflow_provider_autoenhance.storage.temporary import temporary_file
@@ -34,33 +50,83 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 
 
-def open_http(location: Location, access: SourceAccess, *, max_bytes: int = MAX_BYTES) -> Source:
-    """Open a web address for reading.
+class WebStore(Store):
+    """A file on the web.
 
     :param max_bytes: refuse more than this.
     """
-    if location.conn_id:
+
+    def __init__(self, location: Location, access: SourceAccess, *, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__(location, access)
+        self._max_bytes = max_bytes
+
+    def open(self) -> Source:
+        """Open a web address for reading."""
+        location = self.location
+        if location.conn_id:
+            raise SourceError(
+                f"{location.uri}: a web address is read without a connection, but {location.conn_id!r} was given."
+            )
+        if len(location.given) > LONG_ADDRESS:
+            log.warning(
+                "%s: the address has %s characters, more than the %s that every service takes; if it is refused, give a shorter one",
+                location.uri,
+                len(location.given),
+                LONG_ADDRESS,
+            )
+        with self.explained(SourceError):  # requests and urllib3 put the full URL into their texts
+            answer = _follow(location, self.access)
+        try:
+            return self._opened(answer)
+        except BaseException:
+            answer.close()
+            raise
+
+    def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
+        """Refuse: the web lists nothing."""
         raise SourceError(
-            f"{location.uri}: a web address is read without a connection, but {location.conn_id!r} was given."
+            f"{self.location.uri}: the web has no folders that could be listed. Name its photos, or give their addresses one by one."
         )
-    if len(location.given) > LONG_ADDRESS:
-        log.warning(
-            "%s: the address has %s characters, more than the %s that every service takes; if it is refused, give a shorter one",
-            location.uri,
-            len(location.given),
-            LONG_ADDRESS,
+
+    def destination(self) -> Destination:
+        """Refuse: the web takes nothing."""
+        raise DestinationError(
+            f"{self.location.uri}: the web can be a source only. Write to s3://, gs://, abfs:// or a local path."
         )
-    try:
-        answer = _follow(location, access)
-    except AutoenhanceError:
-        raise
-    except Exception as error:  # noqa: BLE001 - requests and urllib3 put the full URL into their texts
-        raise _explain(error, location.uri) from None
-    try:
-        return _source(answer, location, max_bytes)
-    except BaseException:
-        answer.close()
-        raise
+
+    def explain(self, error: Exception, kind: type[AutoenhanceError]) -> AutoenhanceError:
+        """Say what an exception of requests or urllib3 means."""
+        shown, name = self.location.uri, type(error).__name__
+        if isinstance(error, ValueError):  # also what requests and urllib3 raise for malformed addresses
+            return kind(f"{shown} is not a valid web address.")
+        if "SSL" in name and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return kind(f"{shown}: the host's TLS certificate is not trusted.")
+        return UnreachableError(f"{shown}: the connection to the host failed ({name}); try again.")
+
+    def _opened(self, answer: requests.Response) -> Source:
+        shown, limit = self.location.uri, self._max_bytes
+        _require_ok(answer, shown)
+        if answer.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+            raise SourceError(f"{shown}: the host sends a compressed form, not the file itself.")
+        body = _Body(answer.raw, shown, limit)
+        announced = decimal(answer.headers.get("Content-Length", ""))
+        if announced is None:
+            return self._spooled(answer, body)
+        if announced > limit:
+            raise SourceError(f"{shown} has {announced} bytes, more than the {limit} allowed from the web.")
+        found = _stored(shown, answer, announced)
+        return self.source(found, body, name=self.location.name).on_close(answer.close)
+
+    def _spooled(self, answer: requests.Response, body: Reader) -> Source:
+        """Without an announced length, only a copy can tell the size that the upload has to announce."""
+        held = ExitStack()
+        try:
+            reader = CheckedReader(body, name=self.location.uri, size=None)
+            file = held.enter_context(temporary_file(reader, self.location.uri))
+        finally:
+            answer.close()
+        found = _stored(self.location.uri, answer, reader.taken)
+        return self.source(found, file, name=self.location.name).on_close(held.close)
 
 
 def _follow(location: Location, access: SourceAccess) -> requests.Response:
@@ -99,35 +165,6 @@ def _follow(location: Location, access: SourceAccess) -> requests.Response:
 
 def _authorities() -> str | bool:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-
-
-def _source(answer: requests.Response, location: Location, max_bytes: int) -> Source:
-    _require_ok(answer, location.uri)
-    if answer.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
-        raise SourceError(f"{location.uri}: the host sends a compressed form, not the file itself.")
-    body = _Body(answer.raw, location.uri, max_bytes)
-    announced = decimal(answer.headers.get("Content-Length", ""))
-    if announced is not None:
-        if announced > max_bytes:
-            raise SourceError(f"{location.uri} has {announced} bytes, more than the {max_bytes} allowed from the web.")
-        found = _stored(location.uri, answer, announced)
-        source = Source(found, body, lambda error: _explain(error, location.uri), name=location.name)
-        return source.on_close(answer.close)
-    return _spool(answer, body, location)
-
-
-def _spool(answer: requests.Response, body: Reader, location: Location) -> Source:
-    """Without an announced length, only a copy can tell the size that the upload has to announce."""
-    from contextlib import ExitStack
-
-    held = ExitStack()
-    try:
-        reader = CheckedReader(body, name=location.uri, size=None)
-        file = held.enter_context(temporary_file(reader, location.uri))
-    finally:
-        answer.close()
-    found = _stored(location.uri, answer, reader.taken)
-    return Source(found, file, lambda error: _explain(error, location.uri), name=location.name).on_close(held.close)
 
 
 class _Body:
@@ -171,14 +208,3 @@ def _stored(uri: str, answer: requests.Response, size: int) -> StoredFile:
         except (ValueError, TypeError, IndexError, OverflowError):
             changed = None
     return StoredFile(uri, size, etag=clean_etag(answer.headers.get("ETag") or changed), modified=modified)
-
-
-def _explain(error: Exception, shown: str) -> AutoenhanceError:
-    if isinstance(error, AutoenhanceError):
-        return error
-    name = type(error).__name__
-    if isinstance(error, ValueError):  # also what requests and urllib3 raise for malformed addresses
-        return SourceError(f"{shown} is no valid web address.")
-    if "SSL" in name and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return SourceError(f"{shown}: the host's TLS certificate is not trusted.")
-    return UnreachableError(f"{shown}: the connection to the host failed ({name}); try again.")

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,7 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
 )
 from airflow_provider_autoenhance.api.redact import one_line
-from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, SourceAccess, StoredFile
-from airflow_provider_autoenhance.storage.location import Location
+from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, Store, StoredFile
 from airflow_provider_autoenhance.storage.streams import checked
 from airflow_provider_autoenhance.storage.temporary import new_part
 
@@ -49,67 +48,84 @@ _SYSTEM = (
 )
 
 
-def open_local(location: Location, access: SourceAccess) -> Source:
-    """Open a local file for reading."""
-    path = _allowed(location, access.local_folders)
-    try:
-        if path.exists() and not path.is_file():  # a device may act on being opened
-            raise SourceError(f"{location.uri} is a folder or device, not a file.")
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed by the source; Path.open knows no opener
-    except OSError as error:
-        raise _explain(error, location.uri, SourceError) from None
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):  # it has become another thing since
-        file.close()
-        raise SourceError(f"{location.uri} is a folder or device, not a file.")
-    found = _stored(location.uri, status)
-    return Source(found, file, lambda error: _explain(error, location.uri, SourceError)).on_close(file.close)
+class LocalStore(Store):
+    """A file or folder on a disk."""
 
+    foreseen = (OSError,)
 
-def list_local(
-    location: Location, access: SourceAccess, *, recursive: bool, strict: bool = False
-) -> Iterator[StoredFile]:
-    """Yield the files under a folder, sorted; a file's own path yields that file.
+    def open(self) -> Source:
+        """Open a file for reading."""
+        path, uri = self._allowed(), self.location.uri
+        with self.explained(SourceError):
+            if path.exists() and not path.is_file():  # a device may act on being opened
+                raise SourceError(f"{uri} is a folder or device, not a file.")
+            file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed by the source; Path.open knows no opener
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):  # it has become another thing since
+            file.close()
+            raise SourceError(f"{uri} is a folder or device, not a file.")
+        return self.source(_stored(uri, status), file).on_close(file.close)
 
-    What is no file or cannot be read is left out, with a warning: a link that leads nowhere or in circles, a pipe, a folder without
-    permission, a file that has gone meanwhile.
+    def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
+        """Yield the files under a folder, sorted; a file's own path yields that file.
 
-    :param strict: of a destination: fail where a folder cannot be read, follow links as writing does, and name what cannot be read too,
-        because what is not known is not absent.
-    """
-    _allowed(location, access.local_folders)
-    root = Path(location.key)
-    left_out: list[str] = []
-    try:
-        if root.is_file():
-            yield _stored(str(root), root.stat())
-            return
-        yield from _walk(root, left_out, recursive=recursive, strict=strict)
-    except OSError as error:
-        raise _explain(error, location.uri, SourceError) from None
-    if left_out:
-        more = f" and {len(left_out) - _NAMES_TOLD} more" if len(left_out) > _NAMES_TOLD else ""
-        log.warning("Left out of %s: %s%s", location.uri, "; ".join(left_out[:_NAMES_TOLD]), more)
+        What is not a file or cannot be read is left out, with a warning: a link that leads nowhere or in circles, a pipe, a folder
+        without permission, a file that has gone meanwhile.
 
+        :param strict: of a destination: fail where a folder cannot be read, follow links as writing does, and name what cannot be read
+            too, because what is not known is not absent.
+        """
+        self._allowed()
+        root = Path(self.location.key)
+        left_out: list[str] = []
+        with self.explained(SourceError):
+            if root.is_file():
+                yield _stored(str(root), root.stat())
+                return
+            yield from _walk(root, left_out, recursive=recursive, strict=strict)
+        if left_out:
+            more = f" and {len(left_out) - _NAMES_TOLD} more" if len(left_out) > _NAMES_TOLD else ""
+            log.warning("Left out of %s: %s%s", self.location.uri, "; ".join(left_out[:_NAMES_TOLD]), more)
 
-def _allowed(location: Location, folders: Sequence[str] | None) -> Path:
-    """Return the path with all links followed, which is then the one that is opened.
+    def destination(self) -> Destination:
+        """Name the file for writing."""
+        return LocalDestination(self)
 
-    :raises SourceError: it lies outside.
-    """
-    path = Path(os.path.realpath(location.key))
-    if folders is None:
-        if any(path.is_relative_to(system) for system in _SYSTEM):
+    def explain(self, error: Exception, kind: type[AutoenhanceError]) -> AutoenhanceError:
+        """Say what an error of the disk means."""
+        uri = self.location.uri
+        code = error.errno if isinstance(error, OSError) else None
+        if isinstance(error, FileNotFoundError):
+            return kind(f"{uri} does not exist on this worker. Check the path, and that the worker mounts the disk.")
+        if isinstance(error, PermissionError) or code == errno.EROFS:
+            return kind(f"{uri}: the worker's user has no permission. Change the file's or folder's rights.")
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            full = DestinationFullError if kind is DestinationError else kind
+            return full(f"{uri}: the disk is full. Free some space, or choose another destination.")
+        if code in _TRANSIENT:
+            return ServerError(f"{uri}: the disk failed for the moment: {errno.errorcode.get(code or 0, code)}.")
+        reason = os.strerror(code) if code else type(error).__name__
+        return kind(f"{uri} cannot be used: {reason}.")
+
+    def _allowed(self) -> Path:
+        """Return the path with all links followed, which is then the one that is opened.
+
+        :raises SourceError: it lies outside.
+        """
+        location, folders = self.location, self.access.local_folders
+        path = Path(os.path.realpath(location.key))
+        if folders is None:
+            if any(path.is_relative_to(system) for system in _SYSTEM):
+                raise SourceError(
+                    f"{location.uri} lies in a folder of the system. If there are photos, name their folder under local_folders in the "
+                    "extra of the Autoenhance connection."
+                )
+        elif not any(path.is_relative_to(os.path.realpath(folder)) for folder in folders):
             raise SourceError(
-                f"{location.uri} lies in a folder of the system. If there are photos, name their folder under local_folders in the extra "
-                "of the Autoenhance connection."
+                f"{location.uri} lies in none of the folders that photos may be read from ({', '.join(folders) or 'none'}). Add its "
+                "folder to local_folders in the extra of the Autoenhance connection."
             )
-    elif not any(path.is_relative_to(os.path.realpath(folder)) for folder in folders):
-        raise SourceError(
-            f"{location.uri} lies in none of the folders that photos may be read from ({', '.join(folders) or 'none'}). Add its folder to "
-            "local_folders in the extra of the Autoenhance connection."
-        )
-    return path
+        return path
 
 
 def _walk(root: Path, left_out: list[str], *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
@@ -175,15 +191,15 @@ def _without_waiting(path: str, flags: int) -> int:
 class LocalDestination(Destination):
     """A local file, written beside its place and renamed into it."""
 
-    def __init__(self, location: Location) -> None:
-        super().__init__(location.uri)
-        self._path = Path(location.key)
-        self._folder = self._path if location.key.endswith("/") else self._path.parent
-        self._is_folder = location.key.endswith("/")
+    def __init__(self, store: LocalStore) -> None:
+        super().__init__(store)
+        self._path = Path(self._location.key)
+        self._is_folder = self._location.key.endswith("/")
+        self._folder = self._path if self._is_folder else self._path.parent
 
     def check_writable(self) -> None:
         """Create the folder if need be, and a temporary file in it, which is removed again; a full disk has not even room for a block."""
-        try:
+        with self._store.explained(DestinationError):
             if not self._is_folder and self._path.is_dir():
                 raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
             descriptor, probe = self._create()
@@ -192,38 +208,32 @@ class LocalDestination(Destination):
             finally:
                 os.close(descriptor)
                 probe.unlink(missing_ok=True)
-        except OSError as error:
-            raise _explain(error, self.uri, DestinationError) from None
 
     def stat(self) -> StoredFile | None:
         """Return size and time of what is there, or None."""
-        try:
-            return _stored(self.uri, self._path.stat())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise _explain(error, self.uri, DestinationError) from None
+        with self._store.explained(DestinationError):
+            try:
+                return _stored(self.uri, self._path.stat())
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Write a temporary file in the same folder, flush it to the disk, rename it."""
         if self._is_folder or self._path.is_dir():
             raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
         reader = checked(body, name=self.uri, size=size)
-        partial: Path | None = None
-        try:
+        with self._store.explained(DestinationError):
             descriptor, partial = self._create()
-            with os.fdopen(descriptor, "wb") as file:
-                while block := reader.read(BLOCK):
-                    file.write(block)
-                file.flush()
-                os.fsync(file.fileno())
-                partial.replace(self._path)  # while it is locked still
-            self._sync_folder()
-            found = _stored(self.uri, self._path.stat())
-        except OSError as error:
-            raise _explain(error, self.uri, DestinationError) from None
-        finally:
-            if partial is not None:
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    while block := reader.read(BLOCK):
+                        file.write(block)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    partial.replace(self._path)  # while it is locked still
+                self._sync_folder()
+                found = _stored(self.uri, self._path.stat())
+            finally:
                 partial.unlink(missing_ok=True)
         return StoredFile(self.uri, reader.taken, etag=found.etag, sha256=reader.hexdigest(), modified=found.modified)
 
@@ -255,18 +265,3 @@ def _time(seconds: float) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _explain(error: Exception, uri: str, kind: type[AutoenhanceError]) -> AutoenhanceError:
-    code = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, FileNotFoundError):
-        return kind(f"{uri} does not exist on this worker. Check the path, and that the worker mounts the disk.")
-    if isinstance(error, PermissionError) or code == errno.EROFS:
-        return kind(f"{uri}: the worker's user has no permission. Change the file's or folder's rights.")
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        full = DestinationFullError if kind is DestinationError else kind
-        return full(f"{uri}: the disk is full. Free some space, or choose another destination.")
-    if code in _TRANSIENT:
-        return ServerError(f"{uri}: the disk failed for the moment: {errno.errorcode.get(code or 0, code)}.")
-    reason = os.strerror(code) if code else type(error).__name__
-    return kind(f"{uri} cannot be used: {reason}.")

@@ -22,6 +22,7 @@ from airflow_provider_autoenhance.storage.base import (
     Destination,
     Reader,
     Source,
+    Store,
     StoredFile,
     clean_etag,
 )
@@ -37,63 +38,102 @@ _ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
 """Object stores: a put appears whole or not at all. Elsewhere it grows, so it is made beside its place and renamed."""
 
 
-def open_object(location: Location) -> Source:
-    """Open a file of any registered store for reading."""
-    try:
-        filesystem, path = _attach(location, SourceError)
-        info = filesystem.info(path)
-        file = None if info.get("type") == "directory" else _open(filesystem, path)
-    except Exception as error:  # noqa: BLE001 - every filesystem has its own
-        raise _explain(error, location, SourceError) from None
-    if file is None:
-        raise SourceError(f"{location.uri} is a folder, not a file.")
-    source = Source(_stored(location.uri, info), file, lambda error: _explain(error, location, SourceError))
-    return source.on_close(file.close)
+class ObjectStore(Store):
+    """A file or folder of any store that Airflow has a filesystem for."""
 
+    def open(self) -> Source:
+        """Open a file for reading."""
+        with self.explained(SourceError):
+            filesystem, path = self.attach(SourceError)
+            info = filesystem.info(path)
+            if info.get("type") == "directory":
+                raise SourceError(f"{self.location.uri} is a folder, not a file.")
+            file = _open(filesystem, path)
+        return self.source(_stored(self.location.uri, info), file).on_close(file.close)
 
-def list_objects(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
-    """Yield the files under a folder, sorted; a file's own URI yields that file."""
-    try:
-        filesystem, path = _attach(location, SourceError)
-        filesystem.invalidate_cache()
-        found = filesystem.find(path, detail=True, maxdepth=None if recursive else 1)
-        for name in sorted(found):
-            if found[name].get("type") != "directory" and not name.endswith("/"):
-                yield _stored(_uri_of(name, path, location), found[name])
-    except Exception as error:  # noqa: BLE001
-        raise _explain(error, location, SourceError) from None
+    def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
+        """Yield the files under a folder, sorted; a file's own URI yields that file."""
+        with self.explained(SourceError):
+            filesystem, path = self.attach(SourceError)
+            filesystem.invalidate_cache()
+            found = filesystem.find(path, detail=True, maxdepth=None if recursive else 1)
+            for name in sorted(found):
+                if found[name].get("type") != "directory" and not name.endswith("/"):
+                    yield _stored(_uri_of(name, path, self.location), found[name])
+
+    def destination(self) -> Destination:
+        """Name the file for writing."""
+        return ObjectDestination(self)
+
+    def attach(self, kind: type[AutoenhanceError]) -> tuple[Any, str]:
+        """Return Airflow's filesystem for the place, and the path that it goes by there.
+
+        Not ObjectStoragePath: that is the same filesystem behind universal-pathlib, whose releases break it on some Airflow
+        versions, and it shows the connection id in lineage.
+        """
+        try:
+            from airflow.sdk.io import attach
+        except ImportError:  # Airflow 2
+            from airflow.io.store import attach  # type: ignore[import-not-found, no-redef, unused-ignore]
+        location = self.location
+        try:
+            filesystem = attach(location.scheme, location.conn_id).fs
+        except ValueError:
+            raise kind(
+                f"{location.uri}: Airflow has no filesystem for {location.scheme}://. Install the provider that brings it."
+            ) from None
+        return filesystem, filesystem._strip_protocol(f"{location.scheme}://{location.bucket}/{location.key}")
+
+    def explain(self, error: Exception, kind: type[AutoenhanceError]) -> AutoenhanceError:
+        """Say what a filesystem's exception means; every filesystem has its own."""
+        location, uri, name = self.location, self.location.uri, type(error).__name__
+        where = f" (connection {location.conn_id!r})" if location.conn_id else ""
+        status = _status(error)
+        if name == "AirflowNotFoundException":
+            return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
+        if (isinstance(error, FileNotFoundError) or status == 404) and kind is DestinationError:
+            return kind(f"{uri}: its bucket or folder does not exist{where}.")
+        if isinstance(error, FileNotFoundError) or status == 404:
+            return kind(f"{uri} does not exist{where}.")
+        if isinstance(error, PermissionError) or status in (401, 403):
+            return kind(f"{uri}: access denied{where}. Check what its credentials may do.")
+        if isinstance(error, (IsADirectoryError, NotADirectoryError)):
+            return kind(f"{uri} is not where a file can be ({name}).")
+        if isinstance(error, ImportError):
+            return kind(f"{uri}: the filesystem for {location.scheme}:// is not installed ({error.name or name}).")
+        if isinstance(error, (OSError, TimeoutError)):
+            return UnreachableError(f"{uri}: the store failed ({name}){where}; try again.")
+        return ServerError(f"{uri}: the store failed ({name}){where}; try again.", status_code=status)
 
 
 class ObjectDestination(Destination):
     """A file of any registered store, put from a verified temporary file."""
 
-    def __init__(self, location: Location) -> None:
-        super().__init__(location.uri)
-        self._location = location
-        self._names_folder = not location.key or location.key.endswith("/")
+    _store: ObjectStore
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store)
+        self._names_folder = not store.location.key or store.location.key.endswith("/")
 
     def check_writable(self) -> None:
         """Write an empty probe beside the file and remove it again."""
-        try:
-            filesystem, path = _attach(self._location, DestinationError)
+        with self._store.explained(DestinationError):
+            filesystem, path = self._store.attach(DestinationError)
             probe = self._beside(path)
             self._make_folder(filesystem, path)
             filesystem.pipe_file(probe, b"")
-        except Exception as error:  # noqa: BLE001
-            raise _explain(error, self._location, DestinationError) from None
         with suppress(Exception):  # a store may allow to write and not to delete; the probe is empty
             filesystem.rm_file(probe)
 
     def stat(self) -> StoredFile | None:
         """Return what the store knows about the file, or None."""
-        try:
-            filesystem, path = _attach(self._location, DestinationError)
+        with self._store.explained(DestinationError):
+            filesystem, path = self._store.attach(DestinationError)
             filesystem.invalidate_cache()
-            info = filesystem.info(path)
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # noqa: BLE001
-            raise _explain(error, self._location, DestinationError) from None
+            try:
+                info = filesystem.info(path)
+            except FileNotFoundError:
+                return None
         return None if info.get("type") == "directory" else _stored(self.uri, info)
 
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
@@ -101,13 +141,10 @@ class ObjectDestination(Destination):
         if self._names_folder:
             raise DestinationError(f"{self.uri} is a folder. Name a file in it.")
         reader = checked(body, name=self.uri, size=size)
-        with temporary_copy(reader, self.uri) as copy:
-            try:
-                filesystem, path = _attach(self._location, DestinationError)
-                self._make_folder(filesystem, path)
-                self._put(filesystem, path, str(copy), content_type)
-            except Exception as error:  # noqa: BLE001
-                raise _explain(error, self._location, DestinationError) from None
+        with temporary_copy(reader, self.uri) as copy, self._store.explained(DestinationError):
+            filesystem, path = self._store.attach(DestinationError)
+            self._make_folder(filesystem, path)
+            self._put(filesystem, path, str(copy), content_type)
         found = self.stat()
         if found is None or found.size != reader.taken:
             there = found.size if found else 0
@@ -137,25 +174,6 @@ class ObjectDestination(Destination):
     def _make_folder(self, filesystem: Any, path: str) -> None:
         if self._location.scheme not in _ATOMIC_PUT:
             filesystem.makedirs(self._beside(path).rpartition("/")[0], exist_ok=True)
-
-
-def _attach(location: Location, kind: type[AutoenhanceError]) -> tuple[Any, str]:
-    """Return Airflow's filesystem for a URI, and the path that it goes by there.
-
-    Not ObjectStoragePath: that is the same filesystem behind universal-pathlib, whose releases break it on some Airflow
-    versions, and it shows the connection id in lineage.
-    """
-    try:
-        from airflow.sdk.io import attach
-    except ImportError:  # Airflow 2
-        from airflow.io.store import attach  # type: ignore[import-not-found, no-redef, unused-ignore]
-    try:
-        filesystem = attach(location.scheme, location.conn_id).fs
-    except ValueError:
-        raise kind(
-            f"{location.uri}: Airflow has no filesystem for {location.scheme}://. Install the provider that brings it."
-        ) from None
-    return filesystem, filesystem._strip_protocol(f"{location.scheme}://{location.bucket}/{location.key}")
 
 
 def _open(filesystem: Any, path: str) -> Any:
@@ -203,29 +221,6 @@ def _content_type(filesystem: Any, scheme: str, mime: str) -> dict[str, Any]:
             return {"content_settings": ContentSettings(content_type=mime)}
     takes = "content_type" in inspect.signature(filesystem.put_file).parameters
     return {"content_type": mime} if takes else {}
-
-
-def _explain(error: Exception, location: Location, kind: type[AutoenhanceError]) -> AutoenhanceError:
-    if isinstance(error, AutoenhanceError):
-        return error
-    uri, name = location.uri, type(error).__name__
-    where = f" (connection {location.conn_id!r})" if location.conn_id else ""
-    status = _status(error)
-    if name == "AirflowNotFoundException":
-        return kind(f"{uri}: there is no Airflow connection {location.conn_id!r}.")
-    if (isinstance(error, FileNotFoundError) or status == 404) and kind is DestinationError:
-        return kind(f"{uri}: its bucket or folder does not exist{where}.")
-    if isinstance(error, FileNotFoundError) or status == 404:
-        return kind(f"{uri} does not exist{where}.")
-    if isinstance(error, PermissionError) or status in (401, 403):
-        return kind(f"{uri}: access denied{where}. Check what its credentials may do.")
-    if isinstance(error, (IsADirectoryError, NotADirectoryError)):
-        return kind(f"{uri} is not where a file can be ({name}).")
-    if isinstance(error, ImportError):
-        return kind(f"{uri}: the filesystem for {location.scheme}:// is not installed ({error.name or name}).")
-    if isinstance(error, (OSError, TimeoutError)):
-        return UnreachableError(f"{uri}: the store failed ({name}){where}; try again.")
-    return ServerError(f"{uri}: the store failed ({name}){where}; try again.", status_code=status)
 
 
 def _status(error: Exception) -> int | None:

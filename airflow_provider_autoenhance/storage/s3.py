@@ -14,8 +14,15 @@ from airflow_provider_autoenhance.api.errors import (
     IntegrityError,
     SourceError,
 )
-from airflow_provider_autoenhance.storage.base import OWN_PREFIX, Destination, Reader, Source, StoredFile, clean_etag
-from airflow_provider_autoenhance.storage.location import Location
+from airflow_provider_autoenhance.storage.base import (
+    OWN_PREFIX,
+    Destination,
+    Reader,
+    Source,
+    Store,
+    StoredFile,
+    clean_etag,
+)
 from airflow_provider_autoenhance.storage.s3_client import can_stream, s3_client
 from airflow_provider_autoenhance.storage.s3_errors import error_code, explain
 from airflow_provider_autoenhance.storage.streams import CheckedReader, checked
@@ -25,54 +32,79 @@ _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 _EXPRESS_BUCKET = "--x-s3"
 
 
-def open_s3(location: Location) -> Source:
-    """Open an object for reading, in one GET."""
-    _require_key(location, SourceError)
-    try:
-        answer = s3_client(location.conn_id).get_object(Bucket=location.bucket, Key=location.key)
-    except Exception as error:  # noqa: BLE001 - botocore, urllib3 and Airflow each have their own
-        raise explain(error, location, SourceError) from None
-    found = _stored(location.uri, answer, size=answer["ContentLength"])
-    body = answer["Body"]
-    return Source(found, body, lambda error: explain(error, location, SourceError)).on_close(body.close)
+class S3Store(Store):
+    """An object, or a prefix, in a bucket."""
 
+    def open(self) -> Source:
+        """Open an object for reading, in one GET."""
+        answer = self._get()
+        body = answer["Body"]
+        return self.source(_stored(self.location.uri, answer, size=answer["ContentLength"]), body).on_close(body.close)
 
-def read_s3_range(location: Location, offset: int, length: int) -> bytes:
-    """Read some bytes from within an object, in one GET."""
-    _require_key(location, SourceError)
-    wanted = f"bytes={offset}-{offset + length - 1}"
-    try:
-        answer = s3_client(location.conn_id).get_object(Bucket=location.bucket, Key=location.key, Range=wanted)
-        return bytes(answer["Body"].read())
-    except Exception as error:  # noqa: BLE001
-        raise explain(error, location, SourceError) from None
+    def read_range(self, offset: int, length: int) -> bytes:
+        """Read some bytes from within an object, in one GET."""
+        body = self._get(Range=f"bytes={offset}-{offset + length - 1}")["Body"]
+        with self.explained(SourceError):
+            return bytes(body.read())
 
+    def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
+        """Yield the objects under a prefix in key order, 1,000 per request; an object's own URI yields that object."""
+        bucket, key = self.location.bucket, self.location.key
+        prefix = key and key.rstrip("/") + "/"
+        options = {} if recursive else {"Delimiter": "/"}
+        empty = True
+        with self.explained(SourceError):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **options):
+                for item in page.get("Contents", ()):
+                    empty = False
+                    if not item["Key"].endswith("/"):
+                        yield _stored(f"s3://{bucket}/{item['Key']}", item, size=item["Size"])
+            if empty and key and not key.endswith("/") and (found := self.head()):
+                yield found
 
-def list_s3(location: Location, *, recursive: bool) -> Iterator[StoredFile]:
-    """Yield the objects under a prefix in key order, 1,000 per request; an object's own URI yields that object."""
-    prefix = location.key and location.key.rstrip("/") + "/"
-    options = {} if recursive else {"Delimiter": "/"}
-    empty = True
-    try:
-        client = s3_client(location.conn_id)
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix, **options)
-        for page in pages:
-            for item in page.get("Contents", ()):
-                empty = False
-                if not item["Key"].endswith("/"):
-                    yield _stored(f"s3://{location.bucket}/{item['Key']}", item, size=item["Size"])
-        if empty and location.key and not location.key.endswith("/") and (found := _head(client, location)):
-            yield found
-    except Exception as error:  # noqa: BLE001
-        raise explain(error, location, SourceError) from None
+    def destination(self) -> Destination:
+        """Name the object for writing."""
+        return S3Destination(self)
+
+    def explain(self, error: Exception, kind: type[AutoenhanceError]) -> AutoenhanceError:
+        """Say what botocore's exception means."""
+        return explain(error, self.location, kind)
+
+    @property
+    def client(self) -> Any:
+        """The client that the threads of a task share."""
+        return s3_client(self.location.conn_id)
+
+    def head(self) -> StoredFile | None:
+        """What is known about the object, None where there is none."""
+        try:
+            answer = self.client.head_object(Bucket=self.location.bucket, Key=self.location.key)
+        except Exception as error:
+            if error_code(error) in ("404", "NoSuchKey", "NotFound"):
+                return None
+            raise
+        return _stored(self.location.uri, answer, size=answer["ContentLength"])
+
+    def require_key(self, kind: type[AutoenhanceError]) -> None:
+        """Refuse a bucket or folder where an object is needed."""
+        if not self.location.key or self.location.key.endswith("/"):
+            raise kind(
+                f"{self.location.uri} names a bucket or folder, not an object. Write s3://bucket/folder/photo.jpg."
+            )
+
+    def _get(self, **options: str) -> dict[str, Any]:
+        self.require_key(SourceError)
+        with self.explained(SourceError):
+            answer: dict[str, Any] = self.client.get_object(
+                Bucket=self.location.bucket, Key=self.location.key, **options
+            )
+            return answer
 
 
 class S3Destination(Destination):
     """An object, put in one request."""
 
-    def __init__(self, location: Location) -> None:
-        super().__init__(location.uri)
-        self._location = location
+    _store: S3Store
 
     def check_writable(self) -> None:
         """Begin a multipart upload and abort it: needs the same permission as a put and leaves nothing."""
@@ -80,45 +112,43 @@ class S3Destination(Destination):
         if not key or key.endswith("/"):
             key += f"{OWN_PREFIX}probe"
         target = {"Bucket": self._location.bucket, "Key": key}
-        try:
-            client = s3_client(self._location.conn_id)
-            upload = client.create_multipart_upload(**target)
-        except Exception as error:  # noqa: BLE001
-            if error_code(error) in ("NotImplemented", "501"):
-                return
-            raise explain(error, self._location, DestinationError) from None
+        with self._store.explained(DestinationError):
+            client = self._store.client
+            try:
+                upload = client.create_multipart_upload(**target)
+            except Exception as error:
+                if error_code(error) in ("NotImplemented", "501"):
+                    return
+                raise
         with suppress(Exception):  # s3:AbortMultipartUpload may be denied; an upload without parts costs nothing
             client.abort_multipart_upload(**target, UploadId=upload["UploadId"])
 
     def stat(self) -> StoredFile | None:
         """Ask for the object's head."""
-        _require_key(self._location, DestinationError)
-        try:
-            return _head(s3_client(self._location.conn_id), self._location)
-        except Exception as error:  # noqa: BLE001
-            raise explain(error, self._location, DestinationError) from None
+        self._store.require_key(DestinationError)
+        with self._store.explained(DestinationError):
+            return self._store.head()
 
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Put the object while its bytes arrive; by way of a temporary file where the client cannot stream.
 
         An MD5 that the sender vouches for is given to S3, which publishes nothing else; without https it is computed here.
         """
-        _require_key(self._location, DestinationError)
+        self._store.require_key(DestinationError)
         reader = checked(body, name=self.uri, size=size)
-        try:
-            client = s3_client(self._location.conn_id)
+        with self._store.explained(DestinationError):
+            client = self._store.client
             md5 = self._vouched(client, reader)
-            if reader.size is None or not can_stream(client):
-                with temporary_file(reader, self.uri) as file:
-                    answer = self._put(client, file, reader.taken, content_type, md5)
-            else:
-                answer = self._put(client, reader, reader.size, content_type, md5)
-        except AutoenhanceError:
-            raise
-        except Exception as error:  # noqa: BLE001
-            if reader.error is not None:
-                raise reader.error from None
-            raise explain(error, self._location, DestinationError) from None
+            try:
+                if reader.size is None or not can_stream(client):
+                    with temporary_file(reader, self.uri) as file:
+                        answer = self._put(client, file, reader.taken, content_type, md5)
+                else:
+                    answer = self._put(client, reader, reader.size, content_type, md5)
+            except Exception:
+                if reader.error is not None:  # botocore has wrapped it
+                    raise reader.error from None
+                raise
         return self._compare(client, answer, reader, md5)
 
     def _vouched(self, client: Any, reader: CheckedReader) -> str | None:
@@ -155,16 +185,6 @@ class S3Destination(Destination):
         )
 
 
-def _head(client: Any, location: Location) -> StoredFile | None:
-    try:
-        answer = client.head_object(Bucket=location.bucket, Key=location.key)
-    except Exception as error:
-        if error_code(error) in ("404", "NoSuchKey", "NotFound"):
-            return None
-        raise
-    return _stored(location.uri, answer, size=answer["ContentLength"])
-
-
 def _stored(uri: str, answer: dict[str, Any], *, size: int) -> StoredFile:
     etag = clean_etag(answer.get("ETag"))
     return StoredFile(uri, size, etag=etag, md5=_md5(answer, etag), modified=answer.get("LastModified"))
@@ -179,8 +199,3 @@ def _md5(answer: dict[str, Any], etag: str | None) -> str | None:
         return None
     encryption = answer.get("ServerSideEncryption") or "AES256"
     return etag if encryption == "AES256" and not answer.get("SSECustomerAlgorithm") else None
-
-
-def _require_key(location: Location, kind: type[AutoenhanceError]) -> None:
-    if not location.key or location.key.endswith("/"):
-        raise kind(f"{location.uri} names a bucket or folder, not an object. Write s3://bucket/folder/photo.jpg.")

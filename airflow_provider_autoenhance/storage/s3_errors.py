@@ -53,8 +53,6 @@ def explain(error: Exception, location: Location, kind: type[AutoenhanceError]) 
 
     :param kind: SourceError or DestinationError, for what a retry cannot help.
     """
-    if isinstance(error, AutoenhanceError):
-        return error
     name = type(error).__name__
     if (code := error_code(error)) is not None:
         return _answered(code, _status(error), location, kind)

@@ -235,7 +235,7 @@ class TestFaults:
         host.paths["/a"] = reply() if known else chunked(PHOTO)
         location = web.Location("http", "", "a", None, host.url("/a"), host.url("/a"))
         with pytest.raises(SourceError, match="more than the 1000"):
-            web.open_http(location, SourceAccess(private_hosts=True), max_bytes=1000)
+            web.WebStore(location, SourceAccess(private_hosts=True), max_bytes=1000).open()
 
     def test_a_connection_id_is_not_silently_dropped(self) -> None:
         with pytest.raises(SourceError, match="'my_conn'"):
