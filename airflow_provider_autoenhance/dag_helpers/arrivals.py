@@ -12,6 +12,7 @@ from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
+from airflow_provider_autoenhance.storage.location import path_inside
 from airflow_provider_autoenhance.storage.naming import public_uri
 
 log = logging.getLogger(__name__)
@@ -83,11 +84,10 @@ def arrived(
 
 def _path_under(root: str, folder: Any) -> str | None:
     try:
-        uri = public_uri(str(folder)).rstrip("/") + "/"
+        path = path_inside(str(folder).rstrip("/") + "/", root)
     except SettingsError:
-        uri = ""
-    path = uri.removeprefix(root)
-    if not uri.startswith(root) or ".." in path.replace("\\", "/").split("/"):
+        path = None
+    if path is None or ".." in path.replace("\\", "/").split("/"):
         log.warning("Left alone: an event tells of %.200r, which is no folder in %s", folder, root)
         return None
     return path

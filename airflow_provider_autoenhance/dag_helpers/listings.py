@@ -12,6 +12,8 @@ from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
+from airflow_provider_autoenhance.storage.location import path_inside
+from airflow_provider_autoenhance.storage.naming import public_uri
 
 #: Airflow's default ``[core] max_map_length``.
 MAX_GROUPS = 1024
@@ -44,12 +46,14 @@ def list_groups(
     """
     source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
     patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+    root, results = public_uri(source), path_inside(destination, source)
     folders: dict[str, None] = {}
     if missing_ok and not _exists(source, source_conn_id):
         return []
     for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
-        if not file.uri.startswith(destination):
-            folder, slash, _ = file.uri.removeprefix(source).partition("/")
+        path = file.uri.removeprefix(root)
+        if results is None or not path.startswith(results):
+            folder, slash, _ = path.partition("/")
             folders[folder + slash if slash else ""] = None
     groups: list[dict[str, Any]] = []
     if "" in folders:

@@ -72,7 +72,8 @@ class Sources:
         found: dict[str, Location] = {}
         for each in parsed:
             location = replace(each, conn_id=self._connection(each, in_stores))
-            if found.setdefault(location.uri, location) != location:
+            first = found.setdefault(location.place, location)
+            if first.conn_id != location.conn_id or (location.scheme in _WEB and first.given != location.given):
                 raise SettingsError(
                     f"source names {location.uri} twice, with different connections or queries; photos are told apart by what stands "
                     "before the query. Give each a task of its own."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, SettingsError
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import redact_url
 
@@ -37,6 +38,15 @@ class Location:
     conn_id: str | None
     uri: str
     given: str = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """What tells this place from every other, however its URI is spelled. On a disk, links of folders are followed."""
+        if self.scheme == "file":
+            folder, slash, name = self.key.rpartition("/")
+            return os.path.realpath(folder + slash).rstrip("/") + slash + name
+        web = self.scheme in ("http", "https")
+        return f"{self.scheme}://{self.bucket.lower() if web else self.bucket}/{self.key}"
 
     @property
     def name(self) -> str:
@@ -91,6 +101,23 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     if scheme in _S3_SCHEMES:
         scheme = "s3"
     return Location(scheme, bucket, key, conn_id or user or None, redact_url(f"{scheme}://{bucket}/{key}"), uri)
+
+
+def path_inside(uri: str, folder: str) -> str | None:
+    """Return the path of a place under a folder; empty for the folder itself, ``None`` outside.
+
+    Every comparison of places is this one. It sees through spelling: connection ids, ``s3a://``, ``file://``, links and dots.
+
+    >>> path_inside("s3://conn@photos/in/maple/1.jpg", "s3://photos/in")
+    'maple/1.jpg'
+
+    :raises SettingsError: when one is not a URI.
+    """
+    place = locate(uri, conn_id=None, error=SettingsError).place
+    root = locate(folder.rstrip("/") + "/", conn_id=None, error=SettingsError).place
+    if place + "/" == root:
+        return ""
+    return place.removeprefix(root) if place.startswith(root) else None
 
 
 def _local(uri: str, rest: str, *, has_authority: bool, error: type[AutoenhanceError]) -> Location:

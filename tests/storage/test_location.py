@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.storage import list_files, open_destination, open_source
-from airflow_provider_autoenhance.storage.location import locate
+from airflow_provider_autoenhance.storage.location import locate, path_inside
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,33 @@ def test_parts(uri: str, parts: tuple[str, ...]) -> None:
 
 def test_an_explicit_connection_wins() -> None:
     assert locate("s3://inside@bucket/a", conn_id="explicit", error=SourceError).conn_id == "explicit"
+
+
+@pytest.mark.parametrize(
+    ("uri", "folder", "path"),
+    [
+        ("s3://photos/in/maple/1.jpg", "s3://photos/in", "maple/1.jpg"),
+        ("s3a://conn@photos/in/maple/", "s3://photos/in/", "maple/"),
+        ("s3://photos/in/", "s3://photos/in", ""),
+        ("s3://photos/in", "s3://photos/in/", ""),
+        ("s3://photos/inside/1.jpg", "s3://photos/in", None),
+        ("s3://photos/", "s3://photos/in", None),
+        ("gs://photos/in/1.jpg", "s3://photos/in", None),
+        ("https://user:pw@HOST/in/1.jpg?sig=x", "https://host/in/", "1.jpg"),
+        ("/data/out/../in/1.jpg", "file:///data/in", "1.jpg"),
+        ("/data/in/../1.jpg", "/data/in", None),
+        ("/data/in/1.jpg", "/", "data/in/1.jpg"),
+    ],
+)
+def test_where_a_place_lies_in_a_folder(uri: str, folder: str, path: str | None) -> None:
+    assert path_inside(uri, folder) == path
+
+
+def test_a_link_leads_to_the_same_place(tmp_path: Path) -> None:
+    (tmp_path / "in" / "enhanced").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "in" / "enhanced")
+    assert path_inside(f"{tmp_path}/out/", f"{tmp_path}/in") == "enhanced/"
+    assert path_inside(f"{tmp_path}/out/1.jpg", f"{tmp_path}/in") == "enhanced/1.jpg"
 
 
 @pytest.mark.parametrize(

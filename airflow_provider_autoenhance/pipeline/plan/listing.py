@@ -11,6 +11,7 @@ from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, single_photo
 from airflow_provider_autoenhance.pipeline.sources import Found
 from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
+from airflow_provider_autoenhance.storage.location import path_inside
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
@@ -34,7 +35,7 @@ def list_folders(job: Job) -> list[Folder]:
 
 
 def check_targets(photos: Iterable[Photo]) -> None:
-    """Refuse a plan in which a file would be written twice.
+    """Refuse a plan in which a file would be written twice. All lie in the one destination, so the same text is the same place.
 
     :raises SettingsError: naming both photos.
     """
@@ -73,7 +74,7 @@ def _listed(job: Job) -> Mapping[str, StoredFile]:
 
 def _check_apart(job: Job) -> None:
     for uri in job.sources.uris:
-        if uri.endswith("/") and uri.startswith(job.destination):
+        if uri.endswith("/") and path_inside(uri, job.destination) is not None:
             raise SettingsError(
                 f"source {uri} lies in destination {job.destination}; photos are never written over. "
                 "Choose another destination."
@@ -82,8 +83,18 @@ def _check_apart(job: Job) -> None:
 
 def _files(job: Job) -> Iterator[Found]:
     include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
-    found = job.sources.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS))
-    return (each for each in found if not each.file.uri.startswith(job.destination))
+    left_out: dict[str, str | None] = {}
+    for each in job.sources.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS)):
+        if each.root not in left_out:
+            left_out[each.root] = _results_under(each.root, job.destination)
+        inner = left_out[each.root]
+        if inner is None or not each.file.uri.removeprefix(each.root).startswith(inner):
+            yield each
+
+
+def _results_under(root: str, destination: str) -> str | None:
+    """Where in a source folder the results lie: their path, empty where all of it is results, ``None`` where nothing is."""
+    return "" if path_inside(root, destination) is not None else path_inside(destination, root)
 
 
 def _folder(job: Job, root: str, folder: str, photos: list[Photo]) -> Folder:
