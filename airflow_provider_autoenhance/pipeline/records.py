@@ -20,15 +20,15 @@ from airflow_provider_autoenhance.api.typed import Typed, count, number, objects
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
 
-Status = Literal["pending", "landed", "failed", "postponed", "omitted"]
+Status = Literal["pending", "landed", "failed", "postponed", "held", "omitted"]
 
 
 @dataclass(slots=True)
 class Row:
     """What became of one photo.
 
-    :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run; ``omitted``: another file
-        shows the same shot. ``reason`` says why.
+    :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run; ``held``: over a limit of this
+        run, in a manifest alone; ``omitted``: another file shows the same shot. ``reason`` says why.
     :param transient: a failure that the next try may not meet.
     :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
     :param outputs: ``uri``, ``size`` (bytes), ``etag``, ``sha256`` and ``content_type`` of each file.

@@ -133,6 +133,7 @@ def test_max_credits_is_a_hard_ceiling_across_retries(
         assert autoenhance.ledger()["credits"]["spent"] == 10
     assert enhance(max_credits=10, run_id="night-2")["landed"] == 10
     assert enhance(max_images=3, run_id="night-3")["landed"] == 3
+    assert [row["status"] for row in manifest(s3)] == ["landed"] * 23 + ["held"] * 2
     assert autoenhance.ledger()["credits"]["spent"] == 23
 
 

@@ -127,7 +127,7 @@ class Books:
                 if decision.step is Step.OMIT:
                     line = steps.row(decision, "omitted", reason=decision.reason).to_line()
                 elif line is None or decision.step is Step.HOLD:
-                    line = steps.row(decision, "postponed", reason=decision.reason).to_line()
+                    line = steps.row(decision, "held", reason=decision.reason).to_line()
                 yield line
             for record in folder.records:
                 yield from map(to_line, record.orphans)
