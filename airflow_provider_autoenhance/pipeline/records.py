@@ -20,6 +20,9 @@ from airflow_provider_autoenhance.api.typed import Typed, count, number, objects
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
 
+#: Version of the records' format: fields may be added in it, but none may change its meaning. A file that names no version has this one.
+VERSION = 1
+
 Status = Literal["pending", "landed", "failed", "postponed", "held", "omitted"]
 
 
@@ -150,14 +153,18 @@ class Record:
 
     @classmethod
     def from_lines(cls, lines: Iterable[bytes]) -> Record:
-        """Read it back; fields of a later version are ignored.
+        """Read it back; unknown fields are ignored.
 
+        :raises NewerRecordError: when its format is newer than what is read here.
         :raises ValueError: when it is damaged, in words: in which line, and how.
         """
         position = 1
         lines = iter(lines)
         try:
-            record = _HEADER.read(next(lines, b""))
+            header = next(lines, b"")
+            if (version := _STAMP.read(header).version) > VERSION:
+                raise NewerRecordError(version)
+            record = _HEADER.read(header)
             to_line(record._header())  # what could not be written again has not been written
             for line in lines:
                 position += 1
@@ -171,7 +178,16 @@ class Record:
         raise ValueError(f"line {position}: {problem}")
 
     def _header(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "rows"}
+        return {"version": VERSION} | {name: value for name, value in vars(self).items() if name != "rows"}
+
+
+class NewerRecordError(Exception):
+    """A record in a format that this version of the provider does not know; its only argument is the format's version."""
+
+
+@dataclass
+class _Stamp:
+    version: int = VERSION
 
 
 def _fits(grouping: dict[str, Any] | None) -> bool:
@@ -202,6 +218,7 @@ _ROW = Typed(
     seconds=lambda value: all(map(number, value.values())),
     exposures=objects(source=text, size=count, etag=optional(text)),
 )
+_STAMP = Typed(_Stamp, version=count)
 _HEADER = Typed(
     Record,
     run=plain,
@@ -261,11 +278,16 @@ def is_record(uri: str) -> bool:
 def read_record(uri: str, conn_id: str | None) -> Record:
     """Read a record.
 
-    :raises DestinationError: when it is damaged or cannot be read; names the file, the line and the way out.
+    :raises DestinationError: when it is damaged, too new or cannot be read; names the file, the line and the way out.
     """
     try:
         with open_source(uri, conn_id=conn_id, access=EVERYWHERE) as source:
             record = Record.from_lines(_lines(source))
+    except NewerRecordError as error:
+        raise DestinationError(
+            f"{uri} was written by a newer version of this provider (format {error}; this version reads up to {VERSION}). "
+            "Install that version on all workers."
+        ) from None
     except SourceError as error:  # not allowed, not a file, or gone since it was listed
         problem = f"cannot be read: {error}"
     except ValueError as error:

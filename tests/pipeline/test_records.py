@@ -273,6 +273,16 @@ def test_a_real_record_is_read_back_whole_and_a_later_version_s_too(tmp_path: Pa
     check_types(REAL)
 
 
+def test_a_record_without_a_version_is_read_and_a_newer_one_is_refused(tmp_path: Path) -> None:
+    assert LINES[0].startswith(b'{"version": 1, ')
+    assert read(tmp_path, b"".join([LINES[0].replace(b'"version": 1, ', b""), *LINES[1:]])) == REAL
+    newer = [LINES[0].replace(b'"version": 1, ', b'"version": 2, ').replace(b'"complete": false', b'"complete": "no"')]
+    with pytest.raises(DestinationError, match=r"jsonl was written by a newer version of this provider \(format 2;"):
+        read(tmp_path, b"".join([*newer, *LINES[1:]]))
+    with pytest.raises(DestinationError, match="line 1: its 'version' is not a whole number"):
+        read(tmp_path, LINES[0].replace(b'"version": 1', b'"version": "1"'))
+
+
 def test_a_grouping_that_names_other_files_is_made_anew() -> None:
     damaged = replace(REAL, grouping=json.loads(json.dumps(REAL.grouping).replace("s3://a/b.jpg", "s3://a/z.jpg")))
     assert damaged.grouping != REAL.grouping
