@@ -71,6 +71,8 @@ def test_the_order_is_that_of_names_whatever_the_listing_says(listed: Any) -> No
 def test_outputs_below_the_source_are_no_listing(listed: Any) -> None:
     listed(["s3://in/a/1.jpg", "s3://in/out/a/1.jpg"])
     assert folders_of(list_groups("s3://in/", "s3://in/out/")) == ["s3://in/a/"]
+    listed(["s3://in/a/1.jpg", "s3://in/out/a/1.jpg"])
+    assert folders_of(list_groups("s3://reader@in/", "s3://writer@in/out/")) == ["s3://reader@in/a/"]
 
 
 def write(folder: Path, *names: str) -> None:

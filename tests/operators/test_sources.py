@@ -242,6 +242,15 @@ def test_addresses_that_only_their_query_tells_apart_are_not_mixed_up(enhance: E
         enhance(source, f"{tmp_path}/")
 
 
+def test_results_below_the_source_are_no_photos_however_they_are_spelled(enhance: Enhance, tmp_path: Path) -> None:
+    (tmp_path / "in" / "out").mkdir(parents=True)
+    (tmp_path / "in" / "a.jpg").write_bytes(photo())
+    (tmp_path / "link").symlink_to(tmp_path / "in" / "out")
+    source = [f"{tmp_path}/in/", f"file://{tmp_path}/in/"]
+    for night, destination in enumerate([f"{tmp_path}/in/out/", f"{tmp_path}/in/../in/out/", f"{tmp_path}/link/"]):
+        assert enhance(source, destination, run_id=f"night-{night}")["photos"] == 1, destination
+
+
 def test_only_sources_are_limited_to_some_folders(
     enhance: Enhance, allow: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
