@@ -52,6 +52,15 @@ def quoted(value: Any, length: int = 80) -> str:
     return clean_text(repr(shown(value)))[:length]
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "photo"), counted(2, "photo")
+    ('1 photo', '2 photos')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def last_part(uri: Any) -> str:
     """Return the last part of a URI's path as a name for people; empty where the URI ends in a slash."""
     return clean_text(redact_url(str(uri)).rpartition("/")[2])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.shown import counted
 
 #: No wait takes the server's word for a longer pause; so what is waited for is looked at hourly at least.
 LONGEST_PAUSE_SECONDS = 3600.0
@@ -142,7 +143,9 @@ class OrderWait(Wait):
         if order.finished if expected is None else final >= expected:
             return None
         self._check_there(order, expected or 1)
-        return self.under_way(f"order {order.order_id} has {final} of {expected or len(order.images)} images finished")
+        return self.under_way(
+            f"order {order.order_id} has {final} of {counted(expected or len(order.images), 'image')} finished"
+        )
 
     def _check_there(self, order: Order, expected: int) -> None:
         listed = {image.image_id: image.label for image in order.images}
@@ -150,7 +153,7 @@ class OrderWait(Wait):
         lacking = self.closed and (is_idle(order) or bool(listed))
         short = len(listed) < expected and not order.is_merging and (bool(gone) or lacking)
         if short and self._was_short:
-            named = ", ".join(gone[:_MAX_NAMES]) or f"{expected - len(listed)} of {expected} images"
+            named = ", ".join(gone[:_MAX_NAMES]) or f"{expected - len(listed)} of {counted(expected, 'image')}"
             raise errors.NotFoundError(
                 f"order {order.order_id} no longer lists {named}: deleted in Autoenhance, most likely. The rest is there; wait for "
                 "that, or make the image again."

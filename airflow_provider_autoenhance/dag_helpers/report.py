@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
-from airflow_provider_autoenhance.api.shown import shown
+from airflow_provider_autoenhance.api.shown import counted, shown
 from airflow_provider_autoenhance.dag_helpers.listings import group_name
 
 _COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
@@ -92,7 +92,7 @@ class NightReport:
                 (each.name, each.status, *(str(each.summary.get(name, "-")) for name in self.columns))
                 for each in self.listings
             ),
-            (f"{len(self.listings)} listings", "", *(str(totals[name]) for name in self.columns)),
+            (counted(len(self.listings), "listing"), "", *(str(totals[name]) for name in self.columns)),
         ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:

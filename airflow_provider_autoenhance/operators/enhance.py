@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, texts, whole_number
-from airflow_provider_autoenhance.api.shown import quoted, shown
+from airflow_provider_autoenhance.api.shown import counted, quoted, shown
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 from airflow_provider_autoenhance.utils.assets import emit_assets
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
@@ -296,7 +296,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             deadline=deadline,
             closed=True,
         )
-        log.info("Deferred until %s images are finished", len(batch.in_flight))
+        log.info("Deferred; waiting for %s", counted(len(batch.in_flight), "image"))
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:
@@ -304,7 +304,11 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         summary = self._hand_on(context, batch.finish())
         told = ", ".join(f"{summary[name]} {name}" for name in ("landed", "skipped", "failed", "postponed", "held"))
         log.info(
-            "%s photos: %s; %s credits. Manifest: %s", summary["photos"], told, summary["credits"], summary["manifest"]
+            "%s: %s; %s. Manifest: %s",
+            counted(summary["photos"], "photo"),
+            told,
+            counted(summary["credits"], "credit"),
+            summary["manifest"],
         )
         for failure in summary["failures"]:
             log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
@@ -313,8 +317,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             first = summary["failures"][0]
             kind = errors.ServerError if summary["transient"] else errors.ImageFailedError
             raise kind(
-                f"{failed} of {summary['photos']} photos failed, more than max_failures={self.max_failures} allows; the others landed. "
-                f"First: {first['photo']}: {first['reason']} All: {summary['manifest']}"
+                f"{failed} of {counted(summary['photos'], 'photo')} failed, more than max_failures={self.max_failures} allows; the others "
+                f"landed. First: {first['photo']}: {first['reason']} All: {summary['manifest']}"
             )
         return summary
 

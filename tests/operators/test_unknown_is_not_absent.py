@@ -86,7 +86,7 @@ def test_a_paid_image_that_its_order_does_not_list_is_asked_for_by_its_id(
 
     with monkeypatch.context() as patch:
         patch.setattr(Delivery, "deliver", break_down)
-        with pytest.raises(errors.ServerError, match="1 of 1 photos failed"):
+        with pytest.raises(errors.ServerError, match="1 of 1 photo failed"):
             night()
     with monkeypatch.context() as patch:
         patch.setattr(AutoenhanceHook, "get_order", lag)

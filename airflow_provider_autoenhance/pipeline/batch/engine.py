@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch.books import Books
@@ -222,7 +223,8 @@ class Batch:
                 continue
             threads.add(self._after(look))
             if look.goes_on:
-                pause = wait.under_way(f"order {order_id} has {len(self.in_flight.of(order_id))} photos under way")
+                left = counted(len(self.in_flight.of(order_id)), "photo")
+                pause = wait.under_way(f"order {order_id} has {left} under way")
         return pause
 
     def _after(self, look: Look) -> list[Callable[[], Outcome]]:

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from airflow_provider_autoenhance.api.shown import counted
+
 
 class Progress:
-    """Counts photos and bytes.
+    """Counts photos and bytes; those that failed were not moved.
 
     :param total: photos to be moved.
     :param verb: what happens to them: ``Uploaded``, ``Landed``.
@@ -43,10 +45,10 @@ class Progress:
             seconds = max(now - self._began, 1e-6)
             left = seconds / self.done * (self._total - self.done)
             self._log.info(
-                "%s %s of %s photos, %.1f MB/s, %s failed%s",
+                "%s %s of %s, %.1f MB/s, %s failed%s",
                 self._verb,
-                self.done,
-                self._total,
+                self.done - self.failed,
+                counted(self._total, "photo"),
                 self.bytes / seconds / 1e6,
                 self.failed,
                 f", about {left:.0f} s to go" if self.done < self._total else f", in {seconds:.0f} s",

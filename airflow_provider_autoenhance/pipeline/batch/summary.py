@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import Plan
@@ -33,7 +34,7 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
     size = sum(decision.photo.size for decision in works)
     credits = plan.credits_ahead(job)
     ungrouped = any(decision.photo.ungrouped for decision in works)
-    counted = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
+    by_step = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
     return {
         "photos": len(photos),
         "skipped": steps[Step.SKIP],
@@ -41,8 +42,8 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
         "bytes": size,
         "credits": credits,
         "warnings": _warnings(plan),
-        "plan": f"{len(photos)} photos in {len(plan.folders)} groups: {counted}; "
-        f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{credits} credits",
+        "plan": f"{counted(len(photos), 'photo')} in {counted(len(plan.folders), 'group')}: {by_step}; "
+        f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{counted(credits, 'credit')}",
     }
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import one_line
+from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
 from airflow_provider_autoenhance.pipeline.brackets.sequences import cut_into_brackets
@@ -206,7 +207,7 @@ def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[BracketGroup], 
         return groups, []
     groups[-1] = BracketGroup(rest, f"the last {len(rest)} by file name")
     return groups, [
-        f"{len(shots)} photos do not make brackets of {number}; the last one has {len(rest)}: {_told(rest)}. "
+        f"{counted(len(shots), 'photo')} cannot be cut into brackets of {number}; the last one has {len(rest)}: {_told(rest)}. "
         "Look for a missing or superfluous photo: every later group may be shifted."
     ]
 

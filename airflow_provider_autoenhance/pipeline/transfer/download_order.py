@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import file_name
 from airflow_provider_autoenhance.pipeline.remote.create import check_whole
@@ -51,7 +52,7 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
                 pool.shutdown(cancel_futures=True)
                 raise
     destination = public_uri(folder.uri)
-    log.info("%s images of order %s landed in %s", len(landed), order.order_id, destination)
+    log.info("%s of order %s landed in %s", counted(len(landed), "image"), order.order_id, destination)
     if broken:
         _raise(order, broken, len(landed))
     return {

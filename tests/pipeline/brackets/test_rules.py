@@ -292,7 +292,7 @@ def test_what_a_number_leaves_over_is_grouped_and_named(photos: int, rest: int) 
     grouping = group_shots([Shot(f"a/{n}.jpg") for n in range(photos)], "3")
     assert sizes(grouping) == [3] * (photos // 3) + [rest]
     (warning,) = grouping.warnings
-    assert warning.startswith(f"a: {photos} photos do not make brackets of 3")
+    assert warning.startswith(f"a: {photos} photos cannot be cut into brackets of 3")
     assert f"{photos - 1}.jpg" in warning
 
 

@@ -135,6 +135,12 @@ def test_a_record_survives_its_file_and_fields_of_the_future() -> None:
     assert Record.from_lines(later) == record
 
 
+def test_progress_counts_what_landed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    Progress(logging.getLogger("progress"), 1, "Landed", clock=lambda: 0.0).add(failed=True)
+    assert caplog.messages == ["Landed 0 of 1 photo, 0.0 MB/s, 1 failed, in 0 s"]
+
+
 def test_progress_tells_every_few_seconds_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     now = 0.0
@@ -143,5 +149,5 @@ def test_progress_tells_every_few_seconds_and_at_the_end(caplog: pytest.LogCaptu
         now += 0.2
         progress.add(size=1_000_000, failed=number == 7)
     assert len(caplog.messages) == 4
-    assert caplog.messages[0] == "Landed 25 of 100 photos, 5.0 MB/s, 1 failed, about 15 s to go"
-    assert caplog.messages[-1] == "Landed 100 of 100 photos, 5.0 MB/s, 1 failed, in 20 s"
+    assert caplog.messages[0] == "Landed 24 of 100 photos, 5.0 MB/s, 1 failed, about 15 s to go"
+    assert caplog.messages[-1] == "Landed 99 of 100 photos, 5.0 MB/s, 1 failed, in 20 s"
