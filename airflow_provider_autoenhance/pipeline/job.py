@@ -90,5 +90,5 @@ class Job:
     ) -> str:
         """Digest of a file and everything that decides how it is enhanced; how it is downloaded does not matter."""
         salt = self.run.run_id if self.on_existing == "reenhance" else ""
-        told = json.dumps([source, etag, size, self.settings, kind, salt], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        asked = json.dumps([source, etag, size, self.settings, kind, salt], sort_keys=True)
+        return hashlib.sha256(asked.encode()).hexdigest()

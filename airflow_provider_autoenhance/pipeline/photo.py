@@ -80,8 +80,8 @@ def as_exposure(job: Job, photo: Photo) -> Photo:
 def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
     """The photo that exposures are merged into."""
     first = exposures[0]
-    told = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
-    made = _named(job, first.path, first.origin, first.etag, hashlib.sha256(told.encode()).hexdigest())
+    parts = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
+    made = _named(job, first.path, first.origin, first.etag, hashlib.sha256(parts.encode()).hexdigest())
     return replace(
         made,
         size=sum(exposure.size for exposure in exposures),

@@ -1,7 +1,7 @@
 """What a batch remembers beside its outputs: which orders it made (written before the first image is created), and what became of
 each photo.
 
-One file per run and group, owned by that run alone, so that two runs cannot overwrite each other's rows. Their union is what is known.
+One file per run and folder, owned by that run alone, so that two runs cannot overwrite each other's rows. Their union is what is known.
 """
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ def latest_rows(records: Iterable[Record]) -> Rows:
 
 @dataclass
 class Record:
-    """One run's file for one group.
+    """One run's file for one folder.
 
     :param run: id of the record, derived from DAG, task, run and group.
     :param origin: DAG, task and run in words.
     :param orders: orders that images may have been created in.
     :param submitted_at: seconds since the epoch of the last try that submitted anything; deadlines count from here, so that a retry that
         only goes on waiting does not extend them.
-    :param complete: rows tell of every image in the orders, so these need not be read again for what may be hidden in them.
+    :param complete: rows name every image in the orders, so these need not be read again for what may be hidden in them.
     :param chosen: fingerprints that a limited run (``max_images``, ``max_credits``) may work on.
     :param grouping: which exposures belong together, as read from them, so that unchanged ones are not read again.
     :param orphans: exposures at Autoenhance that no image came of, for the manifest.
@@ -266,7 +266,7 @@ def _unpack(packed: bytes) -> bytes:
 
 
 def record_uri(folder: str, run: str) -> str:
-    """Where a run's record of a group lies."""
+    """Where a run's record of a folder lies."""
     return f"{folder}{RECORDS_FOLDER}/{run}.jsonl"
 
 
@@ -345,5 +345,5 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def now() -> str:
-    """The time, as rows tell it."""
+    """The time, as rows write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -196,7 +196,7 @@ def _require_ok(answer: requests.Response, shown: str) -> None:
     if status == 429 or status >= 500:
         wait = retry_after({"retry-after": answer.headers.get("Retry-After", "")})
         raise ServerError(f"{shown}: the host answered {status}; try again.", status_code=status, retry_after=wait)
-    raise SourceError(f"{shown}: the host answered {status}, which is no file.", status_code=status)
+    raise SourceError(f"{shown}: the host answered {status}, which is not a file.", status_code=status)
 
 
 def _stored(uri: str, answer: requests.Response, size: int) -> StoredFile:

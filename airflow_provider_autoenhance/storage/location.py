@@ -41,7 +41,7 @@ class Location:
 
     @property
     def place(self) -> str:
-        """What tells this place from every other, however its URI is spelled. On a disk, links of folders are followed."""
+        """What distinguishes this place from every other, however its URI is spelled. On a disk, links of folders are followed."""
         if self.scheme == "file":
             folder, slash, name = self.key.rpartition("/")
             return os.path.realpath(folder + slash).rstrip("/") + slash + name

@@ -22,7 +22,7 @@ class DatasetName(NamedTuple):
 def public_uri(uri: str) -> str:
     """Return a URI as it may be shown: without connection id, credentials and presigned query.
 
-    :raises SettingsError: it is none.
+    :raises SettingsError: when it is not a URI.
     """
     return locate(uri, conn_id=None, error=SettingsError).uri
 
@@ -30,7 +30,7 @@ def public_uri(uri: str) -> str:
 def split_conn_id(uri: str, conn_id: str | None) -> tuple[str, str | None]:
     """Return a URI as it may be shown, and the connection: the one in the URI, or the one given beside it.
 
-    :raises SettingsError: it is none.
+    :raises SettingsError: when it is not a URI.
     """
     location = locate(uri, conn_id=None, error=SettingsError)
     return location.uri, location.conn_id or conn_id

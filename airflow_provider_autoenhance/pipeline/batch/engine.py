@@ -87,10 +87,13 @@ class Batch:
             self._to_download(Awaited(folder, decision))
             for folder in folders
             for decision in folder.decisions
-            if decision.step is Step.FETCH
+            if decision.step is Step.DOWNLOAD
         )
         files = sum(folder.files_to_upload for folder in folders)
-        for verb, work, number in (("Uploaded", uploads, files), ("Landed", downloads, self.plan.count()[Step.FETCH])):
+        for verb, work, number in (
+            ("Uploaded", uploads, files),
+            ("Landed", downloads, self.plan.count()[Step.DOWNLOAD]),
+        ):
             if number:
                 with self._workers(verb, number) as threads:
                     threads.add(work)

@@ -29,19 +29,19 @@ class Progress:
     ) -> None:
         self._log, self._total, self._verb, self._every, self._clock = log, total, verb, every, clock
         self._lock = threading.Lock()
-        self._began = self._told = clock()
+        self._began = self._written = clock()
         self.done = self.failed = self.bytes = 0
 
     def add(self, *, size: int = 0, failed: bool = False) -> None:
-        """Count a photo; tell, if it is time."""
+        """Count a photo; write a line when it is time."""
         with self._lock:
             self.done += 1
             self.failed += failed
             self.bytes += size
             now = self._clock()
-            if now - self._told < self._every and self.done < self._total:
+            if now - self._written < self._every and self.done < self._total:
                 return
-            self._told = now
+            self._written = now
             seconds = max(now - self._began, 1e-6)
             left = seconds / self.done * (self._total - self.done)
             self._log.info(

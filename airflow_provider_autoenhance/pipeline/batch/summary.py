@@ -1,4 +1,4 @@
-"""What a batch tells before it begins and when it is done: a few counts, and where the rows for people lie."""
+"""What a batch says before it begins and when it is done: a few counts, and where the rows for people lie."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import Plan
 
 #: Failures, and warnings, that a summary names; the manifest has them all.
-MAX_LINES_TOLD = 20
+MAX_LINES = 20
 
 MANIFEST = "autoenhance-manifest.jsonl"
 
@@ -50,7 +50,7 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
 def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
     """What a task returns: counts and where to read more, never a row per photo.
 
-    It tells of the run, not of the try: a cleared task that finds its work done returns the same again.
+    It is about the run, not the try: a cleared task that finds its work done returns the same again.
     """
     counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
     failures: list[dict[str, str | None]] = []
@@ -81,11 +81,11 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
         "transient": transient,
         "credits": credits,
         "bytes": size,
-        "failures": failures[:MAX_LINES_TOLD],
+        "failures": failures[:MAX_LINES],
         "warnings": _warnings(plan),
     }
 
 
 def _warnings(plan: Plan) -> list[str]:
     """They name files, and a file's name may hold a line break."""
-    return [clean_text(warning) for warning in plan.warnings[:MAX_LINES_TOLD]]
+    return [clean_text(warning) for warning in plan.warnings[:MAX_LINES]]

@@ -59,7 +59,7 @@ class Watcher:
         brackets = self._brackets(order, waiting)
         listed = {image.image_id: image for image in order.images}
         for awaited, image, gone in [(each, *self._find(each, order, listed, brackets)) for each in waiting]:
-            self._take_in(look, awaited, image, gone)
+            self._sort(look, awaited, image, gone)
         left = self._in_flight.of(order_id)
         look.goes_on = bool(left) and not (order.finished and all(each.decision.photo.ungrouped for each in left))
         return look
@@ -91,7 +91,7 @@ class Watcher:
             gone = image is None
         return image, gone or (image is None and self._empty[order.order_id] >= _LOOKS)
 
-    def _take_in(self, look: Look, awaited: Awaited, image: Image | None, gone: bool) -> None:
+    def _sort(self, look: Look, awaited: Awaited, image: Image | None, gone: bool) -> None:
         """Sort a photo into what is enhanced, what has ended, and what is waited for still."""
         if image is None:
             if gone or (look.order.finished and not awaited.decision.photo.ungrouped):
@@ -116,7 +116,7 @@ class Watcher:
         return replace(order, images=()) if order.is_deleted else order
 
     def _brackets(self, order: Order, waiting: Sequence[Awaited]) -> BracketOrder:
-        """The order with its brackets, where these may tell which image was merged from which exposures."""
+        """The order with its brackets, where these may show which image was merged from which exposures."""
         nameless = any(each.decision.image_id is None and not each.decision.photo.ungrouped for each in waiting)
         if not nameless or order.is_deleted or not (order.images or is_idle(order)):
             return BracketOrder(order, ())

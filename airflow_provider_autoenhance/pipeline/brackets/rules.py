@@ -26,7 +26,7 @@ MAX_EXPOSURES = 9
 """Autoenhance merges up to 9 exposures into one image (its help centre)."""
 
 _MODES: tuple[Literal["none", "auto", "exif"], ...] = ("none", "auto", "exif")
-_NAMES_TOLD = 5
+_MOST_NAMES = 5
 _KEPT_FIRST = (sniff.TIFF, sniff.PNG, sniff.HEIC, sniff.AVIF, sniff.JPEG, sniff.WEBP)
 
 
@@ -35,7 +35,7 @@ class Shot:
     """One photo of a folder.
 
     :param path: its folder and name, unique; ``/`` between folders.
-    :param facts: what its EXIF tells, None where that was not read.
+    :param facts: what its EXIF says, None where that was not read.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class BracketGroup:
+class ExposureSet:
     """Photos that become one image.
 
     :param shots: 1 to 9, in capture order.
@@ -81,7 +81,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Grouping:
+class GroupedShots:
     """Where each photo goes: into exactly one of ``groups``, ``ungrouped`` and ``left_out``.
 
     :param groups: one image each, in the order of their first file names.
@@ -90,7 +90,7 @@ class Grouping:
     :param warnings: one line each, for the log and the report.
     """
 
-    groups: tuple[BracketGroup, ...] = ()
+    groups: tuple[ExposureSet, ...] = ()
     ungrouped: tuple[Shot, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class Grouping:
 def check_brackets(brackets: object) -> Brackets:
     """Return the argument as :func:`group_shots` takes it; a number may be text, as templates render it.
 
-    :raises SettingsError: it is nothing of what there is.
+    :raises SettingsError: when it is none of the modes.
     """
     text = "" if isinstance(brackets, bool) or brackets is None else str(brackets).strip().lower()
     for mode in _MODES:
@@ -112,7 +112,7 @@ def check_brackets(brackets: object) -> Brackets:
     )
 
 
-def group_shots(shots: Iterable[Shot], brackets: str | int) -> Grouping:
+def group_shots(shots: Iterable[Shot], brackets: str | int) -> GroupedShots:
     """Group photos. The order in which they come does not matter: file names and capture times do.
 
     :param brackets: ``"exif"`` (by camera, capture time and exposure), ``"auto"`` (Autoenhance groups), ``"none"``, or
@@ -122,17 +122,17 @@ def group_shots(shots: Iterable[Shot], brackets: str | int) -> Grouping:
     mode = check_brackets(brackets)
     ordered = sorted(shots, key=_file_order)
     if mode == "none":
-        return Grouping(groups=tuple(BracketGroup((shot,), "brackets are off") for shot in ordered))
+        return GroupedShots(groups=tuple(ExposureSet((shot,), "brackets are off") for shot in ordered))
     taken, left_out = _without_twins(ordered)
     warnings = _warnings_of_twins(left_out)
     if mode == "auto":
-        return Grouping(ungrouped=tuple(taken), left_out=tuple(left_out), warnings=tuple(map(one_line, warnings)))
-    found: list[BracketGroup] = []
+        return GroupedShots(ungrouped=tuple(taken), left_out=tuple(left_out), warnings=tuple(map(one_line, warnings)))
+    found: list[ExposureSet] = []
     for folder, inside in _by_folder(taken).items():
-        groups, told = _by_exif(inside) if mode == "exif" else _by_number(inside, mode)
+        groups, notes = _by_exif(inside) if mode == "exif" else _by_number(inside, mode)
         found += sorted(groups, key=lambda group: min(map(_file_order, group.shots)))
-        warnings += [f"{folder or 'source folder'}: {line}" for line in told]
-    return Grouping(groups=tuple(found), left_out=tuple(left_out), warnings=tuple(map(one_line, warnings)))
+        warnings += [f"{folder or 'source folder'}: {line}" for line in notes]
+    return GroupedShots(groups=tuple(found), left_out=tuple(left_out), warnings=tuple(map(one_line, warnings)))
 
 
 def _file_order(shot: Shot) -> tuple[tuple[tuple[int | str, ...], ...], str]:
@@ -192,27 +192,27 @@ def _same_moment(one: Shot, other: Shot) -> bool:
 def _warnings_of_twins(left_out: Sequence[LeftOut]) -> list[str]:
     folders = _by_folder(each.shot for each in left_out)
     return [
-        f"{folder or 'source folder'}: left out as second files of shots that are taken in another format: {_told(inside)}."
+        f"{folder or 'source folder'}: left out as second files of shots that are taken in another format: {_names(inside)}."
         for folder, inside in folders.items()
     ]
 
 
-def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[BracketGroup], list[str]]:
+def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[ExposureSet], list[str]]:
     groups = [
-        BracketGroup(tuple(shots[at : at + number]), f"{number} in a row by file name")
+        ExposureSet(tuple(shots[at : at + number]), f"{number} in a row by file name")
         for at in range(0, len(shots), number)
     ]
     rest = groups[-1].shots
     if len(rest) == number:
         return groups, []
-    groups[-1] = BracketGroup(rest, f"the last {len(rest)} by file name")
+    groups[-1] = ExposureSet(rest, f"the last {len(rest)} by file name")
     return groups, [
-        f"{counted(len(shots), 'photo')} cannot be cut into brackets of {number}; the last one has {len(rest)}: {_told(rest)}. "
+        f"{counted(len(shots), 'photo')} cannot be cut into brackets of {number}; the last one has {len(rest)}: {_names(rest)}. "
         "Look for a missing or superfluous photo: every later group may be shifted."
     ]
 
 
-def _by_exif(shots: Sequence[Shot]) -> tuple[list[BracketGroup], list[str]]:
+def _by_exif(shots: Sequence[Shot]) -> tuple[list[ExposureSet], list[str]]:
     timed: list[Timed] = []
     unknown: list[Shot] = []
     for shot in shots:
@@ -220,16 +220,16 @@ def _by_exif(shots: Sequence[Shot]) -> tuple[list[BracketGroup], list[str]]:
             timed.append((shot, shot.facts, shot.facts.captured_at))
         else:
             unknown.append(shot)
-    groups = [BracketGroup((shot,), "no capture time and exposure in its EXIF") for shot in unknown]
+    groups = [ExposureSet((shot,), "no capture time and exposure in its EXIF") for shot in unknown]
     warnings: list[str] = []
     if unknown:
         warnings.append(
-            f"without capture time and exposure in EXIF, each becomes an image of its own: {_told(unknown)}; "
+            f"without capture time and exposure in EXIF, each becomes an image of its own: {_names(unknown)}; "
             "set brackets to a number to group by file name."
         )
     sequences, copies = _sequences(timed)
     if copies:
-        warnings.append(f"copies of other shots, which become images of their own: {_told(copies)}; exclude them.")
+        warnings.append(f"copies of other shots, which become images of their own: {_names(copies)}; exclude them.")
     for sequence in sequences:
         begin = 0
         for size in cut_into_brackets([facts for _, facts, _ in sequence]):
@@ -265,28 +265,28 @@ def _camera(shot: Shot, facts: CaptureFacts) -> tuple[object, ...]:
     return facts.make, facts.model, facts.serial_number, facts.lens, form is not None and form.raw
 
 
-def _parts(bracket: Sequence[Timed], warnings: list[str]) -> list[BracketGroup]:
+def _parts(bracket: Sequence[Timed], warnings: list[str]) -> list[ExposureSet]:
     """One group, or several of nearly the same size where there are more exposures than Autoenhance merges."""
     shots = tuple(shot for shot, _, _ in bracket)
     if len(shots) == 1:
-        return [BracketGroup(shots, "a single shot")]
+        return [ExposureSet(shots, "a single shot")]
     values = [facts.exposure_value or 0.0 for _, facts, _ in bracket]
     reason = f"{len(shots)} exposures over {max(values) - min(values):.1f} EV"
     count = math.ceil(len(shots) / MAX_EXPOSURES)
     if count == 1:
-        return [BracketGroup(shots, reason)]
+        return [ExposureSet(shots, reason)]
     warnings.append(
         f"{len(shots)} exposures in a row are more than the {MAX_EXPOSURES} that Autoenhance merges, so they become "
-        f"{count} images: {_told(shots)}."
+        f"{count} images: {_names(shots)}."
     )
     bounds = [len(shots) * n // count for n in range(count + 1)]
     return [
-        BracketGroup(shots[begin:end], f"part {n} of {count} of {reason}")
+        ExposureSet(shots[begin:end], f"part {n} of {count} of {reason}")
         for n, (begin, end) in enumerate(pairwise(bounds), 1)
     ]
 
 
-def _told(shots: Sequence[Shot]) -> str:
-    names = ", ".join(shot.name for shot in shots[:_NAMES_TOLD])
-    more = len(shots) - _NAMES_TOLD
+def _names(shots: Sequence[Shot]) -> str:
+    names = ", ".join(shot.name for shot in shots[:_MOST_NAMES])
+    more = len(shots) - _MOST_NAMES
     return names if more <= 0 else f"{names} and {more} more"

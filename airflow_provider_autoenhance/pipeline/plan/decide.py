@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.records import Row
 
-#: Failures that pass by themselves, as far as the vendor's free text tells: the daily limit above all.
+#: Failures that pass by themselves, as far as the vendor's free text says: the daily limit above all.
 _PASSING_REASON = re.compile(r"\b(limit|quota|try again|timed? ?out|temporar\w*)\b", re.IGNORECASE)
 
 #: Why a photo whose exposures were merged into nothing failed.
@@ -28,9 +28,9 @@ class Step(StrEnum):
     REPLACE = "replace"  # delete the useless image first
     REPROCESS = "reprocess"  # the bytes are there; enhance again
     WAIT = "wait"  # being enhanced
-    FETCH = "fetch"  # enhanced; download
+    DOWNLOAD = "download"  # enhanced
     SKIP = "skip"  # up to date
-    KEEP = "keep"  # failed or postponed in this very try; only told
+    KEEP = "keep"  # failed or postponed in this very try; only reported
     HOLD = "hold"  # over a limit of this run
     OMIT = "omit"  # another file shows the same shot
 
@@ -88,7 +88,7 @@ def decide(
 
     :param row: what the records say of this fingerprint.
     :param image: the image of this fingerprint, where its order was read.
-    :param present: the output is there, as the row tells.
+    :param present: the output is there, as the row says.
     :param own: id of this run's record.
     :param resumed: the try goes on after a wait, so what failed in it is not tried again.
     :param merging: order in which its exposures are being merged.
@@ -103,7 +103,7 @@ def decide(
     if image is not None:
         return _by_image(photo, image, resumed)
     if row is not None and row.status == "landed":
-        return Decision(photo, Step.FETCH, row.image_id, row.order_id, paid=bool(row.credits))
+        return Decision(photo, Step.DOWNLOAD, row.image_id, row.order_id, paid=bool(row.credits))
     if merging:
         return Decision(photo, Step.WAIT, order_id=merging)
     if resumed and refused:
@@ -116,7 +116,7 @@ def decide(
 
 def _by_image(photo: Photo, image: Image, resumed: bool) -> Decision:
     step = {
-        ImageStatus.PROCESSED: Step.FETCH,
+        ImageStatus.PROCESSED: Step.DOWNLOAD,
         ImageStatus.PROCESSING: Step.WAIT,
         ImageStatus.WAITING: Step.WAIT if photo.exposures else Step.REPLACE,  # merged from bytes that are there
         ImageStatus.EXPIRED: Step.REPLACE,

@@ -51,8 +51,8 @@ def group_files(job: Job, shots: Sequence[Photo], records: Iterable[Record], row
     """
     if job.brackets == "none":
         return GroupedFiles(list(shots))
-    told = [job.brackets, [[shot.source, shot.etag, shot.size] for shot in shots]]
-    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    asked = [job.brackets, [[shot.source, shot.etag, shot.size] for shot in shots]]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     by_source = {shot.source: shot for shot in shots}
     remembered = (each.grouping for each in records if each.grouping and each.grouping["key"] == key)
     grouping = next((each for each in remembered if _names_all(each, shots)), None)
@@ -77,7 +77,7 @@ def photos_of_loose(
     """Turn loose exposures into photos, as far as Autoenhance has grouped them; the others are sets that wait for it.
 
     :param orders: the open orders of brackets.
-    :param resumed: the try goes on after a wait; what it has failed to have grouped stands alone then, to be told of.
+    :param resumed: the try goes on after a wait; what it has failed to have grouped stands alone then, to be reported.
     """
     loose = dict(folder.loose)
     photos: list[Photo] = []
@@ -104,7 +104,7 @@ def photos_of_loose(
 
 
 def _grouped_before(job: Job, loose: dict[str, Photo], rows: Mapping[str, Row]) -> list[Photo]:
-    """Take out of the loose exposures what the records tell of, the latest first."""
+    """Take out of the loose exposures what the records know, the latest first."""
     by_source = {exposure.source: exposure for exposure in loose.values()}
     photos = []
     for row in sorted(rows.values(), key=lambda row: row.at, reverse=True):

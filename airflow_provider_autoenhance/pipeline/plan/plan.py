@@ -82,7 +82,7 @@ def _unlisted(hook: AutoenhanceHook, row: Row | None) -> Image | None:
 
 
 def _readonly(state: FolderState, reason: str) -> FolderPlan:
-    """Each photo fails, for the reason of the record; so the other groups go on, and a person is told."""
+    """Each photo fails, for the reason of the record; so the other folders go on, and the summary says why."""
     photos, own = state.files.photos, state.own
     for photo in photos:
         own.rows[photo.fingerprint] = Row(
@@ -101,7 +101,7 @@ def _readonly(state: FolderState, reason: str) -> FolderPlan:
 
 
 def _landed(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:
-    """Whether the outputs that a row tells of are there."""
+    """Whether the outputs that a row names are there."""
     outputs = row.outputs if row else []
     there = bool(outputs) and all(_is_there(present.get(output["uri"]), output) for output in outputs)
     return there and {output["uri"] for output in outputs} >= set(photo.targets)

@@ -45,7 +45,7 @@ class FolderState:
     damage: DestinationError | None = None
 
     def open_orders(self) -> list[str]:
-        """Name the orders that may hold an image which no row tells of, or whose state a row cannot know."""
+        """Name the orders that may hold an image which no row names, or whose state a row cannot know."""
         incomplete = (record for record in (self.own, *self.others.values()) if not record.complete)
         orders = dict.fromkeys(order for record in incomplete for order in record.orders)
         photos = (*self.files.photos, *self.files.loose.values())

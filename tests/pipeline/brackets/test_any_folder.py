@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
-from airflow_provider_autoenhance.pipeline.brackets.rules import Grouping, Shot, group_shots
+from airflow_provider_autoenhance.pipeline.brackets.rules import GroupedShots, Shot, group_shots
 from tests.support.shooting import NOON, bracket, shots_of
 
 
-def sizes(grouping: Grouping) -> list[int]:
+def sizes(grouping: GroupedShots) -> list[int]:
     return [len(group.shots) for group in grouping.groups]
 
 

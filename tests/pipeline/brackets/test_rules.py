@@ -14,22 +14,22 @@ import pytest
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging.exif import read_capture_facts
-from airflow_provider_autoenhance.pipeline.brackets.rules import Grouping, Shot, check_brackets, group_shots
+from airflow_provider_autoenhance.pipeline.brackets.rules import GroupedShots, Shot, check_brackets, group_shots
 from tests.support.shooting import AEB, NOON, bracket, shots_of
 
 FOLDER = Path(os.environ.get("AUTOENHANCE_PHOTOS", ""))
 SAMPLES = Path(__file__).parents[3] / "samples" / "photos"
 
 
-def names(grouping: Grouping) -> list[list[str]]:
+def names(grouping: GroupedShots) -> list[list[str]]:
     return [[shot.name for shot in group.shots] for group in grouping.groups]
 
 
-def sizes(grouping: Grouping) -> list[int]:
+def sizes(grouping: GroupedShots) -> list[int]:
     return [len(group.shots) for group in grouping.groups]
 
 
-def by_exif(shots: Iterable[Shot]) -> Grouping:
+def by_exif(shots: Iterable[Shot]) -> GroupedShots:
     return group_shots(shots, "exif")
 
 
@@ -309,7 +309,7 @@ def test_none_makes_an_image_of_each_and_leaves_nothing_out() -> None:
 @pytest.mark.parametrize("brackets", ["none", "auto", "exif", "2", "9", 2, 9, " EXIF "])
 def test_what_brackets_may_be(brackets: str | int) -> None:
     assert str(check_brackets(brackets)) == str(brackets).strip().lower()
-    assert group_shots([], brackets) == Grouping()
+    assert group_shots([], brackets) == GroupedShots()
 
 
 @pytest.mark.parametrize("brackets", ["", "all", 0, 1, 10, -3, "1", "3.0", True, None, 3.0])

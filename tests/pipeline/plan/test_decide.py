@@ -50,7 +50,7 @@ def image(status: ImageStatus, reason: str | None = None, *, paid: bool = False)
     ("known", "step"),
     [
         ({}, Step.CREATE),
-        ({"image": image(ImageStatus.PROCESSED)}, Step.FETCH),
+        ({"image": image(ImageStatus.PROCESSED)}, Step.DOWNLOAD),
         ({"image": image(ImageStatus.PROCESSING)}, Step.WAIT),
         ({"image": image(ImageStatus.WAITING)}, Step.REPLACE),
         ({"image": image(ImageStatus.EXPIRED)}, Step.REPLACE),
@@ -58,8 +58,8 @@ def image(status: ImageStatus, reason: str | None = None, *, paid: bool = False)
         ({"image": image(ImageStatus.ERROR, "Daily enhancement limit reached")}, Step.REPROCESS),
         ({"image": image(ImageStatus.ERROR, "cannot decode"), "resumed": True}, Step.KEEP),
         ({"row": row("landed"), "present": True}, Step.SKIP),
-        ({"row": row("landed"), "present": False}, Step.FETCH),
-        ({"row": row("landed", request={"preview": True}), "present": True}, Step.FETCH),
+        ({"row": row("landed"), "present": False}, Step.DOWNLOAD),
+        ({"row": row("landed", request={"preview": True}), "present": True}, Step.DOWNLOAD),
         ({"row": row("failed")}, Step.CREATE),
         ({"row": row("failed", image_id=None)}, Step.CREATE),
         ({"row": row("postponed")}, Step.CREATE),
@@ -70,7 +70,7 @@ def image(status: ImageStatus, reason: str | None = None, *, paid: bool = False)
         ({"row": row("pending", run=OWN), "resumed": True, "merging": "o1"}, Step.WAIT),
         ({"row": row("pending", run=OWN)}, Step.CREATE),
         ({"row": row("pending"), "resumed": True}, Step.CREATE),
-        ({"row": row("landed"), "present": False, "image": image(ImageStatus.PROCESSED)}, Step.FETCH),
+        ({"row": row("landed"), "present": False, "image": image(ImageStatus.PROCESSED)}, Step.DOWNLOAD),
     ],
 )
 def test_the_next_step(known: dict[str, Any], step: Step) -> None:
@@ -81,7 +81,7 @@ def test_the_next_step(known: dict[str, Any], step: Step) -> None:
 def test_redownload_fetches_again_once_per_run() -> None:
     job = replace(JOB, on_existing="redownload")
     known: dict[str, Any] = {"job": job, "image": None, "present": True, "own": OWN, "resumed": False}
-    assert decide(PHOTO, row=row("landed"), **known).step is Step.FETCH
+    assert decide(PHOTO, row=row("landed"), **known).step is Step.DOWNLOAD
     assert decide(PHOTO, row=row("landed", run=OWN), **known).step is Step.SKIP
 
 
