@@ -22,7 +22,7 @@ def list_folders(job: Job) -> list[Folder]:
 
     :raises SettingsError: photos would be overwritten.
     """
-    _check_apart(job)
+    _check_outside(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for each in _files(job):
@@ -72,7 +72,7 @@ def _listed(job: Job) -> Mapping[str, StoredFile]:
     return {file.uri: file for file in found}
 
 
-def _check_apart(job: Job) -> None:
+def _check_outside(job: Job) -> None:
     for uri in job.sources.uris:
         if uri.endswith("/") and path_inside(uri, job.destination) is not None:
             raise SettingsError(
