@@ -1,4 +1,4 @@
-"""A photo on its way up: its type told by its content, and never sent whole when it is cut short."""
+"""A photo on its way up: its content says its type, and it is never sent whole when it is cut short."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Photo = bytes | bytearray | memoryview | IO[bytes]
 
 
 @contextmanager
-def uploadable(source: Source) -> Iterator[CheckedReader]:
+def upload_body(source: Source) -> Iterator[CheckedReader]:
     """Check the type of a photo, and wrap it so that its format and length are checked as it is read. BMP and GIF become PNG.
 
     :raises SourceError: empty, damaged, or not a type that Autoenhance takes.
@@ -75,7 +75,7 @@ def _opener(file: IO[bytes], name: str) -> Callable[[], AbstractContextManager[C
     @contextmanager
     def opened() -> Iterator[CheckedReader]:
         file.seek(start)
-        with uploadable(Source(StoredFile(name, size), file, lambda error: _unreadable(error, name))) as body:
+        with upload_body(Source(StoredFile(name, size), file, lambda error: _unreadable(error, name))) as body:
             yield body
 
     return opened

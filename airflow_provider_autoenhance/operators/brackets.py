@@ -16,7 +16,6 @@ from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator,
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_autoenhance.api.models import Bracket
     from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
 log = logging.getLogger(__name__)
@@ -55,21 +54,14 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order's brackets, then adopt or create."""
-        from airflow_provider_autoenhance.pipeline.remote.exposure import ensure_bracket
-        from airflow_provider_autoenhance.pipeline.remote.identity import check_origin
+        from airflow_provider_autoenhance.pipeline.remote.create import ensure
+        from airflow_provider_autoenhance.pipeline.remote.identity import origin_check
 
         with task_run(self, context, label=self.bracket_name):
-            map_index = context["ti"].map_index
-
-            def check(bracket: Bracket) -> None:
-                if not self.source:
-                    check_origin(f"bracket {bracket.name!r}", bracket.metadata, map_index)
-
-            made = ensure_bracket(self.hook, self._wanted(context), check=check)
-            verb = "Adopted" if made.adopted else "Created"
-            log.info("%s bracket %r (%s)", verb, made.bracket.name, made.bracket.bracket_id)
+            made = ensure(self.hook, self._wanted(context), check=origin_check(context["ti"], self.source))
+            log.info("%s %s", "Adopted" if made.adopted else "Created", made.label)
             result = {
-                "bracket_id": made.bracket.bracket_id,
+                "bracket_id": made.id,
                 "order_id": made.ticket.order_id,
                 "upload_url": "" if made.adopted else made.ticket.seal(self.hook.config.api_key),
             }
@@ -77,23 +69,15 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
     def _wanted(self, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
-        from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+        from airflow_provider_autoenhance.pipeline.remote.identity import task_metadata
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
-        owner, ti = type(self).__name__, context["ti"]
+        owner = type(self).__name__
         name = required(owner, "bracket_name", self.bracket_name)
         user = mapping(f"bracket {name!r}", "metadata", self.metadata)
-        identity = image_identity(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            image_name=name,
-            source=redact_url(self.source) if self.source else None,
-            settings={},
-            metadata=user,
-        )
-        own = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
-        return UploadTicket(name, required(owner, "order_id", self.order_id), {}, user | own, kind="bracket")
+        source = redact_url(self.source) if self.source else None
+        metadata = task_metadata(context["ti"], name, source=source, user=user)
+        return UploadTicket(name, required(owner, "order_id", self.order_id), {}, metadata, kind="bracket")
 
 
 class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
@@ -71,22 +70,20 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order, then adopt or create."""
-        from airflow_provider_autoenhance.pipeline.remote.create import ensure_image
-        from airflow_provider_autoenhance.pipeline.remote.identity import run_order_id
+        from airflow_provider_autoenhance.pipeline.remote.create import ensure
+        from airflow_provider_autoenhance.pipeline.remote.identity import origin_check, run_order_id
 
         with task_run(self, context, label=self.image_name):
             ti = context["ti"]
             wanted = self._wanted(run_order_id(ti.dag_id, ti.run_id), context)
             order_name = None if self.order_id else f"{ti.dag_id} {ti.run_id}"
-            made = ensure_image(
-                self.hook, wanted, order_name=order_name, check=partial(self._check_owner, ti.map_index)
-            )
+            made = ensure(self.hook, wanted, order_name=order_name, check=origin_check(ti, self.source))
             verb = "Adopted" if made.adopted else "Created"
-            log.info("%s %s in order %s, %s", verb, made.image.label, made.ticket.order_id, made.image.status)
+            log.info("%s %s in order %s, %s", verb, made.label, made.ticket.order_id, made.status)
             result = {
-                "image_id": made.image.image_id,
+                "image_id": made.id,
                 "order_id": made.ticket.order_id,
-                "status": made.image.status.value,
+                "status": made.status.value,
                 "upload_url": "" if made.adopted else made.ticket.seal(self.hook.config.api_key),
             }
             return push_result(context, result)
@@ -94,30 +91,23 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     def _wanted(self, run_order: str, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.redact import redact_url
         from airflow_provider_autoenhance.api.settings import wire_settings
-        from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY, ORIGIN_KEY, image_identity
+        from airflow_provider_autoenhance.pipeline.remote.identity import task_metadata
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
+        from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
 
-        ti = context["ti"]
         name = required("AutoenhanceCreateImageOperator", "image_name", self.image_name)
         settings = wire_settings(self.settings, version=self.hook.config.extra.api_version)
+        photo = PhotoSource(self.source, access=self.hook.source_access) if self.source else None
         user = mapping(f"image {name!r}", "metadata", self.metadata)
-        identity = image_identity(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            image_name=name,
+        metadata = task_metadata(
+            context["ti"],
+            name,
             source=redact_url(self.source) if self.source else None,
+            user=user,
             settings=settings,
-            metadata=user,
+            fingerprint=photo.fingerprint(settings) if photo else None,
         )
-        own = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
-        return UploadTicket(name, self.order_id or run_order, settings, user | own, content_type=self.content_type)
-
-    def _check_owner(self, map_index: int | None, image: Image) -> None:
-        from airflow_provider_autoenhance.pipeline.remote.identity import check_origin
-
-        if not self.source:
-            check_origin(f"image {image.image_name!r}", image.metadata, map_index)
+        return UploadTicket(name, self.order_id or run_order, settings, metadata, content_type=self.content_type)
 
 
 class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):

@@ -50,30 +50,16 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create, or adopt."""
         from airflow_provider_autoenhance.pipeline.remote.identity import order_id_of
+        from airflow_provider_autoenhance.pipeline.remote.images import ensure_order
 
         ti = context["ti"]
         by_default = f"{ti.dag_id} {ti.run_id}"
         with task_run(self, context, label=self.name or by_default):
             name = self.name or by_default
             order_id = self.order_id or order_id_of(ti.dag_id, ti.run_id, ti.task_id, name)
-            try:
-                order = self.hook.create_order(order_id=order_id, name=name)
-                log.info("Created order %s (%s)", order_id, name)
-            except errors.ConflictError as conflict:
-                order = self._adopt(order_id, conflict)
+            order = ensure_order(self.hook, order_id, name)
+            log.info("Order %s (%s) is there", order_id, order.name)
             return push_result(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
-
-    def _adopt(self, order_id: str, conflict: errors.ConflictError) -> Order:
-        try:
-            order = self.hook.get_order(order_id)
-        except errors.NotFoundError:
-            raise errors.ConflictError(
-                f"order {order_id}: the id is taken, but there is no such order in this account; it was deleted, or is another's. "
-                "Choose another order_id, or another name.",
-                status_code=conflict.status_code,
-            ) from None
-        log.info("Adopted order %s (%s)", order_id, order.name)
-        return order
 
 
 class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):

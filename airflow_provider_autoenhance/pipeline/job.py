@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -90,5 +90,12 @@ class Job:
     ) -> str:
         """Digest of a file and everything that decides how it is enhanced; how it is downloaded does not matter."""
         salt = self.run.run_id if self.on_existing == "reenhance" else ""
-        asked = json.dumps([source, etag, size, self.settings, kind, salt], sort_keys=True)
-        return hashlib.sha256(asked.encode()).hexdigest()
+        return fingerprint_of(source, etag, size, self.settings, kind, salt)
+
+
+def fingerprint_of(
+    source: str, etag: str | None, size: int, settings: Mapping[str, Any], kind: str = "single", salt: str = ""
+) -> str:
+    """Digest of a file and its wire settings. A batch and a single-image task give the same file the same."""
+    known = json.dumps([source, etag, size, settings, kind, salt], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()

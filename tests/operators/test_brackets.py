@@ -30,7 +30,7 @@ Shoot = Callable[..., list[str]]
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.batch.merge.ARRIVAL_POLLS", (0.0,) * 6)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.remote.process.ARRIVAL_POLLS", (0.0,) * 6)
 
 
 @pytest.fixture

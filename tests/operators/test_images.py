@@ -24,7 +24,9 @@ from airflow_provider_autoenhance.operators.images import (
     AutoenhanceUploadImageOperator,
 )
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
+from tests.support.batch import operator
 from tests.support.photos import photo
+from tests.support.photos import upload as put
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run
 
@@ -132,14 +134,99 @@ def test_a_retry_replaces_an_image_whose_upload_url_is_lost(autoenhance: Sandbox
 
 
 @pytest.mark.parametrize("kind", ["500", "reset"])
-def test_a_creation_whose_answer_got_lost_is_found_by_the_retry(
+def test_a_creation_whose_answer_got_lost_is_looked_for_before_it_is_made_again(
     autoenhance: Sandbox, s3: SimpleNamespace, kind: str
 ) -> None:
-    autoenhance.faults([{"endpoint": "create_image", "phase": "after", "kind": kind, "count": 1}])
-    with pytest.raises(errors.AutoenhanceError):
+    s3.put("maple/kitchen.jpg", photo())
+    autoenhance.faults([{"endpoint": "create_image", "phase": "after", "kind": kind, "count": 2}])
+    image_id = upload(create())
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["live_images"]) == (3, [image_id])
+
+
+def test_a_creation_whose_answers_all_get_lost_is_left_to_the_next_try(autoenhance: Sandbox) -> None:
+    autoenhance.faults([{"endpoint": "create_image", "phase": "after", "kind": "500", "count": 3}])
+    with pytest.raises(errors.ServerError):
         create()
     create(try_number=2)
-    assert autoenhance.ledger()["images_live"] == 1
+    ledger = autoenhance.ledger()
+    assert (ledger["images_created"], ledger["images_live"]) == (4, 1)
+
+
+def test_of_two_images_of_one_creation_the_paid_one_is_gone_on_with(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    """As two tries leave behind, the first of which was taken for dead."""
+    s3.put("maple/kitchen.jpg", photo())
+    first = create()
+    hook = AutoenhanceHook()
+    metadata = hook.get_image(first["image_id"]).metadata
+    second = hook.create_image("maple/kitchen.jpg", order_id=first["order_id"], metadata=metadata)
+    put(hook, second, photo())
+    upload(first)
+    for image_id in (first["image_id"], second.image.image_id):
+        wait(image_id)
+    download(second.image.image_id, preview=False)
+    again = create(try_number=2)
+    assert again["image_id"] == upload(again) == second.image.image_id
+    assert download(again["image_id"], preview=False)["credit_spent"] is False
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+@pytest.mark.parametrize("left", [{"MIMEType": "image/jpeg"}, {}])
+def test_an_image_whose_metadata_autoenhance_has_replaced_is_found_by_its_name(
+    autoenhance: Sandbox, s3: SimpleNamespace, left: dict[str, Any]
+) -> None:
+    s3.put("maple/kitchen.jpg", photo())
+    image_id = upload(create(source=SOURCE))
+    AutoenhanceHook().process_image(image_id, settings={"extra": {"metadata": left}})
+    assert create(source=SOURCE, try_number=2)["image_id"] == image_id
+    create("maple/hall.jpg")
+    assert autoenhance.ledger()["images_created"] == 2
+
+
+def test_nothing_is_deleted_by_its_name_alone(autoenhance: Sandbox) -> None:
+    stranger = (
+        AutoenhanceHook().create_image("maple/kitchen.jpg", order_id="o1", metadata={"by": "hand"}).image.image_id
+    )
+    mine = create(order_id="o1")["image_id"]
+    assert sorted(autoenhance.ledger()["live_images"]) == sorted([stranger, mine])
+
+
+def test_a_photo_that_changes_before_its_upload_makes_its_image_again(
+    autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    """So the fingerprint of an image always names the bytes that it has."""
+    s3.put("maple/kitchen.jpg", photo())
+    created = create(source=SOURCE)
+    s3.put("maple/kitchen.jpg", photo(shade=90))
+    image_id = upload(created)
+    assert image_id != created["image_id"]
+    assert create(source=SOURCE, try_number=2)["image_id"] == image_id
+    assert autoenhance.ledger()["live_images"] == [image_id]
+
+
+def test_a_photo_that_changes_after_its_upload_is_another_image(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    s3.put("maple/kitchen.jpg", photo())
+    image_id = upload(create(source=SOURCE))
+    s3.put("maple/kitchen.jpg", photo(shade=90))
+    another = upload(create(source=SOURCE, try_number=2))
+    assert sorted(autoenhance.ledger()["live_images"]) == sorted([image_id, another])
+
+
+# Create: what a batch has made, and the other way round
+
+
+def test_a_single_task_goes_on_with_what_a_batch_has_made(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    s3.put("maple/kitchen.jpg", photo())
+    (order_id,) = run(operator())["orders"]
+    again = create("my name", source=SOURCE, order_id=order_id)
+    assert (again["status"], again["upload_url"]) == ("processed", "")
+    assert download(upload(again), preview=False)["credit_spent"] is False
+    assert autoenhance.ledger()["images_created"] == 1
+    for options in ({"metadata": {"room": "kitchen"}}, {"settings": {"enhance_type": "warm"}}, {"source": None}):
+        create("my name", **{"source": SOURCE, "order_id": order_id, **options})
+    s3.put("maple/kitchen.jpg", photo(shade=90))
+    create("my name", source=SOURCE, order_id=order_id)
+    assert autoenhance.ledger()["images_created"] == 5
 
 
 def test_an_image_under_way_is_adopted(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
@@ -505,6 +592,7 @@ def test_delete_and_report(enhanced: str, autoenhance: Sandbox) -> None:
         ({"settings": {"enhance_type": "sepia"}}, "takes one of property"),
         ({"settings": {"window_pull": True}}, "pins api_version 2025-08-31"),
         ({"metadata": "[1]"}, "metadata takes an object"),
+        ({"metadata": {"fingerprint": "mine"}}, "metadata key 'fingerprint' is this provider's own"),
         ({"name": ""}, "image_name is empty"),
         ({"name": "None"}, "image_name is empty"),
     ],

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_autoenhance.api.errors import ServerError
-from airflow_provider_autoenhance.hooks.photo import uploadable
+from airflow_provider_autoenhance.hooks.photo import upload_body
 from airflow_provider_autoenhance.storage import BLOCK, list_files, open_destination, open_source, temporary
 from airflow_provider_autoenhance.storage.temporary import PREFIX, temporary_copy, temporary_file, temporary_folder
 from tests.support.photos import photo as picture
@@ -173,7 +173,7 @@ def test_a_copy_that_needs_no_path_has_no_name(place: Path) -> None:
 
 def test_a_conversion_leaves_nothing(tmp_path: Path, place: Path) -> None:
     (photo := tmp_path / "plan.bmp").write_bytes(picture("BMP"))
-    with open_source(str(photo)) as source, uploadable(source) as body:
+    with open_source(str(photo)) as source, upload_body(source) as body:
         (folder,) = place.iterdir()
         assert [path.suffix for path in folder.iterdir()] == [".png"]
         assert body.read().startswith(b"\x89PNG")

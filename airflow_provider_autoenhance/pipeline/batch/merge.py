@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo, merged_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
-from airflow_provider_autoenhance.pipeline.remote.brackets import EXPOSURE_KEY, BracketOrder, bracket_metadata
-from airflow_provider_autoenhance.pipeline.remote.exposure import give_up
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
+from airflow_provider_autoenhance.pipeline.remote.create import discard
+from airflow_provider_autoenhance.pipeline.remote.identity import EXPOSURE_KEY, exposure_metadata
+from airflow_provider_autoenhance.pipeline.remote.process import Grouping, process_order, wait_for_arrival
+from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
-
-log = logging.getLogger(__name__)
-
-#: How often a call whose answer got lost is made again.
-_ATTEMPTS = 3
-
-#: Seconds between looks for the mark that an exposure has arrived; it may lag the upload.
-ARRIVAL_POLLS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 class Merge:
@@ -41,7 +33,6 @@ class Merge:
         self.decisions = list(decisions)
         self._hook = hook
         self._job = job
-        self._give_up = partial(give_up, hook)
         self._lock = threading.Lock()
         self._left = sum(len(decision.photo.exposures) for decision in decisions)
         self._failed: dict[str, errors.AutoenhanceError] = {}
@@ -64,9 +55,9 @@ class Merge:
         if key in self._bracket_ids or spoilt:
             return 0
         try:
-            self._bracket_ids[key] = upload_new(
-                self._hook, self._job, exposure, lambda: self._create(photo, exposure), self._give_up
-            )
+            marks = exposure_metadata(photo, exposure)
+            wanted = UploadTicket(exposure.image_name, self.order_id, {}, marks, kind="bracket")
+            self._bracket_ids[key] = upload_new(self._hook, self._job, exposure, wanted)
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this exposure's
@@ -137,55 +128,13 @@ class Merge:
 
     def _make_images(self, decisions: Sequence[Decision]) -> None:
         groups = [self._ids_of(decision.photo) for decision in decisions]
-        self._wait_for_arrival({bracket_id for group in groups for bracket_id in group})
-        for left in reversed(range(_ATTEMPTS)):
-            try:
-                self._hook.process_order(
-                    self.order_id,
-                    groups=None if decisions[0].photo.ungrouped else groups,
-                    settings=self._job.settings,
-                )
-            except (errors.ServerError, errors.UnreachableError, errors.ConflictError):
-                # Whether it was carried out, the order tells; asked twice, Autoenhance might merge twice.
-                if BracketOrder(self._hook.get_order(self.order_id), ()).processed:
-                    return
-                if not left:
-                    raise
-            else:
-                return
+        wanted = {bracket_id for group in groups for bracket_id in group}
+        for bracket in wait_for_arrival(self._hook, self.order_id, wanted):
+            if bracket.bracket_id not in wanted:
+                discard(self._hook, "bracket", bracket.bracket_id)
+        grouping = Grouping(None if decisions[0].photo.ungrouped else groups)
+        process_order(self._hook, self.order_id, grouping, self._job.settings)
 
     def _ids_of(self, photo: Photo) -> list[str]:
         keys = ((photo.fingerprint, exposure.fingerprint) for exposure in photo.exposures)
         return [self._bracket_ids[key] for key in keys if key in self._bracket_ids]
-
-    def _wait_for_arrival(self, wanted: set[str]) -> None:
-        """Wait until Autoenhance knows that it has the bytes, and take out what no image is to be made of."""
-        for pause in ARRIVAL_POLLS:
-            time.sleep(pause)
-            brackets = self._hook.list_brackets(self.order_id)
-            arrived = {bracket.bracket_id for bracket in brackets if bracket.is_uploaded}
-            if wanted <= arrived:
-                break
-        else:
-            log.warning(
-                "order %s: %d exposures are uploaded but not marked so; merging all the same",
-                self.order_id,
-                len(wanted - arrived),
-            )
-        for bracket in brackets:
-            if bracket.bracket_id not in wanted:
-                self._give_up(bracket.bracket_id)
-
-    def _create(self, photo: Photo, exposure: Photo) -> tuple[str, str]:
-        """Register an exposure. Where an answer got lost, what it left behind is taken out before the merge."""
-        for left in reversed(range(_ATTEMPTS)):
-            try:
-                created = self._hook.create_bracket(
-                    exposure.image_name, order_id=self.order_id, metadata=bracket_metadata(photo, exposure)
-                )
-            except (errors.ServerError, errors.UnreachableError):
-                if not left:
-                    raise
-            else:
-                return created.bracket.bracket_id, created.upload_url
-        raise AssertionError("unreachable")

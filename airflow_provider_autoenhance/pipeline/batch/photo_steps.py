@@ -6,19 +6,16 @@ import time
 from dataclasses import dataclass, replace
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
-from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, metadata_of, read_order
+from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
+from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
-
-#: How often a creation whose answer got lost is looked for and made again.
-_CREATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -54,13 +51,13 @@ class Transfer:
         photo = decision.photo
         try:
             if decision.step is Step.REPROCESS:
-                image_id, order_id = self._reprocess(decision), decision.order_id or order_id
+                image_id, order_id = decision.image_id or "", decision.order_id or order_id
+                self._hook.process_image(image_id)
             else:
                 if decision.step is Step.REPLACE and decision.image_id:
                     self._hook.delete_image(decision.image_id)
-                image_id = upload_new(
-                    self._hook, self._job, photo, lambda: self._create(photo, order_id), self._hook.delete_image
-                )
+                wanted = UploadTicket(photo.image_name, order_id, self._job.settings, image_metadata(photo))
+                image_id = upload_new(self._hook, self._job, photo, wanted)
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
@@ -148,37 +145,3 @@ class Transfer:
             exposures=[{"source": each.source, "etag": each.etag, "size": each.size} for each in photo.exposures],
             at=now(),
         )
-
-    def _reprocess(self, decision: Decision) -> str:
-        image_id = decision.image_id or ""
-        self._hook.process_image(image_id)
-        return image_id
-
-    def _create(self, photo: Photo, order_id: str) -> tuple[str, str]:
-        """Create; where the answer got lost, read the order before creating again."""
-        for left in reversed(range(_CREATIONS)):
-            try:
-                created = self._hook.create_image(
-                    photo.image_name,
-                    order_id=order_id,
-                    settings=self._job.settings,
-                    metadata=metadata_of(photo),
-                )
-            except (errors.ServerError, errors.UnreachableError) as error:
-                self._drop_lost(photo, order_id)
-                if not left or (isinstance(error, errors.UnreachableError) and not error.maybe_received):
-                    raise
-            else:
-                return created.image.image_id, created.upload_url
-        raise AssertionError("unreachable")
-
-    def _drop_lost(self, photo: Photo, order_id: str) -> None:
-        """Delete an image whose creation was answered by nothing: its upload URL is lost with the answer."""
-        order = read_order(self._hook, order_id)
-        image = images_by_fingerprint([order] if order else [], [photo]).get(photo.fingerprint)
-        if image is None:
-            return
-        if image.status in (ImageStatus.PROCESSING, ImageStatus.PROCESSED):
-            # Somebody has uploaded it: a twin of this task that was taken for dead. The next try adopts it.
-            raise errors.ServerError(f"photo {photo.path!r} is being enhanced by another try of this run; try again.")
-        self._hook.delete_image(image.image_id)

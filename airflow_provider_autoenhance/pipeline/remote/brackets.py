@@ -11,18 +11,8 @@ from typing import Any
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.remote.images import FINGERPRINT_KEY, mark, metadata_of, rank
-
-#: Key of a bracket's metadata that says which file, in which settings, it is; its fingerprint is the merged photo's.
-EXPOSURE_KEY = "exposure"
-
-
-def bracket_metadata(photo: Photo, exposure: Photo) -> dict[str, object]:
-    """What a bracket is created with. Where Autoenhance groups, the photo that it becomes a part of is not known yet."""
-    about = metadata_of(exposure) | {EXPOSURE_KEY: exposure.fingerprint, FINGERPRINT_KEY: photo.fingerprint}
-    if photo.ungrouped:
-        del about[FINGERPRINT_KEY]
-    return about
+from airflow_provider_autoenhance.pipeline.remote.identity import EXPOSURE_KEY, FINGERPRINT_KEY, mark
+from airflow_provider_autoenhance.pipeline.remote.images import rank
 
 
 @dataclass(frozen=True)

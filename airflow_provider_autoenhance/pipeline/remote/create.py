@@ -1,101 +1,154 @@
-"""Make an image, unless it is there already: the order is read before anything is created."""
+"""Make an image or an exposure, unless it is there already. What a lost answer left behind is found before anything is made again.
+
+An exposure is one file of a bracketed shot. The API calls it a bracket.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
-from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus
 from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.remote.identity import IDENTITY_KEY
-from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
+from airflow_provider_autoenhance.pipeline.remote.identity import is_own, name_of, same_as
+from airflow_provider_autoenhance.pipeline.remote.images import WITH_BYTES, ensure_order, rank, read_order
+from airflow_provider_autoenhance.pipeline.remote.ticket import Kind, UploadTicket
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: How often an act whose answer got lost is tried.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
-class Creation:
-    """An image that exists. ``ticket`` says where its bytes go; without ``upload_url`` they are there already."""
+class Made:
+    """What exists at Autoenhance.
 
-    image: Image
+    :param ticket: says where its bytes go; without ``upload_url`` they are there already.
+    :param status: of an image.
+    """
+
+    id: str
     ticket: UploadTicket
-    adopted: bool
+    status: ImageStatus = ImageStatus.WAITING
+
+    @property
+    def adopted(self) -> bool:
+        """Whether it has its bytes, from an earlier try or another task."""
+        return not self.ticket.upload_url
+
+    @property
+    def label(self) -> str:
+        """Name and id, for messages."""
+        return f"{self.ticket.kind} {self.ticket.image_name!r} ({self.id})"
 
 
-def ensure_image(
+def ensure(
     hook: AutoenhanceHook,
     wanted: UploadTicket,
     *,
     order_name: str | None = None,
-    check: Callable[[Image], None] = lambda image: None,
-) -> Creation:
-    """Adopt the image that an earlier try made, or make it.
+    check: Callable[[str, Mapping[str, Any]], None] = lambda label, metadata: None,
+    fresh: bool = False,
+) -> Made:
+    """Adopt what an earlier try or another task made, or make it.
 
-    What is adopted: an image of the same identity that is being processed or is processed. An earlier image that still waits for its
-    bytes (its upload URL cannot be read again), failed or expired is deleted and made anew.
+    What is adopted: the same image or exposure (see :mod:`.identity`) with its bytes. An earlier one that still waits for its bytes (its
+    upload URL cannot be read again), failed or expired is deleted and made anew.
 
-    :param wanted: what to create; its ``metadata`` holds the identity.
-    :param order_name: name of the order, where it is not there yet and has to be made. ``None``: leave that to Autoenhance.
-    :param check: called with an image before it is adopted or replaced; raises to refuse.
+    :param wanted: what to create; its ``metadata`` holds the marks.
+    :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
+    :param check: called with the label and metadata of what is about to be adopted or deleted; raises to refuse.
+    :param fresh: the caller has read the order, and there is none.
+    :raises ConflictError: the order was deleted, and its id cannot be taken again.
     :raises AutoenhanceError: when the order cannot be read whole, because "unknown" is not "absent".
     """
-    for image in _earlier_images(hook, wanted, order_name):
-        check(image)
-        if image.status in (ImageStatus.PROCESSING, ImageStatus.PROCESSED):
-            return Creation(image, replace(wanted, upload_url=""), adopted=True)
-        hook.delete_image(image.image_id)
-    created = hook.create_image(
-        wanted.image_name,
-        order_id=wanted.order_id,
-        settings=WireSettings(wanted.settings),
-        metadata=wanted.metadata,
-        content_type=wanted.content_type,
-    )
-    image = created.image
-    ticket = replace(wanted, order_id=image.order_id or wanted.order_id, upload_url=created.upload_url)
-    return Creation(image, ticket, adopted=False)
+
+    def find(order_name: str | None = None) -> Made | None:
+        there = _listed(hook, wanted, order_name)
+        ready = [each for each in there if _has_bytes(each)]
+        for same in same_as(ready, wanted.image_name, wanted.metadata):
+            check(f"{wanted.kind} {name_of(same)!r}", same.metadata)
+            return _made(same, wanted)
+        for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
+            check(f"{wanted.kind} {name_of(useless)!r}", useless.metadata)
+            discard(hook, wanted.kind, _made(useless, wanted).id)
+        return None
+
+    return (None if fresh else find(order_name)) or once(partial(_create, hook, wanted), find)
 
 
-def _earlier_images(hook: AutoenhanceHook, wanted: UploadTicket, order_name: str | None) -> list[Image]:
-    """Images of the same identity, the furthest along first."""
-    if wanted.order_id is None:
-        return []
-    try:
-        order = hook.get_order(wanted.order_id)
-    except errors.NotFoundError:
-        _make_order(hook, wanted.order_id, order_name)
-        return []
-    mine = [image for image in order.images if _is_same(image, wanted)]
-    if not mine:
-        check_whole(order)
-    progress = {ImageStatus.PROCESSED: 0, ImageStatus.PROCESSING: 1}
-    return sorted(mine, key=lambda image: (progress.get(image.status, 2), image.date_added, image.image_id))
-
-
-def _make_order(hook: AutoenhanceHook, order_id: str, order_name: str | None) -> None:
-    if order_name is None:
+def discard(hook: AutoenhanceHook, kind: Kind, made_id: str) -> None:
+    """Delete what will get no bytes. One integration alone knows the call for exposures; one that is left is no part of any image."""
+    if kind == "image":
+        hook.delete_image(made_id)
         return
     try:
-        hook.create_order(order_id=order_id, name=order_name)
-    except errors.ConflictError:
-        return  # a mapped sibling was faster
+        hook.delete_bracket(made_id)
+    except Exception as error:  # noqa: BLE001 - it is not needed for anything
+        found = errors.unexpected(error, f"bracket {made_id}")
+        log.warning("Bracket %s stays in its order, unused: %s", made_id, found)
 
 
-def _is_same(image: Image, wanted: UploadTicket) -> bool:
-    """By identity; by name where an old API version returns no metadata."""
-    if IDENTITY_KEY in image.metadata:
-        return bool(image.metadata[IDENTITY_KEY] == wanted.metadata.get(IDENTITY_KEY))
-    return not image.metadata and image.image_name == clean_text(wanted.image_name)
+def once(
+    act: Callable[[], T],
+    find: Callable[[], T | None],
+    lost: tuple[type[errors.AutoenhanceError], ...] = (errors.ServerError, errors.UnreachableError),
+) -> T:
+    """Do something whose answer may get lost. It is done again only after a look whether it was done.
 
-
-def check_whole(order: Order) -> None:
-    """Refuse to conclude from an order that lists fewer images than it has.
-
-    :raises AutoenhanceError: naming the order.
+    :param find: returns what a lost answer left, ``None`` where there is nothing to go on with.
+    :param lost: errors after which it may have been done.
+    :raises AutoenhanceError: it did not reach the server, or its answer got lost three times.
     """
-    if (order.total_images or 0) > len(order.images):
-        raise errors.AutoenhanceError(
-            f"order {order.order_id} lists {len(order.images)} of its {order.total_images} images, so it cannot be told whether this one "
-            "exists already; give smaller groups of photos an order_id of their own."
-        )
+    for left in reversed(range(_TRIES)):
+        try:
+            return act()
+        except lost as error:
+            if isinstance(error, errors.UnreachableError) and not error.maybe_received:
+                raise
+            found = find()
+            if found is not None:
+                log.warning("%s But it was done.", error)
+                return found
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _listed(hook: AutoenhanceHook, wanted: UploadTicket, order_name: str | None) -> Sequence[Image | Bracket]:
+    """What the order holds, the best first."""
+    if wanted.kind == "bracket":
+        return sorted(hook.list_brackets(str(wanted.order_id)), key=lambda bracket: bracket.bracket_id)
+    order = read_order(hook, wanted.order_id) if wanted.order_id else None
+    if order is None and wanted.order_id and order_name:
+        order = ensure_order(hook, wanted.order_id, order_name)
+    return [*sorted(order.images, key=rank)] if order else []
+
+
+def _has_bytes(made: Image | Bracket) -> bool:
+    return made.status in WITH_BYTES if isinstance(made, Image) else made.is_uploaded
+
+
+def _create(hook: AutoenhanceHook, wanted: UploadTicket) -> Made:
+    name, order_id, metadata = wanted.image_name, wanted.order_id, wanted.metadata
+    if wanted.kind == "bracket":
+        exposure = hook.create_bracket(name, order_id=str(order_id), metadata=metadata)
+        return _made(exposure.bracket, wanted, exposure.upload_url)
+    settings, content_type = WireSettings(wanted.settings), wanted.content_type
+    image = hook.create_image(name, order_id=order_id, settings=settings, metadata=metadata, content_type=content_type)
+    return _made(image.image, wanted, image.upload_url)
+
+
+def _made(thing: Image | Bracket, wanted: UploadTicket, upload_url: str = "") -> Made:
+    ticket = replace(wanted, order_id=thing.order_id or wanted.order_id, upload_url=upload_url)
+    if isinstance(thing, Image):
+        return Made(thing.image_id, ticket, thing.status)
+    return Made(thing.bracket_id, ticket)

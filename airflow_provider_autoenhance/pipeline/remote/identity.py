@@ -1,7 +1,17 @@
-"""Who is who on the remote side: ids that a retry derives again, so that it finds what an earlier try made.
+"""Who is who at Autoenhance: what an image or exposure remembers in its ``metadata``, and how it is known again.
 
-Never of ``try_number``, or a retry would find nothing. Never of ``map_index``, or a re-expanded list would inherit another item's work
-(apache/airflow#72725).
+- ``airflow_identity`` says which creation it is: DAG, run, task, name, source, settings, metadata. Single-image operators write it. It
+  never holds ``try_number``, or a retry would find nothing; nor ``map_index``, or a re-expanded list would inherit another item's work
+  (apache/airflow#72725).
+- ``fingerprint`` says which bytes (URI, etag, size) in which settings. A batch writes it; so does the create operator, if it is given a
+  ``source`` that it can look at. The upload makes the image anew if the file has changed since, so the fingerprint stays true.
+- An exposure of a batch holds its own fingerprint as ``exposure``; its ``fingerprint`` is that of the photo which it becomes a part of.
+
+An image of the same identity or fingerprint is gone on with, unless both fingerprints are known and differ. So a batch goes on with what
+the single-image tasks of its DAG run have made, whose order it reads once. A single-image task goes on with what a batch has made, if
+it is given the batch's order, and asks for no metadata that the image lacks.
+
+Autoenhance may empty or replace ``metadata``. What holds none of our marks counts by its name, but nothing is deleted by its name alone.
 """
 
 from __future__ import annotations
@@ -9,16 +19,24 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.models import Bracket, Image
+from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.pipeline.photo import Photo
 
 _NAMESPACE = uuid.UUID("f2a4c1c8-6a57-5b0e-9b0a-3d1f0f6f8f11")
 
-#: Keys under which a creation remembers itself in the image's ``metadata``.
+#: Keys of ``metadata``; the module says what each holds. ``airflow_origin`` names the task, for people and for :func:`check_origin`.
 IDENTITY_KEY = "airflow_identity"
 ORIGIN_KEY = "airflow_origin"
+FINGERPRINT_KEY = "fingerprint"
+EXPOSURE_KEY = "exposure"
+
+_MARKS = (IDENTITY_KEY, FINGERPRINT_KEY, EXPOSURE_KEY)
+_RESERVED = (IDENTITY_KEY, FINGERPRINT_KEY, ORIGIN_KEY)
 
 
 def run_order_id(dag_id: str, run_id: str) -> str:
@@ -31,29 +49,104 @@ def order_id_of(dag_id: str, run_id: str, task_id: str, name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"named order\0{dag_id}\0{run_id}\0{task_id}\0{name}"))
 
 
-def check_origin(label: str, metadata: Mapping[str, Any], map_index: int | None) -> None:
-    """Refuse what another mapped task of the same inputs has made: two tasks would share it, and one photo would get lost.
-
-    :param label: what was found, for the message.
-    :raises SettingsError: naming both.
-    """
-    made_by = str(metadata.get(ORIGIN_KEY, ""))
-    if made_by and not made_by.endswith(f"[{map_index}]"):
-        raise SettingsError(
-            f"{label} of this run was already made by another mapped task ({made_by}); pass 'source', or give each photo a name of its own."
-        )
+# What is written
 
 
-def image_identity(
+def task_metadata(
+    ti: Any,
+    name: str,
     *,
-    dag_id: str,
-    run_id: str,
-    task_id: str,
-    image_name: str,
     source: str | None,
-    settings: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-) -> str:
-    """Digest of everything that makes one creation another than the next: the same inputs in the same run give the same image."""
-    inputs = [dag_id, run_id, task_id, image_name, source, settings, metadata]
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
+    user: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    fingerprint: str | None = None,
+) -> dict[str, Any]:
+    """Return what a single-image task creates an image or exposure with.
+
+    :param ti: the task instance.
+    :param source: URI without credentials.
+    :param user: the metadata that the DAG asks for.
+    :param fingerprint: of the source in these settings, where it is known.
+    :raises SettingsError: when the DAG asks for a key that is ours.
+    """
+    if taken := [key for key in _RESERVED if key in user]:
+        raise SettingsError(f"{name!r}: the metadata key {taken[0]!r} is this provider's own; choose another.")
+    inputs = [ti.dag_id, ti.run_id, ti.task_id, name, source, settings or {}, user]
+    identity = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
+    marks = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
+    return {**user, **marks, **({FINGERPRINT_KEY: fingerprint} if fingerprint else {})}
+
+
+def image_metadata(photo: Photo) -> dict[str, Any]:
+    """Return what a batch creates an image with."""
+    return {"source": photo.source, "etag": photo.etag, "size": photo.size, FINGERPRINT_KEY: photo.fingerprint}
+
+
+def exposure_metadata(photo: Photo, exposure: Photo) -> dict[str, Any]:
+    """Return what a batch creates an exposure with. Where Autoenhance groups, its photo is not known yet."""
+    made = image_metadata(exposure) | {EXPOSURE_KEY: exposure.fingerprint, FINGERPRINT_KEY: photo.fingerprint}
+    if photo.ungrouped:
+        del made[FINGERPRINT_KEY]
+    return made
+
+
+# What is read back
+
+
+def mark(made: Image | Bracket, key: str) -> str | None:
+    """Read one of our marks in the metadata of an image or exposure; somebody else's may hold anything under the same key."""
+    value = made.metadata.get(key)
+    return value if isinstance(value, str) else None
+
+
+def is_own(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
+    """Whether something was created for just this. If it never got its bytes, it may be deleted.
+
+    :param metadata: what it would be created with now.
+    """
+    keys = (IDENTITY_KEY,) if IDENTITY_KEY in metadata else (FINGERPRINT_KEY, EXPOSURE_KEY)
+    return all(mark(made, key) == metadata.get(key) for key in keys)
+
+
+def same_as(made: Iterable[Image | Bracket], name: str, metadata: Mapping[str, Any]) -> list[Image | Bracket]:
+    """Return what may be gone on with instead of creating: by its marks; where nothing has the right ones, by its name.
+
+    :param metadata: what would be created with.
+    """
+    made, name = list(made), clean_text(name)  # names come back cleaned, as all text of an answer does
+    unmarked = (each for each in made if not any(mark(each, key) for key in _MARKS))
+    return [each for each in made if _is_same(each, metadata)] or [each for each in unmarked if name_of(each) == name]
+
+
+def name_of(made: Image | Bracket) -> str:
+    """Return its name, as the API answers it."""
+    return made.image_name if isinstance(made, Image) else made.name
+
+
+def _is_same(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
+    fingerprints = {mark(made, FINGERPRINT_KEY), metadata.get(FINGERPRINT_KEY)}
+    if len(fingerprints - {None}) == 2:
+        return False  # the file has changed
+    if is_own(made, metadata):
+        return True
+    asked = {key: value for key, value in metadata.items() if key not in _RESERVED}
+    by_bytes = isinstance(made, Image) and None not in fingerprints  # an exposure's fingerprint is its photo's
+    return by_bytes and all(made.metadata.get(key) == value for key, value in asked.items())
+
+
+def origin_check(ti: Any, source: str | None) -> Callable[[str, Mapping[str, Any]], None]:
+    """Return a check that refuses what another mapped task of the same inputs has made: they would share it, and one photo get lost.
+
+    :param ti: the task instance.
+    :param source: of its photo. Where there is one, it keeps the tasks apart.
+    """
+
+    def check(label: str, metadata: Mapping[str, Any]) -> None:
+        made_by = str(metadata.get(ORIGIN_KEY, ""))
+        if made_by and not source and not made_by.endswith(f"[{ti.map_index}]"):
+            raise SettingsError(
+                f"{label} of this run was already made by another mapped task ({made_by}); pass 'source', or give each photo a name of its "
+                "own."
+            )
+
+    return check

@@ -1,96 +1,118 @@
-"""The remote orders read back: they remember what was made, whatever died in between."""
+"""Orders and their images: made once, read back, and one chosen where there are several of a photo."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.remote.create import check_whole
+from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark, run_order_id
 
 log = logging.getLogger(__name__)
 
 #: Seconds between looks for an order whose id is taken, before it counts as deleted.
 LOST_ORDER_POLLS = (0.0, 2.0, 5.0)
 
-#: Key of an image's metadata that says which photo, in which settings, it was made from.
-FINGERPRINT_KEY = "fingerprint"
+#: States of an image that has its bytes, and that can be gone on with.
+WITH_BYTES = (ImageStatus.PROCESSING, ImageStatus.PROCESSED)
 
 _PROGRESS = {ImageStatus.PROCESSED: 0, ImageStatus.PROCESSING: 1, ImageStatus.WAITING: 2}
 
 
-def metadata_of(photo: Photo) -> dict[str, object]:
-    """What an image is created with, so that any run can tell what it is."""
-    return {"source": photo.source, "etag": photo.etag, "size": photo.size, FINGERPRINT_KEY: photo.fingerprint}
+def rank(image: Image) -> tuple[bool, int, int, str]:
+    """Order the images of one photo: paid first, then furthest along, then oldest. The first is gone on with."""
+    return not image.downloaded, _PROGRESS.get(image.status, 3), image.date_added, image.image_id
 
 
-def mark(made: Image | Bracket, key: str) -> str | None:
-    """Read one of our marks in the metadata of an image or bracket; somebody else's may hold anything under the same key."""
-    value = made.metadata.get(key)
-    return value if isinstance(value, str) else None
+def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
+    """Match images to a batch's photos, by mark or else by name; the names of a batch hold a piece of the fingerprint."""
+    by_name: dict[str, str | None] = {}
+    for photo in photos:
+        name = clean_text(photo.image_name)
+        by_name[name] = None if name in by_name else photo.fingerprint  # a name of two photos says nothing
+    found: dict[str, Image] = {}
+    for image in sorted((image for order in orders for image in order.images), key=rank):
+        fingerprint = mark(image, FINGERPRINT_KEY) or by_name.get(image.image_name)
+        if fingerprint is not None:
+            found.setdefault(fingerprint, image)
+    return found
 
 
-def read_order(hook: AutoenhanceHook, order_id: str) -> Order | None:
+def read_order(hook: AutoenhanceHook, order_id: str, *, whole: bool = True) -> Order | None:
     """Read an order; ``None`` where it does not exist: its run died before the first image, or somebody has deleted it.
 
+    :param whole: refuse an order that lists fewer images than it has.
     :raises AutoenhanceError: when it cannot be read, or not whole: "unknown" is not "absent".
     """
     try:
         order = hook.get_order(order_id)
     except errors.NotFoundError:
         return None
-    check_whole(order)
+    if whole:
+        check_whole(order)
     return None if order.is_deleted else order
 
 
-def make_order(hook: AutoenhanceHook, order_id: str, name: str) -> bool:
-    """Make an order that the plan has not found.
+def check_whole(order: Order) -> None:
+    """Refuse to conclude from an order that lists fewer images than it has.
 
-    :returns: ``False`` where its id is taken and nobody can read it: somebody has deleted it. Images then need another.
+    :raises AutoenhanceError: naming the order.
+    """
+    if (order.total_images or 0) > len(order.images):
+        raise errors.AutoenhanceError(
+            f"order {order.order_id} lists {len(order.images)} of its {order.total_images} images, so it cannot be told whether this one "
+            "exists already; give smaller groups of photos an order_id of their own."
+        )
+
+
+def read_run_order(hook: AutoenhanceHook, dag_id: str, run_id: str) -> Order | None:
+    """Read the order of a DAG run's single-image tasks, with the images that a batch may go on with.
+
+    Images without bytes are left out: a task may be about to upload them.
+    """
+    order = read_order(hook, run_order_id(dag_id, run_id), whole=False)
+    ready = (
+        [each for each in order.images if each.status in WITH_BYTES and mark(each, FINGERPRINT_KEY)] if order else []
+    )
+    return replace(order, images=tuple(ready)) if order and ready else None
+
+
+def ensure_order(hook: AutoenhanceHook, order_id: str, name: str | None) -> Order:
+    """Make an order, or adopt the one of its id.
+
+    :raises ConflictError: the id is taken, and nobody can read the order.
+    """
+    try:
+        return hook.create_order(order_id=order_id, name=name)
+    except errors.ConflictError as conflict:
+        for pause in LOST_ORDER_POLLS:
+            time.sleep(pause)  # an order of a try that has just died may lag; it must not be passed over
+            if order := read_order(hook, order_id, whole=False):
+                return order
+        raise errors.ConflictError(
+            f"order {order_id}: the id is taken, but there is no such order in this account; it was deleted, or is another's. "
+            "Choose another order_id, or another name.",
+            status_code=conflict.status_code,
+        ) from None
+
+
+def make_order(hook: AutoenhanceHook, order_id: str, name: str) -> bool:
+    """Make an order that a plan has not found.
+
+    :returns: ``False`` where it was deleted. Images then need another.
     :raises ServerError: it is there after all, with images; the plan stands on a wrong answer.
     """
     try:
-        hook.create_order(order_id=order_id, name=name)
+        order = ensure_order(hook, order_id, name)
     except errors.ConflictError:
-        for pause in LOST_ORDER_POLLS:
-            time.sleep(pause)  # an order of a try that has just died may lag; it must not be passed over
-            order = read_order(hook, order_id)
-            if order is None:
-                continue
-            if order.images:
-                raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.") from None
-            return True
         log.warning("Order %s was deleted in Autoenhance; its photos get another", order_id)
         return False
+    if order.images:
+        raise errors.ServerError(f"order {order_id} could not be found a moment ago; try again.")
     return True
-
-
-def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
-    """Match images to photos by metadata, or by their unique name where an API version returns none. The furthest along wins.
-
-    Names come back cleaned, as all text of an answer does.
-    """
-    by_name: dict[str, str | None] = {}
-    for photo in photos:
-        name = clean_text(photo.image_name)
-        by_name[name] = None if name in by_name else photo.fingerprint  # a name of two photos says nothing
-    found: dict[str, Image] = {}
-    for order in orders:
-        for image in order.images:
-            fingerprint = mark(image, FINGERPRINT_KEY) or by_name.get(image.image_name)
-            if fingerprint is None:
-                continue
-            other = found.get(fingerprint)
-            if other is None or rank(image) < rank(other):
-                found[fingerprint] = image
-    return found
-
-
-def rank(image: Image) -> tuple[bool, int, int, str]:
-    """Order images of one photo: the one to go on with first."""
-    return not image.downloaded, _PROGRESS.get(image.status, 3), image.date_added, image.image_id

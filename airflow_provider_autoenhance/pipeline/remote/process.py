@@ -1,24 +1,27 @@
-"""Have an order's brackets grouped and enhanced, once: the order is read before it is processed."""
+"""Have an order's exposures merged and enhanced, once: the order is read before it is processed."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
+from airflow_provider_autoenhance.pipeline.remote.create import once
 
 log = logging.getLogger(__name__)
 
 #: Autoenhance merges no more exposures into one image.
 MAX_BRACKETS_PER_IMAGE = 9
 
-#: Pauses between looks at a bracket whose upload Autoenhance has not noted yet.
-_UPLOAD_PAUSES = (1.0, 2.0, 4.0, 8.0)
+#: Seconds between looks for the mark that an exposure has arrived; it may lag the upload.
+ARRIVAL_POLLS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 @dataclass(frozen=True)
@@ -53,85 +56,87 @@ class Grouping:
             seen.update(group)
 
 
-def ensure_processed(
-    hook: AutoenhanceHook, order_id: str, grouping: Grouping, settings: Mapping[str, Any] | str | None
-) -> Order:
-    """Process an order, unless that was done: it is merging, or has images.
+def ensure_processed(hook: AutoenhanceHook, order_id: str, grouping: Grouping, settings: Mapping[str, Any]) -> Order:
+    """Process an order, unless that was done.
 
-    A process call whose answer got lost is judged by the order itself, never sent again blindly.
-
-    :param settings: for all its images.
-    :raises SettingsError: no brackets, unknown or never uploaded ones; nothing was started.
+    :param settings: for all its images, as the wire has them.
+    :raises SettingsError: when the order has no brackets, or not the ones that ``grouping`` names; nothing was started.
     """
-    order = hook.get_order(order_id)
-    if _begun(order):
-        _check_left_over(order, hook.list_brackets(order_id), grouping)
-        log.info("Order %s has been processed already (%s images); not again", order_id, len(order.images))
-        return order
-    _check_uploaded(hook, order_id, grouping)
-    try:
-        answer = hook.process_order(
-            order_id, groups=grouping.groups, brackets_per_image=grouping.size, settings=settings
-        )
-    except (errors.UnreachableError, errors.ServerError) as error:
-        order = hook.get_order(order_id)
-        if not _begun(order):
-            raise
-        log.warning("%s But the order is under way.", error)
-        return order
+    read = read_brackets(hook, hook.get_order(order_id))
+    wanted = {bracket_id for group in grouping.groups or () for bracket_id in group}
+    if read.processed:
+        _check_left_over(read, wanted)
+        log.info("Order %s has been processed already (%s images); not again", order_id, len(read.order.images))
+        return read.order
+    if not read.brackets:
+        raise errors.SettingsError(f"order {order_id} has no brackets; images need no processing of their order.")
+    unknown = wanted.difference(bracket.bracket_id for bracket in read.brackets)
+    if unknown:
+        raise errors.SettingsError(f"order {order_id} has no bracket {', '.join(sorted(unknown)[:5])}.")
+    wait_for_arrival(hook, order_id, wanted)
+    answer = process_order(hook, order_id, grouping, settings)
     log.info("Processing order %s", order_id)
     return answer or hook.get_order(order_id)
 
 
-def _begun(order: Order) -> bool:
-    return order.is_merging or order.is_processing or bool(order.images)
+def process_order(
+    hook: AutoenhanceHook, order_id: str, grouping: Grouping, settings: Mapping[str, Any]
+) -> Order | None:
+    """Make the one call that merges. Where its answer got lost, the order tells whether it was carried out.
+
+    :param settings: for all its images, as the wire has them.
+    :returns: the order, where the API version answers it.
+    """
+
+    def find() -> Order | None:
+        order = hook.get_order(order_id)
+        return order if BracketOrder(order, ()).processed else None
+
+    wire, size = {"extra": settings}, grouping.size
+    process = partial(hook.process_order, order_id, groups=grouping.groups, brackets_per_image=size, settings=wire)
+    return once(process, find, (errors.ServerError, errors.UnreachableError, errors.ConflictError))
 
 
-def _check_left_over(order: Order, brackets: Sequence[Bracket], grouping: Grouping) -> None:
-    """Brackets that came after the order was processed would never become an image, and nobody would notice.
+def wait_for_arrival(hook: AutoenhanceHook, order_id: str, wanted: Collection[str] = ()) -> tuple[Bracket, ...]:
+    """Wait until Autoenhance marks the exposures as uploaded. The mark may lag; after 30 seconds, go on with a warning.
+
+    :param wanted: ids of the exposures; empty: all of the order.
+    :returns: the order's exposures, as read last.
+    """
+    for pause in ARRIVAL_POLLS:
+        time.sleep(pause)
+        brackets = hook.list_brackets(order_id)
+        missing = _missing(brackets, wanted)
+        if not missing:
+            return brackets
+    log.warning("Order %s is processed with exposures that are not marked as uploaded: %s", order_id, _names(missing))
+    return brackets
+
+
+def _missing(brackets: Sequence[Bracket], wanted: Collection[str]) -> list[str]:
+    """Names of exposures without the mark. One that was made again under its name is not missed, unless it is named by id."""
+    there = {bracket.name for bracket in brackets if bracket.is_uploaded and not wanted}
+    asked = (bracket for bracket in brackets if not wanted or bracket.bracket_id in wanted)
+    return [bracket.name for bracket in asked if not bracket.is_uploaded and bracket.name not in there]
+
+
+def _check_left_over(read: BracketOrder, wanted: Collection[str]) -> None:
+    """Refuse brackets that came after the order was processed: they would never become an image, and nobody would notice.
 
     What explicit groups leave out is left out on purpose.
     """
-    if order.is_merging or not any(bracket.image_id for bracket in brackets):
+    if read.order.is_merging or not any(bracket.image_id for bracket in read.brackets):
         return  # grouping goes on, or this API version does not tell what became of a bracket
-    wanted = {bracket_id for group in grouping.groups or () for bracket_id in group}
     loose = [
         bracket.name
-        for bracket in brackets
+        for bracket in read.brackets
         if bracket.is_uploaded and not bracket.image_id and (not wanted or bracket.bracket_id in wanted)
     ]
     if loose:
         raise errors.SettingsError(
-            f"order {order.order_id} was processed before {_names(loose)} came; put brackets that come later into an order of their own."
+            f"order {read.order.order_id} was processed before {_names(loose)} came; put brackets that come later into an order of their "
+            "own."
         )
-
-
-def _check_uploaded(hook: AutoenhanceHook, order_id: str, grouping: Grouping) -> None:
-    """Autoenhance skips brackets without bytes without a word, so they are looked for first."""
-    wanted = [bracket_id for group in grouping.groups or () for bracket_id in group]
-    for pause in (*_UPLOAD_PAUSES, None):
-        brackets = {bracket.bracket_id: bracket for bracket in hook.list_brackets(order_id)}
-        if not brackets:
-            raise errors.SettingsError(f"order {order_id} has no brackets; images need no processing of their order.")
-        unknown = [bracket_id for bracket_id in wanted if bracket_id not in brackets]
-        if unknown:
-            raise errors.SettingsError(f"order {order_id} has no bracket {', '.join(unknown[:5])}.")
-        missing = _missing(
-            [brackets[bracket_id] for bracket_id in wanted] if wanted else list(brackets.values()), wanted
-        )
-        if not missing:
-            return
-        if pause is not None:  # the note of an upload can lag behind it
-            time.sleep(pause)
-    raise errors.SettingsError(
-        f"order {order_id}: {_names(missing)} never got their bytes and would be left out of their images. Upload them, or delete them."
-    )
-
-
-def _missing(brackets: Sequence[Bracket], wanted: Sequence[str]) -> list[str]:
-    """Names of brackets without bytes. One that was made again under its name is not missed, unless it was named by id."""
-    there = set() if wanted else {bracket.name for bracket in brackets if bracket.is_uploaded}
-    return [bracket.name for bracket in brackets if not bracket.is_uploaded and bracket.name not in there]
 
 
 def _names(names: Sequence[str]) -> str:

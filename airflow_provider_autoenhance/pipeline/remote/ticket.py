@@ -18,6 +18,8 @@ from airflow_provider_autoenhance.api.typed import Typed
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
+Kind = Literal["image", "bracket"]
+
 
 @dataclass(frozen=True)
 class UploadTicket:
@@ -34,14 +36,14 @@ class UploadTicket:
     metadata: Mapping[str, Any]
     upload_url: str = field(default="", repr=False)
     content_type: str | None = None
-    kind: Literal["image", "bracket"] = "image"
+    kind: Kind = "image"
 
     def seal(self, api_key: str) -> str:
         """Encrypt, as URL-safe text."""
         return seal(asdict(self), api_key)
 
     @classmethod
-    def open(cls, token: str, api_key: str, *, about: str, kind: Literal["image", "bracket"] = "image") -> UploadTicket:
+    def open(cls, token: str, api_key: str, *, about: str, kind: Kind = "image") -> UploadTicket:
         """Decrypt.
 
         :param kind: what it must be for.

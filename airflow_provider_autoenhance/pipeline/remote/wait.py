@@ -1,13 +1,18 @@
-"""Waiting in a worker."""
+"""Waiting in a worker. What to do after each look is decided in :mod:`airflow_provider_autoenhance.api.waiting`."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, Order
-from airflow_provider_autoenhance.api.waiting import ImageWait, OrderWait
+from airflow_provider_autoenhance.api.waiting import ImageWait, OrderWait, Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+
+T = TypeVar("T")
 
 
 def wait_for_image(hook: AutoenhanceHook, image: Image, wait: ImageWait) -> Image:
@@ -15,16 +20,7 @@ def wait_for_image(hook: AutoenhanceHook, image: Image, wait: ImageWait) -> Imag
 
     :raises AutoenhanceError: as :class:`~airflow_provider_autoenhance.api.waiting.ImageWait` decides.
     """
-    pause = wait.on_image(image)
-    while pause is not None:
-        time.sleep(pause)
-        try:
-            image = hook.get_image(image.image_id)
-        except errors.AutoenhanceError as error:
-            pause = wait.on_error(error, image.label)
-        else:
-            pause = wait.on_image(image)
-    return image
+    return _poll(image, partial(hook.get_image, image.image_id), wait.on_image, wait, image.label)
 
 
 def wait_for_order(hook: AutoenhanceHook, order: Order, wait: OrderWait, expected: int | None) -> Order:
@@ -33,13 +29,18 @@ def wait_for_order(hook: AutoenhanceHook, order: Order, wait: OrderWait, expecte
     :param expected: images that will become final; ``None``: all that the order lists.
     :raises AutoenhanceError: as :class:`~airflow_provider_autoenhance.api.waiting.OrderWait` decides.
     """
-    pause = wait.on_order(order, expected)
+    decide = partial(wait.on_order, expected=expected)
+    return _poll(order, partial(hook.get_order, order.order_id), decide, wait, f"order {order.order_id}")
+
+
+def _poll(seen: T, look: Callable[[], T], decide: Callable[[T], float | None], wait: Wait, about: str) -> T:
+    pause = decide(seen)
     while pause is not None:
         time.sleep(pause)
         try:
-            order = hook.get_order(order.order_id)
+            seen = look()
         except errors.AutoenhanceError as error:
-            pause = wait.on_error(error, f"order {order.order_id}")
+            pause = wait.on_error(error, about)
         else:
-            pause = wait.on_order(order, expected)
-    return order
+            pause = decide(seen)
+    return seen

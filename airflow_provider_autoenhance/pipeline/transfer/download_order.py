@@ -14,7 +14,7 @@ from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import file_name
-from airflow_provider_autoenhance.pipeline.remote.create import check_whole
+from airflow_provider_autoenhance.pipeline.remote.images import check_whole
 from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, download_photo
 from airflow_provider_autoenhance.storage.naming import public_uri
 

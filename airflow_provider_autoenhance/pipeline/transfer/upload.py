@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.hooks.photo import uploadable
+from airflow_provider_autoenhance.hooks.photo import upload_body
 from airflow_provider_autoenhance.imaging.output import OutputSpec
-from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.job import Job, fingerprint_of
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.remote.create import ensure_image
-from airflow_provider_autoenhance.pipeline.remote.exposure import ensure_bracket
+from airflow_provider_autoenhance.pipeline.remote.create import Made, discard, ensure
+from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, SourceAccess, open_source
+from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, Source, SourceAccess, StoredFile, open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 log = logging.getLogger(__name__)
@@ -45,62 +46,84 @@ class PhotoSource:
     converted: Sequence[OutputSpec] = ()
 
     @contextmanager
-    def open(self) -> Iterator[CheckedReader]:
+    def open(self) -> Iterator[tuple[StoredFile, CheckedReader]]:
         """Open it, check its type, and stream it so that a file that is cut short is never sent whole.
 
         :raises SourceError: missing, empty, or not a type that Autoenhance takes.
         :raises ConversionError: too long for an output.
         """
-        with open_source(self.uri, conn_id=self.conn_id, access=self.access) as source:
+        with self._source() as source:
             if self.etag is not None and source.etag != self.etag:
                 raise errors.IntegrityError(f"{source.uri} has changed since it was listed; try again.")
             if self.converted:
                 from airflow_provider_autoenhance.imaging.convert import check_source
 
                 check_source(source.peek(), self.converted, about=source.uri)
-            with uploadable(source) as body:
-                yield body
+            with upload_body(source) as body:
+                yield source.file, body
+
+    @contextmanager
+    def looked_at(self) -> Iterator[tuple[StoredFile, Callable[[], AbstractContextManager[CheckedReader]]]]:
+        """Open it at once, and say what it is and how it is opened for each try; the first try gets what was opened."""
+        with ExitStack() as stack:
+            file, body = stack.enter_context(self.open())
+            first = [body]
+
+            @contextmanager
+            def opened() -> Iterator[CheckedReader]:
+                if first:
+                    yield first.pop()
+                else:
+                    with replace(self, etag=file.etag).open() as (_, again):
+                        yield again
+
+            yield file, opened
+
+    def fingerprint(self, settings: Mapping[str, Any]) -> str | None:
+        """Look at it, and return the fingerprint that a batch gives it; ``None`` where it cannot be read from here.
+
+        :param settings: as the wire has them.
+        """
+        try:
+            with self._source() as source:
+                return fingerprint_of(source.uri, source.etag, source.size, settings)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the upload meets it too
+            log.info("No batch will find the image by its photo: %s", errors.unexpected(error, "the source"))
+            return None
+
+    def _source(self) -> Source:
+        return open_source(self.uri, conn_id=self.conn_id, access=self.access)
 
 
 def upload_photo(
     hook: AutoenhanceHook, photo: PhotoSource, *, image_id: str, token: str, content_type: str | None = None
 ) -> str:
-    """Upload, unless the image has its bytes; make the image again where its upload URL has expired.
+    """Upload, unless the image has its bytes. The image is made again where its upload URL has expired, or the photo has changed.
 
     :param token: sealed upload ticket of the creation, empty when the image was adopted.
     :returns: the id of the image that has the bytes.
     """
     ticket = UploadTicket.open(token, hook.config.api_key, about=f"image {image_id}") if token else None
-    image = _current(hook, image_id, ticket)
+    try:
+        image = hook.get_image(image_id)
+    except errors.NotFoundError:
+        if ticket is None:
+            raise
+        image = None
     if image is not None and image.status not in (ImageStatus.WAITING, ImageStatus.EXPIRED):
         log.info("%s has its bytes already (%s)", image.label, image.status)
         return image.image_id
     if ticket is None:
         raise errors.ImageExpiredError(f"image {image_id} has no bytes and no upload ticket. Clear its create task.")
-    if image is not None and image.status is ImageStatus.WAITING:
-        try:
-            return _put(hook, photo, replace(ticket, content_type=ticket.content_type or content_type), image.image_id)
-        except errors.UploadUrlExpiredError as error:
-            log.info("%s", error)
-    made = ensure_image(hook, ticket)
-    log.info("Made %s again", made.image.label)
-    return made.image.image_id if made.adopted else _put(hook, photo, made.ticket, made.image.image_id)
-
-
-def _current(hook: AutoenhanceHook, image_id: str, ticket: UploadTicket | None) -> Image | None:
-    try:
-        return hook.get_image(image_id)
-    except errors.NotFoundError:
-        if ticket is None:
-            raise
-        return None
+    waiting = image is not None and image.status is ImageStatus.WAITING
+    return _upload(hook, photo, ticket, Made(image_id, ticket) if waiting else None, content_type=content_type)
 
 
 def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: str, order_id: str, token: str) -> str:
-    """Upload, unless the bracket has its bytes; make the bracket again where its upload URL has expired.
+    """Upload, unless the exposure has its bytes; make it again where its upload URL has expired.
 
-    :param token: sealed upload ticket of the creation, empty when the bracket was adopted.
-    :returns: the id of the bracket that has the bytes.
+    :param token: sealed upload ticket of the creation, empty when the exposure was adopted.
+    :returns: the id of the exposure that has the bytes.
     """
     about = f"bracket {bracket_id}"
     ticket = UploadTicket.open(token, hook.config.api_key, about=about, kind="bracket") if token else None
@@ -112,36 +135,15 @@ def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: st
         raise errors.NotFoundError(
             f"{about} of order {order_id} has no bytes and no upload ticket. Clear its create task."
         )
-    if current is not None:
-        try:
-            return _put(hook, photo, ticket, bracket_id)
-        except errors.UploadUrlExpiredError as error:
-            log.info("%s", error)
-    made = ensure_bracket(hook, ticket)
-    log.info("Made bracket %r again (%s)", made.bracket.name, made.bracket.bracket_id)
-    return made.bracket.bracket_id if made.adopted else _put(hook, photo, made.ticket, made.bracket.bracket_id)
+    return _upload(hook, photo, ticket, Made(bracket_id, ticket) if current else None)
 
 
-def _put(hook: AutoenhanceHook, photo: PhotoSource, ticket: UploadTicket, remote_id: str) -> str:
-    about = f"{ticket.kind} {ticket.image_name!r} ({remote_id})"
-    hook.upload(ticket.upload_url, photo.open, about=about, sent_at_creation=ticket.content_type)
-    log.info("Uploaded %s to %s", redact_url(photo.uri), about)
-    return remote_id
+def upload_new(hook: AutoenhanceHook, job: Job, photo: Photo, wanted: UploadTicket) -> str:
+    """Make a place for a file of a batch, and upload it there. The file is opened and looked at before anything is created.
 
-
-def upload_new(
-    hook: AutoenhanceHook,
-    job: Job,
-    photo: Photo,
-    create: Callable[[], tuple[str, str]],
-    discard: Callable[[str], None],
-) -> str:
-    """Create a place for a photo of a batch, and upload it there. The photo is opened and looked at before anything is created.
-
-    :param create: gives an id and its upload URL.
-    :param discard: takes back an id when its photo turns out to be bad.
-    :returns: the id.
-    :raises SourceError: the photo is bad, or its name is not text: Autoenhance would be asked to keep it, and might not give it back.
+    :param wanted: the image or exposure; nothing like it is there.
+    :returns: the id of what has the bytes.
+    :raises SourceError: the file is bad, or its name is not text: Autoenhance would be asked to keep it, and might not give it back.
     """
     try:
         photo.source.encode()
@@ -149,21 +151,49 @@ def upload_new(
         raise errors.SourceError(f"{photo.path!r}: the file's name is not text in UTF-8. Rename it.") from None
     origin = photo.origin
     source = PhotoSource(origin.given, origin.conn_id, job.sources.access, etag=photo.etag, converted=job.converted)
-    with ExitStack() as stack:
-        first = [stack.enter_context(source.open())]  # what was looked at is the first try's body
-        created_id, upload_url = create()
+    return _upload(hook, source, wanted, about=f"photo {photo.path!r}")
 
-        @contextmanager
-        def body() -> Iterator[CheckedReader]:
-            if first:
-                yield first.pop()
-            else:
-                with source.open() as again:
-                    yield again
+
+def _upload(
+    hook: AutoenhanceHook,
+    photo: PhotoSource,
+    wanted: UploadTicket,
+    made: Made | None = None,
+    *,
+    about: str = "",
+    content_type: str | None = None,
+) -> str:
+    """Put the bytes where they belong. Where the upload URL has expired, the image or exposure is made again, once.
+
+    :param made: what waits for the bytes, where a task has made it.
+    :param about: what errors call a file of a batch. What the batch makes for a bad one is taken back.
+    :param content_type: MIME type, where none was sent at the creation.
+    """
+    of_batch = bool(about)
+    with photo.looked_at() as (file, opened):
+        if wanted.kind == "image" and not of_batch:
+            known = wanted.metadata.get(FINGERPRINT_KEY)
+            now = fingerprint_of(file.uri, file.etag, file.size, wanted.settings)
+            wanted = replace(wanted, metadata={**wanted.metadata, FINGERPRINT_KEY: now})
+            made = made if known in (None, now) else None  # the photo has changed since
+
+        def put(made: Made) -> str:
+            if made.adopted:
+                return made.id
+            name = about or made.label
+            sent = wanted.content_type or content_type
+            try:
+                hook.upload(made.ticket.upload_url, opened, about=name, sent_at_creation=sent)
+            except errors.SourceError:
+                if of_batch:
+                    discard(hook, wanted.kind, made.id)
+                raise
+            if not of_batch:
+                log.info("Uploaded %s to %s", redact_url(photo.uri), name)
+            return made.id
 
         try:
-            hook.upload(upload_url, body, about=f"photo {photo.path!r}")
-        except errors.SourceError:
-            discard(created_id)
-            raise
-    return created_id
+            return put(made or ensure(hook, wanted, fresh=of_batch))
+        except errors.UploadUrlExpiredError as error:
+            log.info("%s It is made again.", error)
+            return put(ensure(hook, wanted))

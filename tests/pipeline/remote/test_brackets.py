@@ -9,7 +9,8 @@ import pytest
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, merged_photo
-from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, bracket_metadata, orphans
+from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, orphans
+from airflow_provider_autoenhance.pipeline.remote.identity import exposure_metadata
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint
 from airflow_provider_autoenhance.pipeline.sources import SourceFile, Sources
 
@@ -39,7 +40,7 @@ def order(*photos: Photo, told: bool, auto: bool = False, status: ImageStatus = 
             "o1",
             is_uploaded=True,
             image_id=image.image_id if told else None,
-            metadata=bracket_metadata(replace(photo, ungrouped=auto), exposure),
+            metadata=exposure_metadata(replace(photo, ungrouped=auto), exposure),
         )
         for photo, image in zip(photos, images, strict=True)
         for exposure in photo.exposures
