@@ -18,7 +18,6 @@ from airflow_provider_autoenhance.sandbox.state.models import Asset, Image
 from airflow_provider_autoenhance.sandbox.state.world import World
 from airflow_provider_autoenhance.sandbox.store.assets import asset_url
 
-MAX_DPI = 65_535
 _OLD_SIZES = {"small": 400, "large": 1600, "big": None}
 
 
@@ -67,26 +66,20 @@ async def _deliver_enhanced(call: Call, wanted: Wanted) -> Response:
 
 
 def _wanted(call: Call, variant: str, *, preview_default: bool) -> Wanted:
-    query = schemas.Query(call.query)
-    preview = query.flag("preview")
-    preview = preview_default if preview is None else preview
-    watermark = query.flag("watermark")
-    query.flag("finetune")
-    query.flag("visible_disclosure")
-    max_width = query.integer("max_width", 1)
+    query = call.checked_query(schemas.DOWNLOAD_QUERY)
+    preview = query.get("preview", preview_default)
+    max_width = query.get("max_width")
     if call.version.has_sliders and call.query.get("size") in _OLD_SIZES:
         max_width = _OLD_SIZES[call.query["size"]]
     rendering = Rendering(
-        format=query.choice("format", schemas.FORMATS),
-        quality=query.integer("quality", 1, 90),
+        format=query.get("format"),
+        quality=query.get("quality"),
         max_width=max_width,
-        scale=query.number("scale", 0.0, 1.0),
-        dpi=query.integer("dpi", 72, MAX_DPI),
+        scale=query.get("scale"),
+        dpi=query.get("dpi"),
         preview=preview,
-        watermark=bool(watermark) or (variant == "enhanced" and call.dev_mode and not preview),
+        watermark=query.get("watermark", False) or (variant == "enhanced" and call.dev_mode and not preview),
     )
-    if query.problems:
-        raise invalid("query", query.problems)
     return Wanted(variant, preview, None if rendering == Rendering() else rendering)
 
 

@@ -10,26 +10,14 @@ from starlette.responses import JSONResponse, Response
 from airflow_provider_autoenhance.sandbox.api import schemas, views
 from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
+from airflow_provider_autoenhance.sandbox.http.versions import Version
 from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image
 from airflow_provider_autoenhance.sandbox.store import uploads
 
-_NOT_SETTINGS = {
-    "image_name",
-    "image_id",
-    "order_id",
-    "metadata",
-    "rating",
-    "content_type",
-    "contentType",
-    "hdr",
-    "images",
-    "number_of_brackets_per_image",
-}
 
-
-def chosen_settings(body: dict[str, Any], known: dict[str, schemas.Field]) -> dict[str, Any]:
+def chosen_settings(body: dict[str, Any], version: Version) -> dict[str, Any]:
     """Pick from a body what this version takes as preferences."""
-    kept = {*known, "finetune_settings", "threesixty"} - _NOT_SETTINGS
+    kept = {*schemas.preferences(version), "finetune_settings", "threesixty"}
     return {name: value for name, value in body.items() if name in kept}
 
 
@@ -49,7 +37,7 @@ async def create_image(call: Call) -> Response:
         account.user_id,
         now,
         now + world.settings.upload_url_seconds,
-        chosen_settings(body, schemas.preferences(call.version)),
+        chosen_settings(body, call.version),
         body.get("metadata"),
         body.get("rating"),
         body.get("content_type") or body.get("contentType"),
@@ -126,7 +114,7 @@ async def process_image(call: Call) -> Response:
     body = await call.json(schemas.image_update(call.version))
     if image.upload is None and not image.bracket_ids:
         raise invalid("json", {"id": ["The image has not been uploaded yet."]})
-    image.settings.update(chosen_settings(body, schemas.preferences(call.version)))
+    image.settings.update(chosen_settings(body, call.version))
     image.name = body.get("image_name", image.name)
     image.metadata = body.get("metadata", image.metadata)
     image.rating = body.get("rating", image.rating)

@@ -14,11 +14,9 @@ from airflow_provider_autoenhance.sandbox.errors import invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.state.merging import Wish
 from airflow_provider_autoenhance.sandbox.state.models import Bracket, Order
-from airflow_provider_autoenhance.sandbox.state.world import page_start, page_token
+from airflow_provider_autoenhance.sandbox.state.world import page_token
 from airflow_provider_autoenhance.sandbox.store import uploads
 
-MAX_BRACKETS = 9
-MAX_PAGE = 15
 DEFAULT_PAGE = 5
 
 
@@ -30,15 +28,8 @@ async def create_order(call: Call) -> Response:
 
 
 async def list_orders(call: Call) -> Response:
-    query = schemas.Query(call.query)
-    size = query.integer("per_page", 1, MAX_PAGE) or DEFAULT_PAGE
-    start = None
-    try:
-        start = page_start(call.query.get("offset", ""))
-    except ValueError:
-        query.problems["offset"] = ["Not a valid offset."]
-    if query.problems:
-        raise invalid("query", query.problems)
+    query = call.checked_query(schemas.PAGE_QUERY)
+    size, start = query.get("per_page", DEFAULT_PAGE), query.get("offset")
     rows = size - 1 if call.world.settings.short_pages and size > 1 else size
     newest_first = sorted(call.world.live_orders(call.owner.user_id), key=lambda order: -order.sequence)
     found = list(islice((o for o in newest_first if start is None or o.sequence < start), rows + 1))
@@ -88,8 +79,8 @@ async def process_order(call: Call) -> Response:
     order = world.order(call.params["id"], call.owner.user_id)
     body = await call.json(schemas.process_order(call.version))
     explicit = _explicit_groups(call, order, body.get("images"))
-    settings = chosen_settings(body, schemas.preferences(call.version))
-    size = int(body.get("number_of_brackets_per_image") or 0)
+    settings = chosen_settings(body, call.version)
+    size = body.get("number_of_brackets_per_image", 0)
     call.service.merging.start(world, order, Wish(settings, explicit, size))
     return JSONResponse(views.order_out(world, order, call.version))
 
@@ -101,10 +92,7 @@ def _explicit_groups(call: Call, order: Order, images: list[dict[str, Any]] | No
     seen: set[str] = set()
     problems: dict[str, Any] = {}
     for number, group in enumerate(images):
-        ids = group.get("bracket_ids") or []
-        if not 1 <= len(ids) <= MAX_BRACKETS:
-            problems[str(number)] = {"bracket_ids": [f"Length must be between 1 and {MAX_BRACKETS}."]}
-        for bracket_id in ids:
+        for bracket_id in group["bracket_ids"]:
             if bracket_id not in known:
                 problems[str(number)] = {"bracket_ids": [f"Unknown bracket {bracket_id}."]}
             elif bracket_id in seen:

@@ -1,16 +1,15 @@
-"""Checks of request bodies and queries, with the messages that the vendor's framework gives."""
+"""What bodies and queries may hold, as marshmallow schemas: the vendor's framework checks with it, so the messages are the same."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-from airflow_provider_autoenhance.sandbox.http import versions
+from marshmallow import INCLUDE, Schema, ValidationError, fields
+from marshmallow.validate import Length, OneOf, Range
 
-_INTEGER = re.compile(r"-?[0-9]{1,100}")
-Check = Callable[[Any], str | None]
+from airflow_provider_autoenhance.sandbox.http.versions import SLIDERS, Version
+from airflow_provider_autoenhance.sandbox.state.world import page_start
 
 STYLES = ("property", "property_usa", "warm", "neutral", "modern", "authentic")
 CLOUDS = ("CLEAR", "LOW_CLOUD", "HIGH_CLOUD", "LOW_CLOUD_LOW_SAT")
@@ -41,245 +40,188 @@ CATEGORIES = (
 )
 FORMATS = ("png", "jpeg", "webp", "avif", "jxl")
 
+MAX_BRACKETS = 9
+MAX_PAGE = 15
+MAX_DPI = 65_535
 
-@dataclass(frozen=True)
-class Field:
-    check: Check
-    required: bool = False
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The fields of one body; ``open`` ones take others, too."""
-
-    fields: Mapping[str, Field]
-    open: bool = field(default=False)
-
-    def problems(self, body: Any, *, strict: bool) -> dict[str, Any]:
-        """Return field name to messages; empty when the body is fine."""
-        if not isinstance(body, dict):
-            return {"_schema": ["Invalid input type."]}
-        found: dict[str, Any] = {}
-        for name, rule in self.fields.items():
-            if name not in body:
-                if rule.required:
-                    found[name] = ["Missing data for required field."]
-            elif body[name] is None:
-                if not rule.nullable:
-                    found[name] = ["Field may not be null."]
-            elif message := rule.check(body[name]):
-                found[name] = [message]
-        if strict:
-            found.update({name: ["Unknown field."] for name in body if name not in self.fields})
-        return found
+Fields: TypeAlias = "dict[str, fields.Field[Any]]"
 
 
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) else "Not a valid string."
+class Body(Schema):
+    """An object whose unknown fields pass, unless the caller of ``load`` says otherwise."""
+
+    class Meta:
+        unknown = INCLUDE
 
 
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "Not a valid boolean."
+class Flag(fields.Boolean):
+    """A boolean of JSON. marshmallow's own also takes ``"yes"`` and ``1``."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
-def _mapping(value: Any) -> str | None:
-    return None if isinstance(value, dict) else "Not a valid mapping type."
+class Whole(fields.Integer):
+    """A whole number of JSON, ``3.0`` too. marshmallow's own also takes ``"3"`` and cuts 3.7."""
+
+    def _validated(self, value: Any) -> int:
+        if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
-def _one_of(choices: tuple[str, ...]) -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, str):
-            return "Not a valid string."
-        return None if value in choices else f"Must be one of: {', '.join(choices)}."
+class PageToken(fields.String):
+    """The offset of a page of orders, read as the sequence number to start below."""
 
-    return check
+    default_error_messages = {"invalid": "Not a valid offset."}  # noqa: RUF012 - as marshmallow declares it
 
-
-def _integer(low: int, high: int | None = None) -> Check:
-    def check(value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return "Not a valid integer."
-        if isinstance(value, float) and not value.is_integer():
-            return "Not a valid integer."
-        if value < low or (high is not None and value > high):
-            upper = "" if high is None else f" and less than or equal to {high}"
-            return f"Must be greater than or equal to {low}{upper}."
-        return None
-
-    return check
-
-
-def _list_of(check: Check) -> Check:
-    def check_list(value: Any) -> str | None:
-        if not isinstance(value, list):
-            return "Not a valid list."
-        return next((message for item in value if (message := check(item))), None)
-
-    return check_list
-
-
-def _object(fields: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, dict):
-            return "Not a valid mapping type."
-        for name in required:
-            if name not in value:
-                return f"{name}: Missing data for required field."
-        for name, inner in fields.items():
-            if name in value and (message := inner(value[name])):
-                return f"{name}: {message}"
-        return None
-
-    return check
-
-
-_BASE: dict[str, Field] = {
-    "ai_version": Field(_text),
-    "cloud_type": Field(_one_of(CLOUDS), nullable=True),
-    "enhance": Field(_flag),
-    "enhance_type": Field(_one_of(STYLES)),
-    "lens_correction": Field(_flag),
-    "privacy": Field(_flag, nullable=True),
-    "sky_replacement": Field(_flag),
-    "upscale": Field(_flag),
-    "vertical_correction": Field(_flag),
-}
-_WINDOW_PULL = {"window_pull": Field(_flag, nullable=True)}
-_LATE_2025: dict[str, Field] = {
-    "window_pull_type": Field(_one_of(WINDOW_PULLS), nullable=True),
-    "preset_id": Field(_text, nullable=True),
-    "restage": Field(
-        _object(
-            {
-                "fire_in_fireplaces": _one_of(("AS_SHOT", "ALIGHT")),
-                "grass": _one_of(("AS_SHOT", "GREEN")),
-                "photographer": _one_of(("AS_SHOT", "REMOVE")),
-                "tvs": _one_of(("AS_SHOT", "BLACK_OUT")),
-            },
-        ),
-        nullable=True,
-    ),
-    "tripod_hide": Field(_flag, nullable=True),
-}
-_PERSPECTIVE: dict[str, Field] = {
-    "perspective_correction": Field(_flag),
-    "perspective_correction_mode": Field(_one_of(PERSPECTIVES)),
-}
-_IMAGE: dict[str, Field] = {
-    "image_name": Field(_text),
-    "order_id": Field(_text),
-    "metadata": Field(_mapping, nullable=True),
-    "finetune_settings": Field(_mapping, nullable=True),
-    "rating": Field(_integer(0, 5)),
-    "threesixty": Field(_flag),
-}
-
-
-def preferences(version: versions.Version) -> dict[str, Field]:
-    """Return the enhancement preferences that a version knows."""
-    fields = dict(_BASE)
-    fields.update(_LATE_2025 if version.has_window_pull_type else _WINDOW_PULL)
-    if version.has_perspective:
-        fields.update(_PERSPECTIVE)
-    if version.has_sliders:
-        fields.update({name: Field(_one_of(LEVELS)) for name in versions.SLIDERS})
-    return fields
-
-
-def image_in(version: versions.Version) -> Schema:
-    fields = {**preferences(version), **_IMAGE, "image_name": Field(_text, required=True), "image_id": Field(_text)}
-    if not version.has_brackets:
-        fields.update(content_type=Field(_text), contentType=Field(_text), hdr=Field(_flag))
-    return Schema(fields)
-
-
-def image_update(version: versions.Version) -> Schema:
-    return Schema({**preferences(version), **_IMAGE})
-
-
-def process_order(version: versions.Version) -> Schema:
-    group = _object({"bracket_ids": _list_of(_text)})
-    return Schema(
-        {
-            **preferences(version),
-            "images": Field(_list_of(group)),
-            "number_of_brackets_per_image": Field(_integer(0, 9)),
-        },
-    )
-
-
-ORDER_IN = Schema({"name": Field(_text), "order_id": Field(_text), "default_image_sort_order": Field(_text)})
-BRACKET_IN = Schema(
-    {
-        "name": Field(_text, required=True),
-        "order_id": Field(_text, required=True),
-        "metadata": Field(_mapping, nullable=True),
-    },
-)
-REPORT_IN = Schema(
-    {
-        "categories": Field(_list_of(_one_of(CATEGORIES)), required=True),
-        "comment": Field(_text),
-        "score": Field(_integer(0, 5)),
-        "source": Field(_one_of(("WEBAPP", "API"))),
-    },
-)
-
-
-class Query:
-    """
-    Typed reading of a query string; collects every problem before it complains.
-
-    :param values: the raw parameters.
-    """
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-        self.problems: dict[str, list[str]] = {}
-
-    def flag(self, name: str) -> bool | None:
-        text = self._values.get(name)
-        if text is None:
-            return None
-        if text in ("true", "false"):
-            return text == "true"
-        self._complain(name, "Not a valid boolean.")
-        return None
-
-    def integer(self, name: str, low: int, high: int | None = None) -> int | None:
-        text = self._values.get(name)
-        if text is None:
-            return None
-        if not _INTEGER.fullmatch(text):
-            self._complain(name, "Not a valid integer.")
-            return None
-        number = int(text)
-        if message := _integer(low, high)(number):
-            self._complain(name, message)
-            return None
-        return number
-
-    def number(self, name: str, low: float, high: float) -> float | None:
-        text = self._values.get(name)
-        if text is None:
-            return None
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         try:
-            number = float(text)
+            return page_start(value)
         except ValueError:
-            self._complain(name, "Not a valid number.")
-            return None
-        if not low <= number <= high:
-            self._complain(name, f"Must be greater than or equal to {low} and less than or equal to {high}.")
-            return None
-        return number
+            raise self.make_error("invalid") from None
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
-        text = self._values.get(name)
-        if text is None or text in choices:
-            return text
-        self._complain(name, f"Must be one of: {', '.join(choices)}.")
-        return None
 
-    def _complain(self, name: str, message: str) -> None:
-        self.problems[name] = [message]
+class Flat(fields.Nested):
+    """An object whose problems are listed as those of one field."""
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(*args, **kwargs)
+        except ValidationError as error:
+            problems = error.messages_dict.items()
+            raise ValidationError([f"{name}: {words[0]}" for name, words in problems]) from None
+
+
+def _one_of(*choices: str, nullable: bool = False) -> fields.String:
+    return fields.String(validate=OneOf(choices), allow_none=nullable)
+
+
+def _query_flag() -> fields.Boolean:
+    return fields.Boolean(truthy={"true"}, falsy={"false"})
+
+
+class Restage(Body):
+    fire_in_fireplaces = _one_of("AS_SHOT", "ALIGHT")
+    grass = _one_of("AS_SHOT", "GREEN")
+    photographer = _one_of("AS_SHOT", "REMOVE")
+    tvs = _one_of("AS_SHOT", "BLACK_OUT")
+
+
+class Group(Body):
+    bracket_ids = fields.List(fields.String(), required=True, validate=Length(1, MAX_BRACKETS))
+
+
+class OrderIn(Body):
+    name = fields.String()
+    order_id = fields.String()
+    default_image_sort_order = fields.String()
+
+
+class BracketIn(Body):
+    name = fields.String(required=True)
+    order_id = fields.String(required=True)
+    metadata = fields.Dict(allow_none=True)
+
+
+class ReportIn(Body):
+    categories = fields.List(_one_of(*CATEGORIES), required=True)
+    comment = fields.String()
+    score = Whole(validate=Range(0, 5))
+    source = _one_of("WEBAPP", "API")
+
+
+class PageQuery(Schema):
+    offset = PageToken()
+    per_page = fields.Integer(validate=Range(1, MAX_PAGE))
+
+
+class DownloadQuery(Schema):
+    preview = _query_flag()
+    watermark = _query_flag()
+    finetune = _query_flag()
+    visible_disclosure = _query_flag()
+    format = _one_of(*FORMATS)
+    quality = fields.Integer(validate=Range(1, 90))
+    max_width = fields.Integer(validate=Range(1))
+    scale = fields.Float(validate=Range(0.0, 1.0))
+    dpi = fields.Integer(validate=Range(72, MAX_DPI))
+
+
+_PREFERENCES: Fields = {
+    "ai_version": fields.String(),
+    "cloud_type": _one_of(*CLOUDS, nullable=True),
+    "enhance": Flag(),
+    "enhance_type": _one_of(*STYLES),
+    "lens_correction": Flag(),
+    "privacy": Flag(allow_none=True),
+    "sky_replacement": Flag(),
+    "upscale": Flag(),
+    "vertical_correction": Flag(),
+}
+_WINDOW_PULL: Fields = {"window_pull": Flag(allow_none=True)}
+_LATE_2025: Fields = {
+    "window_pull_type": _one_of(*WINDOW_PULLS, nullable=True),
+    "preset_id": fields.String(allow_none=True),
+    "restage": Flat(Restage, allow_none=True),
+    "tripod_hide": Flag(allow_none=True),
+}
+_PERSPECTIVE: Fields = {
+    "perspective_correction": Flag(),
+    "perspective_correction_mode": _one_of(*PERSPECTIVES),
+}
+_IMAGE: Fields = {
+    "image_name": fields.String(),
+    "order_id": fields.String(),
+    "metadata": fields.Dict(allow_none=True),
+    "finetune_settings": fields.Dict(allow_none=True),
+    "rating": Whole(validate=Range(0, 5)),
+    "threesixty": Flag(),
+}
+_OLD_IMAGE: Fields = {"content_type": fields.String(), "contentType": fields.String(), "hdr": Flag()}
+
+
+def preferences(version: Version) -> Fields:
+    """Return the enhancement preferences that a version knows."""
+    known = _PREFERENCES | (_LATE_2025 if version.has_window_pull_type else _WINDOW_PULL)
+    if version.has_perspective:
+        known |= _PERSPECTIVE
+    if version.has_sliders:
+        known |= {name: _one_of(*LEVELS) for name in SLIDERS}
+    return known
+
+
+@lru_cache
+def image_in(version: Version) -> Schema:
+    """Return the body that creates an image."""
+    own: Fields = {"image_name": fields.String(required=True), "image_id": fields.String()}
+    return _body(preferences(version) | _IMAGE | own | ({} if version.has_brackets else _OLD_IMAGE))
+
+
+@lru_cache
+def image_update(version: Version) -> Schema:
+    """Return the body that processes an image again."""
+    return _body(preferences(version) | _IMAGE)
+
+
+@lru_cache
+def process_order(version: Version) -> Schema:
+    """Return the body that processes an order's exposures."""
+    own: Fields = {
+        "images": fields.List(fields.Nested(Group)),
+        "number_of_brackets_per_image": Whole(validate=Range(0, MAX_BRACKETS)),
+    }
+    return _body(preferences(version) | own)
+
+
+def _body(known: Fields) -> Schema:
+    return Body.from_dict(dict(known))()
+
+
+ORDER_IN = OrderIn()
+BRACKET_IN = BracketIn()
+REPORT_IN = ReportIn()
+PAGE_QUERY = PageQuery()
+DOWNLOAD_QUERY = DownloadQuery()

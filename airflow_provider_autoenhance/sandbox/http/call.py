@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
+from marshmallow import Schema, ValidationError, fields
+from marshmallow.validate import OneOf
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
@@ -16,12 +18,21 @@ from airflow_provider_autoenhance.sandbox.http.versions import Version
 from airflow_provider_autoenhance.sandbox.state.models import Account
 
 if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.api.schemas import Schema
     from airflow_provider_autoenhance.sandbox.state.service import Service
     from airflow_provider_autoenhance.sandbox.state.world import World
 
-
 MOST_BODY_BYTES = 16 << 20
+Unknown = Literal["exclude", "include", "raise"]
+
+
+class _Headers(Schema):
+    """Those that say how the API is to answer."""
+
+    version = fields.Date(data_key="x-api-version")
+    dev_mode = fields.String(data_key="x-dev-mode", validate=OneOf(["true", "false"]))
+
+
+_HEADERS = _Headers()
 
 
 class Call:
@@ -49,6 +60,14 @@ class Call:
     def query(self) -> Mapping[str, str]:
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
+    def checked_query(self, schema: Schema) -> dict[str, Any]:
+        """
+        Read the query string; what the schema does not name is left out.
+
+        :raises ApiError: 422 when it doesn't fit.
+        """
+        return _checked(schema, self.query, "query", unknown="exclude")
+
     @property
     def owner(self) -> Account:
         """Return the account of the key; handlers of keyed routes may rely on it."""
@@ -73,13 +92,9 @@ class Call:
         self.account = self.world.accounts.get(self.headers.get("x-api-key", ""))
         if self.route.keyed and self.account is None:
             raise unauthorized()
-        date = self.headers.get("x-api-version")
+        date = _checked(_HEADERS, self.headers, "headers", unknown="exclude").get("version")
         if date is not None:
-            if not Version.is_valid(date):
-                raise invalid("headers", {"x-api-version": ["Not a valid date."]})
-            self.version = Version(date)
-        if self.headers.get("x-dev-mode") not in (None, "true", "false"):
-            raise invalid("headers", {"x-dev-mode": ["Must be one of: true, false."]})
+            self.version = Version(date.isoformat())
         if self.route.until and self.version.date >= self.route.until:
             raise ApiError(404)
 
@@ -106,11 +121,9 @@ class Call:
 
         :raises ApiError: 400 when it doesn't parse, 422 when it doesn't fit.
         """
-        body = await self.raw_json()
-        problems = schema.problems(body, strict=self.world.settings.strict)
-        if problems:
-            raise invalid("json", problems)
-        return dict(body)
+        return _checked(
+            schema, await self.raw_json(), "json", unknown="raise" if self.world.settings.strict else "include"
+        )
 
     async def raw_json(self) -> Any:
         """
@@ -131,3 +144,10 @@ class Call:
         """Return the name by which the client reached us, to be used in the URLs it gets."""
         host = self.headers.get("host", "")
         return (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()
+
+
+def _checked(schema: Schema, data: Any, location: str, *, unknown: Unknown) -> dict[str, Any]:
+    try:
+        return dict(schema.load(data, unknown=unknown))
+    except ValidationError as error:
+        raise invalid(location, dict(error.messages_dict)) from None

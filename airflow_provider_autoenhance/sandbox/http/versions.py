@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 SDK_AI_VERSIONS = frozenset(
     [
@@ -49,10 +46,6 @@ class Version:
     """An ``x-api-version``; ISO dates compare as text."""
 
     date: str
-
-    @staticmethod
-    def is_valid(text: str) -> bool:
-        return _DATE.fullmatch(text) is not None
 
     @property
     def upload_url_key(self) -> str:
