@@ -39,6 +39,8 @@ def test_slashes_are_treated_as_flask_does(api: Api) -> None:
     assert (answer.status_code, answer.headers["location"]) == (308, "/v3/images/")
     assert answer.headers["content-type"].startswith("text/html")
     assert ok(api.http.post("/v3/images", json={"image_name": "a.jpg"}, follow_redirects=True))["image_id"]
+    answer = api.http.get("/v3/orders", params={"per_page": 3})
+    assert (answer.status_code, answer.headers["location"]) == (308, "/v3/orders/?per_page=3")
     created = api.create()
     answer = api.http.get(f"/v3/images/{created['image_id']}/")
     assert (answer.status_code, answer.json()) == (404, {"detail": {}, "message": "Not Found"})

@@ -291,6 +291,12 @@ class TestPages:
             answer = get(open_sandbox, "api", "Origin: https://app.example", start=f"{method} /sandbox/{path}")
             assert (answer.status, answer.shared_with) == (403, [])
 
+    @pytest.mark.parametrize(
+        "path", ["//sandbox/ledger", "///sandbox/ledger", "/%73andbox/ledger", "/./sandbox/ledger"]
+    )
+    def test_another_spelling_does_not_help(self, open_sandbox: Sandbox, path: str) -> None:
+        assert get(open_sandbox, "api", "Origin: https://app.example", start=f"GET {path}").status == 404
+
     def test_an_allowed_page_has_no_s3(self, open_sandbox: Sandbox) -> None:
         answer = get(open_sandbox, "s3", "Origin: https://app.example")
         assert (answer.status, answer.shared_with) == (403, [])

@@ -61,7 +61,7 @@ class Listener:
                 await _preflight(scope)(scope, receive, send)
                 return
             self._note_keys(scope)
-            route, params = self._router.match(method, path)
+            route, params = self._router.match(method, path, scope["query_string"].decode("latin-1"))
         except Redirect as redirect:
             await redirect.response()(scope, receive, send)
             return

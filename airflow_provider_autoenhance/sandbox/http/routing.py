@@ -1,13 +1,15 @@
-"""Finds the endpoint of a request the way Flask does: 308 on a missing slash, 404 on a superfluous one, 405."""
+"""Finds the endpoint of a request with werkzeug, as Flask does: 308 on a missing slash, 404 on a superfluous one, 405."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from starlette.responses import Response
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, html_response, not_found
 
@@ -60,45 +62,32 @@ class Router:
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self.routes = list(routes)
-        self._by_length: dict[int, list[tuple[list[str], Route]]] = {}
-        for route in self.routes:
-            segments = route.template.split("/")
-            self._by_length.setdefault(len(segments), []).append((segments, route))
+        rules = [Rule(_rule(route.template), endpoint=route, methods=[route.method]) for route in routes]
+        self._paths = Map(rules, merge_slashes=False).bind("sandbox")
 
-    def match(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
+    def match(self, method: str, raw_path: str, query: str = "") -> tuple[Route, dict[str, str]]:
         """
         Find the route of a request.
 
-        :param raw_path: path as sent, still percent-encoded.
+        :param raw_path: path as sent; matched before it is decoded, so that an encoded slash stays part of a name.
+        :param query: query string, which a redirect keeps.
         :returns: the route and its path parameters, decoded.
         :raises Redirect: when only the final slash is missing.
         :raises ApiError: 404 or 405.
         """
-        found = self._candidates(raw_path)
-        if not found:
-            if not raw_path.endswith("/") and self._candidates(f"{raw_path}/"):
-                raise Redirect(f"{raw_path}/")
-            raise not_found()
-        wanted = "GET" if method == "HEAD" else method
-        for route, params in found:
-            if route.method == wanted:
-                return route, params
-        allowed = {route.method for route, _ in found} | {"OPTIONS"}
-        if "GET" in allowed:
-            allowed.add("HEAD")
-        raise ApiError(405, headers={"Allow": ", ".join(sorted(allowed))})
+        if raw_path != f"/{raw_path.lstrip('/')}":
+            raise not_found()  # werkzeug reads //sandbox/ as /sandbox/, which the gate would have refused
+        try:
+            route, params = self._paths.match(raw_path, method, query_args=query)
+        except RequestRedirect as redirect:
+            raise Redirect(urlsplit(redirect.new_url)._replace(scheme="", netloc="").geturl()) from None
+        except MethodNotAllowed as error:
+            allowed = {*(error.valid_methods or ()), "OPTIONS"}
+            raise ApiError(405, headers={"Allow": ", ".join(sorted(allowed))}) from None
+        except NotFound:
+            raise not_found() from None
+        return route, {name: unquote(value) for name, value in params.items()}
 
-    def _candidates(self, raw_path: str) -> list[tuple[Route, dict[str, str]]]:
-        segments = raw_path.split("/")
-        found = []
-        for pattern, route in self._by_length.get(len(segments), ()):
-            params: dict[str, str] = {}
-            for expected, actual in zip(pattern, segments, strict=True):
-                if expected.startswith("{") and actual:
-                    params[expected[1:-1]] = unquote(actual)
-                elif expected != actual:
-                    break
-            else:
-                found.append((route, params))
-        return found
+
+def _rule(template: str) -> str:
+    return template.replace("{", "<").replace("}", ">")
