@@ -35,6 +35,8 @@ PIPELINE_LAYERS = (
     {"plan"},
     {"batch"},
 )
+#: The sandbox's rooms and the modules beside them.
+SANDBOX_LAYERS = ({"errors"}, {"photo"}, {"state"}, {"http"}, {"store"}, {"api"}, {"server"}, {"__main__"})
 HTTP = {"requests", "httpx", "urllib3", "aiohttp", "boto3", "botocore", "http"}
 #: What DAG files import from, by what a worker or the triggerer alone needs.
 FACING = (
@@ -87,13 +89,15 @@ def upward(folder: Path, layers: tuple[set[str], ...]) -> list[str]:
 def test_every_room_has_its_place() -> None:
     rooms = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
     assert rooms == set.union(*LAYERS) | {"sandbox"}
-    inner = {each.stem for each in (ROOT / "pipeline").iterdir() if each.stem[0] != "_"}
-    assert inner == set.union(*PIPELINE_LAYERS)
+    for name, layers in (("pipeline", PIPELINE_LAYERS), ("sandbox", SANDBOX_LAYERS)):
+        inner = {each.stem for each in (ROOT / name).iterdir()} - {"__init__", "__pycache__"}
+        assert inner == set.union(*layers), name
 
 
 def test_imports_go_down_only() -> None:
     assert upward(ROOT, LAYERS) == []
     assert upward(ROOT / "pipeline", PIPELINE_LAYERS) == []
+    assert upward(ROOT / "sandbox", SANDBOX_LAYERS) == []
 
 
 def test_no_module_imports_itself_on_a_way_round() -> None:

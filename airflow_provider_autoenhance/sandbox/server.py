@@ -106,9 +106,7 @@ async def _serve(options: Options, folder: Path, stop: asyncio.Event) -> None:
         options.rules,
         options.api_keys,
         folder,
-        endpoints=frozenset(
-            [name for route in (*API, *ASSETS) for name in (route.name, route.label)],
-        ),
+        endpoints=frozenset(name for route in (*API, *ASSETS) for name in route.names),
         scheme=scheme,
         asset_port=assets.getsockname()[1],
         public_host=options.public_host,
@@ -174,13 +172,14 @@ def _names(options: Options, address: IPv4Address | IPv6Address) -> list[str]:
 async def _start_s3(options: Options, service: Service, folder: Path, host: str, names: list[str]) -> str | None:
     if options.s3_port is None:
         return None
-    service.s3 = await S3Process.start(options.host, options.s3_port, folder / "s3", options.tls, names)
-    address = f"{host}:{service.s3.port}"
+    s3 = await S3Process.start(options.host, options.s3_port, folder / "s3", options.tls, names)
+    service.s3 = s3
+    address = f"{host}:{s3.port}"
 
     def on_api_key() -> None:
         service.world.api_key_hosts[address] += 1
 
-    service.s3.watch(on_api_key)
+    s3.watch(on_api_key)
     return address
 
 

@@ -13,8 +13,9 @@ from airflow_provider_autoenhance.sandbox.api import schemas
 from airflow_provider_autoenhance.sandbox.errors import ApiError, html_response, invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.photo.decoding import media_type
+from airflow_provider_autoenhance.sandbox.photo.files import Asset
 from airflow_provider_autoenhance.sandbox.photo.rendering import Rendering, render
-from airflow_provider_autoenhance.sandbox.state.models import Asset, Image
+from airflow_provider_autoenhance.sandbox.state.models import Image
 from airflow_provider_autoenhance.sandbox.state.world import World
 from airflow_provider_autoenhance.sandbox.store.assets import asset_url
 

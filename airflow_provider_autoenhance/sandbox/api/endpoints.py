@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_autoenhance.sandbox.api import control, downloads, images, orders
-from airflow_provider_autoenhance.sandbox.http.routing import Route
+from airflow_provider_autoenhance.sandbox.http.call import Route
 from airflow_provider_autoenhance.sandbox.store import assets, uploads
 
 API = [

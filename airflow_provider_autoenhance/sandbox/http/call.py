@@ -1,25 +1,24 @@
-"""One request as handlers see it."""
+"""An endpoint, and one request to it as its handler sees it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import OneOf
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid, unauthorized
-from airflow_provider_autoenhance.sandbox.http.routing import Route
 from airflow_provider_autoenhance.sandbox.http.versions import Version
 from airflow_provider_autoenhance.sandbox.state.models import Account
-
-if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.state.service import Service
-    from airflow_provider_autoenhance.sandbox.state.world import World
+from airflow_provider_autoenhance.sandbox.state.service import Service
+from airflow_provider_autoenhance.sandbox.state.world import World
 
 MOST_BODY_BYTES = 16 << 20
 Unknown = Literal["exclude", "include", "raise"]
@@ -33,6 +32,36 @@ class _Headers(Schema):
 
 
 _HEADERS = _Headers()
+Handler = Callable[["Call"], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    One endpoint.
+
+    :param name: operation id in the contract.
+    :param keyed: whether it asks for an API key.
+    :param until: first API version that no longer has it.
+    :param control: whether it steers the sandbox itself: no key, no faults, not counted.
+    """
+
+    method: str
+    template: str
+    name: str
+    handler: Handler
+    keyed: bool = True
+    until: str | None = None
+    control: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.template}"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What a fault rule may call it."""
+        return self.name, self.label
 
 
 class Call:

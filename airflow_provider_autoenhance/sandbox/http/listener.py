@@ -6,21 +6,18 @@ import asyncio
 import contextlib
 import json
 import logging
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, SandboxError, fault_response
-from airflow_provider_autoenhance.sandbox.http.call import Call
+from airflow_provider_autoenhance.sandbox.http.call import Call, Route
 from airflow_provider_autoenhance.sandbox.http.gate import Gate
-from airflow_provider_autoenhance.sandbox.http.routing import Redirect, Route, Router
+from airflow_provider_autoenhance.sandbox.http.routing import Redirect, Router
 from airflow_provider_autoenhance.sandbox.http.wire import SLOW_SECONDS, TARGET, Dropped, MidAnswer, MidUpload, Wire
 from airflow_provider_autoenhance.sandbox.state.faults import FaultRule
-
-if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.state.service import Service
+from airflow_provider_autoenhance.sandbox.state.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +122,9 @@ class Listener:
 
     async def _fault(self, call: Call) -> FaultRule | None:
         faults = self._service.faults
-        if not faults.concern(call.route):
+        if not faults.concern(call.route.names):
             return None
-        return faults.pick(call.route, await _names(call))
+        return faults.pick(call.route.names, await _subjects(call))
 
     async def _fail(self, call: Call, rule: FaultRule, send: Send) -> None:
         scope, receive = call.scope, call.receive
@@ -193,7 +190,7 @@ def _has_body(call: Call) -> bool:
     return call.headers.get("content-length", "0") != "0" or "transfer-encoding" in call.headers
 
 
-async def _names(call: Call) -> list[str]:
+async def _subjects(call: Call) -> list[str]:
     """Return the names of what a request is about, for rules with ``match``."""
     world = call.world
     identifier = next((call.params[key] for key in ("id", "order_id", "key") if key in call.params), None)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 from starlette.responses import Response
@@ -12,35 +10,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, html_response, not_found
-
-if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.http.call import Call
-
-Handler = Callable[["Call"], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """
-    One endpoint.
-
-    :param name: operation id in the contract.
-    :param keyed: whether it asks for an API key.
-    :param until: first API version that no longer has it.
-    :param control: whether it steers the sandbox itself: no key, no faults, not counted.
-    """
-
-    method: str
-    template: str
-    name: str
-    handler: Handler
-    keyed: bool = True
-    until: str | None = None
-    control: bool = False
-
-    @property
-    def label(self) -> str:
-        return f"{self.method} {self.template}"
+from airflow_provider_autoenhance.sandbox.http.call import Route
 
 
 class Redirect(Exception):  # noqa: N818 - an answer, not an error

@@ -10,9 +10,9 @@ from PIL import Image
 
 from airflow_provider_autoenhance.sandbox.photo.decoding import Picture, PixelError, Pixels, check, decode
 from airflow_provider_autoenhance.sandbox.photo.enhancing import enhance
+from airflow_provider_autoenhance.sandbox.photo.files import Asset, Upload
 from airflow_provider_autoenhance.sandbox.photo.fusing import fuse
 from airflow_provider_autoenhance.sandbox.photo.rendering import FULL_QUALITY, measured
-from airflow_provider_autoenhance.sandbox.state.models import Asset, Upload
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from airflow_provider_autoenhance.sandbox.photo.decoding import Picture, decode
-from airflow_provider_autoenhance.sandbox.state.models import Asset
+from airflow_provider_autoenhance.sandbox.photo.files import Asset
 
 PREVIEW_WIDTH = 800
 PREVIEW_QUALITY = 60

@@ -8,8 +8,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from airflow_provider_autoenhance.sandbox.http.routing import Route
-
 STATUSES = frozenset({400, 401, 402, 403, 404, 409, 422, 429, 500, 502, 503, 504})
 GATEWAY = frozenset({502, 503, 504})
 BODY_KINDS = frozenset({"truncate", "corrupt"})
@@ -114,20 +112,25 @@ class Faults:
         self.seen.clear()
         self.struck.clear()
 
-    def concern(self, route: Route) -> bool:
-        """Tell whether any rule names this endpoint."""
-        return any(_names(rule, route) for rule in self.rules)
+    def concern(self, endpoint: tuple[str, str]) -> bool:
+        """
+        Say whether any rule names an endpoint.
 
-    def pick(self, route: Route, names: list[str]) -> FaultRule | None:
+        :param endpoint: its operation id, and its method and path template.
+        """
+        return any(rule.endpoint in ("*", *endpoint) for rule in self.rules)
+
+    def pick(self, endpoint: tuple[str, str], subjects: list[str]) -> FaultRule | None:
         """
         Choose the first rule that strikes this request.
 
-        :param names: names of what the request is about.
+        :param endpoint: as for :meth:`concern`.
+        :param subjects: names of what the request is about.
         """
         for number, rule in enumerate(self.rules):
-            if not _names(rule, route):
+            if rule.endpoint not in ("*", *endpoint):
                 continue
-            if rule.match is not None and not any(fnmatchcase(name, rule.match) for name in names):
+            if rule.match is not None and not any(fnmatchcase(subject, rule.match) for subject in subjects):
                 continue
             self.seen[number] += 1
             if self.seen[number] <= rule.skip or (rule.count is not None and self.struck[number] >= rule.count):
@@ -136,7 +139,3 @@ class Faults:
                 self.struck[number] += 1
                 return rule
         return None
-
-
-def _names(rule: FaultRule, route: Route) -> bool:
-    return rule.endpoint in ("*", route.name, route.label)

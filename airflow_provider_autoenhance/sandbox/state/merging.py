@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_autoenhance.sandbox.photo.grouping import Shot, group_shots
 from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.state.processing import Processing
+from airflow_provider_autoenhance.sandbox.state.webhooks import Webhooks
 from airflow_provider_autoenhance.sandbox.state.world import World
-
-if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.state.service import Service
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Wish:
 
 class Merging:
     """
-    :param service: the running sandbox.
+    :param pixels: where pixels are looked at.
+    :param webhooks: who is to hear of new images.
+    :param processing: what goes on with them.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, pixels: Executor, webhooks: Webhooks, processing: Processing) -> None:
+        self._pixels, self._webhooks, self._processing = pixels, webhooks, processing
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, world: World, order: Order, wish: Wish) -> None:
@@ -72,7 +74,7 @@ class Merging:
             return [free[start : start + wish.size] for start in range(0, len(free), wish.size)]
         shots = [Shot(b.bracket_id, b.name, b.upload.path) for b in free if b.upload]
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._service.pixels, group_shots, shots)
+        found = await loop.run_in_executor(self._pixels, group_shots, shots)
         return [[world.brackets[bracket_id] for bracket_id in ids] for ids in found]
 
     def _make_image(self, world: World, order: Order, wish: Wish, group: list[Bracket]) -> None:
@@ -95,8 +97,8 @@ class Merging:
         order.updated_at = now
         for bracket in group:
             bracket.image_id = image.image_id
-        self._service.webhooks.image_registered(world, image)
-        self._service.processing.start(world, image)
+        self._webhooks.image_registered(world, image)
+        self._processing.start(world, image)
 
     async def stop(self) -> None:
         for task in list(self._tasks):

@@ -1,11 +1,12 @@
-"""The things the sandbox keeps: accounts, orders, images, brackets, files."""
+"""The things the sandbox keeps: accounts, orders, images, brackets."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from airflow_provider_autoenhance.sandbox.photo.files import Asset, Upload
 
 
 @dataclass(slots=True)
@@ -15,28 +16,6 @@ class Account:
     spent: int = 0
     enhancements: dict[str, int] = field(default_factory=dict)
     name_uses: dict[str, deque[float]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Upload:
-    """Bytes that arrived at an upload URL."""
-
-    path: Path
-    size: int
-    etag: str
-    sha256: str | None
-    content_type: str
-    at: float
-
-
-@dataclass(slots=True)
-class Asset:
-    """A finished file on the asset host."""
-
-    path: Path
-    content_type: str
-    size: int
-    etag: str
 
 
 @dataclass(slots=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import Executor
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from airflow_provider_autoenhance.sandbox.photo.developing import Failure, Job, Outcome, develop
 from airflow_provider_autoenhance.sandbox.state.models import Image
+from airflow_provider_autoenhance.sandbox.state.webhooks import Webhooks
 from airflow_provider_autoenhance.sandbox.state.world import World
-
-if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.state.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +20,12 @@ SCENES = ("kitchen", "living_room", "bedroom", "bathroom", "dining_room", "garde
 
 class Processing:
     """
-    :param service: the running sandbox.
+    :param pixels: where pixels are worked on.
+    :param webhooks: who is to hear of the outcome.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, pixels: Executor, webhooks: Webhooks) -> None:
+        self._pixels, self._webhooks = pixels, webhooks
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, world: World, image: Image) -> None:
@@ -68,7 +67,7 @@ class Processing:
             max_megapixels=world.settings.max_megapixels,
             copy=world.settings.render == "copy",
         )
-        return await asyncio.get_running_loop().run_in_executor(self._service.pixels, develop, job)
+        return await asyncio.get_running_loop().run_in_executor(self._pixels, develop, job)
 
     def _finish(self, world: World, image: Image, outcome: Outcome) -> None:
         if isinstance(outcome, Failure):
@@ -79,7 +78,7 @@ class Processing:
             image.original = outcome.original
             image.scene = _scene(image)
         world.orders[image.order_id].updated_at = world.now()
-        self._service.webhooks.image_processed(world, image)
+        self._webhooks.image_processed(world, image)
 
     async def stop(self) -> None:
         for task in list(self._tasks):

@@ -8,7 +8,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from airflow_provider_autoenhance.sandbox.state.faults import FaultRule, Faults
 from airflow_provider_autoenhance.sandbox.state.merging import Merging
@@ -17,9 +17,13 @@ from airflow_provider_autoenhance.sandbox.state.settings import Settings
 from airflow_provider_autoenhance.sandbox.state.webhooks import Webhooks
 from airflow_provider_autoenhance.sandbox.state.world import World
 
-if TYPE_CHECKING:
-    from airflow_provider_autoenhance.sandbox.http.call import Call
-    from airflow_provider_autoenhance.sandbox.store.s3 import S3Process
+
+class Buckets(Protocol):
+    """What a reset and the end of the sandbox ask of the S3 beside it."""
+
+    async def reset(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 class Service:
@@ -55,18 +59,22 @@ class Service:
         self.faults = Faults(endpoints, settings.seed)
         self.faults.add(rules)
         self.webhooks = Webhooks()
-        self.processing = Processing(self)
-        self.merging = Merging(self)
-        self.s3: S3Process | None = None
+        self.processing = Processing(self.pixels, self.webhooks)
+        self.merging = Merging(self.pixels, self.webhooks, self.processing)
+        self.s3: Buckets | None = None
         self.addresses: dict[str, str | None] = {}
         self.world = self._new_world(settings)
 
     def _new_world(self, settings: Settings) -> World:
         return World(settings, self._api_keys, self._folder / f"run-{next(self._runs)}")
 
-    def asset_base(self, call: Call) -> str:
-        """Return scheme, host and port of the asset host as the client of a call reaches it."""
-        return f"{self._scheme}://{self._public_host or call.host_name()}:{self._asset_port}"
+    def asset_base(self, host_name: str) -> str:
+        """
+        Return scheme, host and port of the asset host.
+
+        :param host_name: by which the client reached us.
+        """
+        return f"{self._scheme}://{self._public_host or host_name}:{self._asset_port}"
 
     async def reset(self, settings: Settings, *, keep_s3: bool) -> None:
         """Forget everything: accounts, images, faults, counts, and the buckets unless told to keep them."""

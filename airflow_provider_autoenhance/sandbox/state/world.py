@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, not_found
-from airflow_provider_autoenhance.sandbox.state.models import Account, Asset, Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.photo.files import Asset
+from airflow_provider_autoenhance.sandbox.state.models import Account, Bracket, Image, Order
 from airflow_provider_autoenhance.sandbox.state.settings import Settings
 from airflow_provider_autoenhance.sandbox.state.signing import Signer
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from airflow_provider_autoenhance.sandbox.errors import StorageError
 from airflow_provider_autoenhance.sandbox.http.call import Call
-from airflow_provider_autoenhance.sandbox.state.models import Asset
+from airflow_provider_autoenhance.sandbox.photo.files import Asset
 from airflow_provider_autoenhance.sandbox.store.uploads import BUCKET, REQUEST_ID
 
 CHUNK = 1 << 18
@@ -34,7 +34,7 @@ def asset_url(call: Call, asset: Asset, file_name: str, image_name: str) -> str:
 def _presigned(call: Call, place: str, key: str) -> str:
     return call.world.signer.presign(
         "GET",
-        call.service.asset_base(call),
+        call.service.asset_base(call.host_name()),
         f"/{BUCKET}/{place}/{key}",
         now=call.world.now(),
         seconds=call.world.settings.asset_url_seconds,

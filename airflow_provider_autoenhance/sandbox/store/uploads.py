@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from airflow_provider_autoenhance.sandbox.errors import StorageError
 from airflow_provider_autoenhance.sandbox.http.call import Call
-from airflow_provider_autoenhance.sandbox.state.models import Upload
+from airflow_provider_autoenhance.sandbox.photo.files import Upload
 from airflow_provider_autoenhance.sandbox.state.world import World
 
 BUCKET = "autoenhanceapi-sandbox"
@@ -59,7 +59,7 @@ def upload_url(call: Call, kind: str, identifier: str, name: str, content_type: 
         extra["content-type"] = content_type
     return world.signer.presign(
         "PUT",
-        call.service.asset_base(call),
+        call.service.asset_base(call.host_name()),
         f"/{BUCKET}/uploads/{key}",
         now=world.now(),
         seconds=world.settings.upload_url_seconds,
