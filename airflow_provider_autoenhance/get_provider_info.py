@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks.autoenhance", "hooks.autoenhance_async"),
         "operators": _modules("operators.images", "operators.orders", "operators.brackets", "operators.enhance"),
         "sensors": _modules("sensors.status"),
-        "triggers": _modules("triggers.status", "triggers.orders", "triggers.events"),
+        "triggers": _modules("triggers.images", "triggers.orders", "triggers.events"),
         "task-decorators": [
             {"name": "autoenhance", "class-name": f"{_PACKAGE}.decorators.autoenhance.autoenhance_task"}
         ],

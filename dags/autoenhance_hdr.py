@@ -10,8 +10,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
-from airflow_provider_autoenhance.dag_helpers.params import chosen_settings, settings_params
-from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, settings_params
 
 
 @dag(

@@ -14,9 +14,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, Param, TriggerRule, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
-from airflow_provider_autoenhance.dag_helpers.params import chosen_settings, settings_params
-from airflow_provider_autoenhance.operators.enhance import SUMMARY, AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, fail_fast, settings_params
 
 TIMEZONE = pendulum.timezone("Europe/London")  # where the photographers' day ends
 log = logging.getLogger(__name__)
@@ -82,7 +80,7 @@ log = logging.getLogger(__name__)
 def autoenhance_nightly() -> None:
     @task
     def list_listings(params: dict[str, Any], dag_run: Any) -> list[dict[str, Any]]:
-        from airflow_provider_autoenhance.dag_helpers.listings import list_groups
+        from airflow_provider_autoenhance import list_groups
 
         moment = dag_run.logical_date or dag_run.run_after
         day = params["date"] or pendulum.instance(moment).in_timezone(TIMEZONE).to_date_string()
@@ -98,12 +96,13 @@ def autoenhance_nightly() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report(ti: Any, params: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_autoenhance.dag_helpers.report import NightReport
+        from airflow_provider_autoenhance import NightReport
 
         listings = ti.xcom_pull(task_ids="list_listings")
         if listings is None:
             raise AirflowFailException("The day's folder could not be listed: see list_listings.")
-        night = NightReport(listings, ti.xcom_pull(task_ids="enhance", key=SUMMARY), ti.xcom_pull(task_ids="enhance"))
+        summaries, results = ti.xcom_pull(task_ids="enhance", key="summary"), ti.xcom_pull(task_ids="enhance")
+        night = NightReport(listings, summaries, results)
         log.info("A dry run: nothing was changed" if params["plan_only"] else "The night's report")
         for line in night.lines():
             log.info("%s", line)

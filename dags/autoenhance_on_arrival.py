@@ -16,10 +16,13 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import Asset, AssetAlias, Param, dag, get_current_context, task
 
-from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
-from airflow_provider_autoenhance.dag_helpers.params import chosen_settings, settings_params
-from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.utils.assets import triggering_extras
+from airflow_provider_autoenhance import (
+    AutoenhanceEnhanceOperator,
+    chosen_settings,
+    fail_fast,
+    settings_params,
+    triggering_extras,
+)
 
 SOURCE = "s3://listings/"
 PHOTOS = Asset(SOURCE)
@@ -48,7 +51,7 @@ source_param = Param(
 def autoenhance_photo_drop() -> None:
     @task
     def find_folders(params: dict[str, Any], prev_start_date_success: Any) -> list[str]:
-        from airflow_provider_autoenhance.dag_helpers.arrivals import changed_folders
+        from airflow_provider_autoenhance import changed_folders
 
         # Looked up when first used: that there was no run before shows only then.
         since = pendulum.instance(prev_start_date_success) if prev_start_date_success else None
@@ -59,10 +62,8 @@ def autoenhance_photo_drop() -> None:
 
     @task(outlets=[PHOTOS], map_index_template="{{ folder }}")
     def tell(folder: str, outlet_events: Any) -> None:
-        from airflow_provider_autoenhance.dag_helpers.arrivals import FOLDER
-
         get_current_context()["folder"] = folder
-        outlet_events[PHOTOS].extra = {FOLDER: folder}
+        outlet_events[PHOTOS].extra = {"folder": folder}
 
     tell.expand(folder=find_folders())
 
@@ -104,11 +105,11 @@ def autoenhance_photo_drop() -> None:
 def autoenhance_on_arrival() -> None:
     @task
     def list_arrivals(params: dict[str, Any]) -> list[dict[str, str]]:
-        from airflow_provider_autoenhance.dag_helpers.arrivals import arrived
+        from airflow_provider_autoenhance import arrived_folders
 
         news = triggering_extras(get_current_context())
         with fail_fast():
-            folders = arrived(news, params["source"], params["destination"])
+            folders = arrived_folders(news, params["source"], params["destination"])
         log.info("%s events tell of %s folders: %s", len(news), len(folders), [each["source"] for each in folders[:20]])
         return folders
 

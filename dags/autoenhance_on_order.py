@@ -15,14 +15,14 @@ from typing import Any
 from airflow.providers.common.compat.sdk import Param, dag, task
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
+from airflow_provider_autoenhance import AutoenhanceDownloadOrderOperator
 
 log = logging.getLogger(__name__)
 
 if AIRFLOW_V_3_0_PLUS:  # Airflow 2 has no watchers, and gets no DAG
     from airflow.sdk import Asset, AssetWatcher
 
-    from airflow_provider_autoenhance.triggers.events import AutoenhanceOrderEventTrigger
+    from airflow_provider_autoenhance import AutoenhanceOrderEventTrigger
 
     finished_orders = Asset(
         "autoenhance_finished_orders",

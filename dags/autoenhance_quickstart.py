@@ -9,12 +9,12 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task, task_group
 
-from airflow_provider_autoenhance.operators.images import (
+from airflow_provider_autoenhance import (
     AutoenhanceCreateImageOperator,
     AutoenhanceDownloadImageOperator,
+    AutoenhanceImageStatusSensor,
     AutoenhanceUploadImageOperator,
 )
-from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 
 
 @dag(
@@ -52,8 +52,7 @@ from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSe
 def autoenhance_quickstart() -> None:
     @task
     def list_photos(params: dict[str, Any]) -> list[dict[str, str]]:
-        from airflow_provider_autoenhance.imaging.output import file_name
-        from airflow_provider_autoenhance.storage import list_files
+        from airflow_provider_autoenhance import file_name, list_files
 
         source, destination = (params[name].rstrip("/") + "/" for name in ("source", "destination"))
         listing = source.rstrip("/").rpartition("/")[2]

@@ -6,10 +6,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
-from airflow_provider_autoenhance.dag_helpers.params import chosen_settings, settings_params
-from airflow_provider_autoenhance.operators.images import (
+from airflow_provider_autoenhance import (
     AutoenhanceDownloadImageOperator,
     AutoenhanceReprocessImageOperator,
+    chosen_settings,
+    settings_params,
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import airflow_provider_autoenhance
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.settings import PREFERENCES
@@ -153,6 +154,11 @@ def test_the_sandboxs_page_names_options_that_exist(capsys: pytest.CaptureFixtur
     named = set(re.findall(r"`(--[a-z0-9-]+)|`(AUTOENHANCE_\w+)", page))
     assert len(named) >= 10
     assert [name for pair in named for name in pair if name not in told] == []
+
+
+def test_every_public_name_has_its_place() -> None:
+    told = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    assert [name for name in airflow_provider_autoenhance.__all__ if not re.search(rf"`{name}\b", told)] == []
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
+
+import airflow_provider_autoenhance
 
 PACKAGE = "airflow_provider_autoenhance"
 ROOT = Path(__file__).parents[1] / PACKAGE
@@ -51,6 +56,12 @@ FACING = (
     "dag_helpers",
     "utils",
 )
+#: What users read and copy.
+EXAMPLES = [
+    each
+    for pattern in ("README.md", "docs/*.md", "dags/*.py", "tests/support/dags/*.py")
+    for each in sorted(ROOT.parent.glob(pattern))
+]
 HEAVY = (
     {"requests", "urllib3", "httpx", "httpcore", "boto3", "botocore", "s3fs", "fsspec", "PIL", "pi_heif", "numpy", "cv2"}
     | {"cryptography", "pyvips", "starlette", "moto", "tenacity", "asyncio"}
@@ -142,6 +153,40 @@ def test_brackets_are_photography_alone() -> None:
 
 def test_the_description_imports_nothing() -> None:
     assert {module.split(".")[0] for module in imports(ROOT / "get_provider_info.py")} <= {"__future__", "typing"}
+
+
+def test_the_package_imports_nothing_by_itself() -> None:
+    code = f"import sys; before = set(sys.modules); import {PACKAGE}; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == f"['{PACKAGE}']"
+
+
+def test_every_public_name_can_be_imported() -> None:
+    names = airflow_provider_autoenhance.__all__
+    assert len(names) == len(set(names))
+    for name in names:
+        assert getattr(airflow_provider_autoenhance, name).__name__ == name
+    assert set(names) < set(dir(airflow_provider_autoenhance))
+    with pytest.raises(AttributeError, match="has no attribute 'Autoenhance'"):
+        airflow_provider_autoenhance.Autoenhance  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_type_checkers_see_the_public_names_where_they_are() -> None:
+    seen = {
+        alias.asname: node.module
+        for node in ast.walk(ast.parse((ROOT / "__init__.py").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
+    assert seen == airflow_provider_autoenhance._MODULE_OF
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_examples_import_from_the_public_face_alone(file: Path) -> None:
+    imported = re.findall(rf"^\s*(?:from|import) ({PACKAGE}\S*) ?(?:import (.*))?", file.read_text(), re.MULTILINE)
+    assert [module for module, _ in imported if module != PACKAGE] == []
+    names = {name for _, line in imported for name in re.findall(r"\w+", line)}
+    assert names <= set(airflow_provider_autoenhance.__all__)
 
 
 def test_nothing_heavy_loads_with_a_dag_file() -> None:

@@ -52,7 +52,7 @@ def changed_folders(
     return sorted(found) if len(found) <= max_folders else [public_uri(source).rstrip("/") + "/"]
 
 
-def arrived(
+def arrived_folders(
     extras: Iterable[Mapping[str, Any]], source: str, destination: str, *, max_folders: int = MAX_GROUPS
 ) -> list[dict[str, str]]:
     """Turn the news of arrivals into arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.

@@ -25,7 +25,7 @@ else:
             def refuse(self: Any, *_: Any, **__: Any) -> None:
                 raise AirflowOptionalProviderFeatureException(
                     f"{type(self).__name__} needs Airflow 3.3 or later. Leave retry_policy out: the operators fail at once by "
-                    "themselves where a retry cannot help, and for @task functions there is dag_helpers.errors.fail_fast()."
+                    "themselves where a retry cannot help, and for @task functions there is fail_fast()."
                 )
 
             cls.__init__ = refuse

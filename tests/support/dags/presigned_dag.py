@@ -11,9 +11,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import dag, task
 
-from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.operators.images import (
+from airflow_provider_autoenhance import (
     AutoenhanceCreateImageOperator,
+    AutoenhanceEnhanceOperator,
     AutoenhanceUploadImageOperator,
 )
 

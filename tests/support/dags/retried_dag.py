@@ -27,7 +27,7 @@ def failed(context: Any) -> None:
 def by_meaning() -> dict[str, Any]:
     if not AIRFLOW_V_3_3_PLUS:
         return {}
-    from airflow_provider_autoenhance.policies.retry import AutoenhanceRetryPolicy
+    from airflow_provider_autoenhance import AutoenhanceRetryPolicy
 
     return {"retry_policy": AutoenhanceRetryPolicy()}
 
@@ -36,8 +36,7 @@ def by_meaning() -> dict[str, Any]:
 def retried_dag() -> None:
     @task(retries=2, retry_delay=timedelta(seconds=1), on_failure_callback=failed, **by_meaning())
     def read() -> None:
-        from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
-        from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+        from airflow_provider_autoenhance import AutoenhanceHook, fail_fast
 
         tell("try")
         with nullcontext() if AIRFLOW_V_3_3_PLUS else fail_fast():
