@@ -262,7 +262,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         if error is None or isinstance(error, errors.NotFoundError):
             return self._wait_and_finish(context, batch)
         batch.end_wait(error)
-        return self._finish(context, batch)
+        return self._finish(context, batch, error)
 
     def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.api.waiting import Wait
@@ -271,13 +271,15 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             deadline = batch.submitted_at + seconds(_OWNER, "timeout", self.timeout)
             if self.deferrable and time.time() < deadline:
                 self._defer(batch, deadline)
-            more = False
+            more, ended_by = False, None
             try:
                 more = batch.watch(Wait(deadline, float(self.poll_interval)))
             except errors.AutoenhanceError as error:
+                ended_by = error
                 batch.end_wait(error)
             if more:  # beyond the ``try``: what another batch ends with is no failure of this one's
                 return self._go_on(context, None)
+            return self._finish(context, batch, ended_by)
         return self._finish(context, batch)
 
     def _defer(self, batch: Batch, deadline: float) -> None:
@@ -299,8 +301,13 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         log.info("Deferred; waiting for %s", counted(len(batch.in_flight), "image"))
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _finish(self, context: Context, batch: Batch) -> dict[str, Any]:
-        """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help."""
+    def _finish(
+        self, context: Context, batch: Batch, ended_by: errors.AutoenhanceError | None = None
+    ) -> dict[str, Any]:
+        """Close the batch; fail the task when more photos failed than allowed, at once where a retry cannot help.
+
+        :param ended_by: the error that ended the wait. A retry policy waits as long as it asks for.
+        """
         summary = self._hand_on(context, batch.finish())
         told = ", ".join(f"{summary[name]} {name}" for name in ("landed", "skipped", "failed", "postponed", "held"))
         log.info(
@@ -316,10 +323,13 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         if failed > allowed_failures(self.max_failures, summary["photos"]):
             first = summary["failures"][0]
             kind = errors.ServerError if summary["transient"] else errors.ImageFailedError
-            raise kind(
+            error = kind(
                 f"{failed} of {counted(summary['photos'], 'photo')} failed, more than max_failures={self.max_failures} allows; the others "
                 f"landed. First: {first['photo']}: {first['reason']} All: {summary['manifest']}"
             )
+            if ended_by is not None:
+                error.status_code, error.retry_after = ended_by.status_code, ended_by.retry_after
+            raise error
         return summary
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.events import reported, reported_error
+from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 EARLIEST_EVENT_SECONDS = 5.0
 
 
-class Event(TypedDict, total=False):
-    """Payload of this module's events: an image when the wait ended well, else what went wrong."""
+class Event(ErrorEvent, total=False):
+    """Payload of the trigger's event: an image when the wait ended well, else what went wrong."""
 
     image: dict[str, Any]
-    error: str
-    message: str
 
 
 class AutoenhanceImageTrigger(BaseTrigger):
@@ -70,7 +68,7 @@ class AutoenhanceImageTrigger(BaseTrigger):
         await asyncio.sleep(max(0.0, EARLIEST_EVENT_SECONDS - (time.monotonic() - started)))
         yield TriggerEvent(event)
 
-    async def _wait(self) -> Event:
+    async def _wait(self) -> Event | ErrorEvent:
         from airflow_provider_autoenhance.api import calls
         from airflow_provider_autoenhance.api.waiting import ImageWait
         from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
@@ -89,8 +87,7 @@ class AutoenhanceImageTrigger(BaseTrigger):
                         return Event(image=image_xcom(image))
                 await asyncio.sleep(pause or 0.0)
         except Exception as caught:  # noqa: BLE001 - the task that wakes up says what it was
-            error = errors.unexpected(caught, f"waiting for image {self.image_id}")
-            return Event(error=type(error).__name__, message=str(error))
+            return error_event(errors.unexpected(caught, f"waiting for image {self.image_id}"))
 
 
 def result_of(event: Event | None) -> dict[str, Any]:

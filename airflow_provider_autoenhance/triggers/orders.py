@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.events import reported, reported_error
+from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.triggers.images import EARLIEST_EVENT_SECONDS
 
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 
 
-class OrdersEvent(TypedDict, total=False):
+class OrdersEvent(ErrorEvent, total=False):
     """Payload of the trigger's event: the orders that finished, else what went wrong."""
 
     orders: list[str]
-    error: str
-    message: str
 
 
 class AutoenhanceOrderTrigger(BaseTrigger):
@@ -75,10 +73,10 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
         try:
             await _together(self._wait(hook, order_id, number) for order_id, number in self.orders.items())
-            event = OrdersEvent(orders=list(self.orders))
+            event: OrdersEvent | ErrorEvent = OrdersEvent(orders=list(self.orders))
         except Exception as caught:  # noqa: BLE001 - the task that wakes up says what it was
-            error = errors.unexpected(caught, f"waiting for order {', '.join(list(self.orders)[:3])}")
-            event = OrdersEvent(error=type(error).__name__, message=str(error))
+            about = f"waiting for order {', '.join(list(self.orders)[:3])}"
+            event = error_event(errors.unexpected(caught, about))
         await asyncio.sleep(max(0.0, EARLIEST_EVENT_SECONDS - (time.monotonic() - started)))
         yield TriggerEvent(event)
 

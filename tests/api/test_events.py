@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.events import error_event, reported_error
 from airflow_provider_autoenhance.triggers.images import result_of
 from airflow_provider_autoenhance.triggers.orders import error_of
 
@@ -24,6 +29,38 @@ def test_an_event_of_another_shape_is_an_error_of_ours(event: Any) -> None:
     assert str(error)
     with pytest.raises(errors.AutoenhanceError, match=r"."):
         result_of(event)
+
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AutoenhanceError)]
+number = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@given(st.text(), st.none() | st.integers(100, 599), st.none() | number, st.booleans(), number)
+def test_every_error_comes_back_whole(
+    kind: type[errors.AutoenhanceError], words: str, status: int | None, retry: float | None, maybe: bool, waited: float
+) -> None:
+    error = kind(words or "it failed")
+    error.status_code, error.retry_after = status, retry
+    if isinstance(error, errors.UnreachableError):
+        error.maybe_received, error.waited = maybe, waited
+    event = json.loads(json.dumps(error_event(error)))
+    with pytest.raises(kind) as raised:
+        result_of(event)
+    for again in (error_of(event), raised.value):
+        assert type(again) is kind
+        assert vars(again) == vars(error)
+        assert str(again) == (str(error) or str(reported_error(None)))
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, "60", True, [60], {}, None])
+def test_a_wait_that_is_not_a_number_is_left_out(value: Any) -> None:
+    error = errors.RateLimitError("too fast")
+    error.retry_after = value
+    told: Any = {**error_event(error), "details": {"retry_after": value, "args": ["x"], "retryable": False}}
+    for event in (error_event(error), told):
+        again = reported_error(event)
+        assert (again.retry_after, again.retryable, str(again)) == (None, True, "too fast")
 
 
 def test_an_error_keeps_its_class_and_words() -> None:
