@@ -78,7 +78,7 @@ def autoenhance_quickstart() -> None:
             upload_url=created.output["upload_url"],
             source=source,
         )
-        enhanced = AutoenhanceImageStatusSensor(task_id="wait", image_id=uploaded.output, deferrable=True)
+        enhanced = AutoenhanceImageStatusSensor(task_id="wait", image_id=uploaded.output["image_id"], deferrable=True)
         AutoenhanceDownloadImageOperator(
             task_id="download",
             image_id=enhanced.output["image_id"],

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import airflow_provider_autoenhance
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.config import Extra
+from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.settings import PREFERENCES
 from airflow_provider_autoenhance.get_provider_info import get_provider_info
 from airflow_provider_autoenhance.imaging.budget import DEFAULT_MEGABYTES
@@ -28,10 +31,15 @@ from airflow_provider_autoenhance.imaging.output import (
 )
 from airflow_provider_autoenhance.imaging.profiles import CARRIED, load_profile
 from airflow_provider_autoenhance.imaging.profiles import VARIABLE as ICC_VARIABLE
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, allowed_failures
 from airflow_provider_autoenhance.sandbox.__main__ import parse
+from airflow_provider_autoenhance.triggers.orders import order_xcom
+from airflow_provider_autoenhance.utils.assets import COUNTS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+OPERATORS = (ROOT / "docs" / "operators.md").read_text()
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text()
 
 
@@ -65,6 +73,35 @@ def test_every_setting_with_its_values() -> None:
     for name, preference in PREFERENCES.items():
         for value in preference.values:
             assert f"`{value}`" in table[name][1], name
+
+
+def test_every_argument_of_the_batch_operator_with_its_default() -> None:
+    table = rows("Arguments of `AutoenhanceEnhanceOperator`", OPERATORS)
+    kinds = (AutoenhanceEnhanceOperator, AutoenhanceBaseOperator)
+    found = {name: each for kind in kinds for name, each in signature(kind.__init__).parameters.items()}
+    defaults = {name: each.default for name, each in found.items() if name not in ("self", "kwargs")}
+    del defaults["deferrable"]  # as Airflow is configured
+    assert {name: cells[1].strip(" `") for name, cells in table.items() if name != "deferrable"} == {
+        name: spelled(default) for name, default in defaults.items()
+    }
+    assert {name for name, cells in table.items() if cells[2].strip() == "yes"} == set(
+        AutoenhanceEnhanceOperator.template_fields
+    )
+    part, photos, rounded = re.findall(r'`"(\d+%)"` of (\d+) photos is (\d+)', table["max_failures"][3])[0]
+    assert allowed_failures(part, int(photos)) == int(rounded) < int(photos) * int(part[:-1]) / 100
+
+
+def spelled(default: Any) -> str:
+    if default is Parameter.empty:
+        return "required"
+    if default is None or default == ():
+        return "none"
+    return str(default).lower().removesuffix(".0")
+
+
+def test_every_number_and_list_of_a_result_is_explained() -> None:
+    order = order_xcom(Order("order-1", None, "", False, False, False, ()))
+    assert {*COUNTS, *order, "order_ids"} - {"name"} <= set(rows("Results", OPERATORS))
 
 
 def test_every_error_with_its_retry_meaning() -> None:

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import quoted, shown
-from airflow_provider_autoenhance.operators.base import task_run
+from airflow_provider_autoenhance.operators.base import push, task_run
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
     """The task behind ``@task.autoenhance``.
 
     The function is called once per try. A task that was deferred goes on with what the function returned before, so that a function
-    which would answer differently by now cannot leave paid images behind. A retry or a clear calls it again.
+    which would answer differently by now cannot leave paid images behind. That is kept as an XCom; with ``do_xcom_push=False`` the
+    function is called again after the wait. A retry or a clear calls it again too.
 
     :param python_callable: returns what to enhance: a folder URI, a list of URIs, or a mapping with ``source`` and, if you wish, any
         templated argument of :class:`~airflow_provider_autoenhance.operators.enhance.AutoenhanceEnhanceOperator`, which then counts
@@ -73,25 +74,33 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the function, and enhance what it names."""
         with task_run(self, context, label=self.task_id, foreign=True):
-            context_merge(context, self.op_kwargs)
-            arguments = determine_kwargs(self.python_callable, self.op_args, context)
-            asked = self._ask_for(self.python_callable(*self.op_args, **arguments))
-            context["ti"].xcom_push(key=ASKED_FOR, value=self._to_keep(asked))
+            push(context, ASKED_FOR, self._to_keep(self._call(context)))
         # Not by way of DecoratedOperator.execute, which on Airflow 3.0 needs a method that operators no longer have.
         return AutoenhanceEnhanceOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
-        """Go on with what the function returned before the wait; it is not called again."""
-        with task_run(self, context, label=self.task_id):
-            ti = context["ti"]
-            # Through XCom and not through the deferral's own arguments, which `airflow dags test` drops.
-            kept = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=ASKED_FOR)
-            if kept is None:
-                raise SettingsError(
-                    f"{_NAME}: the XCom {ASKED_FOR!r} of this task was deleted during its wait; clear the task to begin again."
-                )
-            self._ask_for(self._kept(kept))
+        """Go on with what the function returned before the wait. With ``do_xcom_push=False`` it is called again."""
+        with task_run(self, context, label=self.task_id, foreign=not self.do_xcom_push):
+            if self.do_xcom_push:
+                self._recall(context)
+            else:
+                self._call(context)
         return super().execute_complete(context, event)
+
+    def _call(self, context: Context) -> dict[str, Any]:
+        context_merge(context, self.op_kwargs)
+        arguments = determine_kwargs(self.python_callable, self.op_args, context)
+        return self._ask_for(self.python_callable(*self.op_args, **arguments))
+
+    def _recall(self, context: Context) -> None:
+        ti = context["ti"]
+        # Through XCom and not through the deferral's own arguments, which `airflow dags test` drops.
+        kept = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=ASKED_FOR)
+        if kept is None:
+            raise SettingsError(
+                f"{_NAME}: the XCom {ASKED_FOR!r} of this task was deleted during its wait; clear the task to begin again."
+            )
+        self._ask_for(self._kept(kept))
 
     def _ask_for(self, returned: Any) -> dict[str, Any]:
         """Take over what the function returned, and return it in plain values.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.calls import Call
     from airflow_provider_autoenhance.api.config import ApiConfig
     from airflow_provider_autoenhance.api.exchange import NoAnswer
-    from airflow_provider_autoenhance.api.models import OrderPage
+    from airflow_provider_autoenhance.api.models import Order, OrderPage
 
 T = TypeVar("T")
 
@@ -76,15 +76,25 @@ class AutoenhanceAsyncHook(BaseHook):
             result: T = finished.value
             return result
 
-    async def list_orders(self) -> AsyncIterator[OrderPage]:
-        """Read all orders of the account with their images, page by page; leave off where you have seen enough."""
+    async def list_orders(self) -> AsyncIterator[Order]:
+        """Read all orders of the account with their images, a page of 15 at a time; leave off where you have seen enough."""
+        from airflow_provider_autoenhance.api.calls import OrderPages
+
+        pages = OrderPages()
+        while not pages.ended:
+            page = await self.list_orders_page(offset=pages.offset)
+            pages.turn(page)
+            for order in page.orders:
+                yield order
+
+    async def list_orders_page(self, *, offset: str | None = None) -> OrderPage:
+        """Read one page of the account's orders.
+
+        :param offset: ``next_offset`` of the page before; opaque.
+        """
         from airflow_provider_autoenhance.api import calls
 
-        pages = calls.OrderPages()
-        while not pages.ended:
-            page = await self.run(calls.list_orders(offset=pages.offset))
-            pages.turn(page)
-            yield page
+        return await self.run(calls.list_orders(offset=offset))
 
 
 class _Shared:

@@ -151,12 +151,18 @@ class AutoenhanceBaseOperator(AutoenhanceMixin, BaseOperator):
 def push_result(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     """Push each key of a task's result as an XCom of its own too, so that ``.output["image_id"]`` works in mapped task groups as well.
 
-    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. Where the result has the name of the image
-    or the order, the map index gets it.
+    Airflow's ``multiple_outputs`` would do it, but mapping resets that to its default. A task with ``do_xcom_push=False`` pushes nothing.
+    Where the result has the name of the image or the order, the map index gets it.
     """
     if name := result.get("image_name") or result.get("name"):
         cast("dict[str, Any]", context)[_LABEL] = clean_text(name)
     for name, value in result.items():
         if value is not None:  # Airflow takes such an XCom for one that is missing
-            context["ti"].xcom_push(key=name, value=value)
+            push(context, name, value)
     return result
+
+
+def push(context: Context, key: str, value: Any) -> None:
+    """Push an XCom, unless the task has ``do_xcom_push=False``."""
+    if getattr(context.get("task"), "do_xcom_push", True):
+        context["ti"].xcom_push(key=key, value=value)

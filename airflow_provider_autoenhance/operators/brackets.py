@@ -83,8 +83,8 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
     """Stream one exposure to Autoenhance. Nothing is enhanced before its order is processed.
 
-    A bracket that has its bytes already is left alone. Where the upload URL has expired, the bracket is made again. Returns the bracket
-    id that holds from then on: use it, not the creation's, in the groups of ``AutoenhanceProcessOrderOperator``.
+    A bracket that has its bytes already is left alone. Where the upload URL has expired, the bracket is made again. Returns
+    ``bracket_id``, which holds from then on: use it, not the creation's, in the groups of ``AutoenhanceProcessOrderOperator``.
 
     :param bracket_id: from the create task (templated).
     :param order_id: from the create task (templated).
@@ -115,7 +115,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
         self.source = source
         self.source_conn_id = source_conn_id
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Upload unless that has been done."""
         from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource, upload_exposure
 
@@ -126,10 +126,11 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
                 conn_id=self.source_conn_id or None,
                 access=self.hook.source_access,
             )
-            return upload_exposure(
+            uploaded = upload_exposure(
                 self.hook,
                 photo,
                 bracket_id=required(owner, "bracket_id", self.bracket_id),
                 order_id=required(owner, "order_id", self.order_id),
                 token=self.upload_url or "",
             )
+            return push_result(context, {"bracket_id": uploaded})

@@ -13,7 +13,8 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, texts, whole_number
 from airflow_provider_autoenhance.api.shown import counted, quoted, shown
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
+from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push, push_result, task_run
 from airflow_provider_autoenhance.utils.assets import emit_assets
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
@@ -43,14 +44,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     on ``concurrency`` alone. What was done is remembered beside the outputs (folder ``.autoenhance``): another run skips what is up to
     date, fetches again what was deleted, adopts what is under way, and enhances what changed.
 
-    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``orders``,
-    the counts ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
-    run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this
-    run, ``bytes`` landed, the first ``failures`` with their reasons, and ``warnings`` about exposures. A task that fails leaves the
-    same as XCom ``summary``.
+    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo),
+    ``order_ids``, the numbers ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left
+    for the next run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits``
+    spent by this run, ``bytes`` landed, the first ``failures``, each with ``photo`` and ``reason``, and ``warnings`` about exposures. A
+    task that fails leaves the same as XCom ``summary``.
 
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
-    an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``orders``, and the counts.
+    an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``order_ids``, and the counts.
 
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the web
         (templated). Several folders keep their names under the destination. A connection may stand in each: ``s3://conn_id@bucket/``.
@@ -117,7 +118,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         max_failures: int | str = 0,
         plan_only: bool | str = False,
         concurrency: int = 16,
-        poll_interval: float = 20.0,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
         timeout: float | timedelta = 6 * 60.0 * 60,
         image_name_template: str = "{folder}{stem}-{fingerprint}{extension}",
         destination_template: str | None = None,
@@ -228,6 +229,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             durable=self.durable,
         )
         allowed_failures(self.max_failures, 0)
+        seconds(_OWNER, "timeout", self.timeout)
         if self.on_existing == "reenhance":
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
@@ -244,7 +246,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""
         summary = {"source": shown(self.source), **summary}
-        context["ti"].xcom_push(key=SUMMARY, value=summary)
+        push(context, SUMMARY, summary)
         if self._batch is not None:
             job, landed = self._batch.job, summary.get("landed", 0)
             sources = job.sources.uris
@@ -292,7 +294,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         batch.checkpoint()
         trigger = AutoenhanceOrderTrigger(
             orders=expected,
-            images=batch.in_flight.unpaid() if self.delete_on_kill else [],
+            image_ids=batch.in_flight.unpaid() if self.delete_on_kill else [],
             autoenhance_conn_id=self.autoenhance_conn_id,
             poll_interval=float(self.poll_interval),
             deadline=deadline,
@@ -309,11 +311,12 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         :param ended_by: the error that ended the wait. A retry policy waits as long as it asks for.
         """
         summary = self._hand_on(context, batch.finish())
-        told = ", ".join(f"{summary[name]} {name}" for name in ("landed", "skipped", "failed", "postponed", "held"))
+        others = ", ".join(f"{summary[name]} {name}" for name in ("skipped", "failed", "postponed", "held"))
         log.info(
-            "%s: %s; %s. Manifest: %s",
+            "Landed %s of %s (%s) for %s. Manifest: %s",
+            summary["landed"],
             counted(summary["photos"], "photo"),
-            told,
+            others,
             counted(summary["credits"], "credit"),
             summary["manifest"],
         )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_autoenhance.api.coerce import boolean, mapping, required, whole_number
+from airflow_provider_autoenhance.api.coerce import boolean, mapping, required, seconds, whole_number
 from airflow_provider_autoenhance.api.shown import last_part
+from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
@@ -114,7 +116,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream a photo to Autoenhance. Enhancement starts by itself when it has arrived.
 
     An image that has its bytes already is left alone. Where the upload URL has expired, the image is made again with the settings it was
-    created with. Returns the image id that holds from then on: use it, not the creation's, in the tasks that follow.
+    created with. Returns ``image_id``, which holds from then on: use it, not the creation's, in the tasks that follow.
 
     :param image_id: from the create task (templated).
     :param upload_url: the create task's ``upload_url`` (templated); empty when the image was adopted.
@@ -145,7 +147,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self.source_conn_id = source_conn_id
         self.content_type = content_type
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Upload unless that has been done."""
         with task_run(self, context, label=last_part(self.source)):
             from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource, upload_photo
@@ -161,20 +163,21 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
                 self.hook, photo, image_id=image_id, token=self.upload_url or "", content_type=self.content_type
             )
             self._moved = Moved(sources=(photo.uri,))
-            return uploaded
+            return push_result(context, {"image_id": uploaded})
 
 
 class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
     """Enhance an image again with other settings; costs nothing. Settings left out keep their value.
 
-    Waits for the result unless told not to, and returns the image. A retry goes on waiting for what an earlier try started.
+    Waits for the result, unless ``wait_for_completion`` is false, and returns the image. A retry goes on waiting for what an earlier try
+    started.
 
     :param image_id: id of the image (templated).
     :param settings: what to change (templated).
     :param wait_for_completion: wait until it is enhanced again.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
     :param poll_interval: seconds between polls.
-    :param timeout: seconds after which the wait fails.
+    :param timeout: time after which the wait fails, in seconds or as a ``timedelta``.
     """
 
     template_fields: Sequence[str] = ("image_id", "settings", "autoenhance_conn_id")
@@ -186,8 +189,8 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         settings: Mapping[str, Any] | str | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 10.0,
-        timeout: float = 60.0 * 60,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        timeout: float | timedelta = 60.0 * 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -205,10 +208,11 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger, image_xcom
 
         with task_run(self, context, label=self.image_id):
+            timeout = seconds(type(self).__name__, "timeout", self.timeout)
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
                 return push_result(context, image_xcom(image))
-            wait = ImageWait(time.time() + self.timeout, self.poll_interval)
+            wait = ImageWait(time.time() + timeout, self.poll_interval)
             if self.deferrable and wait.on_image(image) is not None:
                 trigger = AutoenhanceImageTrigger(
                     image_id=image.image_id,
@@ -307,7 +311,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
 
 
 class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
-    """Delete an image from Autoenhance. One that is gone already is fine, so a retry is too. Returns the image id.
+    """Delete an image from Autoenhance. One that is gone already is fine, so a retry is too. Returns ``image_id``.
 
     :param image_id: id of the image (templated).
     """
@@ -318,17 +322,17 @@ class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
         super().__init__(**kwargs)
         self.image_id = image_id
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Delete."""
         with task_run(self, context, label=self.image_id):
             image_id = required(type(self).__name__, "image_id", self.image_id)
             self.hook.delete_image(image_id)
             log.info("Deleted image %s", image_id)
-            return image_id
+            return push_result(context, {"image_id": image_id})
 
 
 class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
-    """Send feedback on an image's quality to Autoenhance. Returns the image id.
+    """Send feedback on an image's quality to Autoenhance. Returns ``image_id``.
 
     :param image_id: id of the image (templated).
     :param categories: one or more of :data:`~airflow_provider_autoenhance.api.calls.REPORT_CATEGORIES` (templated).
@@ -353,7 +357,7 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
         self.comment = comment
         self.score = score
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Send the report."""
         with task_run(self, context, label=self.image_id):
             image_id = required(type(self).__name__, "image_id", self.image_id)
@@ -361,4 +365,4 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
             score = whole_number(f"Report on image {image_id}", "score", self.score)
             self.hook.report_image(image_id, categories=categories, comment=self.comment, score=score)
             log.info("Reported image %s: %s", image_id, ", ".join(categories))
-            return image_id
+            return push_result(context, {"image_id": image_id})

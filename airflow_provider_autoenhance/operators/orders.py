@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.coerce import boolean, required, whole_number
+from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, whole_number
 from airflow_provider_autoenhance.api.shown import counted, quoted
+from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
 
 log = logging.getLogger(__name__)
-
-_MAX_NAMES = 20
 
 
 class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
@@ -65,8 +64,9 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
 class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
     """Group an order's uploaded brackets into images and enhance them, once: an order that is merging or has images is only waited for.
 
-    Waits for the result unless told not to. Returns ``order_id``, ``name``, ``images`` (counts by status), ``image_ids`` of what is
-    enhanced, and the first ``failed`` by name with the reason. Images that failed do not fail the task unless all of them did.
+    Waits for the result, unless ``wait_for_completion`` is false. Returns ``order_id``, ``name``, the numbers ``images``, ``processed``
+    and ``failed``, the ``image_ids`` of what is enhanced, and the first ``failures``, each with ``photo`` and ``reason``. Images that
+    failed do not fail the task unless all of them did.
 
     :param order_id: id of the order (templated).
     :param groups: a list of bracket ids for each image (templated); or give
@@ -76,7 +76,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
     :param wait_for_completion: wait until all images are enhanced.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
     :param poll_interval: seconds between polls.
-    :param timeout: seconds after which the wait fails; the order goes on.
+    :param timeout: time after which the wait fails, in seconds or as a ``timedelta``; the order goes on.
     :raises SettingsError: on a bad group or setting, and on brackets that were never uploaded; nothing was started.
     """
 
@@ -93,8 +93,8 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         settings: Mapping[str, Any] | str | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 10.0,
-        timeout: float = 60.0 * 60,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        timeout: float | timedelta = 60.0 * 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,14 +113,16 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.api.waiting import OrderWait
         from airflow_provider_autoenhance.pipeline.remote.process import ensure_processed
         from airflow_provider_autoenhance.pipeline.remote.wait import wait_for_order
+        from airflow_provider_autoenhance.triggers.orders import order_xcom
 
         with task_run(self, context, label=self.order_id):
             order_id, grouping = self._checked()
+            timeout = seconds(type(self).__name__, "timeout", self.timeout)
             wire = wire_settings(self.settings, version=self.hook.config.extra.api_version, order=True)
             order = ensure_processed(self.hook, order_id, grouping, wire)
             if not self.wait_for_completion:
-                return push_result(context, _result(order))
-            wait = OrderWait(time.time() + self.timeout, self.poll_interval, closed=True)
+                return push_result(context, order_xcom(order))
+            wait = OrderWait(time.time() + timeout, self.poll_interval, closed=True)
             expected = None if grouping.groups is None else len(grouping.groups)
             if self.deferrable and wait.on_order(order, expected) is not None:
                 self._defer(order_id, expected, wait.deadline)
@@ -159,11 +161,14 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _end(self, context: Context, order: Order) -> dict[str, Any]:
-        result = push_result(context, _result(order))
-        for failed in result["failed"]:
-            log.warning("Image %r failed: %s", failed["image_name"], failed["reason"])
+        from airflow_provider_autoenhance.triggers.orders import order_xcom
+
+        result = push_result(context, order_xcom(order))
+        log.info("Enhanced %s of %s images of order %s", result["processed"], result["images"], order.order_id)
+        for failure in result["failures"]:
+            log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
         if order.images and not result["image_ids"]:
-            reason = result["failed"][0]["reason"] if result["failed"] else "no image is enhanced"
+            reason = result["failures"][0]["reason"] if result["failures"] else "no image is enhanced"
             raise errors.ImageFailedError(
                 f"order {order.order_id}: none of its {counted(len(order.images), 'image')} could be enhanced ({reason}). "
                 "Check the source photos."
@@ -200,7 +205,8 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
 
     A retry downloads again, but never pays again. Images that Autoenhance could not enhance are logged and left out; one that cannot
     be downloaded does not hold up the others, and fails the task by name in the end. Returns ``order_id``, ``name``, ``destination``,
-    ``images`` (landed), ``failed`` (the first names), ``bytes`` and ``credits`` (spent by this try).
+    the numbers ``images``, ``landed`` and ``failed``, the first ``failures``, each with ``photo`` and ``reason``, ``bytes``, and
+    ``credits`` (spent by this try).
 
     :param order_id: id of the order (templated).
     :param destination: folder URI; files are named after their images (templated).
@@ -255,7 +261,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
 
 
 class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
-    """Delete an order with its images from Autoenhance. One that is gone already is fine, so a retry is too. Returns the order id.
+    """Delete an order with its images from Autoenhance. One that is gone already is fine, so a retry is too. Returns ``order_id``.
 
     :param order_id: id of the order (templated).
     """
@@ -266,13 +272,13 @@ class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
         super().__init__(**kwargs)
         self.order_id = order_id
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Delete."""
         with task_run(self, context, label=self.order_id):
             order_id = required(type(self).__name__, "order_id", self.order_id)
             self.hook.delete_order(order_id)
             log.info("Deleted order %s", order_id)
-            return order_id
+            return push_result(context, {"order_id": order_id})
 
 
 def bracket_groups(owner: str, value: Any) -> list[list[str]] | None:
@@ -297,20 +303,3 @@ def bracket_groups(owner: str, value: Any) -> list[list[str]] | None:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-
-
-def _result(order: Order) -> dict[str, Any]:
-    from airflow_provider_autoenhance.api.models import ImageStatus
-    from airflow_provider_autoenhance.api.redact import redact_text
-
-    failed = [image for image in order.images if image.status in (ImageStatus.ERROR, ImageStatus.EXPIRED)]
-    return {
-        "order_id": order.order_id,
-        "name": order.name,
-        "images": dict(Counter(str(image.status) for image in order.images)),
-        "image_ids": [image.image_id for image in order.images if image.status is ImageStatus.PROCESSED],
-        "failed": [
-            {"image_name": image.image_name, "reason": redact_text(image.status_reason or str(image.status))}
-            for image in failed[:_MAX_NAMES]
-        ],
-    }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,13 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensor
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.coerce import required, whole_number
-from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, push_result, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_autoenhance.api.models import Order
     from airflow_provider_autoenhance.api.waiting import ImageWait, OrderWait
     from airflow_provider_autoenhance.triggers.images import Event
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
@@ -34,8 +33,8 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
 
     :param autoenhance_conn_id: Airflow connection (templated).
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
-    :param poke_interval: seconds between polls, also when deferred.
-    :param timeout: seconds after which the wait fails.
+    :param poke_interval: time between polls, also when deferred, in seconds or as a ``timedelta``.
+    :param timeout: time after which the wait fails, in seconds or as a ``timedelta``.
     """
 
     ui_color = "#fdf3d7"
@@ -45,8 +44,8 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
         *,
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float = 10.0,
-        timeout: float = 60.0 * 60,
+        poke_interval: float | timedelta = DEFAULT_POLL_INTERVAL,
+        timeout: float | timedelta = 60.0 * 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
@@ -133,7 +132,12 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
     def trigger(self, deadline: float) -> BaseTrigger:
         from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger
 
-        return AutoenhanceImageTrigger(self.image_id, self.autoenhance_conn_id, float(self.poke_interval), deadline)
+        return AutoenhanceImageTrigger(
+            image_id=self.image_id,
+            autoenhance_conn_id=self.autoenhance_conn_id,
+            poll_interval=float(self.poke_interval),
+            deadline=deadline,
+        )
 
     @cached_property
     def wait(self) -> ImageWait:
@@ -148,10 +152,11 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
 
 
 class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
-    """Wait until all images of an order are final; the order (id, name, counts by status) is the XCom.
+    """Wait until all images of an order are final; the order is the XCom: ``order_id``, ``name``, the numbers ``images``,
+    ``processed`` and ``failed``, the ``image_ids`` of what is enhanced, and the first ``failures``.
 
     A fresh order looks finished to the API's flags, so an order without images counts as unfinished. Images that failed do not fail the
-    sensor: the counts show them. Images that are deleted while it waits fail it by name, where too few are left. Further arguments:
+    sensor: the numbers show them. Images that are deleted while it waits fail it by name, where too few are left. Further arguments:
     :class:`AutoenhanceStatusSensor`.
 
     :param order_id: id of the order (templated).
@@ -171,11 +176,13 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
         return f"order {self.order_id}"
 
     def look(self) -> dict[str, Any] | None:
+        from airflow_provider_autoenhance.triggers.orders import order_xcom
+
         order = self.hook.get_order(self.order_id)
         self._all_listed = len(order.images) >= (self._expected or 1)
-        told = self._told(order)
-        log.info("%s: %s", self.subject, told["images"] or "no images yet")
-        return told if self.wait.on_order(order, self._expected) is None else None
+        found = order_xcom(order)
+        log.info("Enhanced %s of %s images of %s", found["processed"], found["images"], self.subject)
+        return found if self.wait.on_order(order, self._expected) is None else None
 
     def trigger(self, deadline: float) -> BaseTrigger:
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
@@ -196,18 +203,13 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
-        from airflow_provider_autoenhance.triggers.orders import error_of
+        from airflow_provider_autoenhance.triggers.orders import error_of, order_xcom
 
         with task_run(self, context, label=self.order_id):
             error = error_of(event)
             if error is not None:
                 raise error
-            return push_result(context, self._told(self.hook.get_order(self.order_id)))
-
-    @staticmethod
-    def _told(order: Order) -> dict[str, Any]:
-        statuses = dict(Counter(str(image.status) for image in order.images))
-        return {"order_id": order.order_id, "name": order.name, "images": statuses}
+            return push_result(context, order_xcom(self.hook.get_order(self.order_id)))
 
     @property
     def _expected(self) -> int | None:

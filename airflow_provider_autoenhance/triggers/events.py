@@ -47,8 +47,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     """For ``AssetWatcher``: one event per order that finished, whoever made it.
 
     Finished means that nothing of the order is under way and that it has at least one image; an order that gets further photos
-    finishes again. The event's payload tells ``order_id``, ``name``, ``created_at``, the counts ``images``, ``processed`` and
-    ``failed``, and the first ``failed_images`` by name with the reason.
+    finishes again. The event's payload tells ``order_id``, ``name``, ``created_at``, the numbers ``images``, ``processed`` and
+    ``failed``, and the first ``failures``, each with ``photo`` and ``reason``.
 
     What was told is remembered across restarts, with the asset on Airflow 3.3 and later, in an Airflow Variable before that. An event
     is noted as told 5 seconds after it was fired: should the triggerer die within these, the order is told again. None is lost.

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, reported, reported_error
-from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.models import Image
@@ -41,9 +41,10 @@ class AutoenhanceImageTrigger(BaseTrigger):
 
     def __init__(
         self,
+        *,
         image_id: str,
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
-        poll_interval: float = 10.0,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -11,11 +11,15 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, reported, reported_error
-from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.triggers.images import EARLIEST_EVENT_SECONDS
 
 if TYPE_CHECKING:
+    from airflow_provider_autoenhance.api.models import Order
     from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
+
+#: Failed images that a result names.
+MAX_FAILURES_NAMED = 20
 
 
 class OrdersEvent(ErrorEvent, total=False):
@@ -30,7 +34,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
     One event, never earlier than 5 seconds after the start (apache/airflow#71580). Nothing is downloaded here.
 
     :param orders: order id to the number of images that will become final; ``None``: all that the order lists.
-    :param images: images to delete when the task is killed, marked failed or cleared (Airflow 3.3 and later); usually none.
+    :param image_ids: images to delete when the task is killed, marked failed or cleared (Airflow 3.3 and later); usually none.
     :param autoenhance_conn_id: Airflow connection.
     :param poll_interval: seconds between polls of an order.
     :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
@@ -39,16 +43,17 @@ class AutoenhanceOrderTrigger(BaseTrigger):
 
     def __init__(
         self,
+        *,
         orders: Mapping[str, int | None],
-        images: Sequence[str] = (),
+        image_ids: Sequence[str] = (),
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
-        poll_interval: float = 20.0,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
         closed: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.orders = dict(orders)
-        self.images = list(images)
+        self.image_ids = list(image_ids)
         self.autoenhance_conn_id = autoenhance_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -58,7 +63,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         """Return the class path and the arguments."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             "orders": self.orders,
-            "images": self.images,
+            "image_ids": self.image_ids,
             "autoenhance_conn_id": self.autoenhance_conn_id,
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
@@ -87,7 +92,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
 
         hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
         # One that cannot be deleted must not keep the others.
-        deletions = (hook.run(calls.delete_image(image_id)) for image_id in self.images)
+        deletions = (hook.run(calls.delete_image(image_id)) for image_id in self.image_ids)
         ended = await asyncio.gather(*deletions, return_exceptions=True)
         for failed in filter(None, ended):
             raise failed
@@ -123,3 +128,24 @@ async def _together(waits: Iterable[Coroutine[Any, Any, None]]) -> None:
 def error_of(event: OrdersEvent | None) -> errors.AutoenhanceError | None:
     """Return what an event reports as gone wrong, ``None`` where the orders finished."""
     return None if reported(event, "orders", list) is not None else reported_error(event)
+
+
+def order_xcom(order: Order) -> dict[str, Any]:
+    """An order as tasks hand it on: its images as numbers, the ids of those that are enhanced, and the first failures."""
+    from airflow_provider_autoenhance.api.models import ImageStatus
+    from airflow_provider_autoenhance.api.redact import redact_text
+
+    failed = [image for image in order.images if image.status in (ImageStatus.ERROR, ImageStatus.EXPIRED)]
+    image_ids = [image.image_id for image in order.images if image.status is ImageStatus.PROCESSED]
+    return {
+        "order_id": order.order_id,
+        "name": order.name,
+        "images": len(order.images),
+        "processed": len(image_ids),
+        "failed": len(failed),
+        "image_ids": image_ids,
+        "failures": [
+            {"photo": image.image_name, "reason": redact_text(image.status_reason or str(image.status))}
+            for image in failed[:MAX_FAILURES_NAMED]
+        ],
+    }

@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 #: Orders and source folders that an event names; its counts tell of all, and the manifest has each.
 MAX_TOLD = 100
 
-_COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits", "bytes")
+#: Numbers that an event carries, as the batch's summary has them.
+COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits", "bytes")
 
 
 def emit_assets(
@@ -60,7 +61,7 @@ def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destinati
 
     Flat: Airflow before 3.1 fails a task that succeeded where an alias's event holds a list or an object.
 
-    :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``orders`` (ids, a space between), and the
+    :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``order_ids`` (a space between), and the
         summary's counts. A dry run landed 0.
     """
     from airflow_provider_autoenhance.storage.naming import folder_of, public_uri
@@ -71,8 +72,8 @@ def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destinati
         "folder": public_uri(destination.rstrip("/") + "/"),
         "sources": "\n".join(list(dict.fromkeys(map(folder_of, sources)))[:MAX_TOLD]),
         "manifest": public_uri(manifest) if manifest else None,
-        "orders": " ".join(summary.get("orders", ())[:MAX_TOLD]),
-        **{name: 0 if name in ahead else int(summary.get(name, 0)) for name in _COUNTS},
+        "order_ids": " ".join(summary.get("order_ids", ())[:MAX_TOLD]),
+        **{name: 0 if name in ahead else int(summary.get(name, 0)) for name in COUNTS},
     }
 
 

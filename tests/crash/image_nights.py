@@ -272,10 +272,10 @@ class ImageNights(RuleBasedStateMachine):
             return AutoenhanceUploadImageOperator(task_id=task, source=source, **created)
         if task == "wait":
             return AutoenhanceImageStatusSensor(
-                task_id=task, image_id=xcom["upload"], poke_interval=0.01, timeout=5, deferrable=deferrable
+                task_id=task, image_id=xcom["upload"]["image_id"], poke_interval=0.01, timeout=5, deferrable=deferrable
             )
         return AutoenhanceDownloadImageOperator(
-            task_id=task, image_id=xcom["upload"], destination=str(self.output(photo)), preview=False
+            task_id=task, image_id=xcom["upload"]["image_id"], destination=str(self.output(photo)), preview=False
         )
 
     def output(self, photo: str) -> Path:

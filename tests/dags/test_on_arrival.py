@@ -97,7 +97,7 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
     assert [(each["folder"], each["landed"], each["credits"]) for each in told] == [("s3://enhanced/day/elm/", 2, 2)]
     assert told[0]["sources"] == "s3://listings/day/elm/"
     assert told[0]["manifest"] == f"s3://enhanced/day/elm/{MANIFEST}"
-    assert told[0]["orders"].split() == [
+    assert told[0]["order_ids"].split() == [
         order["order_id"] for order in autoenhance.ledger()["orders"] if order["name"] == "elm"
     ]
     assert [each["landed"] for each in events("s3://enhanced/day/maple")] == [1]

@@ -15,6 +15,7 @@ from airflow_provider_autoenhance.api.settings import EnhancementSettings
 from airflow_provider_autoenhance.decorators.autoenhance import AutoenhanceDecoratedOperator, autoenhance_task
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from tests.support.batch import event_of
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run, run_dag_file, without_masking
@@ -96,18 +97,36 @@ def test_a_deferred_task_goes_on_with_what_was_returned_before(
     with pytest.raises(TaskDeferred) as deferral:
         it.execute(first)
 
-    async def event() -> Any:
-        (only,) = [each.payload async for each in deferral.value.trigger.run()]
-        return only
-
     again = decorated(tonight, deferrable=True)
     about = context(again)
     about["ti"].xcom = json.loads(json.dumps(first["ti"].xcom))
-    summary = again.execute_complete(about, asyncio.run(event()))
+    summary = again.execute_complete(about, asyncio.run(event_of(deferral.value.trigger)))
     assert summary["source"] == "s3://listings/elm"
     assert (summary["landed"], summary["credits"]) == (1, 1)
     assert len(autoenhance.ledger()["images"]) == 1
     assert next(folders) == "oak"
+
+
+def test_a_task_that_is_to_push_nothing_asks_again_after_its_wait(
+    autoenhance: Sandbox, s3: SimpleNamespace, airflow_db: None
+) -> None:
+    s3.put("elm/1.jpg", photo())
+    asked: list[str] = []
+
+    def tonight() -> str:
+        asked.append("elm")
+        return "s3://listings/elm"
+
+    it = decorated(tonight, deferrable=True, do_xcom_push=False)
+    autoenhance.settings(processing_seconds=[0.3, 0.3])
+    about = context(it)
+    with pytest.raises(TaskDeferred) as deferral:
+        it.execute(about)
+    event = asyncio.run(event_of(deferral.value.trigger))
+    again = decorated(tonight, deferrable=True, do_xcom_push=False)
+    assert again.execute_complete(about | {"task": again}, event)["landed"] == 1
+    assert about["ti"].xcom == {}
+    assert asked == ["elm", "elm"]
 
 
 def test_a_retry_asks_again_and_pays_only_for_what_is_new(

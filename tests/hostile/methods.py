@@ -97,10 +97,10 @@ def _list_orders(hook: AutoenhanceHook, _: Places) -> list[models.Order]:
     return list(islice(hook.list_orders(), ENOUGH))
 
 
-async def _list_orders_async(hook: AutoenhanceAsyncHook, _: Places) -> list[models.OrderPage]:
+async def _list_orders_async(hook: AutoenhanceAsyncHook, _: Places) -> list[models.Order]:
     found = []
-    async for page in hook.list_orders():
-        found.append(page)
+    async for order in hook.list_orders():
+        found.append(order)
         if len(found) >= ENOUGH:
             break
     return found
@@ -185,7 +185,7 @@ ASYNC = (
         Method(f"async run({name})", document, partial(_run, call), returns, asynchronous=True)
         for name, (call, document, returns) in _CALLS.items()
     ),
-    Method("async list_orders", values.order_page, _list_orders_async, list[models.OrderPage], asynchronous=True),
+    Method("async list_orders", values.order_page, _list_orders_async, list[models.Order], asynchronous=True),
 )
 
 WEB = (

@@ -285,7 +285,7 @@ def test_more_exposures_than_an_order_takes(
     monkeypatch.setattr(Job.__init__, "__kwdefaults__", {**Job.__init__.__kwdefaults__, "max_order_size": 7})
     shoot(5)
     summary = enhance(brackets="exif")
-    assert (summary["landed"], len(summary["orders"])) == (5, 3)
+    assert (summary["landed"], len(summary["order_ids"])) == (5, 3)
 
 
 @pytest.mark.parametrize("brackets", ["some", 1, 10, "0"])

@@ -47,7 +47,7 @@ def upload(created: dict[str, Any], source: str = SOURCE, **options: Any) -> str
     operator = AutoenhanceUploadImageOperator(
         task_id="upload", image_id=created["image_id"], upload_url=created["upload_url"], source=source, **options
     )
-    result: str = run(operator)
+    result: str = run(operator)["image_id"]
     return result
 
 
@@ -599,10 +599,10 @@ def test_delete_and_report(enhanced: str, autoenhance: Sandbox) -> None:
     report = AutoenhanceReportImageOperator(
         task_id="report", image_id=enhanced, categories=["NOISE"], score="2", comment="grainy"
     )
-    assert run(report) == enhanced
+    assert run(report) == {"image_id": enhanced}
     assert autoenhance.ledger()["reports"][0]["score"] == 2
     for _ in range(2):
-        assert run(AutoenhanceDeleteImageOperator(task_id="delete", image_id=enhanced)) == enhanced
+        assert run(AutoenhanceDeleteImageOperator(task_id="delete", image_id=enhanced)) == {"image_id": enhanced}
     assert autoenhance.ledger()["images_live"] == 0
     for bad in ({"categories": ["UGLY"]}, {"categories": "NOISE", "score": "many"}, {"categories": []}):
         with pytest.raises(AirflowFailException, match=enhanced):

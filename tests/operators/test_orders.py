@@ -61,7 +61,7 @@ def create_bracket(order_id: str, name: str, **options: Any) -> dict[str, Any]:
 
 
 def upload_bracket(created: dict[str, Any], source: str) -> str:
-    result: str = run(AutoenhanceUploadBracketOperator(task_id="upload", source=source, **created))
+    result: str = run(AutoenhanceUploadBracketOperator(task_id="upload", source=source, **created))["bracket_id"]
     return result
 
 
@@ -126,7 +126,7 @@ def test_an_order_is_renamed_and_deleted(autoenhance: Sandbox) -> None:
     renamed = run(AutoenhanceUpdateOrderOperator(task_id="rename", order_id=order_id, name="12 Maple St"))
     assert renamed["name"] == AutoenhanceHook().get_order(order_id).name == "12 Maple St"
     for _ in range(2):
-        assert run(AutoenhanceDeleteOrderOperator(task_id="delete", order_id=order_id)) == order_id
+        assert run(AutoenhanceDeleteOrderOperator(task_id="delete", order_id=order_id)) == {"order_id": order_id}
     with pytest.raises(AirflowFailException, match=f"NotFoundError.*{order_id}"):
         run(AutoenhanceUpdateOrderOperator(task_id="rename", order_id=order_id, name="too late"))
 
@@ -234,9 +234,9 @@ def test_an_order_is_processed_in_each_mode(
     order_id, groups = scenes
     options = {"groups": {"groups": groups}, "number": {"number_of_brackets_per_image": "3"}, "automatic": {}}[mode]
     result = process(order_id, settings={"enhance_type": "warm"}, **options)
-    assert result["images"] == {"processed": 2}
+    assert result["processed"] == 2
     assert len(result["image_ids"]) == 2
-    assert result["failed"] == []
+    assert (result["images"], result["failed"], result["failures"]) == (2, 0, [])
     ledger = autoenhance.ledger()
     assert {image["settings"]["enhance_type"] for image in ledger["images"]} == {"warm"}
     merged = {each.image_id: [] for each in AutoenhanceHook().list_brackets(order_id)}
@@ -248,7 +248,7 @@ def test_an_order_is_processed_in_each_mode(
 def test_groups_of_other_sizes_merge_as_told(autoenhance: Sandbox, scenes: tuple[str, list[list[str]]]) -> None:
     order_id, (first, second) = scenes
     result = process(order_id, groups=json.dumps([first[:2], [first[2]], second]))
-    assert result["images"] == {"processed": 3}
+    assert result["processed"] == 3
 
 
 def test_a_second_try_waits_for_what_the_first_one_started(
@@ -271,7 +271,7 @@ def test_a_process_call_whose_answer_got_lost_is_not_sent_again(
     monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields | {"extra": {"timeout_seconds": 1}}))
     order_id, groups = scenes
     autoenhance.faults([{"endpoint": "process_order", "kind": kind, "phase": "after", "count": 1}])
-    assert process(order_id, groups=groups)["images"] == {"processed": 2}
+    assert process(order_id, groups=groups)["processed"] == 2
     assert process_calls(autoenhance) == 1
 
 
@@ -283,7 +283,7 @@ def test_a_process_call_that_did_nothing_is_made_again(
     with pytest.raises(errors.ServerError):
         process(order_id, groups=groups)
     autoenhance.faults([{"endpoint": "process_order", "kind": "503", "phase": "before", "count": 1}])
-    assert process(order_id, groups=groups, try_number=2)["images"] == {"processed": 2}
+    assert process(order_id, groups=groups, try_number=2)["processed"] == 2
     assert process_calls(autoenhance) == 5
 
 
@@ -314,9 +314,9 @@ def test_brackets_without_bytes_are_waited_for_and_named(
     """The mark of an upload may lag for longer than anybody waits, so it does not hold up the order for good."""
     order_id, groups = scenes
     create_bracket(order_id, "maple/hall.jpg")
-    assert process(order_id)["images"] == {"processed": 2}
+    assert process(order_id)["processed"] == 2
     assert "not marked as uploaded: bracket 'maple/hall.jpg'" in caplog.text
-    assert process(order_id, groups=groups, try_number=2)["images"] == {"processed": 2}
+    assert process(order_id, groups=groups, try_number=2)["processed"] == 2
 
 
 def test_an_upload_that_is_noted_late_is_waited_for(
@@ -326,7 +326,7 @@ def test_an_upload_that_is_noted_late_is_waited_for(
     autoenhance.settings(upload_flag_lag_seconds=0.5)
     order_id = create_order()["order_id"]
     made = add_scene(s3, order_id, 0)
-    assert process(order_id, groups=[made])["images"] == {"processed": 1}
+    assert process(order_id, groups=[made])["processed"] == 1
 
 
 def test_brackets_that_come_after_processing_are_not_forgotten_in_silence(
@@ -385,7 +385,7 @@ def test_what_the_groups_leave_out_is_left_out_on_every_try(
 ) -> None:
     order_id, (first, second) = scenes
     once = process(order_id, groups=[first])
-    assert once["images"] == {"processed": 1}
+    assert once["processed"] == 1
     assert process(order_id, groups=[first], try_number=2) == once
     with pytest.raises(AirflowFailException, match="processed before brackets 'maple/1-0.jpg'"):
         process(order_id, groups=[first, second])
@@ -397,8 +397,8 @@ def test_failed_images_are_named_and_fail_the_task_only_together(
     autoenhance.settings(fail_images={"maple/1-*": "too dark, see https://x.test/?sig=1"})
     order_id, groups = scenes
     result = process(order_id, groups=groups)
-    assert result["images"] == {"processed": 1, "error": 1}
-    assert result["failed"] == [{"image_name": "maple/1-0.jpg", "reason": "too dark, see https://x.test/"}]
+    assert (result["images"], result["processed"], result["failed"]) == (2, 1, 1)
+    assert result["failures"] == [{"photo": "maple/1-0.jpg", "reason": "too dark, see https://x.test/"}]
     autoenhance.settings(fail_images={"*": "too dark"})
     alone = create_order("alone")["order_id"]
     made = add_scene(s3, alone, 3)
@@ -422,7 +422,7 @@ def test_processing_waits_in_the_triggerer(
 
     (event,) = asyncio.run(asyncio.wait_for(wait(), 30))
     result = operator.execute_complete(context(operator), event)
-    assert result["images"] == {"processed": 2}
+    assert result["processed"] == 2
     assert set(json.loads(json.dumps(deferred.value.trigger.serialize()[1]["orders"]))) == {order_id}
     with pytest.raises(AirflowFailException, match="NotFoundError: gone"):
         operator.execute_complete(context(operator), {"error": "NotFoundError", "message": "gone"})
@@ -453,7 +453,7 @@ def test_an_order_lands_in_a_folder_and_again_for_free(
     process(order_id, groups=groups)
     options: dict[str, Any] = {"order_id": order_id, "destination": "s3://enhanced/maple", "preview": "false"}
     first, again = (run(AutoenhanceDownloadOrderOperator(task_id="d", **options)) for _ in range(2))
-    assert (first["images"], first["credits"], again["credits"]) == (2, 2, 0)
+    assert (first["landed"], first["credits"], again["credits"]) == (2, 2, 0)
     assert s3.keys() == ["maple/maple/0-0.jpg", "maple/maple/1-0.jpg"]
     assert first["bytes"] == sum(len(s3.get(key)) for key in s3.keys())
     assert autoenhance.ledger()["credits"]["spent"] == 2

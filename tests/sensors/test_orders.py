@@ -48,7 +48,13 @@ def event_of(trigger: AutoenhanceOrderTrigger) -> Any:
 def test_an_order_is_waited_for_and_failures_are_counted(autoenhance: Sandbox) -> None:
     autoenhance.settings(fail_images={"bad*": "cannot decode"})
     order_of("a.jpg", "b.jpg", "bad.jpg")
-    assert run(sensor()) == {"order_id": "order-1", "name": None, "images": {"processed": 2, "error": 1}}
+    found = run(sensor())
+    ids = {image["name"]: image["image_id"] for image in autoenhance.ledger()["images"]}
+    assert sorted(found.pop("image_ids")) == sorted([ids["a.jpg"], ids["b.jpg"]])
+    assert found == {
+        **{"order_id": "order-1", "name": None, "images": 3, "processed": 2, "failed": 1},
+        "failures": [{"photo": "bad.jpg", "reason": "cannot decode"}],
+    }
 
 
 def test_a_fresh_order_is_not_finished(autoenhance: Sandbox) -> None:
@@ -59,7 +65,7 @@ def test_a_fresh_order_is_not_finished(autoenhance: Sandbox) -> None:
 
 def test_fewer_images_than_expected_are_not_enough(autoenhance: Sandbox) -> None:
     order_of("a.jpg")
-    assert run(sensor(expected_images="1"))["images"] == {"processed": 1}
+    assert run(sensor(expected_images="1"))["processed"] == 1
     with pytest.raises(AirflowSensorTimeout):
         run(sensor(expected_images=2, timeout=0.2))
 
@@ -84,25 +90,27 @@ def test_deferred_it_costs_one_poll_per_order_and_interval(autoenhance: Sandbox)
     event = event_of(trigger)
     assert event == {"orders": ["order-1"]}
     again = sensor(deferrable=True)
-    assert again.execute_complete(context(again), event)["images"] == {"processed": 2}
+    assert again.execute_complete(context(again), event)["processed"] == 2
     assert "GET /v3/images/{id}" not in autoenhance.ledger()["requests"]
 
 
 def test_several_orders_are_waited_for_together(autoenhance: Sandbox) -> None:
     order_of("a.jpg", order_id="one")
     order_of("b.jpg", "c.jpg", order_id="two")
-    assert event_of(AutoenhanceOrderTrigger({"one": 1, "two": 2}, poll_interval=0.05)) == {"orders": ["one", "two"]}
+    assert event_of(AutoenhanceOrderTrigger(orders={"one": 1, "two": 2}, poll_interval=0.05)) == {
+        "orders": ["one", "two"]
+    }
 
 
 def test_a_deadline_and_a_deleted_order_are_reported(autoenhance: Sandbox) -> None:
     AutoenhanceHook().create_image("never.jpg", order_id="order-1")
-    event = event_of(AutoenhanceOrderTrigger({"order-1": 1}, poll_interval=0.05, deadline=0.0))
+    event = event_of(AutoenhanceOrderTrigger(orders={"order-1": 1}, poll_interval=0.05, deadline=0.0))
     assert isinstance(error_of(event), errors.DeadlineError)
     it = sensor()
     with pytest.raises(AirflowSensorTimeout, match="order order-1 has 0 of 1 images finished"):
         it.execute_complete(context(it), event)
     assert isinstance(
-        error_of(event_of(AutoenhanceOrderTrigger({"gone": 1}, poll_interval=0.05))), errors.NotFoundError
+        error_of(event_of(AutoenhanceOrderTrigger(orders={"gone": 1}, poll_interval=0.05))), errors.NotFoundError
     )
     assert isinstance(error_of(None), errors.ServerError)
 
@@ -111,7 +119,7 @@ def test_killing_deletes_only_what_the_dag_named(autoenhance: Sandbox) -> None:
     hook = AutoenhanceHook()
     ids = [hook.create_image(name, order_id="order-1").image.image_id for name in ("a.jpg", "b.jpg")]
     for _ in range(2):
-        asyncio.run(AutoenhanceOrderTrigger({"order-1": 2}, images=ids[:1]).on_kill())
+        asyncio.run(AutoenhanceOrderTrigger(orders={"order-1": 2}, image_ids=ids[:1]).on_kill())
     assert autoenhance.ledger()["live_images"] == ids[1:]
-    asyncio.run(AutoenhanceOrderTrigger({"order-1": 2}).on_kill())
+    asyncio.run(AutoenhanceOrderTrigger(orders={"order-1": 2}).on_kill())
     assert autoenhance.ledger()["live_images"] == ids[1:]

@@ -200,7 +200,7 @@ def upload(name: str, created: dict[str, Any]) -> str:
         task_id="upload", image_id=created["image_id"], upload_url=created["upload_url"],
         source=f"s3://listings/single/{name}.jpg",
     )  # fmt: skip
-    return str(run(task, run_id="night-1"))
+    return str(run(task, run_id="night-1")["image_id"])
 
 
 def wait_and_download(image_id: str) -> dict[str, Any]:

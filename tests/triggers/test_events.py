@@ -173,7 +173,7 @@ def test_an_order_that_finishes_fires_once_with_all_that_a_dag_needs(autoenhance
         "images": 2,
         "processed": 1,
         "failed": 1,
-        "failed_images": [{"image_name": "b.jpg", "reason": "too dark, see https://x.test/"}],
+        "failures": [{"photo": "b.jpg", "reason": "too dark, see https://x.test/"}],
     }
     assert Triggerer((watcher(), watched)).run_until(after_looks(autoenhance, 4)) == []
 

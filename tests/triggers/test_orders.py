@@ -33,7 +33,7 @@ def under_way(order_id: str, *names: str) -> list[str]:
 
 
 def trigger(numbers: dict[str, int | None], **options: Any) -> AutoenhanceOrderTrigger:
-    return AutoenhanceOrderTrigger(numbers, poll_interval=0.05, **options)
+    return AutoenhanceOrderTrigger(orders=numbers, poll_interval=0.05, **options)
 
 
 def ended(made: AutoenhanceOrderTrigger) -> Any:
@@ -85,7 +85,7 @@ def test_one_image_that_cannot_be_deleted_keeps_no_other(autoenhance: Sandbox) -
     refused, slow = {"kind": "400", "count": 1}, {"kind": "slow", "seconds": 0.3}
     autoenhance.faults([{"endpoint": "delete_image", **rule} for rule in (refused, slow)])
     with pytest.raises(errors.InvalidRequestError):
-        asyncio.run(trigger({"one": 3}, images=ids).on_kill())
+        asyncio.run(trigger({"one": 3}, image_ids=ids).on_kill())
     assert autoenhance.ledger()["images_live"] == 1
 
 

@@ -15,7 +15,7 @@ ALIAS, FOLDER = AssetAlias("enhanced"), Asset("s3://enhanced/maple/")
 SUMMARY = {
     "source": "s3://someone@listings/maple/",
     "manifest": "s3://someone@enhanced/maple/autoenhance-manifest.jsonl",
-    "orders": ["order-1"],
+    "order_ids": ["order-1"],
     "photos": 3,
     "landed": 2,
     "skipped": 0,
@@ -56,7 +56,7 @@ def test_an_alias_gets_an_event_of_the_destination() -> None:
         "folder": "s3://enhanced/maple/",
         "sources": "s3://listings/maple/",
         "manifest": "s3://enhanced/maple/autoenhance-manifest.jsonl",
-        "orders": "order-1",
+        "order_ids": "order-1",
         "photos": 3,
         "landed": 2,
         "skipped": 0,
@@ -111,9 +111,9 @@ def test_assets_are_named_as_airflow_spells_them(destination: str, uri: str) -> 
 def test_an_event_stays_small() -> None:
     sources = [f"s3://listings/{number}/{photo}.jpg" for number in range(2 * MAX_TOLD) for photo in range(9)]
     orders = [f"order-{number}" for number in range(2 * MAX_TOLD)]
-    extra = asset_extra(SUMMARY | {"orders": orders}, sources=sources, destination="s3://enhanced/")
+    extra = asset_extra(SUMMARY | {"order_ids": orders}, sources=sources, destination="s3://enhanced/")
     assert extra["sources"].splitlines() == [f"s3://listings/{number}/" for number in range(MAX_TOLD)]
-    assert extra["orders"].split() == orders[:MAX_TOLD]
+    assert extra["order_ids"].split() == orders[:MAX_TOLD]
 
 
 def test_presigned_sources_are_told_without_their_signature() -> None:

@@ -100,7 +100,7 @@ def test_an_upload_tells_what_it_read_and_a_download_what_it_wrote(autoenhance: 
     created = run(AutoenhanceCreateImageOperator(task_id="create", image_name="maple/1.jpg", source=source))
     ticket = {name: created[name] for name in ("image_id", "upload_url")}
     upload = AutoenhanceUploadImageOperator(task_id="upload", source=source, **ticket)
-    image_id = run(upload)
+    image_id = run(upload)["image_id"]
     assert told(upload) == ([("s3://listings", "maple")], [])
     download = AutoenhanceDownloadImageOperator(
         task_id="download", image_id=image_id, destination="s3://aws_default@enhanced/", variant="original"

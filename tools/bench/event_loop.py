@@ -50,7 +50,7 @@ async def consume(trigger: AutoenhanceOrderTrigger) -> None:
 async def wait(orders: list[str], seconds: float, poll_seconds: float) -> dict[str, float]:
     """Let all triggers wait, and look for some seconds once polls flow evenly."""
     start_memory, polls = peak_megabytes(), Polls()
-    triggers = [AutoenhanceOrderTrigger({order: 1}, poll_interval=poll_seconds) for order in orders]
+    triggers = [AutoenhanceOrderTrigger(orders={order: 1}, poll_interval=poll_seconds) for order in orders]
     tasks = [asyncio.create_task(consume(trigger)) for trigger in triggers]
     # Every trigger's first poll comes at once; then they spread.
     await asyncio.sleep(EARLIEST_EVENT_SECONDS + 3)

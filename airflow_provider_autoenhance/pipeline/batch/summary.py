@@ -76,7 +76,7 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
         credits += sum(row.credit_spent for row in folder.own.rows.values())
     return {
         "manifest": manifest,
-        "orders": [order for folder in plan.folders for order in folder.own.orders],
+        "order_ids": [order for folder in plan.folders for order in folder.own.orders],
         **counts,
         "transient": transient,
         "credits": credits,

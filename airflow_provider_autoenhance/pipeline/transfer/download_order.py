@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
+from airflow_provider_autoenhance.api.redact import redact_text
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import file_name
@@ -27,7 +28,8 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
     """Download what is enhanced; one that fails does not hold up the others.
 
     :param folder: its ``uri`` ends in ``/``.
-    :returns: ``order_id``, ``name``, ``destination``, ``images``, ``failed``, ``bytes``, ``credits``.
+    :returns: ``order_id``, ``name``, ``destination``, the numbers ``images``, ``landed`` and ``failed``, the first ``failures``,
+        ``bytes``, ``credits``.
     :raises AutoenhanceError: the first error, when at least one download failed, naming how many.
     """
     check_whole(order)
@@ -35,7 +37,7 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
     broken: list[tuple[Image, errors.AutoenhanceError]] = []
     lost = [image for image in order.images if image.status in (ImageStatus.ERROR, ImageStatus.EXPIRED)]
     for image in lost:
-        log.warning("%s is left out: %s", image.label, image.status_reason or image.status)
+        log.warning("Left out: %s: %s", image.label, _reason(image))
     with ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="autoenhance") as pool:
         running = [
             (image, pool.submit(download_photo, hook, target, image_id=image.image_id))
@@ -46,24 +48,36 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
                 landed.append(future.result())
             except Exception as caught:  # noqa: BLE001 - whatever it is, it is this image's
                 error = errors.unexpected(caught, image.label)
-                log.warning("%s cannot be downloaded: %s", image.label, error)
+                log.warning("Failed: %s: %s", image.label, error)
                 broken.append((image, error))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
     destination = public_uri(folder.uri)
-    log.info("%s of order %s landed in %s", counted(len(landed), "image"), order.order_id, destination)
+    log.info(
+        "Landed %s of %s of order %s in %s",
+        len(landed),
+        counted(len(order.images), "image"),
+        order.order_id,
+        destination,
+    )
     if broken:
         _raise(order, broken, len(landed))
     return {
         "order_id": order.order_id,
         "name": order.name,
         "destination": destination,
-        "images": len(landed),
-        "failed": [image.image_name for image in lost[:_MAX_NAMES]],
+        "images": len(order.images),
+        "landed": len(landed),
+        "failed": len(lost),
+        "failures": [{"photo": image.image_name, "reason": _reason(image)} for image in lost[:_MAX_NAMES]],
         "bytes": sum(output["size"] for each in landed for output in each["outputs"]),
         "credits": sum(each["credit_spent"] for each in landed),
     }
+
+
+def _reason(image: Image) -> str:
+    return redact_text(image.status_reason or str(image.status))
 
 
 def _targets(order: Order, folder: PhotoTarget) -> Iterator[tuple[Image, PhotoTarget]]:

@@ -72,7 +72,7 @@ class OrderSeen:
             "images": self.images,
             "processed": self.processed,
             "failed": self.images - self.processed,
-            "failed_images": [{"image_name": name, "reason": reason} for name, reason in self.failed_images],
+            "failures": [{"photo": name, "reason": reason} for name, reason in self.failed_images],
         }
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
+from airflow_provider_autoenhance.api.calls import OrderPages
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 from airflow_provider_autoenhance.pipeline.watch.finished import WATCHED_SECONDS, OrderSeen
 
@@ -35,7 +36,10 @@ class OrderWalk:
         may_stop = self._newest_first and now - self._whole_at < FULL_WALK_SECONDS
         seen: dict[str, OrderSeen] = {}
         newest_first, last = True, math.inf
-        async for page in hook.list_orders():
+        pages = OrderPages()
+        while not pages.ended:
+            page = await hook.list_orders_page(offset=pages.offset)
+            pages.turn(page)
             for order in map(OrderSeen.of, page.orders):
                 created = math.inf if order.created_at is None else order.created_at
                 newest_first = newest_first and created <= last

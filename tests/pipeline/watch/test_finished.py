@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -221,10 +221,11 @@ class Listing:
         created = datetime.fromtimestamp(NOW - age, UTC).replace(tzinfo=None).isoformat()
         return parse_order({"order_id": f"{number}", "created_at": created, "images": []})
 
-    async def list_orders(self) -> AsyncIterator[OrderPage]:
-        for start in range(0, max(1, len(self.orders)), 15):
-            self.pages += 1
-            yield OrderPage(tuple(self.orders[start : start + 15]), None)
+    async def list_orders_page(self, *, offset: str | None = None) -> OrderPage:
+        self.pages += 1
+        start = int(offset or 0)
+        more = start + 15 < len(self.orders)
+        return OrderPage(tuple(self.orders[start : start + 15]), str(start + 15) if more else None)
 
     def look(self, walk: OrderWalk) -> tuple[int, int]:
         """Look once; return how many orders were told of, and for how many requests."""
