@@ -1,4 +1,8 @@
-"""Listings of the S3, written out by hand: moto's general way takes a quarter of a second for a page of 1,000 objects."""
+"""Plain listings of the S3, written by hand from moto's buckets.
+
+moto's general serializer takes 4.4 s of processor time for 10,000 objects, this 0.5 s. Planning 10,000 photos takes less than 2 s in
+all (``docs/performance.md``), so it would become the listing's time.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,10 @@ _MOST_KEYS = 1000
 
 
 class QuickListing:
-    """WSGI layer that answers a plain ``ListObjectsV2`` from moto's own buckets. Anything else, and what goes wrong, is moto's."""
+    """WSGI layer that answers a plain ``ListObjectsV2`` from moto's own buckets. moto answers all other requests, and those that fail.
+
+    :param app: moto.
+    """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
