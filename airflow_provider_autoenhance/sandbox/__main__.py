@@ -29,7 +29,10 @@ OPTIONS = frozenset(
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line.
+
+    :param arguments: what follows the program's name; None reads those of the process.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_autoenhance.sandbox",
         description="A local Autoenhance API with an S3 beside it. Prints the environment that connects Airflow to both.",
@@ -100,7 +103,7 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _secret(file: Path | None, variable: str) -> str:
-    """Read a secret, which never stands on the command line, where every user of the machine sees it."""
+    """Read a secret. It is never on the command line, which every user of the machine can read."""
     given = os.environ.pop(variable, "").strip()
     if file is None:
         return given
@@ -126,7 +129,11 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sandbox; returns the exit status."""
+    """Run the sandbox until it is stopped.
+
+    :param arguments: as for :func:`parse`.
+    :returns: the exit status.
+    """
     parsed = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:

@@ -28,15 +28,14 @@ _S3_CODES = {
 
 
 class SandboxError(Exception):
-    """An answer other than success; raised by handlers, sent by the listener."""
+    """An answer other than success. Handlers raise it, the listener sends it."""
 
     def response(self) -> Response:
         raise NotImplementedError
 
 
 class ApiError(SandboxError):
-    """
-    An HTTPError or ValidationError of the contract.
+    """An HTTPError or ValidationError of the contract.
 
     :param status: HTTP status.
     :param message: replaces the standard phrase.
@@ -69,16 +68,17 @@ class ApiError(SandboxError):
 
 
 def unauthorized() -> ApiError:
+    """Build the 401 answer."""
     return ApiError(401, headers={"WWW-Authenticate": 'ApiKey realm="Authentication Required"'})
 
 
 def not_found() -> ApiError:
+    """Build the 404 answer."""
     return ApiError(404)
 
 
 def invalid(location: str, problems: Mapping[str, Any]) -> ApiError:
-    """
-    Build the 422 answer.
+    """Build the 422 answer.
 
     :param location: ``json``, ``query`` or ``headers``.
     :param problems: field name to its messages.
@@ -87,7 +87,13 @@ def invalid(location: str, problems: Mapping[str, Any]) -> ApiError:
 
 
 class StorageError(SandboxError):
-    """An error as S3 sends it."""
+    """An error as S3 sends it.
+
+    :param status: HTTP status.
+    :param code: S3's name for it.
+    :param message: S3's sentence.
+    :param fields: further elements of the XML.
+    """
 
     def __init__(self, status: int, code: str, message: str, **fields: str) -> None:
         self.status = status
@@ -104,11 +110,19 @@ class StorageError(SandboxError):
 
 
 def phrase(status: int) -> str:
+    """Return what an error body says of a status.
+
+    :param status: HTTP status.
+    """
     return "Validation error" if status == 422 else HTTPStatus(status).phrase
 
 
 def html_response(status: int, text: str = "") -> Response:
-    """Build what a gateway or Flask itself sends instead of JSON."""
+    """Build the page that a gateway or Flask itself sends instead of JSON.
+
+    :param status: HTTP status.
+    :param text: the page's sentence; the status where it is empty.
+    """
     title = f"{status} {phrase(status)}"
     body = (
         f"<!doctype html>\n<html lang=en>\n<title>{title}</title>\n<h1>{phrase(status)}</h1>\n<p>{text or title}</p>\n"
@@ -117,7 +131,13 @@ def html_response(status: int, text: str = "") -> Response:
 
 
 def fault_response(status: int, *, storage: bool, html: bool, message: str | None = None) -> Response:
-    """Build an injected error in the style of the host it appears on."""
+    """Build an injected error in the style of its host.
+
+    :param status: HTTP status.
+    :param storage: whether S3 answers.
+    :param html: whether a gateway answers.
+    :param message: replaces the standard phrase.
+    """
     if html:
         return html_response(status, "The server is temporarily unable to service your request.")
     if storage:

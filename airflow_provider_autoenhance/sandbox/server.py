@@ -1,4 +1,4 @@
-"""Starts the listeners, says when they are ready, and stops them cleanly."""
+"""The server: it starts the listeners and the S3, prints how to connect to them, and stops them cleanly."""
 
 from __future__ import annotations
 
@@ -37,16 +37,21 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Options:
-    """
-    What can only be said at start.
+    """What can be chosen only at start.
 
-    :param s3_port: None leaves S3 out.
+    :param settings: those that a reset returns to.
+    :param host: address to listen on.
+    :param port: of the API; 0 = a free one.
+    :param s3_port: as ``port``; None leaves S3 out.
+    :param asset_port: as ``port``, of uploads and downloads.
+    :param api_keys: one account each.
     :param data_dir: where files go while it runs; None = a temporary folder.
     :param public_host: name used in URLs that clients get; None = the one each client used.
     :param allow_hosts: further names, or ``NAME:PORT``, by which clients may reach it.
     :param allow_origins: web pages that may call the API and the asset host.
     :param env_file: where to write the environment lines when ready.
     :param tls: certificate and key files for all ports.
+    :param rules: faults from the start on.
     :param stop_on_eof: also stop when standard input ends, as it does when the parent dies.
     """
 
@@ -67,7 +72,7 @@ class Options:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that leaves signals to us, as two of them share the process."""
+    """A uvicorn that leaves signals to :func:`serve`, because two of them share the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -75,9 +80,9 @@ class _Server(uvicorn.Server):
 
 
 async def serve(options: Options) -> None:
-    """
-    Run the sandbox until SIGINT or SIGTERM.
+    """Run the sandbox until SIGINT or SIGTERM.
 
+    :param options: what was chosen at start.
     :raises OSError: when a port is taken.
     """
     stop = asyncio.Event()
@@ -155,7 +160,7 @@ def _address(sock: socket.socket) -> IPv4Address | IPv6Address:
 
 
 def _shown(host: str, address: IPv4Address | IPv6Address) -> str:
-    """Return what clients on this machine put into URLs."""
+    """Return the host that clients on this machine put into URLs."""
     if address.is_unspecified:
         return "127.0.0.1" if address.version == 4 else "[::1]"
     return f"[{host}]" if ":" in host else host
@@ -242,7 +247,7 @@ def _server(options: Options, app: Listener) -> _Server:
 
 @contextlib.contextmanager
 def _folder(chosen: Path | None) -> Iterator[Path]:
-    """Yield the folder for files; what the sandbox put there goes when it ends."""
+    """Yield a new folder for files. It is removed at the end."""
     parent = chosen or Path(tempfile.gettempdir())
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="autoenhance-sandbox-", dir=parent))

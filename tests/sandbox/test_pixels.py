@@ -114,12 +114,12 @@ def test_a_raw_file_gives_its_largest_preview(tmp_path: Path) -> None:
         decode(tmp_path, b"II*\x00" + bytes(5000) + photo(width=160, height=120), "shot.nef")
 
 
-def shots(tmp_path: Path, files: list[bytes]) -> list[grouping.Shot]:
+def shots(tmp_path: Path, files: list[bytes]) -> list[grouping.ExposureFile]:
     made = []
     for number, data in enumerate(files):
         path = tmp_path / f"{number}.jpg"
         path.write_bytes(data)
-        made.append(grouping.Shot(str(number), path.name, path))
+        made.append(grouping.ExposureFile(str(number), path.name, path))
     return made
 
 
@@ -128,16 +128,16 @@ def test_shots_are_grouped_by_clock_and_exposure(tmp_path: Path) -> None:
     three = bracket((-2, 0, 2), second=12, seed=2)
     alone = [encode(room(seed=9), exif=camera_exif(0.01, taken="2024:05:17 11:00:00"))]
     other = [encode(room(seed=8), exif=camera_exif(0.02, taken="2024:05:17 11:00:01", model="Other"))]
-    found = grouping.group_shots(shots(tmp_path, [*five, *three, *alone, *other]))
+    found = grouping.find_brackets(shots(tmp_path, [*five, *three, *alone, *other]))
     assert sorted(map(sorted, found)) == [["0", "1", "2", "3", "4"], ["5", "6", "7"], ["8"], ["9"]]
 
 
 def test_no_group_is_bigger_than_nine(tmp_path: Path) -> None:
     many = bracket(tuple(number / 2 for number in range(-5, 6)), second=10)
-    assert [len(group) for group in grouping.group_shots(shots(tmp_path, many))] == [9, 2]
+    assert [len(group) for group in grouping.find_brackets(shots(tmp_path, many))] == [9, 2]
 
 
 def test_without_exif_likeness_decides(tmp_path: Path) -> None:
     inverted = [encode(np.flipud(room(exposure=2.0**step))) for step in (1, 0, -1)]
     files = [*bracket((-1, 0, 1), exif=False), *inverted, b"junk"]
-    assert grouping.group_shots(shots(tmp_path, files)) == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+    assert grouping.find_brackets(shots(tmp_path, files)) == [["0", "1", "2"], ["3", "4", "5"], ["6"]]

@@ -1,4 +1,4 @@
-"""``/sandbox/*``: look into the sandbox and steer it. Not part of the vendor's API, and asks for no key."""
+"""``/sandbox/*``: endpoints that show and steer the sandbox. They are not part of the vendor's API and need no key."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _RULES = TypeAdapter(list[FaultRule])
 
 
 async def get_health(call: Call) -> Response:
-    """Tell that it runs, and where its other hosts are."""
+    """Answer with the addresses of its hosts."""
     return JSONResponse({"status": "ok", **call.service.addresses})
 
 
 async def get_ledger(call: Call) -> Response:
-    """``?summary=true`` leaves out the rows."""
+    """Answer with the accounts. ``?summary=true`` leaves out the rows."""
     rows = call.query.get("summary") != "true"
     return JSONResponse(ledger(call.world, call.service.faults, rows=rows))
 
@@ -31,7 +31,7 @@ async def get_faults(call: Call) -> Response:
 
 
 async def add_faults(call: Call) -> Response:
-    """Take one rule or a list of rules, added to those in force."""
+    """Add one rule or a list of rules to those in force."""
     body = await call.raw_json()
     rules = _checked(_RULES.validate_python, body if isinstance(body, list) else [body])
     try:
@@ -47,7 +47,7 @@ async def clear_faults(call: Call) -> Response:
 
 
 async def get_signatures(call: Call) -> Response:
-    """The signature of each presigned URL that was handed out; none of them may be found anywhere afterwards."""
+    """Answer with the signature of each presigned URL that was handed out, so that a search for leaks can look for them."""
     return JSONResponse(call.world.signer.made)
 
 
@@ -64,7 +64,7 @@ async def change_settings(call: Call) -> Response:
 
 
 async def reset(call: Call) -> Response:
-    """Start afresh with the settings of the start, changed by the body; ``keep_s3`` leaves the buckets alone."""
+    """Start afresh with the settings of the start, changed by the body. ``keep_s3`` keeps the buckets."""
     body = await call.raw_json()
     if not isinstance(body, dict):
         raise ApiError(400)

@@ -1,4 +1,4 @@
-"""Downloads: what is asked for, what it costs, and the redirect to the asset host."""
+"""Downloads: what the query asks for, what it costs, and the redirect to the asset host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ _OLD_SIZES = {"small": 400, "large": 1600, "big": None}
 
 @dataclass(frozen=True)
 class Wanted:
-    """A download as asked for; ``rendering`` None means the stored file as it is."""
+    """A download as asked for.
+
+    :param variant: ``enhanced`` or ``original``.
+    :param preview: whether it is small and free.
+    :param rendering: None for the stored file as it is.
+    """
 
     variant: str
     preview: bool
@@ -47,7 +52,7 @@ async def download_watermark(call: Call) -> Response:
 async def download_original(call: Call) -> Response:
     wanted = _wanted(call, "original", preview_default=False)
     image = call.world.image(call.params["id"], call.owner.user_id)
-    source = image.original if image.bracket_ids else _uploaded(image)
+    source = image.original if image.exposure_ids else _uploaded(image)
     if source is None:
         raise _not_ready(call)
     return _redirect(call, image, await _rendered(call, image, source, wanted))
@@ -98,7 +103,7 @@ def _not_ready(call: Call) -> ApiError:
 
 
 async def _rendered(call: Call, image: Image, source: Asset, wanted: Wanted) -> Asset:
-    """Render once per image revision and wish; later and simultaneous calls share the file."""
+    """Render once per revision of an image and rendering. Later and simultaneous calls share the file."""
     if wanted.rendering is None or call.world.settings.render == "copy":
         return source
     if wanted.rendering.format == "jxl":

@@ -1,4 +1,4 @@
-"""The tables of endpoints: the API's, the asset host's, and the sandbox's own."""
+"""Tables of the endpoints: the API's, the asset host's, and the sandbox's own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ API = [
     Route("PATCH", "/v3/orders/{id}", "update_order", orders.update_order),
     Route("DELETE", "/v3/orders/{id}", "delete_order", orders.delete_order),
     Route("POST", "/v3/orders/{id}/process", "process_order", orders.process_order),
-    Route(
-        "GET", "/v3/orders/{order_id}/brackets", "v3_orders_order_id_brackets_get", orders.list_brackets, keyed=False
-    ),
-    Route("POST", "/v3/brackets/", "v3_brackets_post", orders.create_bracket),
-    Route("GET", "/v3/brackets/{id}", "retrieve_bracket", orders.retrieve_bracket),
-    Route("DELETE", "/v3/brackets/{id}", "delete_bracket", orders.delete_bracket),
+    Route("GET", "/v3/orders/{order_id}/brackets", "v3_orders_order_id_brackets_get", orders.list_exposures, False),
+    Route("POST", "/v3/brackets/", "v3_brackets_post", orders.create_exposure),
+    Route("GET", "/v3/brackets/{id}", "retrieve_bracket", orders.retrieve_exposure),
+    Route("DELETE", "/v3/brackets/{id}", "delete_bracket", orders.delete_exposure),
     Route("POST", "/v3/orders/{id}/merge", "merge_hdr", orders.process_order, until="2025-05-05"),
     Route("GET", "/v3/images/{id}/preview", "download_preview_image", downloads.download_preview, False, "2025-01-01"),
     Route(

@@ -11,12 +11,16 @@ from airflow_provider_autoenhance.sandbox.api import schemas, views
 from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.http.versions import Version
-from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image
+from airflow_provider_autoenhance.sandbox.state.models import Exposure, Image
 from airflow_provider_autoenhance.sandbox.store import uploads
 
 
 def chosen_settings(body: dict[str, Any], version: Version) -> dict[str, Any]:
-    """Pick from a body what this version takes as preferences."""
+    """Pick from a body what an API version takes as preferences.
+
+    :param body: a checked body.
+    :param version: the API version.
+    """
     kept = {*schemas.preferences(version), "finetune_settings", "threesixty"}
     return {name: value for name, value in body.items() if name in kept}
 
@@ -25,7 +29,7 @@ async def create_image(call: Call) -> Response:
     world, account = call.world, call.owner
     body = await call.json(schemas.image_in(call.version))
     if body.get("hdr") and not call.version.has_brackets:
-        return _create_legacy_bracket(call, body)
+        return _create_legacy_exposure(call, body)
     image_id = _fresh_id(call, body)
     world.count_name(account, body["image_name"])
     order = world.order_for_image(account.user_id, body.get("order_id"))
@@ -52,21 +56,21 @@ async def create_image(call: Call) -> Response:
 
 def _fresh_id(call: Call, body: dict[str, Any]) -> str:
     image_id: str = body.get("image_id") or str(uuid.uuid4())
-    if image_id in call.world.images or image_id in call.world.brackets:
+    if image_id in call.world.images or image_id in call.world.exposures:
         raise ApiError(409)
     return image_id
 
 
-def _create_legacy_bracket(call: Call, body: dict[str, Any]) -> Response:
-    """Register one exposure the way it was done before the brackets resource; its settings are ignored."""
+def _create_legacy_exposure(call: Call, body: dict[str, Any]) -> Response:
+    """Register one exposure as API versions up to 2025-01-01 did, as an image. Its settings are ignored."""
     world, account = call.world, call.owner
     if not body.get("order_id"):
         raise invalid("json", {"order_id": ["Missing data for required field."]})
-    bracket_id = _fresh_id(call, body)
+    exposure_id = _fresh_id(call, body)
     world.count_name(account, body["image_name"])
     order = world.order_for_image(account.user_id, body["order_id"])
-    bracket = Bracket(
-        bracket_id,
+    exposure = Exposure(
+        exposure_id,
         body["image_name"],
         order.order_id,
         account.user_id,
@@ -75,29 +79,29 @@ def _create_legacy_bracket(call: Call, body: dict[str, Any]) -> Response:
         body.get("content_type") or body.get("contentType"),
         legacy_image=True,
     )
-    world.brackets[bracket.bracket_id] = bracket
-    order.bracket_ids.append(bracket.bracket_id)
-    url = uploads.upload_url(call, "bracket_id", bracket.bracket_id, bracket.name, bracket.content_type)
-    shown = views.image_out(_as_image(call, bracket), call.version)
+    world.exposures[exposure.exposure_id] = exposure
+    order.exposure_ids.append(exposure.exposure_id)
+    url = uploads.upload_url(call, "bracket_id", exposure.exposure_id, exposure.name, exposure.content_type)
+    shown = views.image_out(_as_image(call, exposure), call.version)
     return JSONResponse({**shown, call.version.upload_url_key: url})
 
 
-def _as_image(call: Call, bracket: Bracket) -> Image:
-    expires_at = bracket.created_at + call.world.settings.upload_url_seconds
+def _as_image(call: Call, exposure: Exposure) -> Image:
+    expires_at = exposure.created_at + call.world.settings.upload_url_seconds
     image = Image(
-        bracket.bracket_id, bracket.name, bracket.order_id, bracket.user_id, bracket.created_at, expires_at, {}
+        exposure.exposure_id, exposure.name, exposure.order_id, exposure.user_id, exposure.created_at, expires_at, {}
     )
-    if bracket.upload:
-        image.status = "processed" if bracket.image_id else "processing"
+    if exposure.upload:
+        image.status = "processed" if exposure.image_id else "processing"
     return image
 
 
 async def retrieve_image(call: Call) -> Response:
     image_id = call.params["id"]
     owner = call.account.user_id if call.account else None
-    bracket = call.world.brackets.get(image_id)
-    if bracket and bracket.legacy_image and not bracket.deleted:
-        return JSONResponse(views.image_out(_as_image(call, bracket), call.version))
+    exposure = call.world.exposures.get(image_id)
+    if exposure and exposure.legacy_image and not exposure.deleted:
+        return JSONResponse(views.image_out(_as_image(call, exposure), call.version))
     return JSONResponse(views.image_out(call.world.image(image_id, owner), call.version))
 
 
@@ -112,7 +116,7 @@ async def process_image(call: Call) -> Response:
     world = call.world
     image = world.image(call.params["id"], call.owner.user_id)
     body = await call.json(schemas.image_update(call.version))
-    if image.upload is None and not image.bracket_ids:
+    if image.upload is None and not image.exposure_ids:
         raise invalid("json", {"id": ["The image has not been uploaded yet."]})
     image.settings.update(chosen_settings(body, call.version))
     image.name = body.get("image_name", image.name)

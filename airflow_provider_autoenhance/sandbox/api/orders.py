@@ -1,4 +1,4 @@
-"""Orders and brackets: create, list, read, rename, delete, process."""
+"""Orders and exposures: create, list, read, rename, delete, process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_provider_autoenhance.sandbox.api import schemas, views
 from airflow_provider_autoenhance.sandbox.api.images import chosen_settings
 from airflow_provider_autoenhance.sandbox.errors import invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
-from airflow_provider_autoenhance.sandbox.state.merging import Wish
-from airflow_provider_autoenhance.sandbox.state.models import Bracket, Order
+from airflow_provider_autoenhance.sandbox.state.merging import MergeRequest
+from airflow_provider_autoenhance.sandbox.state.models import Exposure, Order
 from airflow_provider_autoenhance.sandbox.state.world import page_token
 from airflow_provider_autoenhance.sandbox.store import uploads
 
@@ -68,9 +68,9 @@ async def delete_order(call: Call) -> Response:
     for image in world.order_images(order):
         image.deleted = True
         world.delete("image", image.image_id)
-    for bracket in world.order_brackets(order):
-        bracket.deleted = True
-        world.delete("bracket", bracket.bracket_id)
+    for exposure in world.order_exposures(order):
+        exposure.deleted = True
+        world.delete("bracket", exposure.exposure_id)
     return Response(status_code=204)
 
 
@@ -81,56 +81,56 @@ async def process_order(call: Call) -> Response:
     explicit = _explicit_groups(call, order, body.get("images"))
     settings = chosen_settings(body, call.version)
     size = body.get("number_of_brackets_per_image", 0)
-    call.service.merging.start(world, order, Wish(settings, explicit, size))
+    call.service.merging.start(world, order, MergeRequest(settings, explicit, size))
     return JSONResponse(views.order_out(world, order, call.version))
 
 
-def _explicit_groups(call: Call, order: Order, images: list[dict[str, Any]] | None) -> list[list[Bracket]]:
+def _explicit_groups(call: Call, order: Order, images: list[dict[str, Any]] | None) -> list[list[Exposure]]:
     if not images:
         return []
-    known = {bracket.bracket_id: bracket for bracket in call.world.order_brackets(order)}
+    known = {exposure.exposure_id: exposure for exposure in call.world.order_exposures(order)}
     seen: set[str] = set()
     problems: dict[str, Any] = {}
     for number, group in enumerate(images):
-        for bracket_id in group["bracket_ids"]:
-            if bracket_id not in known:
-                problems[str(number)] = {"bracket_ids": [f"Unknown bracket {bracket_id}."]}
-            elif bracket_id in seen:
-                problems[str(number)] = {"bracket_ids": [f"Bracket {bracket_id} is in more than one image."]}
-            seen.add(bracket_id)
+        for exposure_id in group["bracket_ids"]:
+            if exposure_id not in known:
+                problems[str(number)] = {"bracket_ids": [f"Unknown bracket {exposure_id}."]}
+            elif exposure_id in seen:
+                problems[str(number)] = {"bracket_ids": [f"Bracket {exposure_id} is in more than one image."]}
+            seen.add(exposure_id)
     if problems:
         raise invalid("json", {"images": problems})
-    return [[known[bracket_id] for bracket_id in group["bracket_ids"]] for group in images]
+    return [[known[exposure_id] for exposure_id in group["bracket_ids"]] for group in images]
 
 
-async def list_brackets(call: Call) -> Response:
+async def list_exposures(call: Call) -> Response:
     owner = call.account.user_id if call.account else None
     order = call.world.order(call.params["order_id"], owner)
-    brackets = call.world.order_brackets(order)
-    return JSONResponse({"brackets": [views.bracket_out(call.world, bracket) for bracket in brackets]})
+    exposures = call.world.order_exposures(order)
+    return JSONResponse({"brackets": [views.exposure_out(call.world, exposure) for exposure in exposures]})
 
 
-async def create_bracket(call: Call) -> Response:
+async def create_exposure(call: Call) -> Response:
     world, account = call.world, call.owner
     body = await call.json(schemas.BRACKET_IN)
     order = world.order(body["order_id"], account.user_id)
     world.count_name(account, body["name"])
-    bracket = Bracket(
+    exposure = Exposure(
         str(uuid.uuid4()), body["name"], order.order_id, account.user_id, world.now(), body.get("metadata")
     )
-    world.brackets[bracket.bracket_id] = bracket
-    order.bracket_ids.append(bracket.bracket_id)
+    world.exposures[exposure.exposure_id] = exposure
+    order.exposure_ids.append(exposure.exposure_id)
     order.updated_at = world.now()
-    url = uploads.upload_url(call, "bracket_id", bracket.bracket_id, bracket.name, None)
-    return JSONResponse({**views.bracket_out(world, bracket), "upload_url": url})
+    url = uploads.upload_url(call, "bracket_id", exposure.exposure_id, exposure.name, None)
+    return JSONResponse({**views.exposure_out(world, exposure), "upload_url": url})
 
 
-async def retrieve_bracket(call: Call) -> Response:
-    return JSONResponse(views.bracket_out(call.world, call.world.bracket(call.params["id"], call.owner.user_id)))
+async def retrieve_exposure(call: Call) -> Response:
+    return JSONResponse(views.exposure_out(call.world, call.world.exposure(call.params["id"], call.owner.user_id)))
 
 
-async def delete_bracket(call: Call) -> Response:
-    bracket = call.world.bracket(call.params["id"], call.owner.user_id)
-    bracket.deleted = True
-    call.world.delete("bracket", bracket.bracket_id)
+async def delete_exposure(call: Call) -> Response:
+    exposure = call.world.exposure(call.params["id"], call.owner.user_id)
+    exposure.deleted = True
+    call.world.delete("bracket", exposure.exposure_id)
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""What bodies and queries may hold, as marshmallow schemas: the vendor's framework checks with it, so the messages are the same."""
+"""Schemas of bodies and queries. The vendor's framework checks with marshmallow too, so the messages are the same."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CATEGORIES = (
 )
 FORMATS = ("png", "jpeg", "webp", "avif", "jxl")
 
-MAX_BRACKETS = 9
+MAX_EXPOSURES = 9
 MAX_PAGE = 15
 MAX_DPI = 65_535
 
@@ -48,7 +48,7 @@ Fields: TypeAlias = "dict[str, fields.Field[Any]]"
 
 
 class Body(Schema):
-    """An object whose unknown fields pass, unless the caller of ``load`` says otherwise."""
+    """An object. Its unknown fields pass, unless ``load`` is called with another ``unknown``."""
 
     class Meta:
         unknown = INCLUDE
@@ -111,7 +111,7 @@ class Restage(Body):
 
 
 class Group(Body):
-    bracket_ids = fields.List(fields.String(), required=True, validate=Length(1, MAX_BRACKETS))
+    bracket_ids = fields.List(fields.String(), required=True, validate=Length(1, MAX_EXPOSURES))
 
 
 class OrderIn(Body):
@@ -184,7 +184,10 @@ _OLD_IMAGE: Fields = {"content_type": fields.String(), "contentType": fields.Str
 
 
 def preferences(version: Version) -> Fields:
-    """Return the enhancement preferences that a version knows."""
+    """Return the enhancement preferences of an API version.
+
+    :param version: the API version.
+    """
     known = _PREFERENCES | (_LATE_2025 if version.has_window_pull_type else _WINDOW_PULL)
     if version.has_perspective:
         known |= _PERSPECTIVE
@@ -211,7 +214,7 @@ def process_order(version: Version) -> Schema:
     """Return the body that processes an order's exposures."""
     own: Fields = {
         "images": fields.List(fields.Nested(Group)),
-        "number_of_brackets_per_image": Whole(validate=Range(0, MAX_BRACKETS)),
+        "number_of_brackets_per_image": Whole(validate=Range(0, MAX_EXPOSURES)),
     }
     return _body(preferences(version) | own)
 

@@ -1,4 +1,4 @@
-"""How orders, images and brackets look in answers, by API version."""
+"""Views: orders, images and exposures as answers show them, by API version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_autoenhance.sandbox.http.versions import SLIDERS, Version
-from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.state.models import Exposure, Image, Order
 from airflow_provider_autoenhance.sandbox.state.world import World
 
 _DEFAULTS: dict[str, Any] = {
@@ -71,8 +71,8 @@ def order_out(world: World, order: Order, version: Version, sort_by: str | None 
         "is_merging": order.is_merging,
         "is_processing": any(image.status == "processing" for image in images),
         "is_deleted": order.is_deleted,
-        "created_at": naive_timestamp(order.created_at),
-        "last_updated_at": naive_timestamp(order.updated_at),
+        "created_at": _naive_timestamp(order.created_at),
+        "last_updated_at": _naive_timestamp(order.updated_at),
         "total_images": len(images),
         "images": [image_out(image, version) for image in images],
     }
@@ -81,20 +81,20 @@ def order_out(world: World, order: Order, version: Version, sort_by: str | None 
     return out
 
 
-def bracket_out(world: World, bracket: Bracket) -> dict[str, Any]:
+def exposure_out(world: World, exposure: Exposure) -> dict[str, Any]:
     """Return a BracketOut."""
     return {
-        "bracket_id": bracket.bracket_id,
-        "name": bracket.name,
-        "order_id": bracket.order_id,
-        "is_uploaded": world.is_uploaded(bracket),
-        "metadata": bracket.metadata,
-        "image_id": bracket.image_id,
+        "bracket_id": exposure.exposure_id,
+        "name": exposure.name,
+        "order_id": exposure.order_id,
+        "is_uploaded": world.is_uploaded(exposure),
+        "metadata": exposure.metadata,
+        "image_id": exposure.image_id,
     }
 
 
-def naive_timestamp(seconds: float) -> str:
-    """Return ISO 8601 with microseconds and without an offset, as integrators saw it."""
+def _naive_timestamp(seconds: float) -> str:
+    """Return a time in ISO 8601 with microseconds and without an offset, as integrators saw it."""
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 

@@ -1,1 +1,1 @@
-"""HTTP as the sandbox speaks it: who may call, which endpoint is meant, and what goes wrong on the wire."""
+"""Requests: who may call, which endpoint is meant, how each is answered, and what goes wrong on the wire."""

@@ -25,7 +25,7 @@ Unknown = Literal["exclude", "include", "raise"]
 
 
 class _Headers(Schema):
-    """Those that say how the API is to answer."""
+    """The headers that choose how the API answers."""
 
     version = fields.Date(data_key="x-api-version")
     dev_mode = fields.String(data_key="x-dev-mode", validate=OneOf(["true", "false"]))
@@ -37,10 +37,12 @@ Handler = Callable[["Call"], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Route:
-    """
-    One endpoint.
+    """One endpoint.
 
+    :param method: HTTP method.
+    :param template: path, with its parameters in braces.
     :param name: operation id in the contract.
+    :param handler: answers its requests.
     :param keyed: whether it asks for an API key.
     :param until: first API version that no longer has it.
     :param control: whether it steers the sandbox itself: no key, no faults, not counted.
@@ -60,15 +62,18 @@ class Route:
 
     @property
     def names(self) -> tuple[str, str]:
-        """What a fault rule may call it."""
+        """The names that a fault rule may use for it."""
         return self.name, self.label
 
 
 class Call:
-    """
+    """One request to one endpoint.
+
     :param service: the running sandbox.
     :param route: endpoint that was matched.
     :param params: path parameters.
+    :param scope: the request, as ASGI describes it.
+    :param receive: yields its body.
     """
 
     def __init__(self, service: Service, route: Route, params: dict[str, str], scope: Scope, receive: Receive) -> None:
@@ -90,16 +95,19 @@ class Call:
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
     def checked_query(self, schema: Schema) -> dict[str, Any]:
-        """
-        Read the query string; what the schema does not name is left out.
+        """Read and check the query string. Parameters that the schema does not name are left out.
 
+        :param schema: its parameters.
         :raises ApiError: 422 when it doesn't fit.
         """
         return _checked(schema, self.query, "query", unknown="exclude")
 
     @property
     def owner(self) -> Account:
-        """Return the account of the key; handlers of keyed routes may rely on it."""
+        """The account of the key. On keyed routes there always is one.
+
+        :raises ApiError: 401.
+        """
         if self.account is None:
             raise unauthorized()
         return self.account
@@ -113,8 +121,7 @@ class Call:
         return self.headers.get("x-dev-mode") == "true"
 
     def authorize(self) -> None:
-        """
-        Check key and version headers.
+        """Check key and version headers.
 
         :raises ApiError: 401, 404 (not in this version) or 422.
         """
@@ -128,8 +135,7 @@ class Call:
             raise ApiError(404)
 
     async def body(self) -> bytes:
-        """
-        Read the whole body; for small JSON only.
+        """Read the whole body. Only for small ones, such as JSON.
 
         :raises ApiError: 413 when it is too big.
         """
@@ -143,11 +149,11 @@ class Call:
         return self._body
 
     async def json(self, schema: Schema) -> dict[str, Any]:
-        """
-        Read and check a JSON object.
+        """Read and check a JSON object.
 
         A body that is not declared as JSON is ignored, as Flask does: missing fields then end in 422.
 
+        :param schema: its fields.
         :raises ApiError: 400 when it doesn't parse, 422 when it doesn't fit.
         """
         return _checked(
@@ -155,8 +161,7 @@ class Call:
         )
 
     async def raw_json(self) -> Any:
-        """
-        Read JSON without checking it.
+        """Read JSON without checking it.
 
         :raises ApiError: 400 when it doesn't parse.
         """
@@ -170,7 +175,7 @@ class Call:
             raise ApiError(400) from None
 
     def host_name(self) -> str:
-        """Return the name by which the client reached us, to be used in the URLs it gets."""
+        """Return the name by which the client reached us. The URLs that it is given use it."""
         host = self.headers.get("host", "")
         return (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()
 

@@ -1,8 +1,7 @@
-"""
-Refuses strangers, on all ports alike and before a request has any effect.
+"""The gate: strangers are refused on every port, before a request has any effect.
 
-A browser on this machine runs pages of every site. Such a page reaches the sandbox by a name of its own site that resolves to
-this machine (DNS rebinding), which the Host header shows; or across origins, which Origin or Sec-Fetch-Site shows.
+A browser on this machine runs pages of every site. Such a page can reach the sandbox in two ways: by a name of its own site that
+resolves to this machine (DNS rebinding), which the Host header shows, or across origins, which Origin or Sec-Fetch-Site shows.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Gate:
-    """
-    Decides whether a request may come in to one server.
+    """Decides whether a request may come in to one server.
 
     :param port: where the server listens; loopback names must come with it.
     :param tls: whether it speaks https.
@@ -44,9 +42,9 @@ class Gate:
         self._usual = {f"{name}:{port}".encode() for name in ("localhost", "127.0.0.1", "[::1]")}
 
     def admit(self, method: str, path: str, target: str, headers: Headers) -> str | None:
-        """
-        Let a request in.
+        """Let a request in.
 
+        :param method: its HTTP method.
         :param path: its path, as sent.
         :param target: its whole request target, which may name a host itself.
         :param headers: names in lower case, and values.
@@ -97,16 +95,17 @@ class Gate:
         )
 
     def _no_page(self, control: bool) -> str:
-        told = "The request comes from a web page, as its Origin or Sec-Fetch-Site header says"
+        reason = "The request comes from a web page, as its Origin or Sec-Fetch-Site header says"
         if control or self._subdomains:
-            return f"{told}. /sandbox/* and S3 do not serve web pages; call them from a program."
-        return f"{told}, of an origin that is not allowed. Start the sandbox with --allow-origin ORIGIN to allow it."
+            return f"{reason}. /sandbox/* and S3 do not serve web pages; call them from a program."
+        return f"{reason}, of an origin that is not allowed. Start the sandbox with --allow-origin ORIGIN to allow it."
 
 
 def authority(text: str, default_port: int) -> tuple[str, int]:
-    """
-    Read a host with or without a port, as a Host header holds it.
+    """Read a host with or without a port, as a Host header holds it.
 
+    :param text: the host.
+    :param default_port: the port where the text does not name one.
     :returns: the name in lower case, without a final dot; an address in its usual spelling, without brackets.
     :raises ValueError: for anything else, such as user info or a port out of range.
     """

@@ -1,4 +1,4 @@
-"""The ASGI application of one port: routes, counts, fails on demand, answers."""
+"""Listening: the ASGI application of one port finds endpoints, counts requests, injects faults and answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Listener:
-    """
+    """The ASGI application of one port.
+
     :param service: the running sandbox.
     :param routes: endpoints of this port.
     :param address: host:port as the ledger names it.
@@ -53,7 +54,7 @@ class Listener:
         try:
             origin = self._gate.admit(method, path, scope[TARGET], scope["headers"])
             if origin:
-                send = _shared(send, origin)
+                send = _readable(send, origin)
             if origin and method == "OPTIONS":
                 await _preflight(scope)(scope, receive, send)
                 return
@@ -95,7 +96,7 @@ class Listener:
         return error.storage_response() if self._storage else error.response()
 
     def _note_keys(self, scope: Scope) -> None:
-        """Remember that an API key was seen here, wherever in the request it hides."""
+        """Remember that an API key was seen here, in whichever header or query parameter."""
         world = self._service.world
         keys = [key.encode() for key in world.accounts]
         seen = any(
@@ -160,7 +161,7 @@ class Listener:
 
 
 def _preflight(scope: Scope) -> Response:
-    """Answer a browser that asks what a page may send."""
+    """Answer a browser's question what a page may send."""
     asked = dict(scope["headers"]).get(b"access-control-request-headers", b"").decode("latin-1")
     headers = {
         "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
@@ -170,8 +171,8 @@ def _preflight(scope: Scope) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-def _shared(send: Send, origin: str) -> Send:
-    """Return a ``send`` that lets the pages of an origin read the answer."""
+def _readable(send: Send, origin: str) -> Send:
+    """Return a ``send`` whose answers the pages of an origin may read."""
     headers = [
         (b"access-control-allow-origin", origin.encode()),
         (b"access-control-expose-headers", b"ETag, Location, Retry-After"),
@@ -191,7 +192,7 @@ def _has_body(call: Call) -> bool:
 
 
 async def _subjects(call: Call) -> list[str]:
-    """Return the names of what a request is about, for rules with ``match``."""
+    """Return the names of the images, exposures or orders that a request is about, for rules with ``match``."""
     world = call.world
     identifier = next((call.params[key] for key in ("id", "order_id", "key") if key in call.params), None)
     if identifier is None:
@@ -204,7 +205,7 @@ async def _subjects(call: Call) -> list[str]:
     if identifier in world.asset_names:
         return [world.asset_names[identifier]]
     identifier = world.upload_keys.get(identifier, ("", identifier))[1]
-    for found in (world.images, world.brackets, world.orders):
+    for found in (world.images, world.exposures, world.orders):
         if identifier in found and found[identifier].name:
             return [str(found[identifier].name)]
     return []

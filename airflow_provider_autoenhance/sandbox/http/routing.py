@@ -1,4 +1,4 @@
-"""Finds the endpoint of a request with werkzeug, as Flask does: 308 on a missing slash, 404 on a superfluous one, 405."""
+"""Routing: werkzeug finds the endpoint of a request, as in Flask: 308 on a missing slash, 404 on a superfluous one, 405."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from airflow_provider_autoenhance.sandbox.http.call import Route
 
 
 class Redirect(Exception):  # noqa: N818 - an answer, not an error
-    """A path that lacks its final slash."""
+    """A path lacks its final slash.
+
+    :param location: the path with the slash, and the query.
+    """
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -27,7 +30,8 @@ class Redirect(Exception):  # noqa: N818 - an answer, not an error
 
 
 class Router:
-    """
+    """Finds endpoints.
+
     :param routes: all endpoints of one listener.
     """
 
@@ -36,9 +40,9 @@ class Router:
         self._paths = Map(rules, merge_slashes=False).bind("sandbox")
 
     def match(self, method: str, raw_path: str, query: str = "") -> tuple[Route, dict[str, str]]:
-        """
-        Find the route of a request.
+        """Find the route of a request.
 
+        :param method: HTTP method.
         :param raw_path: path as sent; matched before it is decoded, so that an encoded slash stays part of a name.
         :param query: query string, which a redirect keeps.
         :returns: the route and its path parameters, decoded.

@@ -43,7 +43,10 @@ SLIDERS = (
 
 @dataclass(frozen=True)
 class Version:
-    """An ``x-api-version``; ISO dates compare as text."""
+    """An ``x-api-version``.
+
+    :param date: in ISO 8601; such dates compare as text.
+    """
 
     date: str
 
@@ -84,10 +87,11 @@ class Version:
         return self.date >= "2026-10-01"
 
     def ai_version(self, wanted: str | None) -> str:
-        """
-        Tell which AI version answers a wish, in words this API version knows.
+        """Choose the AI version that an answer names.
 
-        Versions up to 2025-08-31 answer with the closed list their SDK accepts; later ones with channels, too.
+        API versions before 2025-08-31 answer with the closed list that their SDK accepts, later ones with channels too.
+
+        :param wanted: as the caller asked for it.
         """
         known = SDK_AI_VERSIONS if self.date < "2025-08-31" else SDK_AI_VERSIONS | _CHANNELS
         if wanted in known:

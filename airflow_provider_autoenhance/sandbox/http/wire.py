@@ -1,4 +1,4 @@
-"""Misbehaves on the wire: resets, silence, cut, changed and slow bodies."""
+"""The wire and its faults: resets, silence, and bodies that are cut, changed or slow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIECES_PER_SECOND = 10
 
 
 class ExposingProtocol(HttpToolsProtocol):
-    """Lets the application reach the connection and the whole request target, which ASGI hides, and bounds slow clients."""
+    """Gives the application the connection and the whole request target, which ASGI hides, and bounds slow clients."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,7 +54,7 @@ class ExposingProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _lose_patience(self) -> None:
-        """End a connection whose client owes the rest of a request and keeps it back."""
+        """End a connection whose client keeps back the rest of a request."""
         body_is_owed = self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
         left = self._heard + PATIENCE_SECONDS - self.loop.time()
         if left <= 0 and (self._in_head or body_is_owed):
@@ -64,7 +64,7 @@ class ExposingProtocol(HttpToolsProtocol):
 
 
 class Dropped(Exception):  # noqa: N818 - ends a request whose connection was ended on purpose
-    """The connection is gone, nothing more can be sent."""
+    """The connection is gone, so the request has ended."""
 
 
 class Wire:
@@ -75,8 +75,7 @@ class Wire:
         self._receive = receive
 
     async def reset(self) -> None:
-        """
-        Send a TCP RST.
+        """Send a TCP RST.
 
         :raises Dropped: always.
         """
@@ -91,8 +90,7 @@ class Wire:
         self._transport.abort()
 
     async def cut(self) -> None:
-        """
-        Close in good order, whatever was promised.
+        """Close the connection in good order, even in mid-body.
 
         :raises Dropped: always.
         """
@@ -101,9 +99,9 @@ class Wire:
         raise Dropped
 
     async def hang(self, seconds: float | None) -> None:
-        """
-        Say nothing until the client gives up, then reset.
+        """Stay silent until the client gives up, then reset.
 
+        :param seconds: how long at most; None = ten minutes.
         :raises Dropped: always.
         """
         try:
@@ -113,7 +111,7 @@ class Wire:
         raise Dropped
 
     async def drain(self) -> None:
-        """Read the request to its end, so that the client gets to see the answer."""
+        """Read the request to its end. Otherwise the client might not see the answer."""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -122,7 +120,10 @@ class Wire:
                 return
 
     async def act(self, rule: FaultRule) -> None:
-        """Carry out what ends the connection; other kinds do nothing."""
+        """Carry out a fault that ends the connection. Other kinds do nothing.
+
+        :param rule: the fault.
+        """
         if rule.kind == "reset":
             await self.reset()
         elif rule.kind == "truncate":

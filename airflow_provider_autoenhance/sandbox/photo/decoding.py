@@ -1,4 +1,4 @@
-"""Reads the formats that the service takes into upright RGB pixels."""
+"""Decoding: files of the formats that the service takes become upright RGB pixels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class PixelError(Exception):
 
 @dataclass
 class Picture:
-    """
+    """A decoded image file.
+
     :param pixels: height x width x 3, uint8, upright.
     :param icc: colour profile, if any.
     """
@@ -43,11 +44,12 @@ class Picture:
 
 
 def decode(path: Path, name: str, max_megapixels: float) -> Picture:
-    """
-    Read an image file.
+    """Read an image file.
 
-    :param name: its name, whose extension tells camera RAW.
-    :raises PixelError: when it is empty, damaged, too large or of a kind that isn't taken.
+    :param path: the file.
+    :param name: file name as registered; its extension marks camera RAW.
+    :param max_megapixels: of the biggest picture that is taken.
+    :raises PixelError: when the file is empty, damaged, too large or of another format.
     """
     if path.stat().st_size == 0:
         raise PixelError("The uploaded file is empty.")
@@ -63,9 +65,10 @@ def decode(path: Path, name: str, max_megapixels: float) -> Picture:
 
 
 def check(path: Path, name: str) -> str:
-    """
-    Check cheaply that a file looks whole, without decoding it.
+    """Check cheaply that a file looks whole, without decoding it.
 
+    :param path: the file.
+    :param name: as for :func:`decode`.
     :returns: its media type.
     :raises PixelError: as :func:`decode`.
     """
@@ -85,7 +88,11 @@ def check(path: Path, name: str) -> str:
 
 
 def media_type(path: Path) -> str | None:
-    """Return the media type that a file's content shows."""
+    """Return the media type that a file's content shows.
+
+    :param path: the file.
+    :returns: None for a file that is not an image.
+    """
     try:
         with Image.open(path) as image:
             return Image.MIME.get(image.format or "")

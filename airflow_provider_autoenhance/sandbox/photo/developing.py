@@ -1,4 +1,4 @@
-"""From uploaded files to the finished master of one image; runs in a worker thread."""
+"""Developing: uploaded files become the finished master of one image. Runs in a worker thread."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from airflow_provider_autoenhance.sandbox.photo.rendering import FULL_QUALITY, m
 
 @dataclass(frozen=True)
 class Job:
-    """
+    """One image to develop.
+
     :param sources: the upload, or the exposures of a bracket.
-    :param name: file name of the first, for its extension.
-    :param target: path without suffix for what is made.
-    :param copy: hand the upload back instead of working on its pixels.
+    :param name: file name of the first source, for its extension.
+    :param settings: preferences of the image.
+    :param target: path of what is made, without its suffix.
+    :param max_megapixels: of the biggest picture that is taken.
+    :param copy: whether the upload is handed back as it is.
     """
 
     sources: list[Upload]
@@ -34,13 +37,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
+    """An image that could not be enhanced.
+
+    :param reason: what becomes its ``status_reason``.
+    """
+
     reason: str
 
 
 @dataclass(frozen=True)
 class Developed:
-    """
-    :param original: the merged, unenhanced picture of a bracket.
+    """An enhanced image.
+
+    :param enhanced: the master that downloads are rendered from.
+    :param original: the same before enhancement; of a bracket, the merged picture.
     """
 
     enhanced: Asset
@@ -51,7 +61,11 @@ Outcome = Failure | Developed
 
 
 def develop(job: Job) -> Outcome:
-    """Decode, merge, enhance and store; a file that can't be used becomes a :class:`Failure`."""
+    """Decode, merge, enhance and store.
+
+    :param job: the image.
+    :returns: a :class:`Failure` for a file that cannot be used.
+    """
     try:
         if job.copy:
             upload = job.sources[0]

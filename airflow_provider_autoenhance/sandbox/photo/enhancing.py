@@ -1,9 +1,8 @@
-"""
-Makes a dark property photo bright, neutral and clear, in the manner of a photo editor.
+"""Enhancing: a dark property photo becomes bright, neutral and clear, as a photo editor would make it.
 
 White balance by shades of grey (Finlayson and Trezzi 2004), local exposure by a gain on the edge-preserving base of a
-fast guided filter (He and Sun 2015), then black and white points, a gentle S-curve and vibrance. Works in strips, so
-that memory stays near that of the pixels themselves.
+fast guided filter (He and Sun 2015), then black and white points, a gentle S-curve and vibrance. It works in strips, so
+that it needs little more memory than the pixels themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Look:
-    """
+    """What an ``enhance_type`` does to colours.
+
     :param warmth: added to red and taken from blue, as a share.
     :param contrast: strength of the S-curve, 0..1.
     :param vibrance: how much dull colours gain, 0..1.
@@ -51,9 +51,9 @@ LOOKS = {
 
 
 def enhance(pixels: Pixels, settings: dict[str, Any]) -> Pixels:
-    """
-    Enhance an upright RGB image.
+    """Enhance an upright RGB image.
 
+    :param pixels: the image; it is not changed.
     :param settings: preferences of the image; ``enhance``, ``enhance_type`` and ``upscale`` are honoured.
     """
     result = pixels
@@ -107,13 +107,13 @@ def _white_balance(image: Floats, warmth: float) -> Floats:
 
 
 def _balanced(image: Floats, gains: Floats) -> Floats:
-    """Apply the gains, but leave white what the camera clipped to white."""
+    """Apply the gains. Pixels that the camera clipped to white stay white."""
     clipped = np.clip((image.min(axis=2, keepdims=True) - 0.85) / 0.13, 0.0, 1.0)
     return np.asarray(np.minimum(image * (gains + (1.0 - gains) * clipped), 1.0), np.float32)
 
 
 def _guided_filter(guide: Floats, radius: int, epsilon: float) -> tuple[Floats, Floats]:
-    """Return the linear model (slope, offset) whose output is the guide, smoothed but for its edges."""
+    """Return the linear model (slope, offset) that smooths the guide and keeps its edges."""
     box = (2 * radius + 1, 2 * radius + 1)
     mean = cv2.blur(guide, box)
     variance = cv2.blur(guide * guide, box) - mean * mean
@@ -153,13 +153,13 @@ def _lookup(values: Floats, table: Floats) -> Floats:
 
 
 def _soft_clip(values: npt.NDArray[np.floating[Any]]) -> Floats:
-    """Roll off what lies above 0.9 instead of cutting it, so that windows keep their drawing."""
+    """Roll off values above 0.9 instead of cutting them, so that windows keep their detail."""
     over = np.maximum(values - 0.9, 0.0)
     return np.asarray(np.clip(np.minimum(values, 0.9) + 0.1 * (1.0 - np.exp(-over / 0.1)), 0.0, 1.0), np.float32)
 
 
 def _vibrance(values: Floats, amount: float) -> Floats:
-    """Deepen dull colours, and take the tint that remains out of walls and ceilings."""
+    """Deepen dull colours, and remove the remaining tint from walls and ceilings."""
     luma = (values @ _LUMA)[..., None]
     spread = (values.max(axis=2) - values.min(axis=2))[..., None]
     levels = np.linspace(0.0, 1.0, TABLE_SIZE)

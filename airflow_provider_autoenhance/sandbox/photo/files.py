@@ -8,7 +8,11 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class Upload:
-    """Bytes that arrived at an upload URL."""
+    """A file that arrived at an upload URL.
+
+    :param sha256: None where uploads are not hashed.
+    :param at: when it arrived, in seconds since the epoch.
+    """
 
     path: Path
     size: int

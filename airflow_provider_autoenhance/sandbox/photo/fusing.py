@@ -1,5 +1,4 @@
-"""
-Merges the exposures of a bracket into one picture by exposure fusion (Mertens, Kautz and Van Reeth 2007).
+"""Fusing: the exposures of a bracket become one picture, by exposure fusion (Mertens, Kautz and Van Reeth 2007).
 
 Exposures are aligned by median threshold bitmaps (Ward 2003) and blended one after the other, so that memory does not
 grow with their number beyond the 8-bit pixels.
@@ -24,8 +23,7 @@ _MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
 def fuse(exposures: Sequence[Pixels]) -> Pixels:
-    """
-    Merge exposures of one scene.
+    """Merge exposures of one scene.
 
     :param exposures: upright RGB images of the same size.
     :raises PixelError: when sizes differ.
@@ -56,7 +54,7 @@ def fuse(exposures: Sequence[Pixels]) -> Pixels:
 
 
 def _align(exposures: Sequence[Pixels]) -> list[Pixels]:
-    """Shift every exposure onto the middle one; pictures too small for a bitmap pyramid stay as they are."""
+    """Shift every exposure onto the middle one. Pictures too small for a bitmap pyramid stay where they are."""
     bits = min(MAX_SHIFT_BITS, int(np.log2(max(1.0, min(exposures[0].shape[:2]) / MIN_BITMAP_SIDE))))
     if bits < 1:
         return list(exposures)

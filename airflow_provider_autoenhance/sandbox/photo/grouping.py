@@ -1,4 +1,4 @@
-"""Tells which uploaded exposures belong to one photo: by capture time and exposure steps, else by likeness."""
+"""Grouping: which uploaded exposures become one photo, by capture time and exposure steps, else by likeness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from airflow_provider_autoenhance.sandbox.photo.decoding import PixelError, decode
 
-MAX_BRACKETS = 9
+MAX_EXPOSURES = 9
 MAX_GAP_SECONDS = 4.0
 MIN_STEP_EV = 0.3
 MIN_LIKENESS = 0.75
@@ -25,59 +25,67 @@ _TAKEN, _SUBSECOND = 0x9003, 0x9291
 
 
 @dataclass(frozen=True)
-class Shot:
-    bracket_id: str
+class ExposureFile:
+    """An uploaded exposure.
+
+    :param exposure_id: its id.
+    :param name: file name as registered.
+    :param path: the file.
+    """
+
+    exposure_id: str
     name: str
     path: Path
 
 
 @dataclass(frozen=True)
 class Capture:
-    """What the camera wrote; ``exposure`` in EV, bigger = brighter."""
+    """What the camera wrote into a file.
+
+    :param model: of the camera.
+    :param at: when it was taken, in seconds since the epoch.
+    :param seconds: exposure time.
+    :param ev: exposure value; bigger is brighter.
+    """
 
     model: str
     at: float
     seconds: float
-    exposure: float
+    ev: float
 
 
-def group_shots(shots: list[Shot]) -> list[list[str]]:
+def find_brackets(files: list[ExposureFile]) -> list[list[str]]:
+    """Find the exposures that belong together.
+
+    :param files: uploaded exposures of one order.
+    :returns: exposure ids per bracket; an exposure that fits nowhere is alone.
     """
-    Group exposures.
-
-    :returns: bracket ids per photo; what fits nowhere stands alone.
-    """
-    captures = {shot.bracket_id: _capture(shot.path) for shot in shots}
-    timed = sorted(
-        (shot for shot in shots if captures[shot.bracket_id]),
-        key=lambda shot: (_known(captures, shot).model, _known(captures, shot).at),
-    )
-    untimed = [shot for shot in shots if not captures[shot.bracket_id]]
-    return [*_group_by_capture(timed, captures), *_group_by_likeness(untimed)]
-
-
-def _known(captures: dict[str, Capture | None], shot: Shot) -> Capture:
-    capture = captures[shot.bracket_id]
-    assert capture is not None  # noqa: S101 - callers pass timed shots only
-    return capture
-
-
-def _group_by_capture(shots: list[Shot], captures: dict[str, Capture | None]) -> list[list[str]]:
-    groups: list[list[Shot]] = []
-    for shot in shots:
-        capture = _known(captures, shot)
-        if groups and _continues([_known(captures, other) for other in groups[-1]], capture):
-            groups[-1].append(shot)
+    timed, untimed = [], []
+    for file in files:
+        capture = _capture(file.path)
+        if capture:
+            timed.append((capture, file.exposure_id))
         else:
-            groups.append([shot])
-    return [[shot.bracket_id for shot in group] for group in groups]
+            untimed.append(file)
+    timed.sort(key=lambda pair: (pair[0].model, pair[0].at))
+    return [*_group_by_capture(timed), *_group_by_likeness(untimed)]
+
+
+def _group_by_capture(timed: list[tuple[Capture, str]]) -> list[list[str]]:
+    groups: list[list[tuple[Capture, str]]] = []
+    for capture, exposure_id in timed:
+        if groups and _continues([other for other, _ in groups[-1]], capture):
+            groups[-1].append((capture, exposure_id))
+        else:
+            groups.append([(capture, exposure_id)])
+    return [[exposure_id for _, exposure_id in group] for group in groups]
 
 
 def _continues(group: list[Capture], capture: Capture) -> bool:
     last = group[-1]
     gap = capture.at - last.at - last.seconds
-    new_step = all(abs(capture.exposure - other.exposure) >= MIN_STEP_EV for other in group)
-    return len(group) < MAX_BRACKETS and capture.model == last.model and gap <= MAX_GAP_SECONDS and new_step
+    new_step = all(abs(capture.ev - other.ev) >= MIN_STEP_EV for other in group)
+    return len(group) < MAX_EXPOSURES and capture.model == last.model and gap <= MAX_GAP_SECONDS and new_step
 
 
 def _capture(path: Path) -> Capture | None:
@@ -100,25 +108,25 @@ def _exposure(details: dict[int, Any]) -> tuple[float, float]:
     return seconds, log2(seconds) + log2(iso / 100.0) - 2.0 * log2(aperture)
 
 
-def _group_by_likeness(shots: list[Shot]) -> list[list[str]]:
-    """Put a shot with its predecessor when both show the same scene at another brightness."""
+def _group_by_likeness(files: list[ExposureFile]) -> list[list[str]]:
+    """Put an exposure with its predecessor when both show the same scene at another brightness."""
     groups: list[list[str]] = []
     last: npt.NDArray[np.float32] | None = None
-    for shot in shots:
-        current = _ranks(shot)
+    for file in files:
+        current = _ranks(file)
         alike = last is not None and current is not None and float(np.mean(last * current)) >= MIN_LIKENESS
-        if groups and alike and len(groups[-1]) < MAX_BRACKETS:
-            groups[-1].append(shot.bracket_id)
+        if groups and alike and len(groups[-1]) < MAX_EXPOSURES:
+            groups[-1].append(file.exposure_id)
         else:
-            groups.append([shot.bracket_id])
+            groups.append([file.exposure_id])
         last = current
     return groups
 
 
-def _ranks(shot: Shot) -> npt.NDArray[np.float32] | None:
-    """Return the brightness order of a thumbnail, standardised: what stays when only the exposure changes."""
+def _ranks(file: ExposureFile) -> npt.NDArray[np.float32] | None:
+    """Return the brightness order of a thumbnail, standardised. It stays the same when only the exposure changes."""
     try:
-        picture = decode(shot.path, shot.name, 1000.0)
+        picture = decode(file.path, file.name, 1000.0)
     except PixelError:
         return None
     thumbnail = np.asarray(Image.fromarray(picture.pixels).convert("L").resize(_THUMBNAIL, Image.Resampling.BOX))

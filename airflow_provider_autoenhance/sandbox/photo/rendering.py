@@ -1,4 +1,4 @@
-"""Writes an image as a download asks for it: size, format, quality, resolution, watermark."""
+"""Rendering: an image in the size, format, quality and resolution that a download asks for, with a watermark or without."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from airflow_provider_autoenhance.sandbox.photo.decoding import Picture, decode
+from airflow_provider_autoenhance.sandbox.photo.decoding import decode
 from airflow_provider_autoenhance.sandbox.photo.files import Asset
 
 PREVIEW_WIDTH = 800
@@ -22,7 +22,7 @@ _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 
 @dataclass(frozen=True)
 class Rendering:
-    """The query of a download; the default asks for the stored file as it is."""
+    """What the query of a download asks for. By default, the stored file as it is."""
 
     format: str | None = None
     quality: int | None = None
@@ -34,25 +34,26 @@ class Rendering:
 
 
 def render(source: Path, name: str, target: Path, wanted: Rendering, max_megapixels: float) -> Asset:
-    """
-    Render one download.
+    """Render one download.
 
     :param source: the stored picture.
+    :param name: file name of the image; its extension marks camera RAW.
     :param target: file to write.
+    :param wanted: size, format and so on.
+    :param max_megapixels: of the biggest picture that is taken.
     """
     picture = decode(source, name if source.parent.name == "uploads" else "master.jpg", max_megapixels)
     image = _resize(Image.fromarray(picture.pixels), wanted)
     if wanted.watermark or wanted.preview:
         image = _watermark(image)
-    return write(Picture(picture.pixels, picture.icc), image, target, wanted)
+    return _write(image, picture.icc, target, wanted)
 
 
-def write(picture: Picture, image: Image.Image, target: Path, wanted: Rendering) -> Asset:
-    """Encode an image and measure the file."""
+def _write(image: Image.Image, icc: bytes | None, target: Path, wanted: Rendering) -> Asset:
     kind = wanted.format or "jpeg"
     options: dict[str, Any] = {}
-    if picture.icc:
-        options["icc_profile"] = picture.icc
+    if icc:
+        options["icc_profile"] = icc
     if kind == "png":
         options["compress_level"] = 3
     else:
@@ -71,7 +72,11 @@ def write(picture: Picture, image: Image.Image, target: Path, wanted: Rendering)
 
 
 def measured(path: Path, content_type: str) -> Asset:
-    """Describe a finished file."""
+    """Describe a finished file.
+
+    :param path: the file.
+    :param content_type: its media type.
+    """
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
     return Asset(path, content_type, path.stat().st_size, md5)
@@ -92,7 +97,7 @@ def _resize(image: Image.Image, wanted: Rendering) -> Image.Image:
 
 
 def _watermark(image: Image.Image) -> Image.Image:
-    """Lay the word over the picture, repeated and half transparent."""
+    """Write the sandbox's name over the picture, repeated and half transparent."""
     layer = Image.new("L", image.size, 0)
     draw = ImageDraw.Draw(layer)
     size = max(8, image.width // 16)

@@ -1,1 +1,1 @@
-"""What the sandbox remembers and works on, from one reset to the next."""
+"""What the sandbox remembers from one reset to the next, and the work that it does in the background."""

@@ -14,8 +14,7 @@ BODY_KINDS = frozenset({"truncate", "corrupt"})
 
 
 class FaultRule(BaseModel):
-    """
-    One way to fail.
+    """One way to fail.
 
     :param endpoint: operation id (``create_image``), method and path template (``POST /v3/images/``), or ``*`` for all.
         ``put_object`` is the upload, ``get_object`` the asset host.
@@ -26,12 +25,16 @@ class FaultRule(BaseModel):
     :param rate: share of matching requests that fail, 0..1.
     :param count: how many fail at most; None = all.
     :param skip: how many matching requests pass first.
-    :param match: glob on the name of the image, bracket or order concerned.
+    :param match: glob on the name of the image, exposure or order concerned.
     :param retry_after: seconds in a ``Retry-After`` header; None sends none.
     :param message: what a status's JSON or XML says, in place of the standard phrase.
     :param html: whether the error is a gateway's HTML page; default for 502, 503 and 504.
     :param seconds: delay of ``slow``, patience of ``timeout``.
     :param bytes_per_second: pace of ``slow`` in ``mid-body``.
+
+    The first answer to the creation of an image is lost::
+
+        {"endpoint": "create_image", "phase": "after", "kind": "reset", "count": 1}
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,8 +82,7 @@ class FaultRule(BaseModel):
 
 
 class Faults:
-    """
-    The rules in force and how often each struck.
+    """The rules in force and how often each struck.
 
     :param endpoints: names that rules may use.
     :param seed: of the rates.
@@ -94,9 +96,9 @@ class Faults:
         self.struck: list[int] = []
 
     def add(self, rules: list[FaultRule]) -> None:
-        """
-        Put rules in force.
+        """Put rules in force.
 
+        :param rules: added to those in force.
         :raises ValueError: for an endpoint that doesn't exist.
         """
         unknown = sorted({rule.endpoint for rule in rules} - self._endpoints)
@@ -113,19 +115,18 @@ class Faults:
         self.struck.clear()
 
     def concern(self, endpoint: tuple[str, str]) -> bool:
-        """
-        Say whether any rule names an endpoint.
+        """Say whether any rule names an endpoint.
 
         :param endpoint: its operation id, and its method and path template.
         """
         return any(rule.endpoint in ("*", *endpoint) for rule in self.rules)
 
     def pick(self, endpoint: tuple[str, str], subjects: list[str]) -> FaultRule | None:
-        """
-        Choose the first rule that strikes this request.
+        """Choose the first rule that strikes this request.
 
         :param endpoint: as for :meth:`concern`.
         :param subjects: names of what the request is about.
+        :returns: None when the request passes.
         """
         for number, rule in enumerate(self.rules):
             if rule.endpoint not in ("*", *endpoint):

@@ -10,19 +10,20 @@ from airflow_provider_autoenhance.sandbox.state.world import World
 
 
 def ledger(world: World, faults: Faults, *, rows: bool) -> dict[str, Any]:
-    """
-    Return the books as JSON.
+    """Return the accounts as JSON.
 
-    :param rows: whether to list every image, bracket and upload beside the totals.
+    :param world: what to account for.
+    :param faults: the rules in force.
+    :param rows: whether to list every image, exposure and upload beside the totals.
     """
     for image in world.images.values():
         image.refresh(world.now())
     live = [image for image in world.images.values() if not image.deleted]
     spent = sum(account.spent for account in world.accounts.values())
-    books: dict[str, Any] = {
+    accounts: dict[str, Any] = {
         "images_created": len(world.images),
         "images_live": len(live),
-        "brackets_created": len(world.brackets),
+        "brackets_created": len(world.exposures),
         "orders_created": len(world.orders),
         "uploads_received": len(world.uploads),
         "credits": {
@@ -41,13 +42,13 @@ def ledger(world: World, faults: Faults, *, rows: bool) -> dict[str, Any]:
         "faults_struck": sum(faults.struck),
     }
     if rows:
-        books.update(
+        accounts.update(
             images=[_image_row(image) for image in world.images.values()],
             live_images=[image.image_id for image in live],
-            brackets=[_bracket_row(world, bracket_id) for bracket_id in world.brackets],
+            brackets=[_exposure_row(world, exposure_id) for exposure_id in world.exposures],
             orders=[
                 {"order_id": order.order_id, "name": order.name, "image_ids": order.image_ids}
-                | {"bracket_ids": order.bracket_ids, "is_merging": order.is_merging, "deleted": order.is_deleted}
+                | {"bracket_ids": order.exposure_ids, "is_merging": order.is_merging, "deleted": order.is_deleted}
                 for order in world.orders.values()
             ],
             uploads=world.uploads,
@@ -56,7 +57,7 @@ def ledger(world: World, faults: Faults, *, rows: bool) -> dict[str, Any]:
             reports=world.reports,
             webhooks=world.deliveries,
         )
-    return books
+    return accounts
 
 
 def _credits_by_image(world: World) -> dict[str, int]:
@@ -77,21 +78,21 @@ def _image_row(image: Image) -> dict[str, Any]:
         "settings": image.settings,
         "downloaded": image.downloaded,
         "deleted": image.deleted,
-        "bracket_ids": image.bracket_ids,
+        "bracket_ids": image.exposure_ids,
         "processing_runs": image.processing_runs,
         "created_at": image.created_at,
     }
 
 
-def _bracket_row(world: World, bracket_id: str) -> dict[str, Any]:
-    bracket = world.brackets[bracket_id]
+def _exposure_row(world: World, exposure_id: str) -> dict[str, Any]:
+    exposure = world.exposures[exposure_id]
     return {
-        "bracket_id": bracket.bracket_id,
-        "name": bracket.name,
-        "order_id": bracket.order_id,
-        "metadata": bracket.metadata,
-        "is_uploaded": bracket.upload is not None,
-        "image_id": bracket.image_id,
-        "deleted": bracket.deleted,
-        "created_at": bracket.created_at,
+        "bracket_id": exposure.exposure_id,
+        "name": exposure.name,
+        "order_id": exposure.order_id,
+        "metadata": exposure.metadata,
+        "is_uploaded": exposure.upload is not None,
+        "image_id": exposure.image_id,
+        "deleted": exposure.deleted,
+        "created_at": exposure.created_at,
     }

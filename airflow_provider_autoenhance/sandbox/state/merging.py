@@ -1,4 +1,4 @@
-"""Groups an order's brackets into images, the first half of HDR processing."""
+"""Merging: the exposures of an order become images, the first half of HDR processing."""
 
 from __future__ import annotations
 
@@ -6,78 +6,85 @@ import asyncio
 import uuid
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from airflow_provider_autoenhance.sandbox.photo.grouping import Shot, group_shots
-from airflow_provider_autoenhance.sandbox.state.models import Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.photo.grouping import ExposureFile, find_brackets
+from airflow_provider_autoenhance.sandbox.state.models import Exposure, Image, Order
 from airflow_provider_autoenhance.sandbox.state.processing import Processing
 from airflow_provider_autoenhance.sandbox.state.webhooks import Webhooks
 from airflow_provider_autoenhance.sandbox.state.world import World
 
 
 @dataclass(frozen=True)
-class Wish:
-    """
-    What a process call asks for.
+class MergeRequest:
+    """What a process call asks for.
 
-    :param groups: brackets per image as chosen by the caller; empty = not chosen.
-    :param size: brackets per image in order of registration; 0 = group by what the shots show.
+    :param settings: preferences of the images.
+    :param groups: exposures per image as chosen by the caller; empty = not chosen.
+    :param size: exposures per image in order of registration; 0 = group by what they show.
     """
 
     settings: dict[str, Any]
-    groups: list[list[Bracket]]
+    groups: list[list[Exposure]]
     size: int
 
 
 class Merging:
-    """
-    :param pixels: where pixels are looked at.
-    :param webhooks: who is to hear of new images.
-    :param processing: what goes on with them.
+    """Merges in the background.
+
+    :param pixels: where pixels are compared.
+    :param webhooks: announce the images.
+    :param processing: enhances them.
     """
 
     def __init__(self, pixels: Executor, webhooks: Webhooks, processing: Processing) -> None:
         self._pixels, self._webhooks, self._processing = pixels, webhooks, processing
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, world: World, order: Order, wish: Wish) -> None:
-        """Begin to group the uploaded brackets that belong to no image yet; without any this does nothing."""
-        chosen = [b for group in wish.groups for b in group] if wish.groups else world.order_brackets(order)
-        free = [b for b in chosen if b.upload and b.image_id is None and b.bracket_id not in world.claimed]
+    def start(self, world: World, order: Order, request: MergeRequest) -> None:
+        """Begin to group the uploaded exposures that do not belong to an image yet. Without any, this does nothing.
+
+        :param world: where they are.
+        :param order: their order.
+        :param request: how to group them.
+        """
+        chosen = list(chain(*request.groups)) if request.groups else world.order_exposures(order)
+        free = [each for each in chosen if each.upload and not each.image_id and each.exposure_id not in world.claimed]
         if not free:
             return
-        world.claimed.update(b.bracket_id for b in free)
+        world.claimed.update(exposure.exposure_id for exposure in free)
         order.is_merging = True
         order.updated_at = world.now()
         world.merges[order.order_id] += 1
-        task = asyncio.ensure_future(self._run(world, order, wish, free))
+        task = asyncio.ensure_future(self._run(world, order, request, free))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, world: World, order: Order, wish: Wish, free: list[Bracket]) -> None:
+    async def _run(self, world: World, order: Order, request: MergeRequest, free: list[Exposure]) -> None:
         await asyncio.sleep(world.random.uniform(*world.settings.merging_seconds))
-        groups = await self._groups(world, wish, free)
+        groups = await self._groups(world, request, free)
         world.merges[order.order_id] -= 1
         order.is_merging = world.merges[order.order_id] > 0
         if world.closed or order.is_deleted:
             return
         for group in groups:
-            if present := [bracket for bracket in group if not bracket.deleted]:
-                self._make_image(world, order, wish, present)
+            if present := [exposure for exposure in group if not exposure.deleted]:
+                self._make_image(world, order, request, present)
 
-    async def _groups(self, world: World, wish: Wish, free: list[Bracket]) -> list[list[Bracket]]:
-        if wish.groups:
-            wanted = {bracket.bracket_id for bracket in free}
-            kept = [[b for b in group if b.bracket_id in wanted] for group in wish.groups]
+    async def _groups(self, world: World, request: MergeRequest, free: list[Exposure]) -> list[list[Exposure]]:
+        if request.groups:
+            wanted = {exposure.exposure_id for exposure in free}
+            kept = [[exposure for exposure in group if exposure.exposure_id in wanted] for group in request.groups]
             return [group for group in kept if group]
-        if wish.size:
-            return [free[start : start + wish.size] for start in range(0, len(free), wish.size)]
-        shots = [Shot(b.bracket_id, b.name, b.upload.path) for b in free if b.upload]
+        if request.size:
+            return [free[start : start + request.size] for start in range(0, len(free), request.size)]
+        files = [ExposureFile(each.exposure_id, each.name, each.upload.path) for each in free if each.upload]
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._pixels, group_shots, shots)
-        return [[world.brackets[bracket_id] for bracket_id in ids] for ids in found]
+        found = await loop.run_in_executor(self._pixels, find_brackets, files)
+        return [[world.exposures[exposure_id] for exposure_id in ids] for ids in found]
 
-    def _make_image(self, world: World, order: Order, wish: Wish, group: list[Bracket]) -> None:
+    def _make_image(self, world: World, order: Order, request: MergeRequest, group: list[Exposure]) -> None:
         now = world.now()
         first = group[0]
         alone = len(group) == 1
@@ -88,15 +95,15 @@ class Merging:
             order.user_id,
             now,
             now + world.settings.upload_url_seconds,
-            dict(wish.settings),
+            dict(request.settings),
             first.metadata if alone else None,
-            bracket_ids=[bracket.bracket_id for bracket in group],
+            exposure_ids=[exposure.exposure_id for exposure in group],
         )
         world.images[image.image_id] = image
         order.image_ids.append(image.image_id)
         order.updated_at = now
-        for bracket in group:
-            bracket.image_id = image.image_id
+        for exposure in group:
+            exposure.image_id = image.image_id
         self._webhooks.image_registered(world, image)
         self._processing.start(world, image)
 

@@ -1,4 +1,4 @@
-"""The things the sandbox keeps: accounts, orders, images, brackets."""
+"""What the sandbox keeps: accounts, orders, images, exposures. Times are seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from airflow_provider_autoenhance.sandbox.photo.files import Asset, Upload
 
 @dataclass(slots=True)
 class Account:
+    """The holder of an API key.
+
+    :param enhancements: UTC day to their number.
+    :param name_uses: file name to the times of its use within the last hour.
+    """
+
     user_id: str
     credits: int
     spent: int = 0
@@ -20,6 +26,16 @@ class Account:
 
 @dataclass(slots=True)
 class Image:
+    """An image at Autoenhance, made of one upload or of a bracket.
+
+    :param settings: preferences as the caller gave them.
+    :param downloaded: whether it is paid for.
+    :param revision: number of the current processing run; older runs are dropped.
+    :param upload: its file; None for a bracket.
+    :param exposure_ids: those of a bracket.
+    :param processing_runs: all that were started.
+    """
+
     image_id: str
     name: str
     order_id: str
@@ -37,7 +53,7 @@ class Image:
     deleted: bool = False
     revision: int = 0
     upload: Upload | None = None
-    bracket_ids: list[str] = field(default_factory=list)
+    exposure_ids: list[str] = field(default_factory=list)
     original: Asset | None = None
     enhanced: Asset | None = None
     processing_runs: int = 0
@@ -50,8 +66,14 @@ class Image:
 
 
 @dataclass(slots=True)
-class Bracket:
-    bracket_id: str
+class Exposure:
+    """One file of a bracketed shot; the vendor calls it a "bracket".
+
+    :param image_id: the image that it became part of.
+    :param legacy_image: whether it was created as an image with ``hdr``, as API versions up to 2025-01-01 do.
+    """
+
+    exposure_id: str
     name: str
     order_id: str
     user_id: str
@@ -66,6 +88,11 @@ class Bracket:
 
 @dataclass(slots=True)
 class Order:
+    """Images and exposures that were sent together.
+
+    :param sequence: its number in order of creation.
+    """
+
     order_id: str
     user_id: str
     sequence: int
@@ -76,4 +103,4 @@ class Order:
     is_merging: bool = False
     is_deleted: bool = False
     image_ids: list[str] = field(default_factory=list)
-    bracket_ids: list[str] = field(default_factory=list)
+    exposure_ids: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Runs enhancements: takes their time, works on the pixels in a pool, and sets the outcome."""
+"""Processing: an enhancement takes its time, works on the pixels in a pool, and sets the outcome."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ SCENES = ("kitchen", "living_room", "bedroom", "bathroom", "dining_room", "garde
 
 
 class Processing:
-    """
+    """Enhances images in the background.
+
     :param pixels: where pixels are worked on.
-    :param webhooks: who is to hear of the outcome.
+    :param webhooks: announce the outcome.
     """
 
     def __init__(self, pixels: Executor, webhooks: Webhooks) -> None:
@@ -29,7 +30,11 @@ class Processing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, world: World, image: Image) -> None:
-        """Begin to enhance an uploaded image, unless the day's limit is used up; a run under way is dropped."""
+        """Begin to enhance an uploaded image. A run under way is dropped; above the day's limit the image fails at once.
+
+        :param world: where the image is.
+        :param image: the image.
+        """
         image.revision += 1
         image.processing_runs += 1
         image.status, image.status_reason = "processing", None
@@ -58,10 +63,10 @@ class Processing:
         for pattern, reason in world.settings.fail_images.items():
             if fnmatchcase(image.name, pattern):
                 return Failure(reason)
-        uploads = [world.brackets[bracket_id].upload for bracket_id in image.bracket_ids] or [image.upload]
+        uploads = [world.exposures[exposure_id].upload for exposure_id in image.exposure_ids] or [image.upload]
         job = Job(
             sources=[upload for upload in uploads if upload],
-            name=image.name if not image.bracket_ids else world.brackets[image.bracket_ids[0]].name,
+            name=image.name if not image.exposure_ids else world.exposures[image.exposure_ids[0]].name,
             settings=dict(image.settings),
             target=world.folder / "masters" / f"{uploads[0].path.name if uploads[0] else ''}-{revision}",
             max_megapixels=world.settings.max_megapixels,

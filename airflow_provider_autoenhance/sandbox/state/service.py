@@ -27,12 +27,15 @@ class Buckets(Protocol):
 
 
 class Service:
-    """
+    """One sandbox from its start to its end; a reset replaces its world.
+
     :param settings: what a reset returns to.
     :param rules: faults from the start on.
     :param api_keys: one account each.
     :param folder: where files go.
     :param endpoints: names that fault rules may use.
+    :param scheme: ``http`` or ``https``.
+    :param asset_port: port of the asset host.
     :param public_host: name to use in URLs; None = the one each client used.
     """
 
@@ -69,15 +72,18 @@ class Service:
         return World(settings, self._api_keys, self._folder / f"run-{next(self._runs)}")
 
     def asset_base(self, host_name: str) -> str:
-        """
-        Return scheme, host and port of the asset host.
+        """Return scheme, host and port of the asset host.
 
         :param host_name: by which the client reached us.
         """
         return f"{self._scheme}://{self._public_host or host_name}:{self._asset_port}"
 
     async def reset(self, settings: Settings, *, keep_s3: bool) -> None:
-        """Forget everything: accounts, images, faults, counts, and the buckets unless told to keep them."""
+        """Forget everything: accounts, images, faults and counts.
+
+        :param settings: of the new world.
+        :param keep_s3: whether the buckets stay.
+        """
         old, self.world = self.world, self._new_world(settings)
         old.closed = True
         self.faults = Faults(self._endpoints, settings.seed)
@@ -86,6 +92,7 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(self.files, shutil.rmtree, old.folder, True)
 
     async def stop(self) -> None:
+        """End what runs in the background, and remove the files."""
         self.world.closed = True
         await self.merging.stop()
         await self.processing.stop()

@@ -1,4 +1,4 @@
-"""What the sandbox can be told, at start and while it runs (``POST /sandbox/settings``)."""
+"""Settings of the sandbox, chosen at start and changed while it runs (``POST /sandbox/settings``)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ MOST_URL_CHARACTERS = 2000
 
 
 class Settings(BaseModel):
-    """
-    Behaviour that can change while the sandbox runs.
+    """Behaviour that can change while the sandbox runs.
 
     :param credits: balance of every account; each first full-size download of an image takes one.
     :param daily_limit: enhancements per account and UTC day; what is over it ends in ``error``. 0 = no limit.
     :param processing_seconds: shortest and longest enhancement, in seconds, drawn uniformly.
-    :param merging_seconds: the same for grouping an order's brackets.
+    :param merging_seconds: the same for grouping an order's exposures.
     :param render: ``enhance`` works on the pixels; ``copy`` hands the upload back, for load tests.
     :param upload_url_seconds: life of an upload URL; an image never uploaded by then is ``expired``.
-    :param upload_flag_lag_seconds: how long ``is_uploaded`` of a bracket lags its upload.
+    :param upload_flag_lag_seconds: how long ``is_uploaded`` of an exposure lags its upload.
     :param asset_url_seconds: life of the URL that a download redirects to.
     :param asset_hops: redirects before the bytes of a download, 1 or 2.
-    :param max_upload_bytes: bigger uploads get S3's ``EntityTooLarge``.
+    :param max_upload_bytes: bigger uploads are answered with S3's ``EntityTooLarge``.
     :param upload_digests: whether uploads are hashed; without it, for load tests, their ETag is no MD5, as S3's is not
         for multipart or KMS objects, and the ledger has no SHA-256.
     :param max_megapixels: bigger images end in ``error``.
@@ -44,6 +43,8 @@ class Settings(BaseModel):
     :param webhook_copies: how often each event is sent, to try receivers with duplicates.
     :param clock_offset_seconds: shifts the sandbox's clock, to pass an hour or a day at once.
     :param seed: of every random choice.
+
+    Example: ``{"processing_seconds": [0, 0.1], "daily_limit": 0}``.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -98,8 +99,7 @@ class Settings(BaseModel):
         return value
 
     def changed(self, changes: dict[str, Any]) -> Settings:
-        """
-        Return a checked copy with some fields replaced.
+        """Return a checked copy with some fields replaced.
 
         :param changes: field names to new values.
         :raises pydantic.ValidationError: for an unknown field or a bad value.

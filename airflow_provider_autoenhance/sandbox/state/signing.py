@@ -1,4 +1,4 @@
-"""Presigned URLs in the shape of AWS Signature Version 4, really signed and really checked."""
+"""Presigned URLs in the form of AWS Signature Version 4, signed and checked."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 
 class Signer:
-    """
-    Makes and checks presigned URLs.
+    """Makes and checks presigned URLs.
 
     :param secret: the signing key.
     """
@@ -38,9 +37,9 @@ class Signer:
         content_type: str | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> str:
-        """
-        Return a URL that allows one method on one path for a time.
+        """Return a URL that allows one method on one path for a time.
 
+        :param method: HTTP method.
         :param base: scheme and host, e.g. ``http://127.0.0.1:8789``.
         :param path: absolute path.
         :param now: seconds since the epoch.
@@ -63,10 +62,13 @@ class Signer:
         return f"{base}{quote(path)}?{urlencode({**query, 'X-Amz-Signature': signature}, quote_via=quote)}"
 
     def verify(self, method: str, path: str, query_string: str, headers: Mapping[str, str], *, now: float) -> None:
-        """
-        Check a request against its presigned URL.
+        """Check a request against its presigned URL.
 
-        :param headers: the request's headers, names in lower case.
+        :param method: its HTTP method.
+        :param path: its path, decoded.
+        :param query_string: its query, as sent.
+        :param headers: its headers, names in lower case.
+        :param now: seconds since the epoch.
         :raises StorageError: 403 or 400, as S3 answers.
         """
         query = dict(parse_qsl(query_string, keep_blank_values=True))

@@ -1,4 +1,4 @@
-"""Tells a receiver what happened, once and in order, as the vendor does."""
+"""Webhooks: events are posted to a receiver, once and in order, as the vendor does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Takes a redirect for what it is, an answer other than success: an event goes to the address that was set, or nowhere."""
+    """Follows no redirect. An event goes to the address that was set or fails, as with any answer other than success."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -33,13 +33,26 @@ class Webhooks:
         self._opener = build_opener(_NoRedirects)
 
     def saved(self, world: World) -> None:
-        """Send the ping that follows a change of the webhook's address."""
+        """Send the ping that follows a change of the webhook's address.
+
+        :param world: whose settings hold the address.
+        """
         self._post(world, {"event": "webhook_updated"})
 
     def image_registered(self, world: World, image: Image) -> None:
+        """Announce a new image.
+
+        :param world: where it is.
+        :param image: the image.
+        """
         self._post(world, {"event": "image_registered", "image_id": image.image_id, "order_id": image.order_id})
 
     def image_processed(self, world: World, image: Image) -> None:
+        """Announce the outcome of a processing run.
+
+        :param world: where the image is.
+        :param image: the image.
+        """
         order = world.orders[image.order_id]
         self._post(
             world,

@@ -1,4 +1,4 @@
-"""Everything one run of the sandbox remembers, from one reset to the next."""
+"""Everything that the sandbox remembers from one reset to the next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, not_found
 from airflow_provider_autoenhance.sandbox.photo.files import Asset
-from airflow_provider_autoenhance.sandbox.state.models import Account, Bracket, Image, Order
+from airflow_provider_autoenhance.sandbox.state.models import Account, Exposure, Image, Order
 from airflow_provider_autoenhance.sandbox.state.settings import Settings
 from airflow_provider_autoenhance.sandbox.state.signing import Signer
 
@@ -23,10 +23,9 @@ HOUR = 3600.0
 
 
 class World:
-    """
-    Accounts, orders, images and what happened to them.
+    """Accounts, orders, images and what happened to them.
 
-    Only the event loop touches it, so it needs no locks. A reset replaces it; work still under way keeps the old one
+    Only the event loop touches it, so it needs no lock. A reset replaces it. Work that is still under way keeps the old one
     and finds it ``closed``.
 
     :param settings: behaviour of this run.
@@ -45,10 +44,11 @@ class World:
         }
         self.orders: dict[str, Order] = {}
         self.images: dict[str, Image] = {}
-        self.brackets: dict[str, Bracket] = {}
+        self.exposures: dict[str, Exposure] = {}
         self.assets: dict[str, Asset] = {}
         self.asset_names: dict[str, str] = {}
         self.upload_keys: dict[str, tuple[str, str]] = {}
+        #: Exposures that a merge under way has taken.
         self.claimed: set[str] = set()
         self.merges: Counter[str] = Counter()
         self.renders: dict[Any, asyncio.Future[Asset]] = {}
@@ -70,7 +70,10 @@ class World:
         return time.time() + self.settings.clock_offset_seconds
 
     def change(self, changes: dict[str, Any]) -> None:
-        """Apply new settings; a new ``credits`` becomes every account's balance."""
+        """Apply new settings. A new ``credits`` becomes every account's balance.
+
+        :param changes: names of settings to new values.
+        """
         self.settings = self.settings.changed(changes)
         if "credits" in changes:
             for account in self.accounts.values():
@@ -81,12 +84,16 @@ class World:
     # Orders
 
     def live_orders(self, user_id: str) -> Iterator[Order]:
+        """Yield an account's orders that are not deleted, oldest first.
+
+        :param user_id: the account.
+        """
         return (order for order in self.orders.values() if order.user_id == user_id and not order.is_deleted)
 
     def order(self, order_id: str, user_id: str | None = None) -> Order:
-        """
-        Find a live order.
+        """Find a live order.
 
+        :param order_id: its id.
         :param user_id: owner that it must have; None accepts any.
         :raises ApiError: 404.
         """
@@ -96,9 +103,11 @@ class World:
         return order
 
     def add_order(self, user_id: str, order_id: str | None = None, name: str | None = None) -> Order:
-        """
-        Make an order.
+        """Make an order.
 
+        :param user_id: its owner.
+        :param order_id: None = a new one.
+        :param name: as the caller gave it, if it did.
         :raises ApiError: 409 when the id is taken.
         """
         order_id = order_id or str(uuid.uuid4())
@@ -112,7 +121,12 @@ class World:
         return order
 
     def order_for_image(self, user_id: str, order_id: str | None) -> Order:
-        """Find the order that a new image names, or make it, as the vendor does."""
+        """Find the order that a new image names, or make it, as the vendor does.
+
+        :param user_id: the image's owner.
+        :param order_id: as the image names it, if it does.
+        :raises ApiError: 404 for an order of another account.
+        """
         if order_id and order_id in self.orders and not self.orders[order_id].is_deleted:
             return self.order(order_id, user_id)
         return self.add_order(user_id, order_id)
@@ -124,19 +138,20 @@ class World:
             image.refresh(now)
         return [image for image in images if not image.deleted]
 
-    def order_brackets(self, order: Order) -> list[Bracket]:
-        brackets = (self.brackets[bracket_id] for bracket_id in order.bracket_ids)
-        return [bracket for bracket in brackets if not bracket.deleted]
+    def order_exposures(self, order: Order) -> list[Exposure]:
+        exposures = (self.exposures[exposure_id] for exposure_id in order.exposure_ids)
+        return [exposure for exposure in exposures if not exposure.deleted]
 
     def order_is_processing(self, order: Order) -> bool:
         return any(image.status == "processing" for image in self.order_images(order))
 
-    # Images and brackets
+    # Images and exposures
 
     def image(self, image_id: str, user_id: str | None = None) -> Image:
-        """
-        Find a live image.
+        """Find a live image.
 
+        :param image_id: its id.
+        :param user_id: owner that it must have; None accepts any.
         :raises ApiError: 404.
         """
         image = self.images.get(image_id)
@@ -145,19 +160,20 @@ class World:
         image.refresh(self.now())
         return image
 
-    def bracket(self, bracket_id: str, user_id: str | None = None) -> Bracket:
-        """
-        Find a live bracket.
+    def exposure(self, exposure_id: str, user_id: str | None = None) -> Exposure:
+        """Find a live exposure.
 
+        :param exposure_id: its id.
+        :param user_id: owner that it must have; None accepts any.
         :raises ApiError: 404.
         """
-        bracket = self.brackets.get(bracket_id)
-        if bracket is None or bracket.deleted or user_id not in (None, bracket.user_id):
+        exposure = self.exposures.get(exposure_id)
+        if exposure is None or exposure.deleted or user_id not in (None, exposure.user_id):
             raise not_found()
-        return bracket
+        return exposure
 
-    def is_uploaded(self, bracket: Bracket) -> bool:
-        upload = bracket.upload
+    def is_uploaded(self, exposure: Exposure) -> bool:
+        upload = exposure.upload
         return upload is not None and self.now() >= upload.at + self.settings.upload_flag_lag_seconds
 
     def delete(self, kind: str, identifier: str) -> None:
@@ -166,9 +182,10 @@ class World:
     # Limits
 
     def count_name(self, account: Account, name: str) -> None:
-        """
-        Count one use of a file name.
+        """Count one use of a file name.
 
+        :param account: who uses it.
+        :param name: the file name.
         :raises ApiError: 429 when the very same name was used too often within the hour.
         """
         limit = self.settings.same_name_limit
@@ -181,9 +198,9 @@ class World:
         uses.append(now)
 
     def count_request(self, client: str) -> None:
-        """
-        Count one API call of a client address.
+        """Count one API call of a client address.
 
+        :param client: the address.
         :raises ApiError: 429 above the allowed calls per second.
         """
         second, counts = self._second
@@ -200,7 +217,11 @@ class World:
         return ApiError(429, headers={} if wait is None else {"Retry-After": str(wait)})
 
     def may_enhance(self, user_id: str) -> bool:
-        """Count one enhancement of today; False when the daily limit is used up."""
+        """Count one enhancement of today.
+
+        :param user_id: whose image it is.
+        :returns: False when the daily limit is used up.
+        """
         account = next(account for account in self.accounts.values() if account.user_id == user_id)
         day = time.strftime("%Y-%m-%d", time.gmtime(self.now()))
         used = account.enhancements.get(day, 0)
@@ -210,9 +231,10 @@ class World:
         return True
 
     def buy(self, account: Account, image: Image) -> None:
-        """
-        Charge one credit for an image that is not paid for yet.
+        """Charge one credit for an image that is not paid for yet.
 
+        :param account: who pays.
+        :param image: what is paid for.
         :raises ApiError: 402 without credits.
         """
         if image.downloaded:
@@ -226,14 +248,17 @@ class World:
 
 
 def page_token(sequence: int) -> str:
-    """Return the opaque offset of the page that starts below an order's sequence number."""
+    """Return the opaque offset of a page.
+
+    :param sequence: number of the order that the page starts below.
+    """
     return base64.urlsafe_b64encode(f"before:{sequence}".encode()).decode()
 
 
 def page_start(token: str) -> int | None:
-    """
-    Read a page token.
+    """Read a page token.
 
+    :param token: as :func:`page_token` made it.
     :returns: the sequence number to start below; None = from the newest.
     :raises ValueError: for a token that the sandbox did not make.
     """

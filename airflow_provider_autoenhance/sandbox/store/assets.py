@@ -1,4 +1,4 @@
-"""The asset host: where downloads redirect to, answering as S3 does."""
+"""Assets: the host that downloads redirect to, which answers as S3 does."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
 def asset_url(call: Call, asset: Asset, file_name: str, image_name: str) -> str:
-    """
-    Publish a file and return a presigned URL for it.
+    """Publish a file and return a presigned URL for it.
 
+    :param call: the request that asked for it.
+    :param asset: the file.
     :param file_name: last part of the URL's path.
-    :param image_name: whose picture it is, for faults that match on it.
+    :param image_name: name of its image, for faults that match on it.
     """
     world = call.world
     key = f"{uuid.uuid4().hex}-{file_name}"
@@ -70,11 +71,12 @@ async def get_object(call: Call) -> Response:
 
 
 class FileSlice(Response):
-    """
-    Streams part of a file with the headers of S3.
+    """Streams part of a file with the headers of S3.
 
+    :param asset: the file.
     :param first: offset of the first byte.
     :param last: offset of the last byte.
+    :param partial: whether the client asked for a range.
     """
 
     def __init__(self, asset: Asset, first: int, last: int, *, partial: bool) -> None:

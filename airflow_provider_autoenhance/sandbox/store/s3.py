@@ -1,10 +1,8 @@
-"""
-The S3 beside the API: a moto server in a process of its own.
+"""The S3 beside the API: a moto server in a process of its own.
 
-Its own process, so that it uses another core and its memory can't grow into the API's. moto keeps each big object in
-a temporary file with an open descriptor and small ones in memory; the limit on descriptors is raised as far as allowed.
-moto checks neither signatures nor expiry: the sandbox's own upload endpoint does. Of moto's services only S3 and STS are
-served; its ``/moto-api/`` is switched off.
+A process of its own uses another core, and its memory is not the API's. moto keeps each big object in a temporary file with an open
+descriptor and small ones in memory, so the limit on descriptors is raised as far as allowed. moto checks neither signatures nor
+expiry; the sandbox's own upload endpoint does. Of moto's services only S3 and STS are served, and ``/moto-api/`` is switched off.
 """
 
 from __future__ import annotations
@@ -50,7 +48,11 @@ log = logging.getLogger(__name__)
 
 
 class S3Process:
-    """A running S3; ends with the process that started it, however that ends."""
+    """A running S3. It ends with the process that started it, however that ends.
+
+    :param process: the server.
+    :param port: where it listens.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self._process = process
@@ -63,13 +65,13 @@ class S3Process:
     async def start(
         cls, host: str, port: int, folder: Path, tls: tuple[Path, Path] | None, names: Sequence[str]
     ) -> S3Process:
-        """
-        Start it and wait until it listens.
+        """Start it and wait until it listens.
 
+        :param host: address to listen on.
         :param port: 0 = choose a free one.
         :param folder: where its objects go.
         :param tls: certificate and key files.
-        :param names: what it may be called beside the loopback's names.
+        :param names: further names that it answers to, beside the loopback's.
         :raises RuntimeError: when it doesn't come up.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,10 @@ class S3Process:
         return cls(process, port)
 
     def watch(self, on_api_key: Callable[[], None]) -> None:
-        """Listen to it; call back each time an API key shows up in a request."""
+        """Read what it reports.
+
+        :param on_api_key: called for each request that carries an API key.
+        """
 
         async def read() -> None:
             assert self._process.stdout is not None  # noqa: S101 - piped at start
@@ -116,6 +121,7 @@ class S3Process:
         await asyncio.wait_for(self._resets.get(), RESET_SECONDS)
 
     async def stop(self) -> None:
+        """End it, and kill it when it has not ended after five seconds."""
         self._stopping = True
         if self._watcher:
             self._watcher.cancel()
@@ -128,8 +134,8 @@ class S3Process:
             await self._process.wait()
 
 
-class Door:
-    """WSGI layer that lets in only what the gate admits; never a web page, whatever its origin."""
+class GateLayer:
+    """WSGI layer that lets in only what the gate admits. It never admits a web page."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], gate: Gate) -> None:
         self._app, self._gate = app, gate
@@ -145,9 +151,8 @@ class Door:
             answer = error.storage_response()
             start_response(f"{error.status} {HTTPStatus(error.status).phrase}", list(answer.headers.items()))
             return [bytes(answer.body)]
-        environ["HTTP_HOST"] = (
-            environ["HTTP_HOST"].lower().replace(".:", ":")
-        )  # moto knows localhost in this spelling alone
+        # moto knows localhost only in this spelling.
+        environ["HTTP_HOST"] = environ["HTTP_HOST"].lower().replace(".:", ":")
         return self._app(environ, start_response)
 
 
@@ -159,7 +164,7 @@ def _check_length(text: str) -> None:
 
 
 class KeyWatch:
-    """WSGI layer that tells the parent process when a request carries ``x-api-key``."""
+    """WSGI layer that reports a request with ``x-api-key`` to the parent process."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
@@ -171,7 +176,7 @@ class KeyWatch:
 
 
 class DigestCheck:
-    """WSGI layer that refuses bytes which are not those that ``Content-MD5`` tells of, as S3 does and moto does not."""
+    """WSGI layer that refuses bytes whose MD5 is not that of ``Content-MD5``. S3 does so, moto does not."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
@@ -198,7 +203,10 @@ def _raise_descriptor_limit() -> int:
 
 
 def main(arguments: str) -> None:
-    """Serve S3 until standard input ends; each line of it asks for a reset."""
+    """Serve S3 until standard input ends. Each line of it asks for a reset.
+
+    :param arguments: JSON with ``host``, ``port``, ``tls`` and ``names``, as :meth:`S3Process.start` takes them.
+    """
     options = json.loads(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     plenty = _raise_descriptor_limit() >= PLENTY_OF_DESCRIPTORS
@@ -256,7 +264,7 @@ def _server(options: dict[str, Any]) -> BaseWSGIServer:
     tls = tuple(options["tls"]) if options["tls"] else None
     server = make_server(options["host"], options["port"], app, threaded=True, request_handler=Handler, ssl_context=tls)
     gate = Gate(server.server_port, tls=bool(tls), names=options["names"], subdomains=True)
-    server.app = Door(app, gate)
+    server.app = GateLayer(app, gate)
     return server
 
 

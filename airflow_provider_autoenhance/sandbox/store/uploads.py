@@ -1,4 +1,4 @@
-"""The presigned upload endpoint, as strict as S3 about what it accepts."""
+"""Uploads: the presigned endpoint, as strict as S3."""
 
 from __future__ import annotations
 
@@ -42,12 +42,15 @@ MEDIA_TYPES = {
 
 
 def upload_url(call: Call, kind: str, identifier: str, name: str, content_type: str | None) -> str:
-    """
-    Presign the one upload of an image or bracket.
+    """Presign the one upload of an image or exposure.
 
-    Versions with ``upload_url`` name the Content-Type in the URL; older ones only sign it.
+    API versions with ``upload_url`` name the Content-Type in the URL. Older ones only sign it.
 
+    :param call: the request that creates it.
     :param kind: ``image_id`` or ``bracket_id``.
+    :param identifier: that id.
+    :param name: file name, whose extension gives the Content-Type.
+    :param content_type: as the caller gave it, if it did.
     """
     world = call.world
     key = uuid.uuid4().hex
@@ -123,7 +126,7 @@ async def _receive(call: Call, path: Path, length: int) -> None:
 
 
 async def _digests(call: Call, path: Path, length: int) -> tuple[str, str | None]:
-    """Return ETag and SHA-256 of a file; big ones are read in a thread."""
+    """Return ETag and SHA-256 of a file. Big files are read in a thread."""
     if not call.world.settings.upload_digests and "content-md5" not in call.headers:
         return f"{uuid.uuid4().hex}-1", None
     if length < _HASH_INLINE_BELOW:
@@ -147,14 +150,14 @@ def _check_md5(call: Call, md5: str) -> None:
 
 
 def _attach(call: Call, world: World, key: str, upload: Upload) -> None:
-    """Give the bytes to their image or bracket; the first upload of an image starts its enhancement."""
+    """Give the file to its image or exposure. The first upload of an image starts its enhancement."""
     kind, identifier = world.upload_keys[key]
     world.uploads.append(
         {kind: identifier, "size": upload.size, "sha256": upload.sha256, "content_type": upload.content_type}
         | {"at": upload.at},
     )
     if kind == "bracket_id":
-        world.brackets[identifier].upload = upload
+        world.exposures[identifier].upload = upload
         return
     image = world.images[identifier]
     image.upload = upload
