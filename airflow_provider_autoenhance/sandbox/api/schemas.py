@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields
+from marshmallow import INCLUDE, Schema, fields
 from marshmallow.validate import Length, OneOf, Range
 
 from airflow_provider_autoenhance.sandbox.http.versions import SLIDERS, Version
@@ -84,17 +84,6 @@ class PageToken(fields.String):
             raise self.make_error("invalid") from None
 
 
-class Flat(fields.Nested):
-    """An object whose problems are listed as those of one field."""
-
-    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super()._deserialize(*args, **kwargs)
-        except ValidationError as error:
-            problems = error.messages_dict.items()
-            raise ValidationError([f"{name}: {words[0]}" for name, words in problems]) from None
-
-
 def _one_of(*choices: str, nullable: bool = False) -> fields.String:
     return fields.String(validate=OneOf(choices), allow_none=nullable)
 
@@ -165,7 +154,7 @@ _WINDOW_PULL: Fields = {"window_pull": Flag(allow_none=True)}
 _LATE_2025: Fields = {
     "window_pull_type": _one_of(*WINDOW_PULLS, nullable=True),
     "preset_id": fields.String(allow_none=True),
-    "restage": Flat(Restage, allow_none=True),
+    "restage": fields.Nested(Restage, allow_none=True),
     "tripod_hide": Flag(allow_none=True),
 }
 _PERSPECTIVE: Fields = {
