@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e e2e-webhook torture hostile lint format matrix bench bench-memory samples profiles clean
+.PHONY: help demo up test wheel e2e e2e-webhook torture hostile lint format matrix bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -63,6 +63,10 @@ bench: $(INSTALLED) ## Measure throughput, growth, waiting, parsing and conversi
 
 bench-memory: $(INSTALLED) ## Measure the peak memory of a task for few and many, small and big photos
 	@$(BIN)/python -m tools.bench_memory $(ARGS)
+
+wheel: | $(UV) ## Build the wheel, and the archive of its source, into dist/
+	@$(UV) build --quiet --python $(BIN)/python --out-dir dist .
+	@ls dist/*.whl
 
 samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
 	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)

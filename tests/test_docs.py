@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import fields
 from inspect import Parameter, signature
 from pathlib import Path
@@ -47,7 +48,7 @@ def rows(section: str, page: str = REFERENCE) -> dict[str, list[str]]:
     """Return a table's rows by each name in their first cell."""
     text = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     table = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| `")]
-    return {name: cells for cells in table for name in re.findall(r"`(\w+)`", cells[0])}
+    return {name: cells for cells in table for name in re.findall(r"`([\w-]+)`", cells[0])}
 
 
 def test_every_extra_with_its_default() -> None:
@@ -181,6 +182,15 @@ class TestOutputs:
             assert int(promised.replace(",", "").removesuffix(" MB")) == round(
                 megabytes_for(Header(8000, 6000), outputs_of(asked))
             )
+
+
+def test_the_readme_installs_what_is_built() -> None:
+    page = (ROOT / "README.md").read_text()
+    wheel = f"dist/airflow_provider_autoenhance-{airflow_provider_autoenhance.__version__}-py3-none-any.whl"
+    assert page.count(wheel) == 2
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == airflow_provider_autoenhance.__version__
+    assert set(rows("Install", page)) == project["optional-dependencies"].keys() - {"test", "dev"}
 
 
 def test_the_sandboxs_page_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
