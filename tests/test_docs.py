@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import doctest
 import json
 import re
 import tomllib
 from dataclasses import fields
-from inspect import Parameter, signature
+from inspect import Parameter, getdoc, signature
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -40,6 +43,12 @@ from airflow_provider_autoenhance.utils.assets import COUNTS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+#: Errors are caught alike: the example of their base is that of all.
+EXPLAINED = [
+    each
+    for each in (getattr(airflow_provider_autoenhance, name) for name in airflow_provider_autoenhance.__all__)
+    if each is errors.AutoenhanceError or not (isinstance(each, type) and issubclass(each, errors.AutoenhanceError))
+]
 OPERATORS = (ROOT / "docs" / "operators.md").read_text()
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text()
 
@@ -201,6 +210,27 @@ def test_the_sandboxs_page_names_options_that_exist(capsys: pytest.CaptureFixtur
     named = set(re.findall(r"`(--[a-z0-9-]+)|`(AUTOENHANCE_\w+)", page))
     assert len(named) >= 10
     assert [name for pair in named for name in pair if name not in told] == []
+
+
+@pytest.mark.parametrize("thing", EXPLAINED, ids=lambda thing: thing.__name__)
+def test_every_public_name_has_an_example_that_holds(thing: Any) -> None:
+    about = getdoc(thing) or ""
+    names = {name: getattr(airflow_provider_autoenhance, name) for name in airflow_provider_autoenhance.__all__}
+    spoken = doctest.DocTestParser().get_doctest(about, names, thing.__name__, None, 0)
+    assert doctest.DocTestRunner().run(spoken).failed == 0
+    shown = [ast.parse(dedent(block)) for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", about + "\n")]
+    nodes = [node for tree in shown for node in ast.walk(tree)]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    assert thing.__name__ in used or any(thing.__name__ in each.source for each in spoken.examples)
+    for call in (node for node in nodes if isinstance(node, ast.Call)):
+        called = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+        if isinstance(called, ast.Name) and called.id in names:
+            assert {word.arg for word in call.keywords} <= arguments_of(names[called.id])
+
+
+def arguments_of(thing: Any) -> set[str]:
+    made_by = [kind.__init__ for kind in thing.__mro__] if isinstance(thing, type) else [thing]
+    return {name for each in made_by for name in signature(each).parameters}
 
 
 def test_every_public_name_has_its_place() -> None:

@@ -21,6 +21,15 @@ _READ, _SHOWN = 4000, 300
 class AutoenhanceError(Exception):
     """Base of everything that this provider raises on purpose.
 
+    Every subclass is caught in the same way::
+
+        try:
+            AutoenhanceHook().get_image(image_id)
+        except NotFoundError:
+            log.info("Somebody has deleted it")
+        except AutoenhanceError as error:
+            log.info("%s, retry: %s, after %s s", error, error.retryable, error.retry_after)
+
     :param message: what happened, to which image, and what to do. Never contains a key or a presigned URL. Becomes one line.
     :param status_code: HTTP status of the answer, where there was one.
     :param retry_after: seconds until another try makes sense, where that is known: mostly because the server said so.

@@ -127,6 +127,9 @@ class EnhancementSettings(dict[str, Any]):
     travels through XCom. Names and values are checked here, and again (with the API version that the connection pins) before
     anything is sent. See :data:`PREFERENCES` for every name, its values and the API versions that know it.
 
+    >>> EnhancementSettings(enhance_type="warm", sky_replacement=True)
+    {'enhance_type': 'warm', 'sky_replacement': True}
+
     :param extra: settings that are newer than this provider; sent as they are.
     :raises SettingsError: on an unknown name or a value that is not allowed.
     """

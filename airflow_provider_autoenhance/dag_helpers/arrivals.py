@@ -35,6 +35,13 @@ def changed_folders(
 ) -> list[str]:
     """List the folders in which photos have arrived, with listing calls alone.
 
+    ::
+
+        @task(outlets=[Asset("s3://listings/")])
+        def tell(params, prev_start_date_success, outlet_events):
+            for folder in changed_folders("s3://listings/", prev_start_date_success):
+                outlet_events[Asset("s3://listings/")].extra = {"folder": folder}
+
     :param source: folder that is looked through, with all folders below it.
     :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is told again.
     :param source_conn_id: Airflow connection of the source.
@@ -60,6 +67,9 @@ def arrived_folders(
     Each folder is told once, and not at all where one above it is. News that names no folder, and no news at all (a run by hand), mean
     all of ``source``; what is up to date there costs nothing. A folder outside ``source`` is left alone, with a warning: whoever may
     write an event may not choose what is read.
+
+    >>> arrived_folders([{"folder": "s3://in/elm/"}, {"folder": "s3://in/elm/up/"}], "s3://in/", "s3://out/")
+    [{'source': 's3://in/elm/', 'destination': 's3://out/elm/'}]
 
     :param extras: of asset events; each may name a ``folder``.
     :param source: folder in which photos arrive.

@@ -12,7 +12,15 @@ from airflow_provider_autoenhance.api import errors
 
 @contextmanager
 def fail_fast() -> Iterator[None]:
-    """Fail a task at once, without an Airflow retry, on an error that a retry cannot help; for ``@task`` functions too."""
+    """Fail a task at once, without an Airflow retry, on an error that a retry cannot help; for ``@task`` functions too.
+
+    ::
+
+        @task(retries=2)
+        def list_listings(ds: str):
+            with fail_fast():
+                return list_groups(f"s3://listings/{ds}/", f"s3://enhanced/{ds}/")
+    """
     try:
         yield
     except errors.DeadlineError as error:

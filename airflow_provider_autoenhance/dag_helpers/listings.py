@@ -34,6 +34,14 @@ def list_groups(
     Bounded by listings, not by photos. Where there are more folders than ``max_groups``, neighbours share a task. Photos that lie in
     ``source`` itself are a group of their own.
 
+    ::
+
+        @task
+        def list_listings(ds: str):
+            return list_groups(f"s3://listings/{ds}/", f"s3://enhanced/{ds}/", missing_ok=True)
+
+        AutoenhanceEnhanceOperator.partial(task_id="enhance", preview=False).expand_kwargs(list_listings())
+
     :param source: folder whose subfolders are the listings.
     :param destination: folder that gets one subfolder per listing.
     :param source_conn_id: Airflow connection of the source.

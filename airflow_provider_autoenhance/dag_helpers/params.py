@@ -34,6 +34,12 @@ def settings_params(version: str = DEFAULT_VERSION) -> dict[str, Param]:
 
     Feed them back with :func:`chosen_settings`.
 
+    ::
+
+        @dag(params={"source": Param("s3://listings/", type="string"), **settings_params()})
+        def by_hand():
+            ...
+
     :param version: API version that the connection pins, ``YYYY-MM-DD``.
     """
     params: dict[str, Param] = {}
@@ -53,7 +59,11 @@ def settings_params(version: str = DEFAULT_VERSION) -> dict[str, Param]:
 
 
 def chosen_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the settings that were filled in from a run's ``params``."""
+    """Pick the settings that were filled in from a run's ``params``.
+
+    >>> chosen_settings({"source": "s3://listings/", "enhance_type": "warm", "cloud_type": None, "restage_grass": "GREEN"})
+    {'enhance_type': 'warm', 'restage': {'grass': 'GREEN'}}
+    """
     left: tuple[Any, ...] = (None, "", {}, UNCHANGED)
     chosen = {name: params[name] for name in PREFERENCES if params.get(name) not in left}
     restage = {

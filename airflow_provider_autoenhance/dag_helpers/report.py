@@ -55,6 +55,16 @@ class ListingReport:
 class NightReport:
     """All mapped tasks of a run.
 
+    ::
+
+        @task(trigger_rule="all_done")
+        def report(ti):
+            summaries, results = ti.xcom_pull(task_ids="enhance", key="summary"), ti.xcom_pull(task_ids="enhance")
+            night = NightReport(ti.xcom_pull(task_ids="list_listings"), summaries, results)
+            for line in night.lines():
+                log.info("%s", line)
+            return night.result()
+
     :param groups: what the tasks were mapped over, as :func:`~airflow_provider_autoenhance.dag_helpers.listings.list_groups` returns it.
     :param summaries: what the tasks left as XCom ``summary``, failed ones too; in any order.
     :param results: what the successful ones returned.

@@ -39,6 +39,13 @@ class AutoenhanceHook(BaseHook):
     Passing faults are retried here, with backoff, jitter and respect for ``Retry-After``; a creation whose answer got lost is never
     sent again blindly. See :class:`~airflow_provider_autoenhance.api.config.Extra` for the connection's extra fields.
 
+    ::
+
+        hook = AutoenhanceHook()
+        created = hook.create_image("elm/kitchen.jpg", settings={"enhance_type": "warm"})
+        with open("kitchen.jpg", "rb") as photo:
+            hook.upload_photo(created.upload_url, photo)
+
     :param autoenhance_conn_id: Airflow connection of type ``autoenhance``.
     """
 

@@ -33,6 +33,11 @@ class AutoenhanceAsyncHook(BaseHook):
     :mod:`~airflow_provider_autoenhance.api.calls`, with the same decisions as
     :class:`~airflow_provider_autoenhance.hooks.autoenhance.AutoenhanceHook`. It moves no photo bytes.
 
+    ::
+
+        async def names():
+            return [order.name async for order in AutoenhanceAsyncHook().list_orders()]
+
     :param autoenhance_conn_id: Airflow connection of type ``autoenhance``.
     """
 

@@ -30,6 +30,9 @@ def file_name(image_name: str, format: str) -> str:
     """File name for a rendering of an image: its own path and name; another extension is added, never swapped.
 
     So ``a.dng`` and ``a.jpg`` do not end up as one file. ``..`` and absolute paths cannot leave the folder.
+
+    >>> file_name("elm/a.dng", "jpeg"), file_name("elm/a.jpg", "jpeg")
+    ('elm/a.dng.jpg', 'elm/a.jpg')
     """
     name = re.sub(r"[\x00-\x1f\x7f?#]", "_", safe_path(image_name)) or "image"
     return name if format_of_extension(name) == format else f"{name}.{EXTENSIONS[format]}"

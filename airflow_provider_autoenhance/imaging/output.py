@@ -41,6 +41,9 @@ _NOTHING = (None, "", "None")
 class OutputSpec:
     """One rendering of a photo. What Autoenhance cannot render is encoded in the worker, from one lossless download.
 
+    >>> OutputSpec(format="jpeg", quality=95, dpi=300, color_space="CMYK").color_space
+    'CMYK'
+
     :param format: ``jpeg`` (the default), ``png``, ``tiff``, ``webp``, ``avif`` or ``jxl``. In a mapping also an object:
         ``{"type": "jpeg", "quality": 85}``.
     :param quality: 1 to 100, for JPEG (85 by default where it is encoded here), lossy TIFF (75), WEBP (75) and AVIF (50); JPEG XL to 90.

@@ -28,6 +28,14 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
     :class:`AutoenhanceUploadBracketOperator`, encrypted, because a presigned URL is a credential; empty when the adopted bracket has
     its bytes already.
 
+    ::
+
+        order = AutoenhanceCreateOrderOperator(task_id="order", name="12 Maple Street")
+        shot = "s3://listings/maple/1.jpg"
+        created = AutoenhanceCreateBracketOperator(
+            task_id="create", bracket_name="maple/1.jpg", order_id=order.output["order_id"], source=shot
+        )
+
     :param bracket_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
     :param order_id: order to put it into (templated).
     :param source: URI of the photo, as told to the upload task (templated). Optional, but it keeps photos of the same name apart, and
@@ -85,6 +93,16 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
 
     A bracket that has its bytes already is left alone. Where the upload URL has expired, the bracket is made again. Returns
     ``bracket_id``, which holds from then on: use it, not the creation's, in the groups of ``AutoenhanceProcessOrderOperator``.
+
+    ::
+
+        uploaded = AutoenhanceUploadBracketOperator(
+            task_id="upload",
+            bracket_id=created.output["bracket_id"],
+            order_id=created.output["order_id"],
+            upload_url=created.output["upload_url"],
+            source=shot,
+        )
 
     :param bracket_id: from the create task (templated).
     :param order_id: from the create task (templated).

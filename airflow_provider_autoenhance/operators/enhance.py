@@ -53,6 +53,18 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
     an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``order_ids``, and the counts.
 
+    ::
+
+        AutoenhanceEnhanceOperator(
+            task_id="enhance",
+            source="s3://listings/{{ ds }}/",
+            destination="s3://enhanced/{{ ds }}/",
+            settings={"enhance_type": "warm"},
+            preview=False,
+            max_failures="5%",
+            deferrable=True,
+        )
+
     :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the web
         (templated). Several folders keep their names under the destination. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).

@@ -37,6 +37,13 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     :class:`AutoenhanceUploadImageOperator`, encrypted, because a presigned URL is a credential; empty when the adopted image has its
     bytes already.
 
+    ::
+
+        photo = "s3://listings/elm/kitchen.jpg"
+        created = AutoenhanceCreateImageOperator(
+            task_id="create", image_name="elm/kitchen.jpg", source=photo, settings={"enhance_type": "warm"}
+        )
+
     :param image_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
     :param source: URI of the photo, as told to the upload task (templated). Optional, but it keeps photos of the same name apart, and
         makes a mapped list safe to re-order and to re-expand.
@@ -118,6 +125,15 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     An image that has its bytes already is left alone. Where the upload URL has expired, the image is made again with the settings it was
     created with. Returns ``image_id``, which holds from then on: use it, not the creation's, in the tasks that follow.
 
+    ::
+
+        uploaded = AutoenhanceUploadImageOperator(
+            task_id="upload",
+            image_id=created.output["image_id"],
+            upload_url=created.output["upload_url"],
+            source=photo,
+        )
+
     :param image_id: from the create task (templated).
     :param upload_url: the create task's ``upload_url`` (templated); empty when the image was adopted.
     :param source: the photo: ``s3://``, another object storage URI, ``http(s)://``, or a local path (templated).
@@ -171,6 +187,12 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
 
     Waits for the result, unless ``wait_for_completion`` is false, and returns the image. A retry goes on waiting for what an earlier try
     started.
+
+    ::
+
+        AutoenhanceReprocessImageOperator(
+            task_id="again", image_id="{{ params.image_id }}", settings={"enhance_type": "neutral"}, deferrable=True
+        )
 
     :param image_id: id of the image (templated).
     :param settings: what to change (templated).
@@ -252,6 +274,16 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     The destination is tried before anything is spent. A retry downloads again, but never pays again. Returns ``uri``, ``size`` (bytes),
     ``sha256``, ``content_type``, ``image_id``, ``credit_spent`` (whether this try spent one), and ``outputs`` with the facts of each file.
 
+    ::
+
+        AutoenhanceDownloadImageOperator(
+            task_id="download",
+            image_id=enhanced.output["image_id"],
+            destination="s3://enhanced/elm/",
+            output_spec=["jpeg", {"format": "webp", "max_width": 2048}],
+            preview=False,
+        )
+
     :param image_id: id of the image (templated).
     :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
@@ -313,6 +345,10 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
 class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
     """Delete an image from Autoenhance. One that is gone already is fine, so a retry is too. Returns ``image_id``.
 
+    ::
+
+        AutoenhanceDeleteImageOperator(task_id="delete", image_id=downloaded.output["image_id"])
+
     :param image_id: id of the image (templated).
     """
 
@@ -333,6 +369,12 @@ class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
 
 class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
     """Send feedback on an image's quality to Autoenhance. Returns ``image_id``.
+
+    ::
+
+        AutoenhanceReportImageOperator(
+            task_id="report", image_id="{{ params.image_id }}", categories=["HDR"], comment="too dark", score=2
+        )
 
     :param image_id: id of the image (templated).
     :param categories: one or more of :data:`~airflow_provider_autoenhance.api.calls.REPORT_CATEGORIES` (templated).

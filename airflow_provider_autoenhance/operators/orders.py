@@ -33,6 +33,10 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
 
     Images need none: ``AutoenhanceCreateImageOperator`` makes the order that it is told. Brackets go into an order that exists.
 
+    ::
+
+        order = AutoenhanceCreateOrderOperator(task_id="order", name="12 Maple Street {{ ds }}")
+
     :param name: what people read in Autoenhance's web app; by default DAG and run (templated). Mapped tasks need a name each: the
         same name in one run is the same order.
     :param order_id: id of your own choice, unused by anyone; by default one that a retry derives again (templated).
@@ -67,6 +71,16 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
     Waits for the result, unless ``wait_for_completion`` is false. Returns ``order_id``, ``name``, the numbers ``images``, ``processed``
     and ``failed``, the ``image_ids`` of what is enhanced, and the first ``failures``, each with ``photo`` and ``reason``. Images that
     failed do not fail the task unless all of them did.
+
+    ::
+
+        AutoenhanceProcessOrderOperator(
+            task_id="process",
+            order_id=order.output["order_id"],
+            groups=[uploaded.output["bracket_id"]],
+            timeout=timedelta(hours=2),
+            deferrable=True,
+        )
 
     :param order_id: id of the order (templated).
     :param groups: a list of bracket ids for each image (templated); or give
@@ -179,6 +193,10 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
 class AutoenhanceUpdateOrderOperator(AutoenhanceBaseOperator):
     """Rename an order; nothing else about it can be changed. Returns ``order_id``, ``name`` and ``status``.
 
+    ::
+
+        AutoenhanceUpdateOrderOperator(task_id="rename", order_id=order.output["order_id"], name="12 Maple Street, sold")
+
     :param order_id: id of the order (templated).
     :param name: its new name (templated).
     """
@@ -207,6 +225,12 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     be downloaded does not hold up the others, and fails the task by name in the end. Returns ``order_id``, ``name``, ``destination``,
     the numbers ``images``, ``landed`` and ``failed``, the first ``failures``, each with ``photo`` and ``reason``, ``bytes``, and
     ``credits`` (spent by this try).
+
+    ::
+
+        AutoenhanceDownloadOrderOperator(
+            task_id="download", order_id=order.output["order_id"], destination="s3://enhanced/maple/", preview=False
+        )
 
     :param order_id: id of the order (templated).
     :param destination: folder URI; files are named after their images (templated).
@@ -262,6 +286,10 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
 
 class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
     """Delete an order with its images from Autoenhance. One that is gone already is fine, so a retry is too. Returns ``order_id``.
+
+    ::
+
+        AutoenhanceDeleteOrderOperator(task_id="delete", order_id=order.output["order_id"])
 
     :param order_id: id of the order (templated).
     """

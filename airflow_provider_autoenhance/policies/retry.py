@@ -39,6 +39,12 @@ class AutoenhanceRetryPolicy(RetryPolicy):
     then it is mostly the limit on equal file names. Everything else that may pass (5xx, lost connections, cut-off downloads) follows the
     task's ``retry_delay`` and backoff, as do errors that are not this provider's. ``retries`` still says how often.
 
+    ::
+
+        @dag(default_args={"retries": 3, "retry_policy": AutoenhanceRetryPolicy(longest_delay=timedelta(hours=1))})
+        def nightly():
+            ...
+
     :param longest_delay: longer waits than this are cut down to it.
     :raises AirflowOptionalProviderFeatureException: when it is made on Airflow before 3.3.
     """

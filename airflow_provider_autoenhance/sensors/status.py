@@ -109,6 +109,12 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
     Fails at once, naming the vendor's reason, when the image failed or expired. A few passing errors in a row are tolerated. Works in
     poke and reschedule mode, and deferrable: then no worker slot is held. Further arguments: :class:`AutoenhanceStatusSensor`.
 
+    ::
+
+        enhanced = AutoenhanceImageStatusSensor(
+            task_id="wait", image_id=uploaded.output["image_id"], timeout=timedelta(hours=1), deferrable=True
+        )
+
     :param image_id: id of the image (templated).
     """
 
@@ -158,6 +164,10 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     A fresh order looks finished to the API's flags, so an order without images counts as unfinished. Images that failed do not fail the
     sensor: the numbers show them. Images that are deleted while it waits fail it by name, where too few are left. Further arguments:
     :class:`AutoenhanceStatusSensor`.
+
+    ::
+
+        AutoenhanceOrderStatusSensor(task_id="wait", order_id="{{ params.order_id }}", expected_images=24, deferrable=True)
 
     :param order_id: id of the order (templated).
     :param expected_images: images that will become final; by default all that the order lists, at least one (templated).

@@ -127,6 +127,12 @@ def list_files(
     An empty folder yields nothing. A single file's own URI yields that file. A folder whose name holds a control character is left out,
     with a warning.
 
+    ::
+
+        @task
+        def list_photos():
+            return [file.uri for file in list_files("s3://listings/elm/", include=["*.jpg"])]
+
     :param uri: a folder; a trailing slash may be left out.
     :param conn_id: Airflow connection of the store.
     :param recursive: also look into subfolders.

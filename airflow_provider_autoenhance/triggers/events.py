@@ -56,6 +56,11 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     A poll reads the account's list of orders, 15 a request; where Autoenhance lists them newest first, the orders of the last day in
     each poll and all of them once an hour. From Airflow 3.3 on, watchers of the same connection and interval share one poll.
 
+    ::
+
+        trigger = AutoenhanceOrderEventTrigger(name_pattern="listing *")
+        finished = Asset("finished_orders", watchers=[AssetWatcher(name="orders", trigger=trigger)])
+
     :param autoenhance_conn_id: Airflow connection.
     :param name_pattern: glob that the order's name must match, in full and with regard to case: ``"listing *"``.
     :param order_id_prefix: what the order's id must begin with.

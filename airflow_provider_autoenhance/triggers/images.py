@@ -33,6 +33,11 @@ class AutoenhanceImageTrigger(BaseTrigger):
     deferred (apache/airflow#71580). It holds ids only, since Airflow prints triggers into logs. Killing or clearing the task leaves the
     image alone: what is enhanced is kept by Autoenhance and paid only when it is downloaded.
 
+    ::
+
+        trigger = AutoenhanceImageTrigger(image_id=image_id, deadline=time.time() + 3600)
+        self.defer(trigger=trigger, method_name="execute_complete")
+
     :param image_id: id of the image.
     :param autoenhance_conn_id: Airflow connection.
     :param poll_interval: seconds between polls.

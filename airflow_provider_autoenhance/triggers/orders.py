@@ -33,6 +33,11 @@ class AutoenhanceOrderTrigger(BaseTrigger):
 
     One event, never earlier than 5 seconds after the start (apache/airflow#71580). Nothing is downloaded here.
 
+    ::
+
+        trigger = AutoenhanceOrderTrigger(orders={order_id: 24}, deadline=time.time() + 3600)
+        self.defer(trigger=trigger, method_name="execute_complete")
+
     :param orders: order id to the number of images that will become final; ``None``: all that the order lists.
     :param image_ids: images to delete when the task is killed, marked failed or cleared (Airflow 3.3 and later); usually none.
     :param autoenhance_conn_id: Airflow connection.

@@ -80,7 +80,14 @@ def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destinati
 def triggering_extras(context: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the ``extra`` of each asset event that this run was made for, oldest first; empty for a run by hand or by the clock.
 
-    Airflow makes one run of the events that came in the meantime. An event that came through an alias is told once.
+    Airflow makes one run of the events that came in the meantime. An event that came through an alias counts once.
+
+    ::
+
+        @task
+        def list_arrivals():
+            extras = triggering_extras(get_current_context())
+            return arrived_folders(extras, "s3://listings/", "s3://enhanced/")
     """
     triggering = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
     events: dict[Any, Any] = {}
