@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, whole_number
-from airflow_provider_autoenhance.api.shown import counted, quoted
+from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 
@@ -184,8 +184,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         if order.images and not result["image_ids"]:
             reason = result["failures"][0]["reason"] if result["failures"] else "no image is enhanced"
             raise errors.ImageFailedError(
-                f"order {order.order_id}: none of its {counted(len(order.images), 'image')} could be enhanced ({reason}). "
-                "Check the source photos."
+                f"order {order.order_id}: none of its images could be enhanced ({reason}). Check the source photos."
             )
         return result
 

@@ -42,6 +42,11 @@ def test_a_folder_lands_whole_and_again_costs_nothing(
     assert after["requests"] == before["requests"], "an unchanged run asks Autoenhance nothing"
 
 
+def writes(autoenhance: Sandbox) -> list[str]:
+    """Name the calls that change something."""
+    return [call for call in autoenhance.ledger()["requests"] if not call.startswith("GET ")]
+
+
 def test_settings_or_source_changed_is_enhanced_anew_and_only_that(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:
@@ -212,10 +217,7 @@ def test_a_lost_creation_never_costs_a_twin_s_image(
         raise errors.ServerError("the answer got lost")
 
     monkeypatch.setattr(AutoenhanceHook, "create_image", twin_was_faster)
-    with pytest.raises(errors.ServerError, match="another try of this run"):
-        enhance()
-    monkeypatch.setattr(AutoenhanceHook, "create_image", create)
-    assert enhance(try_number=2)["landed"] == 1
+    assert enhance()["landed"] == 1
     assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["images_live"]) == (1, 1)
 
 
@@ -224,7 +226,7 @@ def test_dry_run_changes_nothing(enhance: Enhance, s3: SimpleNamespace, autoenha
     summary = enhance(plan_only=True)
     assert (summary["photos"], summary["credits"]) == (3, 3)
     assert s3.keys() == []
-    assert autoenhance.ledger()["requests"] == {}
+    assert writes(autoenhance) == []
 
 
 def test_folders_are_orders_and_all_is_one(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
@@ -361,7 +363,7 @@ def test_bad_arguments_send_nothing(
     fill(s3, 2)
     with pytest.raises(AirflowFailException, match=told):
         enhance(**options)
-    assert autoenhance.ledger()["requests"] == {}
+    assert writes(autoenhance) == []
 
 
 def test_max_failures() -> None:

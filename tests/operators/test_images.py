@@ -244,7 +244,7 @@ def test_a_batch_of_another_run_looks_at_no_single_image(autoenhance: Sandbox, s
 
 def test_a_single_task_goes_on_with_what_a_batch_has_made(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     s3.put("maple/kitchen.jpg", photo())
-    (order_id,) = run(operator())["orders"]
+    (order_id,) = run(operator())["order_ids"]
     again = create("my name", source=SOURCE, order_id=order_id)
     assert (again["status"], again["upload_url"]) == ("processed", "")
     assert download(upload(again), preview=False)["credit_spent"] is False

@@ -107,7 +107,7 @@ def test_a_deadline_and_a_deleted_order_are_reported(autoenhance: Sandbox) -> No
     event = event_of(AutoenhanceOrderTrigger(orders={"order-1": 1}, poll_interval=0.05, deadline=0.0))
     assert isinstance(error_of(event), errors.DeadlineError)
     it = sensor()
-    with pytest.raises(AirflowSensorTimeout, match="order order-1 has 0 of 1 images finished"):
+    with pytest.raises(AirflowSensorTimeout, match="order order-1 has 0 of 1 image finished"):
         it.execute_complete(context(it), event)
     assert isinstance(
         error_of(event_of(AutoenhanceOrderTrigger(orders={"gone": 1}, poll_interval=0.05))), errors.NotFoundError
