@@ -128,7 +128,7 @@ def test_an_order_that_has_lost_all_is_not_waited_for() -> None:
     it = order_wait(closed=True)
     it.on_order(order(is_merging=True))
     it.on_order(order())
-    with pytest.raises(errors.NotFoundError, match="1 of 1 images"):
+    with pytest.raises(errors.NotFoundError, match="1 of 1 image"):
         it.on_order(order())
 
 

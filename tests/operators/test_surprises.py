@@ -218,7 +218,7 @@ def test_one_exposure_s_surprise_fails_its_photo(
 ) -> None:
     shoot(s3)
     struck = strike(monkeypatch, "upload", autoenhance, surprise())  # of 001.jpg
-    with pytest.raises(errors.ServerError, match=r"photos failed.*exposure '001.jpg' met an unexpected Surprise"):
+    with pytest.raises(errors.ServerError, match=r"photos? failed.*exposure '001.jpg' met an unexpected Surprise"):
         night(brackets=brackets)
     assert len(outputs(s3)) == (1 if brackets == "exif" else 0), "Autoenhance groups all exposures, or none"
     struck.on = False

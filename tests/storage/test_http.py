@@ -344,7 +344,7 @@ class TestPrivateHosts:
     )
     def test_are_refused_however_they_are_written(self, no_sockets: None, host: str) -> None:
         with pytest.raises(
-            SourceError, match=r"not a public internet address|no host|no valid host|no valid web address"
+            SourceError, match=r"not a public internet address|no host|no valid host|not a valid web address"
         ):
             open_source(f"http://{host}/a.jpg")
 

@@ -61,7 +61,7 @@ def test_single_tasks_find_what_a_batch_made(autoenhance: Sandbox, s3: SimpleNam
     s3.put("maple/a.jpg", photo())
     summary = enhance("maple")
     (image,) = autoenhance.ledger()["images"]
-    assert single("maple/a.jpg", summary["orders"][0]) == image["image_id"]
+    assert single("maple/a.jpg", summary["order_ids"][0]) == image["image_id"]
     ledger = autoenhance.ledger()
     assert (ledger["images_created"], ledger["uploads_received"], ledger["credits"]["spent"]) == (1, 1, 1)
 
@@ -78,7 +78,7 @@ def test_a_batch_finds_what_single_tasks_made_in_its_order(autoenhance: Sandbox,
     """A photo that its batch had yet to make was made by hand, into the order of the others."""
     for name in "ab":
         s3.put(f"maple/{name}.jpg", photo(shade=40 + ord(name) % 40))
-    (order_id,) = enhance("maple", max_images=1)["orders"]
+    (order_id,) = enhance("maple", max_images=1)["order_ids"]
     by_hand = single("maple/b.jpg", order_id)
     assert enhance("maple")["landed"] == 2
     ledger = autoenhance.ledger()
@@ -101,15 +101,3 @@ def test_of_two_images_single_tasks_go_on_with_the_one_that_is_paid(autoenhance:
         metadata={"room": "kitchen"},
     )  # fmt: skip
     assert run(again, run_id="night-1", try_number=2)["image_id"] == second.image.image_id
-
-
-def test_single_tasks_get_another_order_where_theirs_was_deleted(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
-    """Autoenhance may keep the id of a deleted order taken; a batch takes another one then."""
-    autoenhance.settings(reuse_deleted_ids=False)
-    s3.put("maple/a.jpg", photo())
-    create = AutoenhanceCreateImageOperator(
-        task_id="create", image_name="maple/a.jpg", source="s3://listings/maple/a.jpg", settings=SETTINGS
-    )
-    AutoenhanceHook().delete_order(run(create, run_id="night-1")["order_id"])
-    single("maple/a.jpg", None)
-    assert autoenhance.ledger()["credits"]["spent"] == 1

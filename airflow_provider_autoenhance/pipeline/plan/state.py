@@ -20,7 +20,7 @@ from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, g
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
-from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order, read_run_order
+from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order
 
 
 @dataclass
@@ -56,7 +56,7 @@ class FolderState:
 
 
 def read_state(job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: Iterable[str]) -> list[FolderState]:
-    """Read what is known of each folder: one read per record, one per order that is still open, one of the run's single images.
+    """Read what is known of each folder: one read per record, one per order that is still open.
 
     :param present: URIs of the files at the destination.
     :raises DestinationError: when each folder has a damaged record. Where only some have, the others go on.
@@ -74,12 +74,8 @@ def read_state(job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], prese
         merged = orders if job.brackets != "none" else {}
         filled = zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True)
         brackets = {order_id: order for order_id, order in filled if order.brackets}
-    new = any(photo.fingerprint not in each.rows for each in found if not each.damage for photo in each.files.photos)
-    of_run = read_run_order(hook, job.run.dag_id, job.run.run_id) if new else None
     for each, ids in zip(found, open_orders, strict=True):
         each.orders = {order_id: orders[order_id] for order_id in ids if order_id in orders}
-        if of_run is not None:
-            each.orders[of_run.order_id] = of_run
         each.brackets = [brackets[order_id] for order_id in each.orders if order_id in brackets]
     return found
 

@@ -29,7 +29,7 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 
 _NAMESPACE = uuid.UUID("f2a4c1c8-6a57-5b0e-9b0a-3d1f0f6f8f11")
 
-#: Keys of ``metadata``; the module says what each holds. ``airflow_origin`` names the task, for people and for :func:`check_origin`.
+#: Keys of ``metadata``; the module says what each holds. ``airflow_origin`` names the task, for people and for :func:`origin_check`.
 IDENTITY_KEY = "airflow_identity"
 ORIGIN_KEY = "airflow_origin"
 FINGERPRINT_KEY = "fingerprint"
@@ -144,9 +144,7 @@ def origin_check(ti: Any, source: str | None) -> Callable[[str, Mapping[str, Any
     def check(label: str, metadata: Mapping[str, Any]) -> None:
         made_by = str(metadata.get(ORIGIN_KEY, ""))
         if made_by and not source and not made_by.endswith(f"[{ti.map_index}]"):
-            raise SettingsError(
-                f"{label} of this run was already made by another mapped task ({made_by}); pass 'source', or give each photo a name of its "
-                "own."
-            )
+            reason = f"was already made by another mapped task ({made_by}); pass 'source', or give each photo a name of its own."
+            raise SettingsError(f"{label} of this run {reason}")
 
     return check

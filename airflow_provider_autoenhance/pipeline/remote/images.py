@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
@@ -71,16 +71,28 @@ def check_whole(order: Order) -> None:
         )
 
 
-def read_run_order(hook: AutoenhanceHook, dag_id: str, run_id: str) -> Order | None:
-    """Read the order of a DAG run's single-image tasks, with the images that a batch may go on with.
+class RunImages:
+    """What the single-image tasks of a DAG run have made, as far as a batch may go on with it. Read once, when it is first asked for.
 
     Images without bytes are left out: a task may be about to upload them.
     """
-    order = read_order(hook, run_order_id(dag_id, run_id), whole=False)
-    ready = (
-        [each for each in order.images if each.status in WITH_BYTES and mark(each, FINGERPRINT_KEY)] if order else []
-    )
-    return replace(order, images=tuple(ready)) if order and ready else None
+
+    def __init__(self, hook: AutoenhanceHook, dag_id: str, run_id: str) -> None:
+        self._hook = hook
+        self._order_id = run_order_id(dag_id, run_id)
+        self._found: Mapping[str, Image] | None = None
+        self._lock = threading.Lock()
+
+    def of(self, photo: Photo) -> Image | None:
+        """Return the image of a photo; called from many threads."""
+        with self._lock:
+            if self._found is None:
+                order = read_order(self._hook, self._order_id, whole=False)
+                ready = (image for image in order.images if image.status in WITH_BYTES) if order else ()
+                self._found = {
+                    mark(image, FINGERPRINT_KEY) or "": image for image in sorted(ready, key=rank, reverse=True)
+                }
+        return self._found.get(photo.fingerprint)
 
 
 def ensure_order(hook: AutoenhanceHook, order_id: str, name: str | None) -> Order:
