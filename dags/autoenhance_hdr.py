@@ -1,6 +1,6 @@
 """A folder of bracketed shots -> one merged, enhanced photo per bracket; shots that stand alone become photos as they are.
 
-By default the brackets are told by the photos' own EXIF: camera, capture time and exposure. Start with a dry run: its log says how many
+By default the photos' own EXIF says what is one bracket: camera, capture time and exposure. Start with *Plan only*: its log says how many
 photos come of the folder and what they cost, and names what could not be grouped.
 """
 
@@ -39,7 +39,7 @@ from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_sett
             type="string",
             enum=["exif", "auto", "none", *map(str, range(2, 10))],
             title="Brackets",
-            description="exif: told by capture time and exposure. auto: Autoenhance groups. A number: so many in a row by name",
+            description="exif: by capture time and exposure. auto: Autoenhance groups. A number: so many in a row by name",
         ),
         "preview": Param(
             True,
@@ -48,7 +48,7 @@ from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_sett
             description="Small free renderings; off: full size, one credit per merged photo, once",
         ),
         "plan_only": Param(
-            False, type="boolean", title="Dry run", description="Only tell what would be done and what it would cost"
+            False, type="boolean", title="Plan only", description="Only say what would be done and what it would cost"
         ),
         "max_credits": Param(
             None,

@@ -1,7 +1,7 @@
 """Every night: all listings that the photographers put into the day's folder, enhanced into another, and a report in the morning.
 
 `list_listings` lists the folders of the day, one mapped `enhance` task works on each (deferred while Autoenhance does), and
-`report` tells what landed, what it cost, and what failed and why. A listing that fails fails the run, and stops no other.
+`report` says what landed, what it cost, and what failed and why. A listing that fails fails the run, and stops no other.
 Clear what failed with its downstream tasks, or run the day again: what has landed is not paid for again.
 """
 
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
             type="string",
             enum=["none", "exif", "auto"],
             title="Brackets",
-            description="Exposures of one view: none; exif: merged as their capture times and exposures tell; auto: Autoenhance groups",
+            description="Exposures of one view: none; exif: merged by capture time and exposure; auto: Autoenhance groups",
         ),
         "preview": Param(
             False,
@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
             description="Small free renderings; off: full size, one credit per photo, once",
         ),
         "plan_only": Param(
-            False, type="boolean", title="Dry run", description="Only tell what would be done and what it would cost"
+            False, type="boolean", title="Plan only", description="Only say what would be done and what it would cost"
         ),
         "max_credits": Param(
             None,
@@ -103,7 +103,7 @@ def autoenhance_nightly() -> None:
             raise AirflowFailException("The day's folder could not be listed: see list_listings.")
         summaries, results = ti.xcom_pull(task_ids="enhance", key="summary"), ti.xcom_pull(task_ids="enhance")
         night = NightReport(listings, summaries, results)
-        log.info("A dry run: nothing was changed" if params["plan_only"] else "The night's report")
+        log.info("Planned only: nothing was changed" if params["plan_only"] else "The night's report")
         for line in night.lines():
             log.info("%s", line)
         return night.result()

@@ -1,11 +1,11 @@
 """Photos are enhanced when they arrive, not by the clock.
 
-`autoenhance_photo_drop` looks every ten minutes where photographers have put photos, and tells of each folder by an event of the asset
-*photos*, with the folder in its `extra`. Whatever else knows of a drop (an uploader, an S3 notification) may do the same instead, through
-Airflow's API. `autoenhance_on_arrival` runs when there is such news: of all that came since its last run, each folder once. It tells what
-has landed in turn, by the alias *enhanced*, so that a DAG can wait for that.
+`autoenhance_photo_drop` looks every ten minutes where photographers have put photos, and makes an event of the asset *photos* for each
+folder, with the folder in its `extra`. Whatever else knows of a drop (an uploader, an S3 notification) may do the same instead, through
+Airflow's API. `autoenhance_on_arrival` runs on such events: on all that came since its last run, each folder once. It makes an event of
+what has landed in turn, by the alias *enhanced*, so that a DAG can wait for that.
 
-News told twice does no harm: what is up to date is skipped. News without a folder, and a run by hand, mean the whole source.
+A second event of a folder does no harm: what is up to date is skipped. An event without a folder, and a run by hand, mean the whole source.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ def autoenhance_photo_drop() -> None:
         return folders
 
     @task(outlets=[PHOTOS], map_index_template="{{ folder }}")
-    def tell(folder: str, outlet_events: Any) -> None:
+    def announce(folder: str, outlet_events: Any) -> None:
         get_current_context()["folder"] = folder
         outlet_events[PHOTOS].extra = {"folder": folder}
 
-    tell.expand(folder=find_folders())
+    announce.expand(folder=find_folders())
 
 
 @dag(
@@ -97,7 +97,7 @@ def autoenhance_photo_drop() -> None:
             type=["integer", "null"],
             minimum=0,
             title="Most credits",
-            description="Most credits for each folder; photos over it wait for the next news of it. Empty: no limit",
+            description="Most credits for each folder; photos over it wait for the next event of it. Empty: no limit",
         ),
         **settings_params(),
     },
@@ -107,10 +107,10 @@ def autoenhance_on_arrival() -> None:
     def list_arrivals(params: dict[str, Any]) -> list[dict[str, str]]:
         from airflow_provider_autoenhance import arrived_folders
 
-        news = triggering_extras(get_current_context())
+        events = triggering_extras(get_current_context())
         with fail_fast():
-            folders = arrived_folders(news, params["source"], params["destination"])
-        log.info("%s events tell of %s folders: %s", len(news), len(folders), [each["source"] for each in folders[:20]])
+            folders = arrived_folders(events, params["source"], params["destination"])
+        log.info("%s folders from %s events: %s", len(folders), len(events), [each["source"] for each in folders[:20]])
         return folders
 
     @task

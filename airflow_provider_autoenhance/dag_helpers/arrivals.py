@@ -1,4 +1,4 @@
-"""Photos that arrive: which folders got new ones, and what the news of them means to a batch."""
+"""Photos that arrive: which folders got new ones, and what the events about them mean to a batch."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def changed_folders(
     ::
 
         @task(outlets=[Asset("s3://listings/")])
-        def tell(params, prev_start_date_success, outlet_events):
+        def announce(params, prev_start_date_success, outlet_events):
             for folder in changed_folders("s3://listings/", prev_start_date_success):
                 outlet_events[Asset("s3://listings/")].extra = {"folder": folder}
 
     :param source: folder that is looked through, with all folders below it.
-    :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is told again.
+    :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is listed again.
     :param source_conn_id: Airflow connection of the source.
     :param include: glob patterns of photos; by default every type that Autoenhance takes.
     :param exclude: glob patterns to leave out.
-    :param max_folders: of more, ``source`` alone is told, which stands for all.
+    :param max_folders: of more, ``source`` alone is returned, which stands for all.
     :returns: URIs, each ending in a slash, in order of names.
     :raises SourceError: the source cannot be listed.
     """
@@ -62,11 +62,11 @@ def changed_folders(
 def arrived_folders(
     extras: Iterable[Mapping[str, Any]], source: str, destination: str, *, max_folders: int = MAX_GROUPS
 ) -> list[dict[str, str]]:
-    """Turn the news of arrivals into arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
+    """Turn events of arrivals into arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
 
-    Each folder is told once, and not at all where one above it is. News that names no folder, and no news at all (a run by hand), mean
-    all of ``source``; what is up to date there costs nothing. A folder outside ``source`` is left alone, with a warning: whoever may
-    write an event may not choose what is read.
+    Each folder is returned once, and not at all where one above it is. An event without a folder, and a run without events (by hand),
+    mean all of ``source``; what is up to date there costs nothing. A folder outside ``source`` is left alone, with a warning: whoever
+    may write an event may not choose what is read.
 
     >>> arrived_folders([{"folder": "s3://in/elm/"}, {"folder": "s3://in/elm/up/"}], "s3://in/", "s3://out/")
     [{'source': 's3://in/elm/', 'destination': 's3://out/elm/'}]
@@ -79,9 +79,9 @@ def arrived_folders(
     """
     source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
     extras, root = list(extras), public_uri(source)
-    told = [extra.get(FOLDER) for extra in extras]
-    inside = {path for path in (_path_under(root, folder) for folder in told if folder) if path is not None}
-    if not all(told) or not told:
+    named = [extra.get(FOLDER) for extra in extras]
+    inside = {path for path in (_path_under(root, folder) for folder in named if folder) if path is not None}
+    if not all(named) or not named:
         inside.add("")
     paths: list[str] = []
     for path in sorted(inside):  # a folder comes right before what lies in it
@@ -98,6 +98,6 @@ def _path_under(root: str, folder: Any) -> str | None:
     except SettingsError:
         path = None
     if path is None or ".." in path.replace("\\", "/").split("/"):
-        log.warning("Left alone: an event tells of %.200r, which is no folder in %s", folder, root)
+        log.warning("Left alone: %.200r, which an event names, is not a folder in %s", folder, root)
         return None
     return path

@@ -25,7 +25,7 @@ class ListingReport:
     """One mapped task.
 
     :param succeeded: the task did; photos may have failed within what ``max_failures`` allows.
-    :param summary: what the task left; empty where it ended before there was anything to tell.
+    :param summary: what the task left; empty where it ended before there was a result.
     """
 
     name: str
@@ -76,16 +76,16 @@ class NightReport:
         summaries: Pulled,
         results: Pulled,
     ) -> None:
-        told = {_key(each): each for each in _each(summaries)}
+        left = {_key(each): each for each in _each(summaries)}
         done = {_key(each) for each in _each(results)}
         self.listings = [
-            ListingReport(group_name(group["source"]), _key(group) in done, told.get(_key(group), {}))
+            ListingReport(group_name(group["source"]), _key(group) in done, left.get(_key(group), {}))
             for group in groups
         ]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Counts that the table shows: what a dry run cannot know is left out."""
+        """Counts that the table shows: what a run with ``plan_only`` cannot know is left out."""
         planned = any("plan" in each.summary for each in self.listings)
         return _PLANNED if planned else _COUNTS
 

@@ -38,7 +38,7 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
     :param bracket_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
     :param order_id: order to put it into (templated).
-    :param source: URI of the photo, as told to the upload task (templated). Optional, but it keeps photos of the same name apart, and
+    :param source: URI of the photo, as the upload task gets it (templated). Optional, but it keeps photos of the same name apart, and
         makes a mapped list safe to re-order and to re-expand.
     :param metadata: JSON object that comes back with the bracket (templated).
     """

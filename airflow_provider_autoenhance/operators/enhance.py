@@ -87,7 +87,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param max_images: work on at most so many photos in this run; the first by path (templated).
     :param max_credits: spend at most so many credits in this run, retries included; the first photos by path (templated).
     :param max_failures: failed photos with which the task still succeeds: a number, or a percentage such as ``"5%"`` (templated).
-    :param plan_only: only tell what would be done and what it would cost (templated).
+    :param plan_only: only log and return what would be done and what it would cost (templated).
     :param concurrency: photos moved at the same time.
     :param poll_interval: seconds between polls of an order.
     :param timeout: time from the submission after which waiting fails, in seconds or as a ``timedelta``; a retry that only goes on waiting

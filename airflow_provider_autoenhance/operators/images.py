@@ -45,7 +45,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         )
 
     :param image_name: name in Autoenhance, unique among the photos of an hour: use the path, not ``DSC0001.jpg`` (templated).
-    :param source: URI of the photo, as told to the upload task (templated). Optional, but it keeps photos of the same name apart, and
+    :param source: URI of the photo, as the upload task gets it (templated). Optional, but it keeps photos of the same name apart, and
         makes a mapped list safe to re-order and to re-expand.
     :param order_id: order to put it into (templated). By default all images of one DAG run share one, whose id a retry derives again.
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
@@ -261,7 +261,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
             image = self.hook.get_image(image_id)
             has_them = wire and all(image.raw.get(name) == value for name, value in wire.items())
             if not image.status.final or (has_them and check_image(image)):
-                log.info("%s is %s with these settings already", image.label, image.status)
+                log.info("Not started again: %s is %s with these settings already", image.label, image.status)
                 return image
         image = self.hook.process_image(image_id, settings=wire)
         log.info("Reprocessing %s", image.label)

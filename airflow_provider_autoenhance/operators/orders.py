@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
     """Create an order, or adopt the one that an earlier try of this task made. Returns ``order_id``, ``name`` and ``status``.
 
-    Images need none: ``AutoenhanceCreateImageOperator`` makes the order that it is told. Brackets go into an order that exists.
+    Images do not need it: ``AutoenhanceCreateImageOperator`` makes an order that does not exist yet. Exposures go into one that exists.
 
     ::
 

@@ -35,9 +35,9 @@ class AutoenhanceRetryPolicy(RetryPolicy):
     """Retry a task by what went wrong: ``retry_policy=AutoenhanceRetryPolicy()`` on an operator, a ``@task`` or in ``default_args``.
 
     An error that a retry cannot help fails the task at once, with its own class for callbacks. Where Autoenhance said how long to wait
-    (``Retry-After``), the task is tried again after that time. A creation that is refused with 429 and no such word waits an hour, because
-    then it is mostly the limit on equal file names. Everything else that may pass (5xx, lost connections, cut-off downloads) follows the
-    task's ``retry_delay`` and backoff, as do errors that are not this provider's. ``retries`` still says how often.
+    (``Retry-After``), the task is tried again after that time. A creation that is refused with 429 and without that header waits an
+    hour, because then it is mostly the limit on equal file names. Everything else that may pass (5xx, lost connections, cut-off
+    downloads) follows the task's ``retry_delay`` and backoff, as do errors that are not this provider's. ``retries`` still says how often.
 
     ::
 
@@ -65,7 +65,7 @@ class AutoenhanceRetryPolicy(RetryPolicy):
             return RetryDecision.retry(reason=f"{name}: may pass")
         asked = exception.retry_after if math.isfinite(exception.retry_after) else 0.0
         delay = timedelta(seconds=min(max(1.0, asked), self.longest_delay.total_seconds()))
-        return RetryDecision.retry(delay, f"{name}: told to wait {delay.total_seconds():.0f} s")
+        return RetryDecision.retry(delay, f"{name}: asks to wait {delay.total_seconds():.0f} s")
 
     def serialize(self) -> dict[str, Any]:
         """Describe it in plain values."""

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 #: Polls closer together would only cost requests: an enhancement takes longer.
 SHORTEST_POLL_SECONDS = 5.0
 
-#: Airflow has taken down an event after a second or two; only then is it noted as told, so that none gets lost.
+#: Airflow has stored an event after a second or two. Only then is it noted as fired, so that it cannot get lost.
 NOTED_AFTER_SECONDS = 5.0
 
 _LONGEST_PAUSE_SECONDS = 15 * 60.0
@@ -47,11 +47,11 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     """For ``AssetWatcher``: one event per order that finished, whoever made it.
 
     Finished means that nothing of the order is under way and that it has at least one image; an order that gets further photos
-    finishes again. The event's payload tells ``order_id``, ``name``, ``created_at``, the numbers ``images``, ``processed`` and
+    finishes again. The event's payload has ``order_id``, ``name``, ``created_at``, the numbers ``images``, ``processed`` and
     ``failed``, and the first ``failures``, each with ``photo`` and ``reason``.
 
-    What was told is remembered across restarts, with the asset on Airflow 3.3 and later, in an Airflow Variable before that. An event
-    is noted as told 5 seconds after it was fired: should the triggerer die within these, the order is told again. None is lost.
+    The trigger remembers across restarts which orders it has fired for: with the asset on Airflow 3.3 and later, in an Airflow Variable
+    before that. It notes an event 5 seconds after firing. If the triggerer dies within these, the order fires again. No event is lost.
 
     A poll reads the account's list of orders, 15 a request; where Autoenhance lists them newest first, the orders of the last day in
     each poll and all of them once an hour. From Airflow 3.3 on, watchers of the same connection and interval share one poll.
@@ -65,10 +65,10 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     :param name_pattern: glob that the order's name must match, in full and with regard to case: ``"listing *"``.
     :param order_id_prefix: what the order's id must begin with.
     :param created_after: orders made before this moment are left out: a datetime, or ISO 8601 text, UTC where it names no zone.
-        Those made later are told even if they had finished when the watcher first looked; without it, only what finishes from then on.
+        Those made later fire even if they had finished when the watcher first looked; without it, only what finishes from then on.
     :param poll_interval: seconds between polls, at least 5. After errors the pauses grow, but an hour is the longest, also where
         Autoenhance asks for more (``Retry-After``).
-    :param webhook: look at once, too, when Autoenhance's webhook told of a finished order (docs/webhook.md). Polls can then be rare.
+    :param webhook: look at once, too, when Autoenhance's webhook reports a finished order (docs/webhook.md). Polls can then be rare.
     :raises RuntimeError: on Airflow 2, which has no watchers.
     :raises ValueError: on an argument that is out of range.
     """

@@ -111,6 +111,6 @@ def image_xcom(image: Image) -> dict[str, Any]:
     """An image as tasks hand it on: plain values, nothing secret."""
     from dataclasses import asdict
 
-    told = asdict(image)
-    del told["raw"]
-    return {**told, "status": image.status.value, "metadata": dict(image.metadata)}
+    values = asdict(image)
+    del values["raw"]
+    return {**values, "status": image.status.value, "metadata": dict(image.metadata)}

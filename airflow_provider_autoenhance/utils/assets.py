@@ -1,4 +1,4 @@
-"""Asset events: what a batch landed, told to the DAGs that wait for it; and what such events told this run."""
+"""Asset events: what a batch landed, for the DAGs that wait for it; and the events that this run was made for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Orders and source folders that an event names; its counts tell of all, and the manifest has each.
-MAX_TOLD = 100
+#: Orders and source folders that an event names. Its numbers count all, and the manifest has each.
+MAX_NAMED = 100
 
 #: Numbers that an event carries, as the batch's summary has them.
 COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits", "bytes")
@@ -28,7 +28,7 @@ def emit_assets(
     sources: Sequence[str],
     destination: str,
 ) -> None:
-    """Tell a task's outlets what it landed.
+    """Make asset events of what a task landed.
 
     An :class:`AssetAlias` gets an event of the destination folder's asset, if a photo landed. For an :class:`Asset` Airflow makes an event
     whenever the task succeeds; it carries the same ``extra``, so that a DAG can look at ``landed``. Never fails the task: the photos are
@@ -57,22 +57,22 @@ def emit_assets(
 
 
 def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destination: str) -> dict[str, Any]:
-    """Return what an event tells: plain JSON, bounded, without connection ids and credentials.
+    """Return an event's ``extra``: plain JSON, bounded, without connection ids and credentials.
 
     Flat: Airflow before 3.1 fails a task that succeeded where an alias's event holds a list or an object.
 
     :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``order_ids`` (a space between), and the
-        summary's counts. A dry run landed 0.
+        summary's counts. With ``plan_only``, 0 landed.
     """
     from airflow_provider_autoenhance.storage.naming import folder_of, public_uri
 
     manifest = summary.get("manifest")
-    ahead = ("credits", "bytes") if "plan" in summary else ()  # a dry run tells what these would be
+    ahead = ("credits", "bytes") if "plan" in summary else ()  # with plan_only, these are what would be
     return {
         "folder": public_uri(destination.rstrip("/") + "/"),
-        "sources": "\n".join(list(dict.fromkeys(map(folder_of, sources)))[:MAX_TOLD]),
+        "sources": "\n".join(list(dict.fromkeys(map(folder_of, sources)))[:MAX_NAMED]),
         "manifest": public_uri(manifest) if manifest else None,
-        "order_ids": " ".join(summary.get("order_ids", ())[:MAX_TOLD]),
+        "order_ids": " ".join(summary.get("order_ids", ())[:MAX_NAMED]),
         **{name: 0 if name in ahead else int(summary.get(name, 0)) for name in COUNTS},
     }
 
@@ -93,7 +93,7 @@ def triggering_extras(context: Mapping[str, Any]) -> list[dict[str, Any]]:
     events: dict[Any, Any] = {}
     for asset in triggering:
         for event in triggering[asset]:
-            # Airflow's API gives an event no id that all versions tell; who made it, and when, is one.
+            # Airflow's API does not give an event an id on all versions; who made it, and when, is one.
             key = (
                 event.timestamp,
                 event.source_dag_id,

@@ -81,7 +81,7 @@ def test_a_listing_that_ends_before_it_has_a_summary_is_named(autoenhance: Sandb
 def test_a_dry_run_tells_and_changes_nothing(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     fill(s3, "2026-02-05", ash=2, fir=1)
     printed = night("2026-02-05", plan_only=True)
-    assert "A dry run: nothing was changed" in printed
+    assert "Planned only: nothing was changed" in printed
     assert re.search(r"ash +ok +2 +0 +0 +2", printed)
     assert re.search(r"2 listings +3 +0 +0 +3", printed)
     assert s3.keys() == []

@@ -91,7 +91,7 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
     happen({"folder": "s3://listings/day/elm/"})
 
     printed = succeed("2099-01-01")
-    assert re.search(r"4 events tell of 2 folders", printed)
+    assert re.search(r"2 folders from 4 events", printed)
     assert landed(s3) == ["day/elm/1.jpg", "day/elm/2.jpg", "day/maple/1.jpg"]
     told = events("s3://enhanced/day/elm")
     assert [(each["folder"], each["landed"], each["credits"]) for each in told] == [("s3://enhanced/day/elm/", 2, 2)]
@@ -105,7 +105,7 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
 
     # The same news once more: nothing is paid again, nothing is told on.
     happen({"folder": "s3://listings/day/maple/"})
-    assert "1 events tell of 1 folders" in succeed("2099-01-02")
+    assert "1 folders from 1 events" in succeed("2099-01-02")
     assert len(events("s3://enhanced/day/maple")) == 1
     ledger = autoenhance.ledger()
     assert (ledger["images_created"], ledger["credits"]["spent"]) == (3, 3)
@@ -118,8 +118,8 @@ def test_news_without_a_folder_means_the_whole_source(autoenhance: Sandbox, s3: 
     happen({"folder": "s3://listings/a/"})
     happen({"folder": "s3://elsewhere/c/"})
     printed = succeed("2099-02-01")
-    assert "3 events tell of 1 folders: ['s3://listings/']" in printed
-    assert "Left alone: an event tells of 's3://elsewhere/c/'" in printed
+    assert "1 folders from 3 events: ['s3://listings/']" in printed
+    assert "Left alone: 's3://elsewhere/c/', which an event names, is not a folder in s3://listings/" in printed
     assert landed(s3) == ["a/1.jpg", "b/deep/2.jpg"]
     assert events("s3://enhanced/")[-1]["landed"] == 2
     assert autoenhance.ledger()["credits"]["spent"] == 2
@@ -130,7 +130,7 @@ def test_a_run_by_hand_takes_what_the_form_names(autoenhance: Sandbox, s3: Simpl
     s3.put("elm/1.jpg", photo())
     s3.put("oak/1.jpg", photo(shade=90))
     conf = {"source": "s3://listings/oak", "destination": "s3://enhanced/hand", "enhance_type": "warm"}
-    assert "0 events tell of 1 folders" in succeed("2099-03-01", conf)
+    assert "1 folders from 0 events" in succeed("2099-03-01", conf)
     assert landed(s3) == ["hand/1.jpg"]
     assert autoenhance.ledger()["images"][0]["settings"]["enhance_type"] == "warm"
 

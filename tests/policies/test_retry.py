@@ -147,4 +147,4 @@ def test_a_real_airflow_waits_as_it_was_told(one_attempt: Sandbox, airflow_db: N
     assert [row["what"] for row in rows] == ["try", "try", "failed"], done.stdout[-4000:]
     with closing(sqlite3.connect(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db")) as database:
         query = "select retry_delay_override, retry_reason from task_instance_history where dag_id = 'retried_dag'"
-        assert (3.0, "RateLimitError: told to wait 3 s") in list(database.execute(query))
+        assert (3.0, "RateLimitError: asks to wait 3 s") in list(database.execute(query))

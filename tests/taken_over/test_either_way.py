@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("short_waits")
 def enhance(folder: str, **options: Any) -> dict[str, Any]:
     task = AutoenhanceEnhanceOperator(
         task_id="enhance", source=f"s3://listings/{folder}/", destination=f"s3://enhanced/{folder}/", settings=SETTINGS,
-        preview=False, concurrency=1, poll_interval=0.05, deadline=60, **options,
+        preview=False, concurrency=1, poll_interval=0.05, timeout=60, **options,
     )  # fmt: skip
     return dict(run(task, run_id="night-1"))
 
@@ -44,7 +44,7 @@ def single(path: str, order_id: str | None) -> str:
     put = AutoenhanceUploadImageOperator(
         task_id="upload", image_id=created["image_id"], upload_url=created["upload_url"], source=source
     )
-    image_id = str(run(put))
+    image_id = str(run(put)["image_id"])
     buy(image_id)
     return image_id
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_autoenhance.utils.assets import MAX_TOLD, asset_extra, emit_assets, triggering_extras
+from airflow_provider_autoenhance.utils.assets import MAX_NAMED, asset_extra, emit_assets, triggering_extras
 
 ALIAS, FOLDER = AssetAlias("enhanced"), Asset("s3://enhanced/maple/")
 SUMMARY = {
@@ -109,11 +109,11 @@ def test_assets_are_named_as_airflow_spells_them(destination: str, uri: str) -> 
 
 
 def test_an_event_stays_small() -> None:
-    sources = [f"s3://listings/{number}/{photo}.jpg" for number in range(2 * MAX_TOLD) for photo in range(9)]
-    orders = [f"order-{number}" for number in range(2 * MAX_TOLD)]
+    sources = [f"s3://listings/{number}/{photo}.jpg" for number in range(2 * MAX_NAMED) for photo in range(9)]
+    orders = [f"order-{number}" for number in range(2 * MAX_NAMED)]
     extra = asset_extra(SUMMARY | {"order_ids": orders}, sources=sources, destination="s3://enhanced/")
-    assert extra["sources"].splitlines() == [f"s3://listings/{number}/" for number in range(MAX_TOLD)]
-    assert extra["order_ids"].split() == orders[:MAX_TOLD]
+    assert extra["sources"].splitlines() == [f"s3://listings/{number}/" for number in range(MAX_NAMED)]
+    assert extra["order_ids"].split() == orders[:MAX_NAMED]
 
 
 def test_presigned_sources_are_told_without_their_signature() -> None:
