@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.waiting import OrderWait
 from airflow_provider_autoenhance.plugins.throttled_log import ThrottledLog
-from airflow_provider_autoenhance.triggers.hints import LOOK_SECONDS, variable_of
+from airflow_provider_autoenhance.triggers.wakeup import LOOK_SECONDS, variable_of
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.models import Order

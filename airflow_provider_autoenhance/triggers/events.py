@@ -18,8 +18,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
-from airflow_provider_autoenhance.triggers.hints import Hints
-from airflow_provider_autoenhance.triggers.memory import WatcherMemory
+from airflow_provider_autoenhance.triggers.wakeup import Wakeup
+from airflow_provider_autoenhance.triggers.watermark import Watermark
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseEventTrigger
@@ -129,7 +129,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
 
         walk = OrderWalk()
         # Of an older version's trigger that is still under way, the argument is missing.
-        hints = Hints(kwargs["autoenhance_conn_id"]) if kwargs.get("webhook") else None
+        wakeup = Wakeup(kwargs["autoenhance_conn_id"]) if kwargs.get("webhook") else None
         failures = 0
         while True:
             try:
@@ -145,32 +145,32 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
                 yield orders
             spread = pause * (1.0 + 0.1 * random.random())  # noqa: S311 - so that many do not beat in step
             pause = max(min(spread, LONGEST_PAUSE_SECONDS), kwargs["poll_interval"])
-            await (hints.wait(pause) if hints and not failures else asyncio.sleep(pause))
+            await (wakeup.wait(pause) if wakeup and not failures else asyncio.sleep(pause))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Fire for what has finished since the last look of this watcher, or of the one before it."""
-        memory = WatcherMemory(getattr(self, "asset_state_store", None), self._memory_key)
+        watermark = Watermark(getattr(self, "asset_state_store", None), self._memory_key)
         watch: OrderWatch | None = None
         async for orders in shared_stream:
-            watch = watch or await self._recall(memory)
+            watch = watch or await self._recall(watermark)
             if watch is None:
                 continue
             due = watch.finished([order for order in orders if self._matches(order)], time.time())
-            await self._note(memory, watch)
+            await self._note(watermark, watch)
             for order in due:
                 yield TriggerEvent(order.payload())
             if due:
                 log.info("Finished: %s", ", ".join(f"{order.name or ''} ({order.order_id})" for order in due))
                 await asyncio.sleep(NOTED_AFTER_SECONDS)
             watch.remember(due, time.time())
-            await self._note(memory, watch)
+            await self._note(watermark, watch)
 
-    async def _recall(self, memory: WatcherMemory) -> OrderWatch | None:
+    async def _recall(self, watermark: Watermark) -> OrderWatch | None:
         """Go on from what was noted; ``None`` while that cannot be read, because "unknown" is not "nothing"."""
         from airflow_provider_autoenhance.pipeline.watch.finished import OrderWatch
 
         try:
-            watch = OrderWatch(await memory.load(), from_now_on=self.created_after is None)
+            watch = OrderWatch(await watermark.load(), from_now_on=self.created_after is None)
         except Exception as error:  # noqa: BLE001 - tried again at the next look
             log.warning("What was told before cannot be read: %s Trying again at the next look.", _told(error))
             return None
@@ -182,9 +182,9 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
             )
         return watch
 
-    async def _note(self, memory: WatcherMemory, watch: OrderWatch) -> None:
+    async def _note(self, watermark: Watermark, watch: OrderWatch) -> None:
         try:
-            await memory.save(watch.to_memory())
+            await watermark.save(watch.to_memory())
         except Exception as error:  # noqa: BLE001 - tried again at the next look
             log.warning("What was told cannot be noted: %s Trying again at the next look.", _told(error))
 

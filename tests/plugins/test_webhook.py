@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_autoenhance.triggers import events, hints
-from airflow_provider_autoenhance.triggers.hints import Hints, variable_of
-from airflow_provider_autoenhance.triggers.memory import WatcherMemory
+from airflow_provider_autoenhance.triggers import events, wakeup
+from airflow_provider_autoenhance.triggers.wakeup import Wakeup, variable_of
+from airflow_provider_autoenhance.triggers.watermark import Watermark
 from tests.sandbox.api import Api
 from tests.support.pictures import bracket, photo
 from tests.support.sandbox import Sandbox
@@ -332,16 +332,16 @@ def test_the_hint_is_where_watchers_look() -> None:
 def test_a_waiting_watcher_wakes_with_each_new_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     held: dict[str, Any] = {"value": None}
 
-    async def read(_: Hints) -> str | None:
+    async def read(_: Wakeup) -> str | None:
         if isinstance(held["value"], Exception):
             raise held["value"]
         return held["value"]  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(hints, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(Hints, "_read", read)
+    monkeypatch.setattr(wakeup, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Wakeup, "_read", read)
 
     async def watch() -> list[bool]:
-        waiting = Hints()
+        waiting = Wakeup()
         told = [await waiting.wait(0.05)]
         held["value"] = "10:00"
         told += [await waiting.wait(60), await waiting.wait(0.05)]
@@ -358,16 +358,16 @@ def test_from_the_call_to_one_event(
 ) -> None:
     """The watcher polls once an hour; calls come three times each; the order is told once, and soon."""
 
-    async def read_hint(_: Hints) -> str | None:
+    async def read_hint(_: Wakeup) -> str | None:
         return str(webhook.hints) if webhook.hints else None
 
     async def nothing(*_: Any) -> None:
         return None
 
-    monkeypatch.setattr(Hints, "_read", read_hint)
-    monkeypatch.setattr(WatcherMemory, "_read_variable", nothing)
-    monkeypatch.setattr(WatcherMemory, "_write_variable", nothing)
-    monkeypatch.setattr(hints, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(Wakeup, "_read", read_hint)
+    monkeypatch.setattr(Watermark, "_read_variable", nothing)
+    monkeypatch.setattr(Watermark, "_write_variable", nothing)
+    monkeypatch.setattr(wakeup, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(events, "NOTED_AFTER_SECONDS", 0.02)
     sandbox.settings(webhook_url=webhook.url, webhook_token=TOKEN, webhook_copies=3)
     told: list[Any] = []

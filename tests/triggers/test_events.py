@@ -19,7 +19,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.triggers import events
 from airflow_provider_autoenhance.triggers.events import AutoenhanceOrderEventTrigger
-from airflow_provider_autoenhance.triggers.memory import WatcherMemory
+from airflow_provider_autoenhance.triggers.watermark import Watermark
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 
@@ -60,14 +60,14 @@ class Variables(dict[str, str]):
 def quick(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> Variables:
     variables = Variables()
 
-    async def read(self: WatcherMemory) -> str | None:
+    async def read(self: Watermark) -> str | None:
         return variables.get(self._key)
 
-    async def write(self: WatcherMemory, text: str) -> None:
+    async def write(self: Watermark, text: str) -> None:
         variables[self._key] = text
 
-    monkeypatch.setattr(WatcherMemory, "_read_variable", read)
-    monkeypatch.setattr(WatcherMemory, "_write_variable", write)
+    monkeypatch.setattr(Watermark, "_read_variable", read)
+    monkeypatch.setattr(Watermark, "_write_variable", write)
     monkeypatch.setattr(events, "SHORTEST_POLL_SECONDS", 0.01)
     monkeypatch.setattr(events, "NOTED_AFTER_SECONDS", 0.02)
     return variables

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
 
-class WatcherMemory:
+class Watermark:
     """One small JSON object that outlives the triggerer.
 
     :param store: the trigger's ``asset_state_store``, ``None`` where Airflow has none.

@@ -24,7 +24,7 @@ def variable_of(conn_id: str) -> str:
     return f"autoenhance_order_hint_{conn_id}"
 
 
-class Hints:
+class Wakeup:
     """What one watcher has seen of a connection's hints.
 
     :param autoenhance_conn_id: Airflow connection that the watcher reads orders with.
