@@ -22,7 +22,7 @@ from tests.support.tasks import connection_of
 
 #: Kinds of nights, each with a seed; two of the same kind, so that two processes share them.
 PARTS: list[tuple[type[Nights], int]] = [(Nights, 0), (BracketNights, 0), (Nights, 1), (AutoBracketNights, 0)]
-EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "1000"))
 
 
 @pytest.fixture(scope="module")
