@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -44,18 +44,7 @@ PIPELINE_LAYERS = (
 SANDBOX_LAYERS = ({"errors"}, {"photo"}, {"state"}, {"http"}, {"store"}, {"api"}, {"server"}, {"__main__"})
 HTTP = {"requests", "httpx", "urllib3", "aiohttp", "boto3", "botocore", "http"}
 #: What DAG files import from, by what a worker or the triggerer alone needs.
-FACING = (
-    "hooks",
-    "operators",
-    "sensors",
-    "triggers",
-    "links",
-    "decorators",
-    "notifications",
-    "policies",
-    "dag_helpers",
-    "utils",
-)
+FACING = ("hooks", "operators", "sensors", "triggers", "decorators", "policies", "dag_helpers", "utils")
 #: What users read and copy.
 EXAMPLES = [
     each
@@ -129,6 +118,37 @@ def test_no_module_imports_itself_on_a_way_round() -> None:
 
     arrows = {name: imported(name) for name in modules}
     TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_drawing_shows_what_is_imported() -> None:
+    """Each arrow from room to room, but those that follow from others."""
+    drawn = set(
+        re.findall(r"^ +(\w+) --> (\w+)$", (ROOT.parent / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    )
+    needs: dict[str, set[str]] = {}
+    for file in ROOT.rglob("*.py"):
+        mine = room_of(file.relative_to(ROOT.parent).with_suffix("").parts)
+        rooms = {room_of(module.split(".")) for module in imports(file) if module.startswith(PACKAGE)}
+        needs[mine] = needs.get(mine, set()) | rooms - {mine, ""}
+
+    def reached(room: str) -> set[str]:
+        return {far for near in needs[room] for far in {near} | reached(near)}
+
+    shown = {
+        (room, near)
+        for room, rooms in needs.items()
+        for near in rooms
+        if room and not any(near in reached(other) for other in rooms)
+    }
+    assert drawn == shown
+
+
+def room_of(parts: Sequence[str]) -> str:
+    """Name the room of a module; empty for what stands beside the rooms."""
+    room, *rest = [part for part in parts[1:] if part != "__init__"] or [""]
+    if room == "pipeline":
+        room = rest[0] if rest else ""
+    return room if room in set.union(*LAYERS, *PIPELINE_LAYERS) else ""
 
 
 def test_the_sandbox_shares_nothing_with_what_it_tests() -> None:
