@@ -136,4 +136,4 @@ class OrderCheck:
         from airflow.models.variable import Variable
 
         now = datetime.now(UTC).isoformat()
-        Variable.set(variable_of(self.conn_id), now, description="When the Autoenhance webhook last told of an order")
+        Variable.set(variable_of(self.conn_id), now, description="When the Autoenhance webhook last named an order")
