@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket, Order
+from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.create import once
@@ -92,7 +93,7 @@ def process_order(
         order = hook.get_order(order_id)
         return order if BracketOrder(order, ()).processed else None
 
-    wire, size = {"extra": settings}, grouping.size
+    wire, size = WireSettings(settings), grouping.size
     process = partial(hook.process_order, order_id, groups=grouping.groups, brackets_per_image=size, settings=wire)
     return once(process, find, (errors.ServerError, errors.UnreachableError, errors.ConflictError))
 
