@@ -308,15 +308,16 @@ def test_an_order_whose_images_were_deleted_is_not_processed_again(
     assert process_calls(autoenhance) == 1
 
 
-def test_brackets_without_bytes_are_waited_for_and_named(
-    autoenhance: Sandbox, scenes: tuple[str, list[list[str]]], caplog: pytest.LogCaptureFixture
+def test_brackets_without_bytes_are_named_before_anything_starts(
+    autoenhance: Sandbox, scenes: tuple[str, list[list[str]]]
 ) -> None:
-    """The mark of an upload may lag for longer than anybody waits, so it does not hold up the order for good."""
     order_id, groups = scenes
-    create_bracket(order_id, "maple/hall.jpg")
-    assert process(order_id)["processed"] == 2
-    assert "not marked as uploaded: bracket 'maple/hall.jpg'" in caplog.text
-    assert process(order_id, groups=groups, try_number=2)["processed"] == 2
+    missing = create_bracket(order_id, "maple/hall.jpg")["bracket_id"]
+    for options in ({}, {"number_of_brackets_per_image": 3}, {"groups": [*groups, [missing]]}):
+        with pytest.raises(AirflowFailException, match="bracket 'maple/hall.jpg' never got their bytes"):
+            process(order_id, **options)
+    assert process_calls(autoenhance) == 0
+    assert process(order_id, groups=groups)["processed"] == 2
 
 
 def test_an_upload_that_is_noted_late_is_waited_for(

@@ -31,7 +31,7 @@ from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
-from airflow_provider_autoenhance.pipeline.remote.images import RunImages, make_order, read_order
+from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,6 @@ class Batch:
         self.plan = plan
         self.in_flight = InFlight()
         self._delivery = delivery
-        self._of_run = RunImages(hook, job.run.dag_id, job.run.run_id)
         self._watcher = Watcher(hook, self.in_flight)
         self._books = Books(job, plan, self._steps)
         for folder in plan.folders:
@@ -255,7 +254,7 @@ class Batch:
         return [read_brackets(self.hook, order) for order in orders]
 
     def _steps(self, folder: FolderPlan) -> Transfer:
-        return Transfer(self.hook, self.job, folder.own, self._delivery, self._of_run)
+        return Transfer(self.hook, self.job, folder.own, self._delivery)
 
     @contextmanager
     def _workers(self, verb: str, photos: int) -> Iterator[Workers[Outcome]]:

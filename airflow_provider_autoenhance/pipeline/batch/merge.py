@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from airflow_provider_autoenhance.pipeline.remote.identity import EXPOSURE_KEY, 
 from airflow_provider_autoenhance.pipeline.remote.process import Grouping, process_order, wait_for_arrival
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
+
+log = logging.getLogger(__name__)
 
 
 class Merge:
@@ -129,7 +132,12 @@ class Merge:
     def _make_images(self, decisions: Sequence[Decision]) -> None:
         groups = [self._ids_of(decision.photo) for decision in decisions]
         wanted = {bracket_id for group in groups for bracket_id in group}
-        for bracket in wait_for_arrival(self._hook, self.order_id, wanted):
+        brackets, missing = wait_for_arrival(self._hook, self.order_id, wanted)
+        if missing:
+            log.warning(
+                "Order %s is merged although %s do not count as uploaded yet", self.order_id, ", ".join(missing)
+            )
+        for bracket in brackets:
             if bracket.bracket_id not in wanted:
                 discard(self._hook, "bracket", bracket.bracket_id)
         grouping = Grouping(None if decisions[0].photo.ungrouped else groups)

@@ -12,7 +12,6 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
-from airflow_provider_autoenhance.pipeline.remote.images import RunImages
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
@@ -34,15 +33,13 @@ class Transfer:
 
     :param own: this run's record of the group.
     :param delivery: makes files of enhanced images.
-    :param of_run: what the single-image tasks of the DAG run have made.
     """
 
-    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record, delivery: Delivery, of_run: RunImages) -> None:
+    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record, delivery: Delivery) -> None:
         self._hook = hook
         self._job = job
         self._own = own
         self._delivery = delivery
-        self._of_run = of_run
 
     def submit(self, decision: Decision, order_id: str) -> Submitted | Row:
         """Bring a photo to where it is being enhanced.
@@ -56,8 +53,6 @@ class Transfer:
             if decision.step is Step.REPROCESS:
                 image_id, order_id = decision.image_id or "", decision.order_id or order_id
                 self._hook.process_image(image_id)
-            elif decision.step is Step.CREATE and (image := self._of_run.of(photo)):
-                image_id, order_id = image.image_id, image.order_id or order_id
             else:
                 if decision.step is Step.REPLACE and decision.image_id:
                     self._hook.delete_image(decision.image_id)

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus
+from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.identity import is_own, name_of, same_as
-from airflow_provider_autoenhance.pipeline.remote.images import WITH_BYTES, ensure_order, rank, read_order
+from airflow_provider_autoenhance.pipeline.remote.images import WITH_BYTES, check_whole, ensure_order, rank, read_order
 from airflow_provider_autoenhance.pipeline.remote.ticket import Kind, UploadTicket
 
 T = TypeVar("T")
@@ -71,18 +71,20 @@ def ensure(
     :raises AutoenhanceError: when the order cannot be read whole, because "unknown" is not "absent".
     """
 
-    def find(order_name: str | None = None) -> Made | None:
-        there = _listed(hook, wanted, order_name)
+    def find() -> Made | None:
+        order, there = _listed(hook, wanted, order_name)
         ready = [each for each in there if _has_bytes(each)]
-        for same in same_as(ready, wanted.image_name, wanted.metadata):
+        for same in same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(order_name)):
             check(f"{wanted.kind} {name_of(same)!r}", same.metadata)
             return _made(same, wanted)
+        if order is not None:
+            check_whole(order)
         for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
             check(f"{wanted.kind} {name_of(useless)!r}", useless.metadata)
             discard(hook, wanted.kind, _made(useless, wanted).id)
         return None
 
-    return (None if fresh else find(order_name)) or once(partial(_create, hook, wanted), find)
+    return (None if fresh else find()) or once(partial(_create, hook, wanted), find)
 
 
 def discard(hook: AutoenhanceHook, kind: Kind, made_id: str) -> None:
@@ -123,14 +125,16 @@ def once(
     raise AssertionError("unreachable")
 
 
-def _listed(hook: AutoenhanceHook, wanted: UploadTicket, order_name: str | None) -> Sequence[Image | Bracket]:
-    """What the order holds, the best first."""
+def _listed(
+    hook: AutoenhanceHook, wanted: UploadTicket, order_name: str | None
+) -> tuple[Order | None, Sequence[Image | Bracket]]:
+    """The order of an image, and what it holds, the best first."""
     if wanted.kind == "bracket":
-        return sorted(hook.list_brackets(str(wanted.order_id)), key=lambda bracket: bracket.bracket_id)
-    order = read_order(hook, wanted.order_id) if wanted.order_id else None
+        return None, sorted(hook.list_brackets(str(wanted.order_id)), key=lambda bracket: bracket.bracket_id)
+    order = read_order(hook, wanted.order_id, whole=False) if wanted.order_id else None
     if order is None and wanted.order_id and order_name:
         order = ensure_order(hook, wanted.order_id, order_name)
-    return [*sorted(order.images, key=rank)] if order else []
+    return order, [*sorted(order.images, key=rank)] if order else []
 
 
 def _has_bytes(made: Image | Bracket) -> bool:

@@ -4,14 +4,17 @@
   never holds ``try_number``, or a retry would find nothing; nor ``map_index``, or a re-expanded list would inherit another item's work
   (apache/airflow#72725).
 - ``fingerprint`` says which bytes (URI, etag, size) in which settings. A batch writes it; so does the create operator, if it is given a
-  ``source`` that it can look at. The upload makes the image anew if the file has changed since, so the fingerprint stays true.
+  ``source`` in a store that it can look at. The upload makes the image anew if the file has changed since, so the fingerprint stays true.
 - An exposure of a batch holds its own fingerprint as ``exposure``; its ``fingerprint`` is that of the photo which it becomes a part of.
 
-An image of the same identity or fingerprint is gone on with, unless both fingerprints are known and differ. So a batch goes on with what
-the single-image tasks of its DAG run have made, whose order it reads once. A single-image task goes on with what a batch has made, if
-it is given the batch's order, and asks for no metadata that the image lacks.
+An image of the same identity or fingerprint is gone on with, unless both fingerprints are known and differ. So within one order, a batch
+goes on with what single-image tasks have made, and a single-image task with what a batch has made, unless it asks for metadata that the
+image lacks. Beyond its own orders a batch takes nothing: its records name these before anything is made, and no others. A single-image
+task never goes on with another one's image, which that may enhance again or delete.
 
-Autoenhance may empty or replace ``metadata``. What holds none of our marks counts by its name, but nothing is deleted by its name alone.
+Autoenhance may empty or replace ``metadata``. What a batch finds without our marks counts by its name, which holds a piece of the
+fingerprint. What a single-image task finds does so in its run's own order; in an order that the DAG names, only if its metadata is empty.
+Nothing is deleted by its name alone.
 """
 
 from __future__ import annotations
@@ -108,14 +111,22 @@ def is_own(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
     return all(mark(made, key) == metadata.get(key) for key in keys)
 
 
-def same_as(made: Iterable[Image | Bracket], name: str, metadata: Mapping[str, Any]) -> list[Image | Bracket]:
+def is_marked(made: Image | Bracket) -> bool:
+    """Whether the metadata is as this provider wrote it."""
+    return any(mark(made, key) for key in _MARKS)
+
+
+def same_as(
+    made: Iterable[Image | Bracket], name: str, metadata: Mapping[str, Any], *, only_ours: bool = False
+) -> list[Image | Bracket]:
     """Return what may be gone on with instead of creating: by its marks; where nothing has the right ones, by its name.
 
     :param metadata: what would be created with.
+    :param only_ours: they come from the order of a DAG run, in which nobody else puts anything.
     """
     made, name = list(made), clean_text(name)  # names come back cleaned, as all text of an answer does
-    unmarked = (each for each in made if not any(mark(each, key) for key in _MARKS))
-    return [each for each in made if _is_same(each, metadata)] or [each for each in unmarked if name_of(each) == name]
+    same = [each for each in made if _is_same(each, metadata)]
+    return same or [each for each in made if name_of(each) == name and _counts_by_name(each, metadata, only_ours)]
 
 
 def name_of(made: Image | Bracket) -> str:
@@ -129,9 +140,17 @@ def _is_same(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
         return False  # the file has changed
     if is_own(made, metadata):
         return True
+    if IDENTITY_KEY in metadata and mark(made, IDENTITY_KEY):
+        return False  # another task's, which may enhance it again or delete it
     asked = {key: value for key, value in metadata.items() if key not in _RESERVED}
     by_bytes = isinstance(made, Image) and None not in fingerprints  # an exposure's fingerprint is its photo's
     return by_bytes and all(made.metadata.get(key) == value for key, value in asked.items())
+
+
+def _counts_by_name(made: Image | Bracket, metadata: Mapping[str, Any], only_ours: bool) -> bool:
+    if IDENTITY_KEY in metadata and not only_ours:  # users choose such names, here and in the web app
+        return isinstance(made, Image) and not made.metadata
+    return not is_marked(made)
 
 
 def origin_check(ti: Any, source: str | None) -> Callable[[str, Mapping[str, Any]], None]:

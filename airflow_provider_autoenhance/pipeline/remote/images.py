@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +11,7 @@ from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark, run_order_id
+from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, is_marked, mark
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +30,17 @@ def rank(image: Image) -> tuple[bool, int, int, str]:
 
 
 def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
-    """Match images to a batch's photos, by mark or else by name; the names of a batch hold a piece of the fingerprint."""
+    """Match images to a batch's photos: by fingerprint; where an image has none of our marks, by name.
+
+    The names of a batch hold a piece of the fingerprint.
+    """
     by_name: dict[str, str | None] = {}
     for photo in photos:
         name = clean_text(photo.image_name)
         by_name[name] = None if name in by_name else photo.fingerprint  # a name of two photos says nothing
     found: dict[str, Image] = {}
     for image in sorted((image for order in orders for image in order.images), key=rank):
-        fingerprint = mark(image, FINGERPRINT_KEY) or by_name.get(image.image_name)
+        fingerprint = mark(image, FINGERPRINT_KEY) if is_marked(image) else by_name.get(image.image_name)
         if fingerprint is not None:
             found.setdefault(fingerprint, image)
     return found
@@ -69,30 +71,6 @@ def check_whole(order: Order) -> None:
             f"order {order.order_id} lists {len(order.images)} of its {order.total_images} images, so it cannot be told whether this one "
             "exists already; give smaller groups of photos an order_id of their own."
         )
-
-
-class RunImages:
-    """What the single-image tasks of a DAG run have made, as far as a batch may go on with it. Read once, when it is first asked for.
-
-    Images without bytes are left out: a task may be about to upload them.
-    """
-
-    def __init__(self, hook: AutoenhanceHook, dag_id: str, run_id: str) -> None:
-        self._hook = hook
-        self._order_id = run_order_id(dag_id, run_id)
-        self._found: Mapping[str, Image] | None = None
-        self._lock = threading.Lock()
-
-    def of(self, photo: Photo) -> Image | None:
-        """Return the image of a photo; called from many threads."""
-        with self._lock:
-            if self._found is None:
-                order = read_order(self._hook, self._order_id, whole=False)
-                ready = (image for image in order.images if image.status in WITH_BYTES) if order else ()
-                self._found = {
-                    mark(image, FINGERPRINT_KEY) or "": image for image in sorted(ready, key=rank, reverse=True)
-                }
-        return self._found.get(photo.fingerprint)
 
 
 def ensure_order(hook: AutoenhanceHook, order_id: str, name: str | None) -> Order:

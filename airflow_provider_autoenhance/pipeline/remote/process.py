@@ -74,7 +74,11 @@ def ensure_processed(hook: AutoenhanceHook, order_id: str, grouping: Grouping, s
     unknown = wanted.difference(bracket.bracket_id for bracket in read.brackets)
     if unknown:
         raise errors.SettingsError(f"order {order_id} has no bracket {', '.join(sorted(unknown)[:5])}.")
-    wait_for_arrival(hook, order_id, wanted)
+    _, missing = wait_for_arrival(hook, order_id, wanted)
+    if missing:
+        raise errors.SettingsError(
+            f"order {order_id}: {_names(missing)} never got their bytes and would be left out. Upload them, or delete them."
+        )
     answer = process_order(hook, order_id, grouping, settings)
     log.info("Processing order %s", order_id)
     return answer or hook.get_order(order_id)
@@ -98,20 +102,21 @@ def process_order(
     return once(process, find, (errors.ServerError, errors.UnreachableError, errors.ConflictError))
 
 
-def wait_for_arrival(hook: AutoenhanceHook, order_id: str, wanted: Collection[str] = ()) -> tuple[Bracket, ...]:
-    """Wait until Autoenhance marks the exposures as uploaded. The mark may lag; after 30 seconds, go on with a warning.
+def wait_for_arrival(
+    hook: AutoenhanceHook, order_id: str, wanted: Collection[str] = ()
+) -> tuple[tuple[Bracket, ...], Sequence[str]]:
+    """Wait until Autoenhance marks the exposures as uploaded. The mark may lag, so 30 seconds are given.
 
     :param wanted: ids of the exposures; empty: all of the order.
-    :returns: the order's exposures, as read last.
+    :returns: the order's exposures, as read last, and the names of those without the mark. Whoever has uploaded them itself goes on.
     """
     for pause in ARRIVAL_POLLS:
         time.sleep(pause)
         brackets = hook.list_brackets(order_id)
         missing = _missing(brackets, wanted)
         if not missing:
-            return brackets
-    log.warning("Order %s is processed with exposures that are not marked as uploaded: %s", order_id, _names(missing))
-    return brackets
+            break
+    return brackets, missing
 
 
 def _missing(brackets: Sequence[Bracket], wanted: Collection[str]) -> list[str]:

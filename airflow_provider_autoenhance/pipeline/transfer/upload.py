@@ -80,15 +80,20 @@ class PhotoSource:
             yield file, opened
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str | None:
-        """Look at it, and return the fingerprint that a batch gives it; ``None`` where it cannot be read from here.
+        """Look at it, and return the fingerprint that a batch gives it; ``None`` where it is on the web, or cannot be read from here.
+
+        A web address may hold for one look only, and is told from others by a query that no fingerprint knows.
 
         :param settings: as the wire has them.
         """
+        if self.uri.lower().startswith(("http://", "https://")):
+            return None
         try:
             with self._source() as source:
                 return fingerprint_of(source.uri, source.etag, source.size, settings)
         except Exception as error:  # noqa: BLE001 - whatever it is, the upload meets it too
-            log.info("No batch will find the image by its photo: %s", errors.unexpected(error, "the source"))
+            found = errors.unexpected(error, "the source")
+            log.info("A batch cannot find this image by its photo, because the create task cannot read that: %s", found)
             return None
 
     def _source(self) -> Source:
@@ -171,11 +176,10 @@ def _upload(
     """
     of_batch = bool(about)
     with photo.looked_at() as (file, opened):
-        if wanted.kind == "image" and not of_batch:
-            known = wanted.metadata.get(FINGERPRINT_KEY)
+        if not of_batch and FINGERPRINT_KEY in wanted.metadata:
             now = fingerprint_of(file.uri, file.etag, file.size, wanted.settings)
-            wanted = replace(wanted, metadata={**wanted.metadata, FINGERPRINT_KEY: now})
-            made = made if known in (None, now) else None  # the photo has changed since
+            if wanted.metadata[FINGERPRINT_KEY] != now:  # the photo has changed since
+                wanted, made = replace(wanted, metadata={**wanted.metadata, FINGERPRINT_KEY: now}), None
 
         def put(made: Made) -> str:
             if made.adopted:
