@@ -96,8 +96,14 @@ def _field(label: str, description: str, *, type: str = "boolean", default: Any 
 
 
 def _option(description: str, *, default: str | None = None, sensitive: bool = False) -> dict[str, Any]:
-    told = {"description": description, "version_added": "0.1.0", "type": "string", "example": None, "default": default}
-    return {**told, "sensitive": sensitive}
+    fields = {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": None,
+        "default": default,
+    }
+    return {**fields, "sensitive": sensitive}
 
 
 def _modules(*names: str) -> list[dict[str, Any]]:

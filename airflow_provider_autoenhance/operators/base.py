@@ -37,8 +37,8 @@ def task_run(task: AutoenhanceMixin, context: Context, *, label: Any, foreign: b
 
     An exception that nobody foresaw becomes an UnexpectedError: a library's text may hold a presigned address.
 
-    A task with a ``retry_policy`` (Airflow 3.3 and later) leaves the second to that: errors reach it, and callbacks, as they are. Not
-    those of a sensor that is skipped instead of failed, because Airflow skips it for exceptions of its own only.
+    With a ``retry_policy`` (Airflow 3.3 and later), errors are passed through unchanged, so the policy and the callbacks see them. A sensor
+    that is skipped instead of failed is the exception, because Airflow skips it for exceptions of its own only.
 
     :param task: the operator or sensor.
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.

@@ -139,7 +139,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
                 failures += 1
                 pause = _pause(error, kwargs["poll_interval"], failures)
                 level = logging.ERROR if failures >= _FAILURES_TO_WORRY else logging.WARNING
-                log.log(level, "Orders cannot be watched: %s Looking again in %.0f s.", _told(error), pause)
+                log.log(level, "Orders cannot be watched: %s Looking again in %.0f s.", _described(error), pause)
             else:
                 failures, pause = 0, kwargs["poll_interval"]
                 yield orders
@@ -172,7 +172,9 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         try:
             watch = OrderWatch(await watermark.load(), from_now_on=self.created_after is None)
         except Exception as error:  # noqa: BLE001 - tried again at the next look
-            log.warning("What was told before cannot be read: %s Trying again at the next look.", _told(error))
+            log.warning(
+                "Cannot read which orders were reported before: %s The next look tries again.", _described(error)
+            )
             return None
         if watch.damaged:
             log.error(
@@ -186,7 +188,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         try:
             await watermark.save(watch.to_memory())
         except Exception as error:  # noqa: BLE001 - tried again at the next look
-            log.warning("What was told cannot be noted: %s Trying again at the next look.", _told(error))
+            log.warning("Cannot note which orders were reported: %s The next look tries again.", _described(error))
 
     def _matches(self, order: OrderSeen) -> bool:
         if self.created_after and order.created_at is not None and order.created_at < self.created_after.timestamp():
@@ -214,7 +216,7 @@ def _pause(error: Exception, interval: float, failures: int) -> float:
     return max(grown, pause_asked_for(error))
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     from airflow_provider_autoenhance.api.redact import clean_text
 
     return clean_text(str(error) if isinstance(error, errors.AutoenhanceError) else f"{type(error).__name__}: {error}.")

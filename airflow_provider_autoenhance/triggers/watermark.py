@@ -62,4 +62,6 @@ class Watermark:
         from airflow.sdk import Variable
         from asgiref.sync import sync_to_async
 
-        await sync_to_async(Variable.set)(self._key, text, description="What AutoenhanceOrderEventTrigger has told")
+        await sync_to_async(Variable.set)(
+            self._key, text, description="Which orders AutoenhanceOrderEventTrigger has reported"
+        )

@@ -83,8 +83,8 @@ class Merge:
         """
         for decision in self.decisions:
             self._make_room(decision)
-        told = self._spoilt()
-        spoilt = {decision for decision, _ in told}
+        found = self._spoilt()
+        spoilt = {decision for decision, _ in found}
         whole = [each for each in self.decisions if each not in spoilt]
         error: errors.AutoenhanceError | None = None
         if whole:
@@ -94,7 +94,7 @@ class Merge:
                 raise
             except Exception as refused:  # noqa: BLE001 - of this order alone
                 error = errors.unexpected(refused, f"order {self.order_id}")
-        return [*((decision, error) for decision in whole), *told]
+        return [*((decision, error) for decision in whole), *found]
 
     def _make_room(self, decision: Decision) -> None:
         """Delete the useless image that a photo's new one replaces; where that fails, the photo does."""
@@ -105,29 +105,29 @@ class Merge:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
-            told = errors.unexpected(error, f"image {decision.image_id}")
-            self._failed[decision.photo.fingerprint] = told
+            described = errors.unexpected(error, f"image {decision.image_id}")
+            self._failed[decision.photo.fingerprint] = described
 
     def _spoilt(self) -> list[tuple[Decision, errors.AutoenhanceError]]:
         """What cannot be merged: photos with an exposure that failed, and such exposures of a set by themselves.
 
         A set is put off whole where another try may bring the exposure along; Autoenhance would merge without it for good.
         """
-        told = []
+        found = []
         for decision in self.decisions:
             photo = decision.photo
             if not photo.ungrouped:
                 if photo.fingerprint in self._failed:
-                    told.append((decision, self._failed[photo.fingerprint]))
+                    found.append((decision, self._failed[photo.fingerprint]))
                 continue
             failed = {file: self._failed[file.fingerprint] for file in photo.files if file.fingerprint in self._failed}
             passing = next((error for error in failed.values() if error.retryable), None)
             if passing or len(failed) == len(photo.files):
-                told.append((decision, passing or next(iter(failed.values()))))
+                found.append((decision, passing or next(iter(failed.values()))))
             else:
                 alone = ((merged_photo(self._job, [file], ungrouped=True), error) for file, error in failed.items())
-                told += [(replace(decision, photo=file), error) for file, error in alone]
-        return told
+                found += [(replace(decision, photo=file), error) for file, error in alone]
+        return found
 
     def _make_images(self, decisions: Sequence[Decision]) -> None:
         groups = [self._ids_of(decision.photo) for decision in decisions]

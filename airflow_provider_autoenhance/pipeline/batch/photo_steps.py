@@ -112,18 +112,18 @@ class Transfer:
 
     def failure(self, decision: Decision, error: Exception) -> Row:
         """A row for what went wrong."""
-        told = errors.unexpected(error, f"photo {decision.photo.path!r}")
-        row = self.row(decision, "failed", reason=str(told))
-        row.transient = told.retryable
-        if isinstance(told, (errors.NotFoundError, errors.UploadUrlExpiredError, errors.ConflictError)):
+        described = errors.unexpected(error, f"photo {decision.photo.path!r}")
+        row = self.row(decision, "failed", reason=str(described))
+        row.transient = described.retryable
+        if isinstance(described, (errors.NotFoundError, errors.UploadUrlExpiredError, errors.ConflictError)):
             # The next try reads the order, and makes the image anew; in another order, where this one is gone.
             row.transient = True
         return row
 
     def unenhanced(self, decision: Decision, reason: str | None) -> Row:
         """A row for an image that Autoenhance could not enhance, or that is gone: left for the next run where that may help."""
-        told = reason or "Autoenhance gave no reason"
-        row = self.row(decision, "postponed" if passes(reason) else "failed", reason=told)
+        described = reason or "Autoenhance gave no reason"
+        row = self.row(decision, "postponed" if passes(reason) else "failed", reason=described)
         row.transient = reason == GONE
         return row
 

@@ -68,7 +68,7 @@ def check_whole(order: Order) -> None:
     """
     if (order.total_images or 0) > len(order.images):
         raise errors.AutoenhanceError(
-            f"order {order.order_id} lists {len(order.images)} of its {order.total_images} images, so it cannot be told whether this one "
+            f"order {order.order_id} lists {len(order.images)} of its {order.total_images} images, so nobody can say whether this one "
             "exists already; give smaller groups of photos an order_id of their own."
         )
 
