@@ -69,10 +69,11 @@ class Sources:
         given = [source.rstrip("/") + "/" for source in self.given] if self.paths else self.given
         parsed = [locate(source, conn_id=None, error=SettingsError) for source in given]
         in_stores = any(location.scheme not in _WITHOUT_CONNECTION for location in parsed)
-        found: dict[str, Location] = {}
+        found: dict[tuple[str, str], Location] = {}
         for each in parsed:
             location = replace(each, conn_id=self._connection(each, in_stores))
-            first = found.setdefault(location.place, location)
+            # A link to another source's folder gives its own name to the paths under the destination.
+            first = found.setdefault((location.place, location.name), location)
             if first.conn_id != location.conn_id or (location.scheme in _WEB and first.given != location.given):
                 raise SettingsError(
                     f"source names {location.uri} twice, with different connections or queries; photos are told apart by what stands "

@@ -262,3 +262,13 @@ def test_only_sources_are_limited_to_some_folders(
         allow(**extra)
         summary = enhance(f"{tmp_path}/in/", f"{tmp_path}/out/", run_id=f"night-{number}")
         assert (summary["landed"], summary["skipped"]) == ((1, 0), (0, 1))[number]
+
+
+def test_a_link_to_another_source_keeps_its_own_name(tmp_path: Path, enhance: Enhance) -> None:
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "1.jpg").write_bytes(photo())
+    (tmp_path / "in" / "b").symlink_to(tmp_path / "in" / "a")
+    out = tmp_path / "out"
+    assert enhance([f"{tmp_path}/in/a/", f"{tmp_path}/in/b/"], f"{out}/")["landed"] == 2
+    assert (out / "a" / "1.jpg").exists() and (out / "b" / "1.jpg").exists()
+    assert enhance([f"{tmp_path}/in/a/", f"{tmp_path}/in/x/../a/"], f"{out}/dots/")["landed"] == 1
