@@ -44,6 +44,7 @@ LEFT_OUT = (
     "tests/storage/test_s3_faults.py",
     "tests/storage/test_streams.py",
     "tests/taken_over",
+    "tests/test_docs.py",
     "tests/tools",
 )
 _INSTALL_SECONDS = 600
