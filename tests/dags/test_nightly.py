@@ -101,6 +101,7 @@ def test_a_bucket_that_is_not_there_fails(autoenhance: Sandbox, s3: SimpleNamesp
     assert "no-such-bucket" in run.stdout
 
 
+@pytest.mark.one_version
 def test_the_form_chooses_day_settings_and_ceiling(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     fill(s3, "2026-01-31", ash=3)
     conf = {"date": "2026-01-31", "enhance_type": "warm", "max_credits": 2, "sky_replacement": "true"}

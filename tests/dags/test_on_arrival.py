@@ -111,6 +111,7 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
     assert (ledger["images_created"], ledger["credits"]["spent"]) == (3, 3)
 
 
+@pytest.mark.one_version
 def test_news_without_a_folder_means_the_whole_source(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     for key in ("a/1.jpg", "b/deep/2.jpg"):
         s3.put(key, photo(shade=40 + len(key)))

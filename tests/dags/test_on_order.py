@@ -70,6 +70,7 @@ def test_each_event_becomes_a_folder_and_each_order_one_task() -> None:
 
 @needs_airflow_3
 @pytest.mark.usefixtures("airflow_db")
+@pytest.mark.one_version
 def test_orders_named_by_hand_land_as_previews_for_free(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     orders = [finished_order("elm", "a.jpg", "b.jpg"), finished_order("oak", "c.jpg")]
     done = run_dag("autoenhance_on_order", "2026-01-05", {"order_ids": orders, "destination": "s3://enhanced/orders/"})
