@@ -43,7 +43,8 @@ def presigned_dag() -> None:
         **options,
     )
 
-    @task.autoenhance(deferrable=True, **options)
+    # Into a folder of its own: where another task was first, nothing would be left to wait for.
+    @task.autoenhance(deferrable=True, **options | {"destination": f"{TO}/asked/"})
     def asked(one: str, where: dict[str, str]) -> dict[str, Any]:
         told("function", where["two"])
         return {"source": [one, os.environ["AIRFLOW_VAR_PHOTO_TWO"]]}
