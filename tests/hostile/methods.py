@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.api import calls, models
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 from airflow_provider_autoenhance.hooks.download import Download
-from airflow_provider_autoenhance.pipeline.transfer.landing import land
+from airflow_provider_autoenhance.pipeline.transfer.deliver import publish_download
 from tests.hostile import values
 from tests.hostile.wire import Places, Role
 from tests.support.photos import Sized, photo
@@ -90,7 +90,9 @@ def _download_in_blocks(hook: AutoenhanceHook, _: Places, **options: Any) -> int
 def _land(hook: AutoenhanceHook, _: Places, **options: Any) -> storage.StoredFile:
     with tempfile.TemporaryDirectory() as folder:
         destination = storage.open_destination(str(Path(folder) / "kitchen.jpg"))
-        return hook.download_image("image-1", lambda download: land(download, destination, None)[0], **options)
+        return hook.download_image(
+            "image-1", lambda download: publish_download(download, destination, None)[0], **options
+        )
 
 
 def _list_orders(hook: AutoenhanceHook, _: Places) -> list[models.Order]:

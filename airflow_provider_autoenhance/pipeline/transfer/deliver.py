@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import base64
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.calls import Variant
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.download import Download
+from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase, plan_outputs
-from airflow_provider_autoenhance.pipeline.transfer.landing import land
+from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
 from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination, open_source
+from airflow_provider_autoenhance.storage.streams import CheckedReader
 from airflow_provider_autoenhance.storage.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ class Delivery:
     def deliver(
         self, hook: AutoenhanceHook, image_id: str, destinations: Sequence[Destination], *, about: str
     ) -> list[dict[str, Any]]:
-        """Fetch an image and land all its outputs, the converted ones first. Only the first full-size download can cost a credit.
+        """Download an image and publish all its outputs, the converted ones first. Only the first full-size download can cost a credit.
 
         :param destinations: one per output, in their order.
         :returns: per output ``uri``, ``size``, ``etag``, ``sha256`` and ``content_type``; of a converted one its other facts too.
@@ -51,11 +56,11 @@ class Delivery:
     def _stream(
         self, hook: AutoenhanceHook, image_id: str, destination: Destination, output: OutputSpec
     ) -> dict[str, Any]:
-        def take(download: Download) -> dict[str, Any]:
-            stored, kind = land(download, destination, output.format)
-            return _told(stored) | {"content_type": kind.mime}
+        def publish(download: Download) -> dict[str, Any]:
+            stored, kind = publish_download(download, destination, output.format)
+            return _facts(stored) | {"content_type": kind.mime}
 
-        return self._download(hook, image_id, take, output.query())
+        return self._download(hook, image_id, publish, output.query())
 
     def _convert(
         self,
@@ -69,11 +74,11 @@ class Delivery:
             bought = folder / "bought.png"
 
             def keep(download: Download) -> StoredFile:
-                return land(download, open_destination(str(bought)), "png")[0]
+                return publish_download(download, open_destination(str(bought)), "png")[0]
 
             self._download(hook, image_id, keep, SOURCE_QUERY)
             files = converter.convert(bought, folder, about=about)
-            return {file.output: _publish(file, places[file.output]) for file in files}
+            return {file.output: _publish_converted(file, places[file.output]) for file in files}
 
     def _download(
         self, hook: AutoenhanceHook, image_id: str, take: Callable[[Download], T], rendering: dict[str, str]
@@ -108,11 +113,60 @@ def prepare(
     return Delivery(purchase, converter, variant, preview)
 
 
-def _publish(file: ConvertedFile, destination: Destination) -> dict[str, Any]:
+def publish_download(
+    download: Download, destination: Destination, format: str | None
+) -> tuple[StoredFile, ImageFormat]:
+    """Write a download to its destination, checked by type, size, digest and format.
+
+    :param format: what was asked for; ``None`` takes any.
+    :raises IntegrityError: the download did not arrive whole; nothing was published.
+    """
+    kind = sniff(download.peek())
+    if kind is None:
+        raise errors.IntegrityError(f"{download.about}: what arrived is not an image ({download.content_type}).")
+    if format is not None and kind.mime != f"image/{format}":
+        raise errors.ServerError(f"{download.about}: asked for {format}, but {kind.name} arrived.")
+    digests = sent_digests(download.headers)
+    body = CheckedReader(
+        download, name=download.about, size=download.size, digests=digests, checks=[check_for(kind, download.size)]
+    )
+    return destination.write(body, size=download.size, content_type=kind.mime), kind
+
+
+def sent_digests(headers: Mapping[str, str]) -> dict[str, str]:
+    """Digests that the sending host vouches for, as hex by algorithm.
+
+    An ETag counts only from S3 (``x-amz-request-id``) and without KMS, where it is the MD5; elsewhere it may be anything.
+    """
+    found: dict[str, str] = {}
+    for header, algorithm, size in (
+        ("content-md5", "md5", 16),
+        ("x-amz-checksum-sha256", "sha256", 32),
+        ("x-amz-checksum-crc32", "crc32", 4),
+    ):
+        if header in headers and "-" not in headers[header]:
+            try:
+                digest = base64.b64decode(headers[header], validate=True)
+            except ValueError:  # not base64, or not ASCII
+                continue
+            if len(digest) == size:
+                found[algorithm] = digest.hex()
+    etag = headers.get("etag", "").strip('"')
+    plain_s3 = "x-amz-request-id" in headers and headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
+    if (
+        plain_s3
+        and "x-amz-server-side-encryption-customer-algorithm" not in headers
+        and re.fullmatch("[0-9a-f]{32}", etag)
+    ):
+        found.setdefault("md5", etag)
+    return found
+
+
+def _publish_converted(file: ConvertedFile, destination: Destination) -> dict[str, Any]:
     with file.path.open("rb") as body:
         stored = destination.write(body, size=file.size, content_type=file.mime)
-    return file.facts() | _told(stored)
+    return file.facts() | _facts(stored)
 
 
-def _told(stored: StoredFile) -> dict[str, Any]:
+def _facts(stored: StoredFile) -> dict[str, Any]:
     return {"uri": stored.uri, "size": stored.size, "etag": stored.etag, "sha256": stored.sha256}
