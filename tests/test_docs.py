@@ -138,7 +138,7 @@ class TestOutputs:
             for value in (low - 1, high + 1):
                 with pytest.raises(errors.SettingsError):
                     OutputSpec(**{name: value})  # type: ignore[arg-type]
-        assert table["format"][1].strip(" `") == OutputSpec().settled().format
+        assert table["format"][1].strip(" `") == OutputSpec().with_format().format
         assert table["embed_profile"][1].strip() == str(OutputSpec().embed_profile).lower()
         assert re.findall(r"`(\w+)`", table["format"][2].partition(";")[0]) == list(EXTENSIONS)
         assert all(f"`{{{part}}}`" in table["name_template"][2] for part in name_parts("a"))

@@ -132,13 +132,13 @@ def converter_for(
     :param read_uri: reads a colour profile given by URI.
     :raises SettingsError: a library or a profile is missing, or a profile is damaged.
     """
-    settled = tuple(output.settled() for output in outputs)
-    for output in settled:
+    outputs = tuple(output.with_format() for output in outputs)
+    for output in outputs:
         encode.check_library(output)
     process_budget()
-    profiles = load_profiles(settled, directories=profile_directories, read_uri=read_uri)
+    profiles = load_profiles(outputs, directories=profile_directories, read_uri=read_uri)
     color.check_profiles(profiles.values())
-    return Converter(settled, profiles)
+    return Converter(outputs, profiles)
 
 
 def check_source(head: bytes, outputs: Iterable[OutputSpec], *, about: str) -> None:

@@ -112,8 +112,8 @@ class OutputSpec:
         _check_known(flat, [each.name for each in fields(cls)])
         return cls(**{name: given for name, given in flat.items() if given not in _NOTHING})
 
-    def settled(self) -> OutputSpec:
-        """Return it with the format filled in."""
+    def with_format(self) -> OutputSpec:
+        """Return the output with its format, JPEG where none is given."""
         return self if self.format else replace(self, format="jpeg")
 
     @property

@@ -38,14 +38,14 @@ def plan_outputs(outputs: Iterable[OutputSpec]) -> Purchase:
 
     :raises SettingsError: two outputs would have the same name.
     """
-    settled = tuple(output.settled() for output in outputs)
-    output_names(settled, "folder/photo.dng", fingerprint="0" * 8)
-    if not any(output.why_local() for output in settled):
-        return Purchase(settled, rendered=settled, converted=())
+    outputs = tuple(output.with_format() for output in outputs)
+    output_names(outputs, "folder/photo.dng", fingerprint="0" * 8)
+    if not any(output.why_local() for output in outputs):
+        return Purchase(outputs, rendered=outputs, converted=())
     return Purchase(
-        settled,
-        rendered=tuple(output for output in settled if output.format == "jxl"),
-        converted=tuple(output for output in settled if output.format != "jxl"),
+        outputs,
+        rendered=tuple(output for output in outputs if output.format == "jxl"),
+        converted=tuple(output for output in outputs if output.format != "jxl"),
     )
 
 

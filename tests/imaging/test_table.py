@@ -86,7 +86,7 @@ def icc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("form", INPUTS)
 def test_it_is_what_was_asked_for(form: str, asked: str, icc_folder: Path, tmp_path: Path) -> None:
     fields, error = OUTPUTS[asked]
-    output = OutputSpec.of(fields).settled()
+    output = OutputSpec.of(fields).with_format()
     source = tmp_path / "photo"
     source.write_bytes(photo(form))
     converter = converter_for([output], profile_directories=[icc_folder])

@@ -40,13 +40,13 @@ class PhotoTarget:
         """The original file as it was uploaded."""
         return self.variant == "original" and self.outputs == (OutputSpec(),) and not self.uri.endswith("/")
 
-    def settled(self, image: Image) -> PhotoTarget:
-        """Return the target with formats filled in.
+    def with_formats(self, image: Image) -> PhotoTarget:
+        """Return the target with the format of each output.
 
         :raises SettingsError: when a file's extension and its format contradict each other, or one file is to hold several outputs.
         """
         if self.uri.endswith("/"):
-            return replace(self, outputs=tuple(output.settled() for output in self.outputs))
+            return replace(self, outputs=tuple(output.with_format() for output in self.outputs))
         if len(self.outputs) > 1:
             raise errors.SettingsError(
                 f"{image.label}: {len(self.outputs)} outputs need a folder as destination, ending in '/'."
@@ -72,14 +72,14 @@ class PhotoTarget:
 def download_photo(hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str) -> dict[str, Any]:
     """Download an image; everything that can be checked is checked before a credit is spent.
 
-    :returns: ``image_id``, ``credit_spent``, and ``outputs`` with the facts of each; those of the first are told beside them.
+    :returns: ``image_id``, ``credit_spent``, and ``outputs`` with the facts of each; the facts of the first stand at the top too.
     """
     image = hook.get_image(image_id)
     _check_ready(image, target.variant)
     if target.untouched:
         delivery = Delivery(Purchase(target.outputs, target.outputs, ()), None, target.variant, target.preview)
     else:
-        target = target.settled(image)
+        target = target.with_formats(image)
         delivery = prepare(hook, target.outputs, conn_id=target.conn_id, variant=target.variant, preview=target.preview)
     destinations = [open_destination(uri, conn_id=target.conn_id) for uri in target.uris(image)]
     for destination in destinations:
