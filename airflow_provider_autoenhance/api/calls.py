@@ -209,9 +209,9 @@ def process_order(
     settings: Mapping[str, Any] | None = None,
     version: str = versions.DEFAULT_VERSION,
 ) -> Call[models.Order | None]:
-    """Group an order's brackets and start enhancing. Give ``groups``, or ``brackets_per_image``, or neither (grouped by Autoenhance).
+    """Group an order's exposures and start enhancing. Give ``groups``, or ``brackets_per_image``, or neither (grouped by Autoenhance).
 
-    :param groups: bracket ids, one sequence per image.
+    :param groups: exposures' ids, one sequence per image.
     """
     if groups is not None and brackets_per_image:
         raise SettingsError(f"Order {order_id}: give groups or brackets_per_image, not both.")
@@ -222,11 +222,11 @@ def process_order(
         body["number_of_brackets_per_image"] = brackets_per_image
     verb = "process" if version >= versions.BRACKETS else "merge"
     path = _path("/v3/orders/{}/" + verb, order_id)
-    return Call("POST", path, f"order {order_id}", _order_if_told, body=body, repeatable=False)
+    return Call("POST", path, f"order {order_id}", _order_if_any, body=body, repeatable=False)
 
 
 def list_brackets(order_id: str) -> Call[tuple[models.Bracket, ...]]:
-    """Read the brackets of an order."""
+    """Read the exposures of an order."""
     return Call("GET", _path("/v3/orders/{}/brackets", order_id), f"order {order_id}", _brackets)
 
 
@@ -235,21 +235,21 @@ def create_bracket(
 ) -> Call[models.CreatedBracket]:
     """Register one exposure in an existing order."""
     body = {"name": name, "order_id": checked_id(order_id), **_given(metadata=dict(metadata) if metadata else None)}
-    return Call("POST", "/v3/brackets/", f"bracket {name!r}", _created_bracket, body=body, repeatable=False)
+    return Call("POST", "/v3/brackets/", f"exposure {name!r}", _created_bracket, body=body, repeatable=False)
 
 
 def retrieve_bracket(bracket_id: str) -> Call[models.Bracket]:
-    """Read one bracket. Known from one integration only; prefer :func:`list_brackets`."""
-    return Call("GET", _path("/v3/brackets/{}", bracket_id), f"bracket {bracket_id}", _bracket)
+    """Read one exposure. Known from one integration only; prefer :func:`list_brackets`."""
+    return Call("GET", _path("/v3/brackets/{}", bracket_id), f"exposure {bracket_id}", _bracket)
 
 
 def delete_bracket(bracket_id: str) -> Call[None]:
-    """Delete one bracket. Known from one integration only."""
+    """Delete one exposure. Known from one integration only."""
     path = _path("/v3/brackets/{}", bracket_id)
-    return Call("DELETE", path, f"bracket {bracket_id}", _nothing, missing_ok=True)
+    return Call("DELETE", path, f"exposure {bracket_id}", _nothing, missing_ok=True)
 
 
-def _order_if_told(body: Any) -> models.Order | None:
+def _order_if_any(body: Any) -> models.Order | None:
     """The old merge call answers with something untyped."""
     return _order(body) if isinstance(body, Mapping) and body.get("order_id") else None
 

@@ -83,7 +83,7 @@ class CreatedImage:
 
 @dataclass(frozen=True)
 class Bracket:
-    """One exposure of an HDR group."""
+    """One exposure of a bracketed shot. The API calls it a bracket."""
 
     bracket_id: str
     name: str
@@ -95,7 +95,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class CreatedBracket:
-    """A fresh bracket and where to put its bytes."""
+    """A fresh exposure and where to put its bytes."""
 
     bracket: Bracket
     upload_url: str = field(repr=False)
@@ -169,7 +169,7 @@ def parse_created_image(body: Any) -> CreatedImage:
 
 
 def parse_bracket(body: Any) -> Bracket:
-    """Read a bracket."""
+    """Read an exposure."""
     answer = _object(body, "bracket", "bracket_id")
     return Bracket(
         bracket_id=_id(answer["bracket_id"]),
@@ -182,12 +182,12 @@ def parse_bracket(body: Any) -> Bracket:
 
 
 def parse_created_bracket(body: Any) -> CreatedBracket:
-    """Read the answer to a bracket's creation."""
+    """Read the answer to an exposure's creation."""
     return CreatedBracket(parse_bracket(body), _upload_url(body))
 
 
 def parse_brackets(body: Any) -> tuple[Bracket, ...]:
-    """Read an order's brackets."""
+    """Read an order's exposures."""
     return tuple(map(parse_bracket, _list(_object(body, "list of brackets", "brackets"), "brackets")))
 
 

@@ -23,7 +23,7 @@ class Preference:
     :param aliases: other spellings that the vendor's prose uses, to the wire's spelling.
     :param since: first API version that knows it.
     :param until: first API version that no longer knows it.
-    :param orders: whether it may be sent when an order's brackets are processed.
+    :param orders: whether it may be sent when an order's exposures are processed.
     :param bounds: lowest and highest value of an ``int``.
     :param retired: values that are gone, each with the first API version that no longer takes it.
     """
@@ -170,7 +170,7 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
         preference = _preference(name)
         _check_version(name, preference, version)
         if order and not preference.orders:
-            raise SettingsError(f"Setting {name!r} cannot be given for an order's brackets; set it per image.")
+            raise SettingsError(f"Setting {name!r} cannot be given for an order's exposures; set it per image.")
         wire[name] = _wire_value(name, preference, value, version)
     extra = given.get(EXTRA) or {}
     if not isinstance(extra, Mapping):

@@ -248,7 +248,7 @@ class AutoenhanceHook(BaseHook):
 
         return self._repeat(attempt)
 
-    # Orders and brackets
+    # Orders and exposures
 
     def create_order(self, *, order_id: str | None = None, name: str | None = None) -> models.Order:
         """Create an order.
@@ -298,9 +298,9 @@ class AutoenhanceHook(BaseHook):
         brackets_per_image: int | None = None,
         settings: Settings = None,
     ) -> models.Order | None:
-        """Group an order's brackets and start enhancing.
+        """Group an order's exposures and start enhancing.
 
-        :param groups: bracket ids, one sequence per image; or give ``brackets_per_image``; or neither, and Autoenhance groups.
+        :param groups: exposures' ids, one sequence per image; or give ``brackets_per_image``; or neither, and Autoenhance groups.
         """
         wire = self._wire(settings, order=True)
         return self.run(
@@ -314,7 +314,7 @@ class AutoenhanceHook(BaseHook):
         )
 
     def list_brackets(self, order_id: str) -> tuple[models.Bracket, ...]:
-        """Read an order's brackets."""
+        """Read an order's exposures."""
         return self.run(calls.list_brackets(order_id))
 
     def create_bracket(
@@ -324,11 +324,11 @@ class AutoenhanceHook(BaseHook):
         return self.run(calls.create_bracket(name, order_id=order_id, metadata=metadata))
 
     def get_bracket(self, bracket_id: str) -> models.Bracket:
-        """Read one bracket (known from one integration only)."""
+        """Read one exposure (known from one integration only)."""
         return self.run(calls.retrieve_bracket(bracket_id))
 
     def delete_bracket(self, bracket_id: str) -> None:
-        """Delete one bracket (known from one integration only)."""
+        """Delete one exposure (known from one integration only)."""
         self.run(calls.delete_bracket(bracket_id))
 
     # Carrying out

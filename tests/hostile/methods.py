@@ -72,7 +72,7 @@ def _create_and_upload(hook: AutoenhanceHook, _: Places) -> None:
 
 def _create_bracket_and_upload(hook: AutoenhanceHook, _: Places) -> None:
     created = hook.create_bracket("kitchen_1.jpg", order_id="order-1")
-    hook.upload(created.upload_url, lambda: nullcontext(Sized(PHOTO)), about="bracket 'kitchen_1.jpg'")
+    hook.upload(created.upload_url, lambda: nullcontext(Sized(PHOTO)), about="exposure 'kitchen_1.jpg'")
 
 
 def _download(hook: AutoenhanceHook, _: Places, **options: Any) -> bytes:

@@ -187,7 +187,7 @@ def test_an_expired_upload_url_makes_the_bracket_again(autoenhance: Sandbox, s3:
 def test_two_mapped_tasks_never_share_a_bracket(autoenhance: Sandbox) -> None:
     order_id = create_order()["order_id"]
     create_bracket(order_id, "a.jpg", map_index=0)
-    with pytest.raises(AirflowFailException, match=r"bracket 'a.jpg'.*another mapped task.*pass 'source'"):
+    with pytest.raises(AirflowFailException, match=r"exposure 'a.jpg'.*another mapped task.*pass 'source'"):
         create_bracket(order_id, "a.jpg", map_index=1)
     ids = {create_bracket(order_id, "b.jpg", map_index=n, source=f"s3://x/{n}/b.jpg")["bracket_id"] for n in (0, 1)}
     assert len(ids) == 2
@@ -198,7 +198,7 @@ def test_tickets_of_images_and_brackets_are_not_mixed_up(autoenhance: Sandbox, s
     order_id = create_order()["order_id"]
     of_bracket = create_bracket(order_id, "a.jpg")
     of_image = run(AutoenhanceCreateImageOperator(task_id="image", image_name="b.jpg", order_id=order_id))
-    with pytest.raises(AirflowFailException, match=r"ticket is for bracket 'a.jpg'.*AutoenhanceUploadBracketOperator"):
+    with pytest.raises(AirflowFailException, match=r"ticket is for exposure 'a.jpg'.*AutoenhanceUploadBracketOperator"):
         run(
             AutoenhanceUploadImageOperator(
                 task_id="u",
@@ -314,7 +314,7 @@ def test_brackets_without_bytes_are_named_before_anything_starts(
     order_id, groups = scenes
     missing = create_bracket(order_id, "maple/hall.jpg")["bracket_id"]
     for options in ({}, {"number_of_brackets_per_image": 3}, {"groups": [*groups, [missing]]}):
-        with pytest.raises(AirflowFailException, match="bracket 'maple/hall.jpg' never got their bytes"):
+        with pytest.raises(AirflowFailException, match="exposure 'maple/hall.jpg' never got their bytes"):
             process(order_id, **options)
     assert process_calls(autoenhance) == 0
     assert process(order_id, groups=groups)["processed"] == 2
@@ -336,7 +336,9 @@ def test_brackets_that_come_after_processing_are_not_forgotten_in_silence(
     order_id, groups = scenes
     process(order_id, groups=groups)
     add_scene(s3, order_id, 2)
-    with pytest.raises(AirflowFailException, match=r"processed before brackets 'maple/2-0.jpg'.*an order of their own"):
+    with pytest.raises(
+        AirflowFailException, match=r"processed before exposures 'maple/2-0.jpg'.*an order of their own"
+    ):
         process(order_id, try_number=2)
 
 
@@ -348,9 +350,9 @@ def test_brackets_that_come_after_processing_are_not_forgotten_in_silence(
         ({"number_of_brackets_per_image": "many"}, "takes a whole number"),
         ({"groups": [["a"]], "number_of_brackets_per_image": 3}, "not both"),
         ({"groups": []}, "groups is empty"),
-        ({"groups": [["a"], ["a", "b"]]}, "bracket a is in more than one group"),
-        ({"groups": [["a", "a"]]}, "bracket a is in more than one group"),
-        ({"groups": [[str(n) for n in range(10)]]}, "group 1 has 10 brackets"),
+        ({"groups": [["a"], ["a", "b"]]}, "exposure a is in more than one group"),
+        ({"groups": [["a", "a"]]}, "exposure a is in more than one group"),
+        ({"groups": [[str(n) for n in range(10)]]}, "group 1 has 10 exposures"),
         ({"groups": ["a", "b"]}, "groups takes a list of bracket ids for each image"),
         ({"groups": "a, b"}, "groups takes a list of bracket ids for each image"),
         ({"groups": {"a": "b"}}, "groups takes a list of bracket ids for each image"),
@@ -374,9 +376,9 @@ def test_unknown_brackets_and_an_order_without_any_are_refused(
     autoenhance: Sandbox, scenes: tuple[str, list[list[str]]]
 ) -> None:
     order_id, _ = scenes
-    with pytest.raises(AirflowFailException, match="has no bracket no-such"):
+    with pytest.raises(AirflowFailException, match="has no exposure no-such"):
         process(order_id, groups=[["no-such"]])
-    with pytest.raises(AirflowFailException, match="has no brackets"):
+    with pytest.raises(AirflowFailException, match="has no exposures"):
         process(create_order("empty")["order_id"])
     assert process_calls(autoenhance) == 0
 
@@ -388,7 +390,7 @@ def test_what_the_groups_leave_out_is_left_out_on_every_try(
     once = process(order_id, groups=[first])
     assert once["processed"] == 1
     assert process(order_id, groups=[first], try_number=2) == once
-    with pytest.raises(AirflowFailException, match="processed before brackets 'maple/1-0.jpg'"):
+    with pytest.raises(AirflowFailException, match="processed before exposures 'maple/1-0.jpg'"):
         process(order_id, groups=[first, second])
 
 

@@ -1,4 +1,8 @@
-"""Orders of brackets read back: which photo became which image, what is still being merged, and what nothing came of."""
+"""Orders of exposures, read back: which photo became which image, what is still being merged, and what nothing came of.
+
+The API calls an exposure a bracket. Here ``Bracket``, ``brackets`` and ``remote`` are exposures as Autoenhance has them, and
+:attr:`Photo.exposures <airflow_provider_autoenhance.pipeline.photo.Photo.exposures>` are the files that they were made of.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +21,20 @@ from airflow_provider_autoenhance.pipeline.remote.images import rank
 
 @dataclass(frozen=True)
 class BracketOrder:
-    """An order with its brackets."""
+    """An order with its exposures."""
 
     order: Order
     brackets: tuple[Bracket, ...]
 
     @property
     def processed(self) -> bool:
-        """Whether the one call that merges was accepted. A second could merge anew. Images that came of it may be gone since."""
-        return self._under_way or bool(self.order.images) or self._told
+        """Whether the one call that merges was accepted. A second could merge again. Its images may have been deleted since."""
+        return self._under_way or bool(self.order.images) or self._names_images
 
     @property
     def under_way(self) -> bool:
         """Whether images may still come of it."""
-        all_gone = self._told and not self.order.images and not self._under_way
+        all_gone = self._names_images and not self.order.images and not self._under_way
         return self.processed and not self.order.finished and not all_gone
 
     @property
@@ -38,22 +42,23 @@ class BracketOrder:
         return self.order.is_merging or self.order.is_processing
 
     @property
-    def _told(self) -> bool:
-        return any(bracket.image_id for bracket in self.brackets)
+    def _names_images(self) -> bool:
+        """Whether exposures name the image that they were merged into; old API versions leave that out."""
+        return any(remote.image_id for remote in self.brackets)
 
     def brackets_of(self, photo: Photo) -> list[Bracket]:
-        """The brackets registered for a photo."""
+        """The exposures registered for a photo."""
         exposures = {exposure.fingerprint for exposure in photo.exposures}
         numbers = sorted(number for fingerprint in exposures for number in self._by_exposure.get(fingerprint, ()))
         found = (self.brackets[number] for number in numbers)
         return [each for each in found if mark(each, FINGERPRINT_KEY) in (None, photo.fingerprint)]
 
     def image_of(self, photo: Photo) -> Image | None:
-        """The image merged from just a photo's exposures: told by its brackets, else by its metadata or name."""
+        """The image merged from just a photo's exposures: named by them, else found by its metadata or name."""
         brackets = self.brackets_of(photo)
-        if any(FINGERPRINT_KEY not in bracket.metadata for bracket in brackets):
+        if any(FINGERPRINT_KEY not in remote.metadata for remote in brackets):
             return self._grouped_from(photo)
-        ids = {bracket.image_id for bracket in brackets if bracket.image_id}
+        ids = {remote.image_id for remote in brackets if remote.image_id}
         by_name = not ids and self._holds(photo)  # another grouping may begin with the same exposure
         names = {exposure.image_name for exposure in photo.exposures} if by_name else set()
         found = [
@@ -69,7 +74,7 @@ class BracketOrder:
 
     def made_of(self, photo: Photo) -> str | None:
         """Id of the image that was merged from a photo's exposures, as far as they say; listed still, or gone."""
-        ids = {bracket.image_id for bracket in self.brackets_of(photo) if mark(bracket, FINGERPRINT_KEY)}
+        ids = {remote.image_id for remote in self.brackets_of(photo) if mark(remote, FINGERPRINT_KEY)}
         return min(filter(None, ids), default=None)
 
     def refused(self, photo: Photo) -> bool:
@@ -77,7 +82,7 @@ class BracketOrder:
         if not self.order.finished or not self._holds(photo) or self.image_of(photo) or self.made_of(photo):
             return False
         grouped = {each.bracket_id for each in chain(*self._by_image.values()) if FINGERPRINT_KEY not in each.metadata}
-        return all(bracket.bracket_id not in grouped for bracket in self.brackets_of(photo))
+        return all(remote.bracket_id not in grouped for remote in self.brackets_of(photo))
 
     def grouped(self, exposures: Mapping[str, Photo]) -> Iterator[list[Photo]]:
         """Yield the exposures of each image that Autoenhance grouped by itself.
@@ -88,17 +93,17 @@ class BracketOrder:
         """
         places = {fingerprint: number for number, fingerprint in enumerate(exposures)}
         for brackets in self._by_image.values():
-            files = {mark(bracket, EXPOSURE_KEY) or "" for bracket in brackets}
+            files = {mark(remote, EXPOSURE_KEY) or "" for remote in brackets}
             if files <= exposures.keys():
                 yield [exposures[fingerprint] for fingerprint in sorted(files, key=places.__getitem__)]
 
     def uploaded(self, exposures: Mapping[str, Photo]) -> list[Photo]:
         """The exposures that the order has the bytes of."""
-        held = {mark(bracket, EXPOSURE_KEY) for bracket in self.brackets if bracket.is_uploaded}
+        held = {mark(remote, EXPOSURE_KEY) for remote in self.brackets if remote.is_uploaded}
         return [exposure for fingerprint, exposure in exposures.items() if fingerprint in held]
 
     def _holds(self, photo: Photo) -> bool:
-        held = {mark(bracket, EXPOSURE_KEY) for bracket in self.brackets_of(photo) if bracket.is_uploaded}
+        held = {mark(remote, EXPOSURE_KEY) for remote in self.brackets_of(photo) if remote.is_uploaded}
         return bool(photo.exposures) and all(exposure.fingerprint in held for exposure in photo.exposures)
 
     def _grouped_from(self, photo: Photo) -> Image | None:
@@ -107,34 +112,34 @@ class BracketOrder:
         ids = {
             image_id
             for image_id, brackets in self._by_image.items()
-            if {mark(bracket, EXPOSURE_KEY) for bracket in brackets} == wanted
+            if {mark(remote, EXPOSURE_KEY) for remote in brackets} == wanted
         }
         return min((image for image in self.order.images if image.image_id in ids), key=rank, default=None)
 
     @cached_property
     def _by_exposure(self) -> Mapping[str, list[int]]:
-        """Places of brackets by the exposure that they hold, as far as their metadata tell it."""
+        """Places in ``brackets`` by the exposure's fingerprint, as far as their metadata hold it."""
         numbers: dict[str, list[int]] = {}
-        for number, bracket in enumerate(self.brackets):
-            if isinstance(fingerprint := bracket.metadata.get(EXPOSURE_KEY), str):
+        for number, remote in enumerate(self.brackets):
+            if isinstance(fingerprint := remote.metadata.get(EXPOSURE_KEY), str):
                 numbers.setdefault(fingerprint, []).append(number)
         return numbers
 
     @cached_property
     def _by_image(self) -> Mapping[str, list[Bracket]]:
-        """Uploaded brackets by image. Where they do not tell, an image bears its first bracket's name, and the next ones follow."""
+        """Exposures by image. Where they do not name it, an image has its first exposure's name, and the next ones follow."""
         names = {image.image_name: image.image_id for image in self.order.images}
         grouped: dict[str, list[Bracket]] = {}
         current: str | None = None
-        for bracket in self.brackets:
-            current = bracket.image_id if self._told else names.get(bracket.name, current)
+        for remote in self.brackets:
+            current = remote.image_id if self._names_images else names.get(remote.name, current)
             if current is not None:
-                grouped.setdefault(current, []).append(bracket)
+                grouped.setdefault(current, []).append(remote)
         return grouped
 
 
 def read_brackets(hook: AutoenhanceHook, order: Order) -> BracketOrder:
-    """Read the brackets of an order."""
+    """Read the exposures of an order."""
     return BracketOrder(order, hook.list_brackets(order.order_id))
 
 
@@ -149,23 +154,23 @@ def merged_images(photos: Iterable[Photo], orders: Sequence[BracketOrder]) -> di
 
 
 def orphans(order: BracketOrder, photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
-    """Yield what to tell people about brackets that no image came of, nor will.
+    """Yield what people have to know about exposures that no image came of, nor will.
 
     :param photos: photos that wait for an image of this order, or have it.
     """
     used: dict[tuple[str, str], str] = {}
     for photo in photos:
-        for bracket in order.brackets_of(photo):
-            if bracket.is_uploaded:
-                used.setdefault((photo.fingerprint, mark(bracket, EXPOSURE_KEY) or ""), bracket.bracket_id)
-    for bracket in order.brackets:
-        if bracket.image_id or bracket.bracket_id in used.values():
+        for remote in order.brackets_of(photo):
+            if remote.is_uploaded:
+                used.setdefault((photo.fingerprint, mark(remote, EXPOSURE_KEY) or ""), remote.bracket_id)
+    for remote in order.brackets:
+        if remote.image_id or remote.bracket_id in used.values():
             continue
-        state = "uploaded" if bracket.is_uploaded else "registered but never uploaded"
+        state = "uploaded" if remote.is_uploaded else "registered but never uploaded"
         yield {
-            "source": bracket.metadata.get("source") or bracket.name,
+            "source": remote.metadata.get("source") or remote.name,
             "status": "orphaned",
             "order_id": order.order.order_id,
-            "bracket_id": bracket.bracket_id,
+            "bracket_id": remote.bracket_id,
             "reason": f"this exposure was {state} by a try that did not end, and no image is merged from it; it costs nothing",
         }

@@ -47,7 +47,7 @@ class Made:
     @property
     def label(self) -> str:
         """Name and id, for messages."""
-        return f"{self.ticket.kind} {self.ticket.image_name!r} ({self.id})"
+        return f"{self.ticket.noun} {self.ticket.image_name!r} ({self.id})"
 
 
 def ensure(
@@ -61,12 +61,12 @@ def ensure(
     """Adopt what an earlier try or another task made, or make it.
 
     What is adopted: the same image or exposure (see :mod:`.identity`) with its bytes. An earlier one that still waits for its bytes (its
-    upload URL cannot be read again), failed or expired is deleted and made anew.
+    upload URL cannot be read again), failed or expired is deleted and made again.
 
     :param wanted: what to create; its ``metadata`` holds the marks.
     :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
     :param check: called with the label and metadata of what is about to be adopted or deleted; raises to refuse.
-    :param fresh: the caller has read the order, and there is none.
+    :param fresh: the caller has looked, and the order does not exist.
     :raises ConflictError: the order was deleted, and its id cannot be taken again.
     :raises AutoenhanceError: when the order cannot be read whole, because "unknown" is not "absent".
     """
@@ -75,12 +75,12 @@ def ensure(
         order, there = _listed(hook, wanted, order_name)
         ready = [each for each in there if _has_bytes(each)]
         for same in same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(order_name)):
-            check(f"{wanted.kind} {name_of(same)!r}", same.metadata)
+            check(f"{wanted.noun} {name_of(same)!r}", same.metadata)
             return _made(same, wanted)
         if order is not None:
             check_whole(order)
         for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
-            check(f"{wanted.kind} {name_of(useless)!r}", useless.metadata)
+            check(f"{wanted.noun} {name_of(useless)!r}", useless.metadata)
             discard(hook, wanted.kind, _made(useless, wanted).id)
         return None
 
@@ -88,15 +88,15 @@ def ensure(
 
 
 def discard(hook: AutoenhanceHook, kind: Kind, made_id: str) -> None:
-    """Delete what will get no bytes. One integration alone knows the call for exposures; one that is left is no part of any image."""
+    """Delete what will get no bytes. Only one integration shows the call for exposures; one that stays is harmless."""
     if kind == "image":
         hook.delete_image(made_id)
         return
     try:
         hook.delete_bracket(made_id)
     except Exception as error:  # noqa: BLE001 - it is not needed for anything
-        found = errors.unexpected(error, f"bracket {made_id}")
-        log.warning("Bracket %s stays in its order, unused: %s", made_id, found)
+        found = errors.unexpected(error, f"exposure {made_id}")
+        log.warning("Exposure %s stays in its order, unused: %s", made_id, found)
 
 
 def once(
@@ -106,7 +106,7 @@ def once(
 ) -> T:
     """Do something whose answer may get lost. It is done again only after a look whether it was done.
 
-    :param find: returns what a lost answer left, ``None`` where there is nothing to go on with.
+    :param find: returns what a lost answer left, ``None`` where it left nothing.
     :param lost: errors after which it may have been done.
     :raises AutoenhanceError: it did not reach the server, or its answer got lost three times.
     """
@@ -130,7 +130,7 @@ def _listed(
 ) -> tuple[Order | None, Sequence[Image | Bracket]]:
     """The order of an image, and what it holds, the best first."""
     if wanted.kind == "bracket":
-        return None, sorted(hook.list_brackets(str(wanted.order_id)), key=lambda bracket: bracket.bracket_id)
+        return None, sorted(hook.list_brackets(str(wanted.order_id)), key=lambda exposure: exposure.bracket_id)
     order = read_order(hook, wanted.order_id, whole=False) if wanted.order_id else None
     if order is None and wanted.order_id and order_name:
         order = ensure_order(hook, wanted.order_id, order_name)
@@ -144,8 +144,8 @@ def _has_bytes(made: Image | Bracket) -> bool:
 def _create(hook: AutoenhanceHook, wanted: UploadTicket) -> Made:
     name, order_id, metadata = wanted.image_name, wanted.order_id, wanted.metadata
     if wanted.kind == "bracket":
-        exposure = hook.create_bracket(name, order_id=str(order_id), metadata=metadata)
-        return _made(exposure.bracket, wanted, exposure.upload_url)
+        created = hook.create_bracket(name, order_id=str(order_id), metadata=metadata)
+        return _made(created.bracket, wanted, created.upload_url)
     settings, content_type = WireSettings(wanted.settings), wanted.content_type
     image = hook.create_image(name, order_id=order_id, settings=settings, metadata=metadata, content_type=content_type)
     return _made(image.image, wanted, image.upload_url)

@@ -4,7 +4,7 @@
   never holds ``try_number``, or a retry would find nothing; nor ``map_index``, or a re-expanded list would inherit another item's work
   (apache/airflow#72725).
 - ``fingerprint`` says which bytes (URI, etag, size) in which settings. A batch writes it; so does the create operator, if it is given a
-  ``source`` in a store that it can look at. The upload makes the image anew if the file has changed since, so the fingerprint stays true.
+  ``source`` in a store that it can look at. The upload makes the image again if the file has changed since, so the fingerprint stays true.
 - An exposure of a batch holds its own fingerprint as ``exposure``; its ``fingerprint`` is that of the photo which it becomes a part of.
 
 An image of the same identity or fingerprint is gone on with, unless both fingerprints are known and differ. So within one order, a batch

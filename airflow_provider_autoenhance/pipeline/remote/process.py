@@ -27,7 +27,7 @@ ARRIVAL_POLLS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which brackets make an image: ``groups``, or a fixed number each, or (neither) as Autoenhance sees fit."""
+    """Which exposures make an image, by their ids: ``groups``, or a fixed number each, or (neither) as Autoenhance sees fit."""
 
     groups: Sequence[Sequence[str]] | None = None
     size: int | None = None
@@ -49,11 +49,11 @@ class Grouping:
         for number, group in enumerate(self.groups or (), 1):
             if not 1 <= len(group) <= MAX_BRACKETS_PER_IMAGE:
                 raise errors.SettingsError(
-                    f"{about}: group {number} has {len(group)} brackets; an image is made of 1 to {MAX_BRACKETS_PER_IMAGE}."
+                    f"{about}: group {number} has {len(group)} exposures; an image is made of 1 to {MAX_BRACKETS_PER_IMAGE}."
                 )
             twice = seen.intersection(group) or {each for each in group if group.count(each) > 1}
             if twice:
-                raise errors.SettingsError(f"{about}: bracket {min(twice)} is in more than one group.")
+                raise errors.SettingsError(f"{about}: exposure {min(twice)} is in more than one group.")
             seen.update(group)
 
 
@@ -61,7 +61,7 @@ def ensure_processed(hook: AutoenhanceHook, order_id: str, grouping: Grouping, s
     """Process an order, unless that was done.
 
     :param settings: for all its images, as the wire has them.
-    :raises SettingsError: when the order has no brackets, or not the ones that ``grouping`` names; nothing was started.
+    :raises SettingsError: when the order has no exposures, or not the ones that ``grouping`` names; nothing was started.
     """
     read = read_brackets(hook, hook.get_order(order_id))
     wanted = {bracket_id for group in grouping.groups or () for bracket_id in group}
@@ -70,10 +70,10 @@ def ensure_processed(hook: AutoenhanceHook, order_id: str, grouping: Grouping, s
         log.info("Order %s has been processed already (%s images); not again", order_id, len(read.order.images))
         return read.order
     if not read.brackets:
-        raise errors.SettingsError(f"order {order_id} has no brackets; images need no processing of their order.")
-    unknown = wanted.difference(bracket.bracket_id for bracket in read.brackets)
+        raise errors.SettingsError(f"order {order_id} has no exposures; images need no processing of their order.")
+    unknown = wanted.difference(exposure.bracket_id for exposure in read.brackets)
     if unknown:
-        raise errors.SettingsError(f"order {order_id} has no bracket {', '.join(sorted(unknown)[:5])}.")
+        raise errors.SettingsError(f"order {order_id} has no exposure {', '.join(sorted(unknown)[:5])}.")
     _, missing = wait_for_arrival(hook, order_id, wanted)
     if missing:
         raise errors.SettingsError(
@@ -87,7 +87,7 @@ def ensure_processed(hook: AutoenhanceHook, order_id: str, grouping: Grouping, s
 def process_order(
     hook: AutoenhanceHook, order_id: str, grouping: Grouping, settings: Mapping[str, Any]
 ) -> Order | None:
-    """Make the one call that merges. Where its answer got lost, the order tells whether it was carried out.
+    """Make the one call that merges. Where its answer got lost, the order shows whether it was carried out.
 
     :param settings: for all its images, as the wire has them.
     :returns: the order, where the API version answers it.
@@ -108,43 +108,42 @@ def wait_for_arrival(
     """Wait until Autoenhance marks the exposures as uploaded. The mark may lag, so 30 seconds are given.
 
     :param wanted: ids of the exposures; empty: all of the order.
-    :returns: the order's exposures, as read last, and the names of those without the mark. Whoever has uploaded them itself goes on.
+    :returns: the order's exposures, as read last, and the names of those without the mark. A caller that has uploaded them itself goes on.
     """
     for pause in ARRIVAL_POLLS:
         time.sleep(pause)
-        brackets = hook.list_brackets(order_id)
-        missing = _missing(brackets, wanted)
+        exposures = hook.list_brackets(order_id)
+        missing = _missing(exposures, wanted)
         if not missing:
             break
-    return brackets, missing
+    return exposures, missing
 
 
-def _missing(brackets: Sequence[Bracket], wanted: Collection[str]) -> list[str]:
+def _missing(exposures: Sequence[Bracket], wanted: Collection[str]) -> list[str]:
     """Names of exposures without the mark. One that was made again under its name is not missed, unless it is named by id."""
-    there = {bracket.name for bracket in brackets if bracket.is_uploaded and not wanted}
-    asked = (bracket for bracket in brackets if not wanted or bracket.bracket_id in wanted)
-    return [bracket.name for bracket in asked if not bracket.is_uploaded and bracket.name not in there]
+    there = {exposure.name for exposure in exposures if exposure.is_uploaded and not wanted}
+    asked = (exposure for exposure in exposures if not wanted or exposure.bracket_id in wanted)
+    return [exposure.name for exposure in asked if not exposure.is_uploaded and exposure.name not in there]
 
 
 def _check_left_over(read: BracketOrder, wanted: Collection[str]) -> None:
-    """Refuse brackets that came after the order was processed: they would never become an image, and nobody would notice.
+    """Refuse exposures that came after the order was processed: they would never become an image, and nobody would notice.
 
     What explicit groups leave out is left out on purpose.
     """
-    if read.order.is_merging or not any(bracket.image_id for bracket in read.brackets):
-        return  # grouping goes on, or this API version does not tell what became of a bracket
+    if read.order.is_merging or not any(exposure.image_id for exposure in read.brackets):
+        return  # Autoenhance is still grouping, or this API version does not say what became of an exposure
     loose = [
-        bracket.name
-        for bracket in read.brackets
-        if bracket.is_uploaded and not bracket.image_id and (not wanted or bracket.bracket_id in wanted)
+        exposure.name
+        for exposure in read.brackets
+        if exposure.is_uploaded and not exposure.image_id and (not wanted or exposure.bracket_id in wanted)
     ]
     if loose:
         raise errors.SettingsError(
-            f"order {read.order.order_id} was processed before {_names(loose)} came; put brackets that come later into an order of their "
-            "own."
+            f"order {read.order.order_id} was processed before {_names(loose)} came; put later ones into an order of their own."
         )
 
 
 def _names(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ("brackets " if len(names) > 1 else "bracket ") + ", ".join(map(repr, names[:5])) + more
+    return ("exposures " if len(names) > 1 else "exposure ") + ", ".join(map(repr, names[:5])) + more

@@ -27,7 +27,7 @@ class UploadTicket:
 
     :param upload_url: the presigned URL; empty when the image needs no bytes any more.
     :param content_type: the MIME type sent at creation, to the old API versions that take one.
-    :param kind: what the bytes are for: an image of their own, or one exposure of an HDR bracket (then ``image_name`` is the bracket's).
+    :param kind: what the bytes are for: an image of their own, or an exposure (the API's bracket), whose name ``image_name`` then is.
     """
 
     image_name: str
@@ -37,6 +37,11 @@ class UploadTicket:
     upload_url: str = field(default="", repr=False)
     content_type: str | None = None
     kind: Kind = "image"
+
+    @property
+    def noun(self) -> str:
+        """What messages call it."""
+        return "exposure" if self.kind == "bracket" else "image"
 
     def seal(self, api_key: str) -> str:
         """Encrypt, as URL-safe text."""
@@ -61,7 +66,7 @@ class UploadTicket:
             ) from None
         if ticket.kind != kind:
             raise SettingsError(
-                f"{about}: the upload ticket is for {ticket.kind} {ticket.image_name!r}; upload it with "
+                f"{about}: the upload ticket is for {ticket.noun} {ticket.image_name!r}; upload it with "
                 f"AutoenhanceUpload{ticket.kind.capitalize()}Operator."
             )
         return ticket

@@ -82,7 +82,7 @@ class PhotoSource:
     def fingerprint(self, settings: Mapping[str, Any]) -> str | None:
         """Look at it, and return the fingerprint that a batch gives it; ``None`` where it is on the web, or cannot be read from here.
 
-        A web address may hold for one look only, and is told from others by a query that no fingerprint knows.
+        A web address may hold for one look only, and differs from others by a query that no fingerprint knows.
 
         :param settings: as the wire has them.
         """
@@ -130,11 +130,11 @@ def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: st
     :param token: sealed upload ticket of the creation, empty when the exposure was adopted.
     :returns: the id of the exposure that has the bytes.
     """
-    about = f"bracket {bracket_id}"
+    about = f"exposure {bracket_id}"
     ticket = UploadTicket.open(token, hook.config.api_key, about=about, kind="bracket") if token else None
     current = next((each for each in hook.list_brackets(order_id) if each.bracket_id == bracket_id), None)
     if current is not None and current.is_uploaded:
-        log.info("Bracket %r (%s) has its bytes already", current.name, bracket_id)
+        log.info("Exposure %r (%s) has its bytes already", current.name, bracket_id)
         return bracket_id
     if ticket is None:
         raise errors.NotFoundError(
