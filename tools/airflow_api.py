@@ -19,7 +19,7 @@ _PAUSE_SECONDS = 2.0
 
 
 class ApiError(ProcessError):
-    """Airflow refused, or did not answer. The message tells what it was asked, and what it said.
+    """Airflow refused, or did not answer. The message names the question and the answer.
 
     :param passing: asking again is safe, and may help: Airflow failed (5xx) and did nothing, as when SQLite, which its components
         share here, was locked for too long; or nothing but a look was asked for.
@@ -53,7 +53,7 @@ class AirflowApi:
         return self._call("PUT", f"/api/v2/{path}", None, self._token)
 
     def healthy(self) -> bool:
-        """Tell whether every component reports that it is."""
+        """Whether every component reports that it is."""
         with suppress(ApiError):
             health = self._ask("GET", "/api/v2/monitor/health", None, None)
             names = ("metadatabase", "scheduler", "dag_processor", "triggerer")

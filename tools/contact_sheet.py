@@ -178,7 +178,7 @@ def _write(sheet: Image.Image, path: Path) -> None:
 
 
 def pair_folders(before: Path, after: Path) -> list[Pair]:
-    """The photos that both folders have, by relative path without suffix; captions tell type, pixels and file size."""
+    """The photos that both folders have, by relative path without suffix; captions give type, pixels and file size."""
     outputs = {file.relative_to(after).with_suffix(""): file for file in _photos(after)}
     pairs = []
     for file in _photos(before):

@@ -1,4 +1,4 @@
-"""What ``tools/dag_run.py`` tells about a run, read back."""
+"""What ``tools/dag_run.py`` prints about a run, read back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunRecord:
     _running_since: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def take(self, event: dict[str, Any]) -> None:
-        """Take in one event."""
+        """Note one event."""
         if event["event"] == "end":
             self.run_id, self.state = event["run_id"], event["state"]
             self.returned = {_key(row): row["value"] for row in event["returned"]}

@@ -88,7 +88,7 @@ def _failure(run: RunRecord, index: int | None) -> str:
 
 
 def _check_file(service: LocalService, landed: dict[str, Any]) -> tuple[str, bytes]:
-    """Fetch the enhanced file; return what is wrong with it, and its bytes."""
+    """Download the enhanced file; return what is wrong with it, and its bytes."""
     from botocore.exceptions import ClientError
     from PIL import Image
 

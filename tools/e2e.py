@@ -65,7 +65,7 @@ def deferred_task_cleared(run: NightRun) -> None:
 
 
 def deferred_task_failed_then_cleared(run: NightRun) -> None:
-    """A person marks a deferred task failed: the run fails, visibly, and the others land; then it is cleared."""
+    """A person marks a deferred task failed: the run fails, visibly, and the other photos are done; then it is cleared."""
     index = run.a_deferred()
     name = run.label(index)
     detail(f"marking {name} failed, which is deferred")

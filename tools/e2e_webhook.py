@@ -1,4 +1,4 @@
-"""``make e2e-webhook``: an order finishes, the webhook tells a live Airflow, and a DAG runs, once; before that, a flood of forged calls.
+"""``make e2e-webhook``: an order finishes, the webhook calls a live Airflow, and a DAG runs, once; before that, a flood of forged calls.
 
 The watcher's own polls are an hour apart, so that nothing but the webhook can have woken it.
 """

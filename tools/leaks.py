@@ -56,7 +56,7 @@ class LeakSearch:
         """Return what is wrong with the files below a folder; SQLite databases are read value by value, too."""
         problems = []
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            problems += _told(str(file), self.look(file.read_bytes()))
+            problems += _lines(str(file), self.look(file.read_bytes()))
             if file.suffix in _DATABASES:
                 with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
                     problems += self.database(database, str(file))
@@ -72,7 +72,7 @@ class LeakSearch:
                 for column, value in zip(columns, row, strict=True):
                     if isinstance(value, str | bytes):
                         content = value.encode() if isinstance(value, str) else value
-                        problems |= dict.fromkeys(_told(f"{name}: {table}.{column}", self.look(content)))
+                        problems |= dict.fromkeys(_lines(f"{name}: {table}.{column}", self.look(content)))
         return list(problems)
 
     def _views(self, content: bytes, depth: int, seen: set[bytes]) -> Iterator[bytes]:
@@ -92,7 +92,7 @@ class LeakSearch:
             decoded = base64.urlsafe_b64decode(bare + b"=" * (-len(bare) % 4))
         except (binascii.Error, ValueError):
             return
-        if decoded[:1] in _PACKED_BEGINNINGS or _is_text(decoded):  # most long words are no base64
+        if decoded[:1] in _PACKED_BEGINNINGS or _is_text(decoded):  # most long words are not base64
             yield decoded
         if decoded[:1] == b"\x80":
             for fernet in self._fernets:
@@ -119,7 +119,7 @@ def _is_text(content: bytes) -> bool:
     return False
 
 
-def _told(where: str, found: set[str]) -> list[str]:
+def _lines(where: str, found: set[str]) -> list[str]:
     return [f"{where} contains {name}" for name in sorted(found)]
 
 

@@ -72,7 +72,7 @@ class Child:
         return tuple(self._seen)
 
     def running(self) -> bool:
-        """Tell whether it still runs."""
+        """Whether it still runs."""
         return self._process.poll() is None
 
     def wait(self, timeout: float | None = None) -> int:

@@ -121,7 +121,7 @@ def download_image(
     rendering: Mapping[str, str] | None = None,
     version: str = versions.DEFAULT_VERSION,
 ) -> Call[None]:
-    """Fetch an image's bytes, by way of one or more redirects.
+    """Download an image's bytes, by way of one or more redirects.
 
     ``preview`` is always sent, because its default differs between API versions and ``preview=false`` on an enhanced image spends a
     credit the first time. Versions before 2024-11-01 do not know the flag and would charge, so they get the ``/preview`` path.
@@ -176,7 +176,7 @@ class OrderPages:
         self._idle = 0
 
     def turn(self, page: models.OrderPage) -> None:
-        """Take in a page, and say by :attr:`offset` and :attr:`ended` what comes next."""
+        """Note a page. :attr:`offset` and :attr:`ended` then say what comes next."""
         known = len(self._seen)
         self._seen.update(order.order_id for order in page.orders)
         self._idle = 0 if len(self._seen) > known else self._idle + 1

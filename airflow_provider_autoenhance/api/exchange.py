@@ -102,7 +102,7 @@ class Tries:
     _waited: float = field(default=0.0, init=False)
 
     def pause_after(self, error: errors.AutoenhanceError, waited: float) -> float | None:
-        """Take in a try that failed: seconds until the next, or ``None`` to give up.
+        """Count a try that failed. Return the seconds until the next, or ``None`` to give up.
 
         :param waited: seconds that the try kept the caller waiting.
         """
@@ -112,7 +112,7 @@ class Tries:
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= LONGEST_WAIT_SECONDS else None
         timeout = self.patience.timeout_seconds
-        if waited > timeout / 2:  # whoever was kept waiting need not pause as well
+        if waited > timeout / 2:  # a try that kept the caller waiting needs no pause as well
             self._waited += waited
             return 0.0 if self._waited + timeout < (_TIMEOUTS_IN_ALL + 0.1) * timeout else None
         ceiling = min(LONGEST_WAIT_SECONDS, self.patience.first_wait_seconds * 2.0 ** (self.made - 1))
@@ -127,7 +127,7 @@ def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
     """Carry out a call that answers JSON.
 
     A call that is not repeatable is sent again only where the server certainly did nothing: it could not be reached, or it refused
-    with 429. Otherwise the lost answer surfaces as an error, and the caller reads the order before creating anything anew.
+    with 429. Otherwise the lost answer surfaces as an error, and the caller reads the order before creating anything again.
     """
     send = _request(call, base_url)
     tries = Tries(patience)
@@ -149,7 +149,7 @@ def exchange(call: Call[T], base_url: str, patience: Patience) -> Steps[T]:
 def open_download(call: Call[Any], base_url: str, patience: Patience) -> Steps[Answer]:
     """Follow a download to its bytes, once: return the head of the answer that streams them.
 
-    The key goes only to the API's own origin. Once a redirect has left that, the key does not come back: whoever answers there could
+    The key goes only to the API's own origin. Once a redirect has left that, the key does not come back: the host there could
     name another image of the account, and have it bought. An answer in JSON with a ``url`` is followed too, because the vendor's own
     samples read one.
 

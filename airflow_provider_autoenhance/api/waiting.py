@@ -72,7 +72,7 @@ class Wait:
     _errors_in_a_row: int = field(default=0, init=False)
 
     def on_error(self, error: errors.AutoenhanceError, about: str) -> float:
-        """Take in a failed poll: seconds until the next.
+        """Count a failed poll. Return the seconds until the next.
 
         :raises AutoenhanceError: the error itself, when it will not pass or too many came in a row.
         :raises DeadlineError: past the deadline.
@@ -83,7 +83,7 @@ class Wait:
         return self._next_poll(f"{about} cannot be read ({error})", pause_asked_for(error))
 
     def under_way(self, state: str) -> float:
-        """Take in that the wait is not over: seconds until the next poll.
+        """Note that the wait is not over. Return the seconds until the next poll.
 
         :param state: what there is to say about it past the deadline.
         :raises DeadlineError: past the deadline.
@@ -108,7 +108,7 @@ class ImageWait(Wait):
     """One wait for one image."""
 
     def on_image(self, image: Image) -> float | None:
-        """Take in an observed state: seconds until the next poll, or ``None`` when the image is enhanced.
+        """Note an image as polled. Return the seconds until the next poll, or ``None`` when it is enhanced.
 
         :raises ImageFailedError, ImageExpiredError: the image will not get there.
         :raises DeadlineError: it is still under way past the deadline.
@@ -131,7 +131,7 @@ class OrderWait(Wait):
     _was_short: bool = field(default=False, init=False)
 
     def on_order(self, order: Order, expected: int | None = None) -> float | None:
-        """Take in an observed order: seconds until the next poll, or ``None`` when it is finished.
+        """Note an order as polled. Return the seconds until the next poll, or ``None`` when it is finished.
 
         A fresh order looks finished. So it counts as finished only with at least one image, and with as many final ones as expected.
 

@@ -65,7 +65,7 @@ def _return_freed_memory() -> None:
 
 @functools.cache
 def _malloc_trim() -> Callable[[int], int] | None:
-    """The C library's function; there is none but in glibc, and others need none."""
+    """The C library's function. Only glibc has it, and only glibc needs it."""
     import ctypes
 
     try:

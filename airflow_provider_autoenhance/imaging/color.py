@@ -37,7 +37,7 @@ def srgb() -> bytes:
 
 
 def fits(profile: bytes, mode: str) -> bool:
-    """Tell whether a profile can be read and is of the colour space of such pixels."""
+    """Whether a profile can be read and is of the colour space of such pixels."""
     from PIL import ImageCms
 
     try:

@@ -76,7 +76,7 @@ class Converter:
                 return self._converted(source, folder, about)
             except ConversionError as error:
                 message = str(error)
-        raise ConversionError(message)  # anew, because the first one's traceback holds the pixels
+        raise ConversionError(message)  # a new one, because the first one's traceback holds the pixels
 
     def _converted(self, source: Path | BinaryIO, folder: Path, about: str) -> list[ConvertedFile]:
         """Do it; the pixels are given back with this function's end, before the memory's reservation is."""
@@ -144,7 +144,7 @@ def converter_for(
 def check_source(head: bytes, outputs: Iterable[OutputSpec], *, about: str) -> None:
     """Check by a photo's first bytes that its outputs will not be longer than their formats can hold; before anything is sent.
 
-    What the first bytes do not tell (camera RAW, mostly) is found out when the photo is converted.
+    What the first bytes do not show (of camera RAW, mostly) is found out when the photo is converted.
 
     :raises ConversionError: one would be.
     """

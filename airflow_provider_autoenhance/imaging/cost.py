@@ -27,7 +27,7 @@ _ENCODING_OTHERWISE = {"tiff": 5.0, "webp": 30.0, "avif": 46.0}  # TIFF with los
 
 @dataclass(frozen=True)
 class Header:
-    """What the beginning of a picture file tells.
+    """What the beginning of a picture file shows.
 
     :param transparent: it has an alpha channel, or a transparent colour.
     :param cmyk: it is made of inks.

@@ -44,7 +44,7 @@ def decode(source: Path | BinaryIO, *, about: str) -> Picture:
     :raises ConversionError: as :func:`read_header`, or the file is cut short or damaged.
     """
     notes: list[str] = []
-    with _damage_told(about):
+    with _damage_named(about):
         upright, profile, tags, dpi = _loaded(source, notes, about)
     transparency = "transparency" in upright.info
     upright.info = {name: value for name, value in upright.info.items() if name == "transparency"}
@@ -84,7 +84,7 @@ def _opened(source: Path | BinaryIO, about: str) -> Iterator[Image.Image]:
         source.seek(0)
     if _is_heic(source):
         _register_heic(about)
-    with _damage_told(about):
+    with _damage_named(about):
         image = Image.open(source)
     with image:
         megapixels = image.width * image.height / 1e6
@@ -161,7 +161,7 @@ def _too_big(about: str, found: str) -> ConversionError:
 
 
 @contextmanager
-def _damage_told(about: str) -> Iterator[None]:
+def _damage_named(about: str) -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -171,7 +171,9 @@ def _damage_told(about: str) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise _too_big(about, "far too many pixels") from None
     except UnidentifiedImageError:
-        raise ConversionError(f"{about} is no picture that can be decoded, or is damaged at its beginning.") from None
+        raise ConversionError(
+            f"{about} is not a picture that can be decoded, or is damaged at its beginning."
+        ) from None
     except MemoryError:
         raise ConversionError(f"{about} does not fit into this worker's memory.") from None
     except _DAMAGE as error:

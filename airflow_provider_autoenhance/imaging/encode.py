@@ -50,7 +50,7 @@ class Encoding:
 
 
 def keeps_transparency(output: OutputSpec) -> bool:
-    """Tell whether an output's format has transparency."""
+    """Whether an output's format has transparency."""
     return output.format in ("png", "webp", "avif") or (output.format == "tiff" and output.lossless)
 
 

@@ -7,7 +7,7 @@ metadata before the picture. A file that leads on and on is given up after 16 re
 No library does that: Pillow and pi-heif know no RAW; ExifRead 3.5 (pure Python, typed) knows neither CR3 nor RAF and
 needs a whole file, for it takes what is missing for zeros; exiv2's bindings are under the GPL.
 
-What it cannot tell: maker notes are not read, so a serial number or a lens that stands only there stays unknown.
+What it cannot know: maker notes are not read, so a serial number or a lens that stands only there stays unknown.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CaptureFacts:
     """What the camera wrote about a shot; ``None`` where it did not.
 
     :param captured_at: begin of the exposure (some cameras: its end) by the camera's own clock, without a zone, to the
-        microsecond as far as the camera tells fractions of a second.
+        microsecond as far as the camera records fractions of a second.
     :param exposure_time: seconds.
     :param f_number: the aperture's.
     :param iso: sensitivity.

@@ -27,10 +27,10 @@ _MAX_STEPS = 4096
 
 @dataclass
 class ExifBlocks:
-    """What a container tells.
+    """What a container holds.
 
     :param starts: file positions of TIFF blocks that hold EXIF fields, in order.
-    :param pixels: width and height of the picture as stored, where the container tells them.
+    :param pixels: width and height of the picture as stored, where the container states them.
     :param panorama: marked as a panorama by Google's GPano XMP.
     """
 

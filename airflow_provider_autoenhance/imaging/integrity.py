@@ -76,7 +76,7 @@ class _Walker:
 
 
 class _Png(_Walker):
-    """Chunks up to IEND; what follows is no part of the picture."""
+    """Chunks up to IEND; what follows is not part of the picture."""
 
     def __init__(self) -> None:
         super().__init__(8)
@@ -192,7 +192,7 @@ class _Jpeg:
     byte is followed by 0 (stuffing) or a restart marker, everything else begins a segment.
 
     Of a big file the middle is passed over, as looking at each byte costs as much as encrypting it. Where the end marker lay there, the
-    last 256 KiB are no scan but something appended, and show it by 0xFF bytes that are followed by what a scan never has.
+    last 256 KiB are not a scan but something appended, and show it by 0xFF bytes that are followed by what a scan never has.
     """
 
     _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -245,7 +245,7 @@ class _Jpeg:
 
 
 class _Sized:
-    """Base of formats whose header tells how far the file must reach."""
+    """Base of formats whose header says how far the file must reach."""
 
     _HEAD = 1 << 20
 

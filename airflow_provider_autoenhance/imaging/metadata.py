@@ -93,7 +93,7 @@ def for_output(tags: Tags, *, size: tuple[int, int], dpi: int | None, is_srgb: b
 
 
 def exif_block(tags: Tags) -> bytes:
-    """Spell tags as the EXIF block of JPEG, PNG, WEBP and AVIF; empty where there are none."""
+    """Spell tags as the EXIF block of JPEG, PNG, WEBP and AVIF; empty without tags."""
     return b"Exif\0\0" + _block(tags) if tags.main or tags.shot or tags.place else b""
 
 

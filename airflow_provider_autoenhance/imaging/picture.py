@@ -1,4 +1,4 @@
-"""A decoded picture, as the steps of a conversion hand it on."""
+"""A decoded picture, as it passes through the steps of a conversion."""
 
 from __future__ import annotations
 

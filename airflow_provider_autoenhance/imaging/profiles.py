@@ -71,7 +71,7 @@ def load_profiles(
 
     :param directories: folders to look in, before the one that ``AUTOENHANCE_ICC_DIRECTORY`` names.
     :param read_uri: reads a profile given by URI, such as ``s3://...``.
-    :raises SettingsError: one is missing, is no ICC profile, or is not of the output's colour space.
+    :raises SettingsError: one is missing, is not an ICC profile, or is not of the output's colour space.
     """
     loaded: dict[str, Profile] = {}
     for output in outputs:
@@ -149,7 +149,7 @@ def _checked(name: str, data: bytes) -> Profile:
     space = _SPACES.get(data[16:20])
     whole = data[36:40] == b"acsp" and int.from_bytes(data[:4], "big") <= len(data) <= _MAX_BYTES
     if not whole:
-        raise SettingsError(f"color_profile {name} is no ICC profile, or cut short.")
+        raise SettingsError(f"color_profile {name} is not an ICC profile, or is cut short.")
     if space is None or data[12:16] not in _OUTPUT_CLASSES:
         raise SettingsError(f"color_profile {name} is neither an RGB nor a CMYK output profile.")
     return Profile(name, data, space)

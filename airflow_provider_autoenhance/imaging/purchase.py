@@ -56,7 +56,7 @@ def output_names(
 
     :param path: the photo's path or name.
     :param template: for outputs without a ``name_template`` of their own.
-    :raises SettingsError: two would be the same file, also where a file system does not tell cases apart.
+    :raises SettingsError: two would be the same file, also where a file system ignores case.
     """
     names: list[str] = []
     for output in outputs:

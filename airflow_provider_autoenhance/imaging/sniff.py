@@ -1,6 +1,6 @@
 """Which format a file has, by its content.
 
-Works on the first 64 KiB and never decodes. What these cannot tell:
+Works on the first 64 KiB and never decodes. What these cannot show:
 
 - whether a JPEG or HEIC is a 360 degree picture, HDR, or a motion photo: all are the plain format here;
 - which camera RAW it is when a TIFF keeps its directory further back (some scanners and editors do): the file's name
@@ -105,7 +105,7 @@ _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
 def sniff(head: bytes, name: str | None = None) -> ImageFormat | None:
-    """Tell a file's format from its first bytes, or None if it is no picture that we know.
+    """Recognize a file's format by its first bytes; ``None`` when it is not a picture that we know.
 
     :param head: the first 64 KiB, or all of a shorter file.
     :param name: the file's name. Its ending only decides between TIFF and TIFF-based RAW where the head leaves that

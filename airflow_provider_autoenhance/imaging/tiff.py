@@ -159,7 +159,7 @@ class TiffParts:
 
 
 class TiffHead:
-    """What the beginning of a TIFF file tells about its origin.
+    """What the beginning of a TIFF file shows about its origin.
 
     :param head: the first bytes of the file.
     """

@@ -57,7 +57,7 @@ class WebhookEndpoint:
     """
 
     def __init__(self, token: str, order_check: OrderCheck) -> None:
-        # Digests have one length, so that a comparison in constant time tells nothing about the token's.
+        # Digests have one length, so that a comparison in constant time shows nothing of the token's.
         self._digest = _digest(token.encode())
         self._order_check = order_check
         self._throttled = ThrottledLog(log)

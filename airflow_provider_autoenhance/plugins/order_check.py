@@ -1,4 +1,4 @@
-"""What happens after a webhook call was answered: ask the API whether the order has really finished, and tell the watchers to look."""
+"""What happens after a webhook call was answered: ask the API whether the order has really finished, and have the watchers look."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class OrderCheck:
         self._throttled = ThrottledLog(log)
 
     def note(self, order_id: Any, *, last: bool) -> None:
-        """Take in that an image of an order is done.
+        """Note that an image of an order is done.
 
         :param order_id: as the call has it; what cannot be one is dropped.
         :param last: nothing else of the order is under way, as far as the call says.

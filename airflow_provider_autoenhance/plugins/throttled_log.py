@@ -25,7 +25,7 @@ class ThrottledLog:
         self._count(logging.WARNING, text)
 
     def info(self, text: str) -> None:
-        """Tell. ``text`` has a ``%s`` for the count; it is the kind too."""
+        """Inform. ``text`` has a ``%s`` for the count; it is the kind too."""
         self._count(logging.INFO, text)
 
     def _count(self, level: int, text: str) -> None:

@@ -21,7 +21,7 @@ OWN_PREFIX = ".autoenhance-"
 """Names of probes and of files that are not whole yet begin so. A killed worker can leave one; no listing shows it."""
 
 HEAD = 1 << 16
-"""Bytes of a file's beginning that tell its format."""
+"""Bytes of a file's beginning that show its format."""
 
 
 class Reader(Protocol):
@@ -80,7 +80,7 @@ class Source:
     :param file: what is known about it.
     :param body: where the bytes come from.
     :param explain: names what went wrong when ``body`` raises.
-    :param name: last path part, where the URI does not tell it.
+    :param name: last path part, where the URI does not hold it.
     """
 
     def __init__(self, file: StoredFile, body: Reader, explain: Explain, *, name: str | None = None) -> None:

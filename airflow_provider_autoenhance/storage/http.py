@@ -118,7 +118,7 @@ class WebStore(Store):
         return self.source(found, body, name=self.location.name).on_close(answer.close)
 
     def _spooled(self, answer: requests.Response, body: Reader) -> Source:
-        """Without an announced length, only a copy can tell the size that the upload has to announce."""
+        """Without an announced length, only a copy can show the size that the upload has to announce."""
         held = ExitStack()
         try:
             reader = CheckedReader(body, name=self.location.uri, size=None)

@@ -260,7 +260,7 @@ def _stored(uri: str, status: os.stat_result) -> StoredFile:
 
 
 def _time(seconds: float) -> datetime | None:
-    """A disk can tell times that no calendar has."""
+    """A disk can hold times that are in no calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError):

@@ -76,7 +76,7 @@ class S3Store(Store):
         return s3_client(self.location.conn_id)
 
     def head(self) -> StoredFile | None:
-        """What is known about the object, None where there is none."""
+        """What is known about the object, ``None`` when it does not exist."""
         try:
             answer = self.client.head_object(Bucket=self.location.bucket, Key=self.location.key)
         except Exception as error:
@@ -193,7 +193,7 @@ def _stored(uri: str, answer: dict[str, Any], *, size: int) -> StoredFile:
 def _md5(answer: dict[str, Any], etag: str | None) -> str | None:
     """An ETag is the MD5 of the bytes unless the object came in parts or is encrypted with a KMS or customer key.
 
-    A listing does not tell about encryption, so only answers to GET, HEAD and PUT can vouch.
+    A listing does not show the encryption, so only answers to GET, HEAD and PUT can vouch.
     """
     if "ResponseMetadata" not in answer or not etag or not _PLAIN_MD5.fullmatch(etag):
         return None

@@ -2,7 +2,7 @@
 
 boto3 clients are thread-safe and pool their connections, while making one takes tens of milliseconds and is not
 thread-safe: so one per Airflow connection, made under a lock. A task's process is short-lived; elsewhere a client is
-made anew after ten minutes, so that an edited connection is noticed.
+made again after ten minutes, so that an edited connection is noticed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def forget_clients() -> None:
 
 
 def can_stream(client: Any) -> bool:
-    """Tell whether a put can send a body that cannot be rewound.
+    """Whether a put can send a body that cannot be rewound.
 
     It cannot with ``awscrt`` installed (botocore's CRT signer wants bytes), nor where the connection's ``config_kwargs``
     ask for signed payloads or for checksums on every request (buckets with a default retention need these).

@@ -41,7 +41,7 @@ _CLIENT_AT_FAULT = frozenset(
 
 
 def error_code(error: Exception) -> str | None:
-    """Return S3's error code, or None if the exception is no answer of the store."""
+    """Return S3's error code, or ``None`` when the exception is not an answer of the store."""
     answer: Any = getattr(error, "response", None)
     if not isinstance(answer, dict):
         return None

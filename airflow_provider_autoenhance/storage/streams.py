@@ -50,7 +50,7 @@ def _new_digest(algorithm: str) -> _Digest:
 class CheckedReader:
     """A reader that lets the last block go only when size, digests and format have been found right.
 
-    Whoever sends the bytes on announces their number first, so a transfer whose last block is withheld is never
+    The sender of the bytes announces their number first, so a transfer whose last block is withheld is never
     completed and nothing is published. At most two blocks are held.
 
     :param reader: where the bytes come from.

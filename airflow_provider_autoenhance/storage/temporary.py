@@ -2,7 +2,7 @@
 
 A file that needs no name has none, and goes with its process. What has a name is locked while it is in use; the kernel takes the lock
 away when the process ends, however it ends. So whatever of ours is not locked is nobody's, and the next process that works in the same
-place removes it. A lock counts within one machine's boot, which the name tells; what is of another one is left alone for a day.
+place removes it. A lock counts within one machine's boot, which the name holds; a file of another boot is left alone for a day.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _leads_to(path: Path, descriptor: int) -> bool:
 
 @cache
 def _boot() -> str:
-    """Tell this boot of this machine, whose processes see each other's locks, from others; the same in all its containers."""
+    """Id of this boot of this machine, whose processes see each other's locks; the same in all its containers."""
     try:
         mark = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:

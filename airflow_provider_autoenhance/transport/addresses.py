@@ -76,7 +76,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an address belongs to the public internet, also when it is wrapped in an IPv6 one."""
+    """Whether an address belongs to the public internet, also when it is wrapped in an IPv6 one."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         inner = _unwrap(ip)

@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.api.answers import MAX_WHOLE_BYTES
 #: Bytes of the longest head, and of what may come unasked with a block: chunk sizes, what is read ahead.
 _OVERHEAD_BYTES = 1 << 20
 
-#: A stream earns its time anew with so many bytes: with the default of 60 seconds, about a kilobyte each second.
+#: A stream earns its time again with so many bytes: with the default of 60 seconds, about a kilobyte each second.
 _PACE_BYTES = 1 << 16
 
 
@@ -45,7 +45,7 @@ class _LimitedReader(io.RawIOBase):
     def allow(self, size: int, *, stream: bool) -> None:
         """Set how many bytes may come from here on.
 
-        :param stream: waiting is counted anew for every so many bytes, or else for the answer as a whole.
+        :param stream: waiting is counted again for every so many bytes, or else for the answer as a whole.
         """
         self._bytes = size + _OVERHEAD_BYTES
         if stream and self._pace is None:

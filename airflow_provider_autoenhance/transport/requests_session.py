@@ -70,7 +70,7 @@ class Sessions:
     ) -> requests.Response:
         """Send one request and read the head of its answer.
 
-        By way of the adapter: what ``Session.request`` does beside is for cookies and redirects, of which there are none here.
+        By way of the adapter: what ``Session.request`` adds is for cookies and redirects, which are not used here.
         """
         session, extra = self.mine(), self._config.extra
         prepared = requests.Request(method, url, headers={**session.headers, **headers}, data=body).prepare()

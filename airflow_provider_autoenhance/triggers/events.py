@@ -178,7 +178,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
             return None
         if watch.damaged:
             log.error(
-                "The memory of this watcher, %s, is damaged, and is made anew. There will be no event for orders that have finished "
+                "The memory of this watcher, %s, is damaged, and starts again. There will be no event for orders that have finished "
                 "since its last look: start what they should have started by hand.",
                 self._memory_key,
             )

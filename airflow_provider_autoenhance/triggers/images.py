@@ -108,7 +108,7 @@ def result_of(event: Event | None) -> dict[str, Any]:
 
 
 def image_xcom(image: Image) -> dict[str, Any]:
-    """An image as tasks hand it on: plain values, nothing secret."""
+    """An image as tasks return it: plain values, nothing secret."""
     from dataclasses import asdict
 
     values = asdict(image)

@@ -107,7 +107,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
         wait = OrderWait(self.deadline, self.poll_interval, closed=self.closed)
-        # Whoever deferred has just looked. Where the order lists nothing of what is awaited, its next look would end the wait at once.
+        # The task has just looked. Where the order lists nothing of what is awaited, its next look would end the wait at once.
         pause: float | None = self.poll_interval if expected == 0 else min(self.poll_interval, EARLIEST_EVENT_SECONDS)
         while pause is not None:
             await asyncio.sleep(pause)
@@ -136,7 +136,7 @@ def error_of(event: OrdersEvent | None) -> errors.AutoenhanceError | None:
 
 
 def order_xcom(order: Order) -> dict[str, Any]:
-    """An order as tasks hand it on: its images as numbers, the ids of those that are enhanced, and the first failures."""
+    """An order as tasks return it: its images as numbers, the ids of those that are enhanced, and the first failures."""
     from airflow_provider_autoenhance.api.models import ImageStatus
     from airflow_provider_autoenhance.api.redact import redact_text
 

@@ -1,7 +1,7 @@
 """From the webhook to the watchers: look now, an order has finished.
 
 The hint lies in an Airflow Variable, one per connection: the one place that the API server may write and a trigger may read on every
-Airflow 3. It names no order and says nothing that counts; whoever gets it looks for himself. So a hint that is lost, doubled or forged
+Airflow 3. It does not name an order; a watcher that sees it looks for itself. So a hint that is lost, doubled or forged
 costs a look or a wait for the next poll, and never an event.
 """
 

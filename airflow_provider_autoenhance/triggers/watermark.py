@@ -24,7 +24,7 @@ class Watermark:
     async def load(self) -> Any:
         """Read it, whatever it has become; ``None`` where nothing was saved.
 
-        A Variable is read in any case, for whoever comes from an older Airflow.
+        A Variable is read in any case: an older Airflow may have kept it there.
         """
         held: Any = None
         if self._store is not None:

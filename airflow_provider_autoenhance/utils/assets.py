@@ -35,7 +35,7 @@ def emit_assets(
     paid for and there.
 
     :param context: of the running task.
-    :param outlets: as given to the operator; what is no asset is left alone.
+    :param outlets: as given to the operator; what is not an asset is left alone.
     :param summary: of the batch.
     :param sources: URIs of folders (ending in a slash) and files.
     :param destination: URI of the folder.

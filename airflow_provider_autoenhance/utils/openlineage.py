@@ -37,7 +37,7 @@ class LineageMixin:
     _moved: Moved | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage, from what ``execute`` noted; no network.
+        """Describe to OpenLineage what ``execute`` noted, without network calls.
 
         :returns: source folders as inputs, destination folders as outputs; ``None`` where nothing was moved.
         """
@@ -52,7 +52,7 @@ class LineageMixin:
 
         moved = self._moved
         outputs = _folders(moved.destinations)
-        # Counts are known for all outputs together, so only a single one can bear them.
+        # Counts are known for all outputs together, so only a single one can have them.
         statistics: dict[str, Any] = {
             "outputStatistics": OutputStatisticsOutputDatasetFacet(size=moved.size, fileCount=moved.files)
         }

@@ -28,12 +28,12 @@ class Size:
     size: int
 
 
-def run_contender(bench: BenchService, name: str, job: Job, size: Size, *, lands: bool = True) -> dict[str, Any]:
+def run_contender(bench: BenchService, name: str, job: Job, size: Size, *, paid: bool = True) -> dict[str, Any]:
     """Let a contender do a job, check that the work is done, and return what it took.
 
-    The sandbox is not reset before: that is for whoever knows whether the contender may remember.
+    The sandbox is not reset before: that is for the caller, who knows whether the contender may remember.
 
-    :param lands: whether all photos have to be bought and to have landed by this.
+    :param paid: whether all photos have to be bought and to have landed by this.
     :raises ProcessError: it failed, or left something undone.
     """
     calls, sandbox_cpu = api_calls(bench.books()), bench.cpu_seconds()
@@ -50,7 +50,7 @@ def run_contender(bench: BenchService, name: str, job: Job, size: Size, *, lands
         "api_calls": api_calls(books) - calls,
         "sandbox_cpu": round(bench.cpu_seconds() - sandbox_cpu, 3),
     }
-    if lands:
+    if paid:
         check_landed(bench, name, job, size, books)
     return sample
 

@@ -53,7 +53,7 @@ def _night(bench: BenchService, place: str, work: Size, times: int) -> Iterator[
         return Job(f"in-{work.count}", place, run_id=run_id, plan_only=plan_only)
 
     for number in range(times):
-        yield "plan", run_contender(bench, "batch", job(f"plan-{number}", plan_only=True), work, lands=False)
+        yield "plan", run_contender(bench, "batch", job(f"plan-{number}", plan_only=True), work, paid=False)
     yield "run", run_contender(bench, "batch", job("first"), work)
     for number in range(times):
         again = run_contender(bench, "batch", job(f"again-{number}"), work)

@@ -99,7 +99,7 @@ class GroupedShots:
 def check_brackets(brackets: object) -> Brackets:
     """Return the argument as :func:`group_shots` takes it; a number may be text, as templates render it.
 
-    :raises SettingsError: when it is none of the modes.
+    :raises SettingsError: when it is not one of the modes.
     """
     text = "" if isinstance(brackets, bool) or brackets is None else str(brackets).strip().lower()
     for mode in _MODES:
@@ -117,7 +117,7 @@ def group_shots(shots: Iterable[Shot], brackets: str | int) -> GroupedShots:
 
     :param brackets: ``"exif"`` (by camera, capture time and exposure), ``"auto"`` (Autoenhance groups), ``"none"``, or
         a number from 2 to 9 (so many in a row, by file name).
-    :raises SettingsError: ``brackets`` is none of these.
+    :raises SettingsError: ``brackets`` is not one of these.
     """
     mode = check_brackets(brackets)
     ordered = sorted(shots, key=_file_order)
@@ -208,7 +208,7 @@ def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[ExposureSet], l
     groups[-1] = ExposureSet(rest, f"the last {len(rest)} by file name")
     return groups, [
         f"{counted(len(shots), 'photo')} cannot be cut into brackets of {number}; the last one has {len(rest)}: {_names(rest)}. "
-        "Look for a missing or superfluous photo: every later group may be shifted."
+        "Look for a missing photo, or one too many: every later group may be shifted."
     ]
 
 
@@ -241,8 +241,8 @@ def _by_exif(shots: Sequence[Shot]) -> tuple[list[ExposureSet], list[str]]:
 def _sequences(timed: Sequence[Timed]) -> tuple[list[list[Timed]], list[Shot]]:
     """Each camera's shots in capture order, and which of them are copies.
 
-    A file that was downloaded twice would part its bracket, so second copies are sequences of their own. A clock that
-    tells whole seconds only shows no copies.
+    A file that was downloaded twice would split its bracket, so second copies are sequences of their own. A clock with
+    whole seconds only does not show copies.
     """
     copies: list[Shot] = []
     seen: Counter[tuple[object, ...]] = Counter()

@@ -51,7 +51,7 @@ def _pause(earlier: CaptureFacts, later: CaptureFacts) -> float:
     """Least seconds without exposure between two shots.
 
     Cameras write the begin of an exposure or its end, so the longer of the two is taken off; and a second where a clock
-    tells whole ones.
+    has whole ones only.
     """
     if earlier.captured_at is None or later.captured_at is None:
         return math.inf

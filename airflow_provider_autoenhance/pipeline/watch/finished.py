@@ -1,7 +1,7 @@
-"""Which orders have finished since the last look, so that each finish is told once. Pure: no I/O, no clock of its own.
+"""Which orders have finished since the last look, so that each finish is reported once. Pure: it has neither I/O nor a clock.
 
-What was told is remembered order by order for a day after an order's creation; after that, what is older counts as told unless it was
-seen unfinished. So the memory stays small however many orders an account has.
+A reported order is remembered for a day after its creation. An older order counts as reported, unless a look saw it unfinished. So the
+memory stays small however many orders an account has.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class OrderSeen:
         )
 
     def payload(self) -> dict[str, Any]:
-        """What an event tells: plain values, nothing secret."""
+        """What an event holds: plain values, nothing secret."""
         created = None if self.created_at is None else datetime.fromtimestamp(self.created_at, UTC).isoformat()
         return {
             "order_id": self.order_id,
@@ -79,10 +79,10 @@ class OrderSeen:
 class OrderWatch:
     """What is known of the orders that one watcher looks at.
 
-    :param memory: what :meth:`to_memory` gave, ``None`` at the very first look. A damaged one is as none, but what is finished already
-        counts as told then, whatever ``from_now_on`` says: to fire for all of it anew would be worse than to leave a few out.
-    :param from_now_on: at the very first look, what is finished already counts as told.
-    :ivar damaged: whether the memory was; whoever made this says so.
+    :param memory: what :meth:`to_memory` gave, ``None`` at the very first look. With a damaged one, what is finished already counts as
+        reported, whatever ``from_now_on`` says: to fire for all of it again would be worse than to leave a few out.
+    :param from_now_on: at the very first look, what is finished already counts as reported.
+    :ivar damaged: whether the memory was damaged; the caller logs it.
     """
 
     def __init__(self, memory: object, *, from_now_on: bool) -> None:
@@ -90,11 +90,11 @@ class OrderWatch:
         self.damaged = kept is None and memory is not None
         self._from_now_on = from_now_on or self.damaged
         self._before: float | None = None if kept is None else float(kept["before"])
-        self._told: dict[str, list[int]] = {} if kept is None else dict(kept["told"])
+        self._reported: dict[str, list[int]] = {} if kept is None else dict(kept["told"])
         self._open: dict[str, int] = {} if kept is None else dict(kept["open"])
 
     def finished(self, orders: Sequence[OrderSeen], now: float) -> list[OrderSeen]:
-        """Return the orders whose finish has not been told: new ones, and ones with photos that they did not have before.
+        """Return the orders whose finish has not been reported: new ones, and ones with photos that they did not have before.
 
         :param orders: all that match, or at least those of the last :data:`WATCHED_SECONDS`.
         :param now: seconds since the epoch.
@@ -106,10 +106,9 @@ class OrderWatch:
                 if not (order.finished and self._from_now_on):
                     self._open[order.order_id] = int(order.created_at or now)
                 elif _since(order, before):
-                    self._told[order.order_id] = _mark(order)
-        before = self._before = min(
-            before, now
-        )  # a moment to come, in an edited memory, would end the watch until then
+                    self._reported[order.order_id] = _mark(order)
+        # A moment to come, in an edited memory, would end the watch until then.
+        before = self._before = min(before, now)
         due = []
         for order in orders:
             if not (order.order_id in self._open or _since(order, before)):
@@ -122,39 +121,39 @@ class OrderWatch:
                 self._open.pop(order.order_id, None)
         return due
 
-    def remember(self, told: Sequence[OrderSeen], now: float) -> None:
-        """Take down what was told, and forget what is old."""
-        for order in told:
-            self._told[order.order_id] = _mark(order)
+    def remember(self, reported: Sequence[OrderSeen], now: float) -> None:
+        """Remember what was reported, and forget what is old."""
+        for order in reported:
+            self._reported[order.order_id] = _mark(order)
             self._open.pop(order.order_id, None)
         if self._before is None or now - WATCHED_SECONDS - self._before < _STEP_SECONDS:
             return
         self._before = now - WATCHED_SECONDS
         self._open = {key: created for key, created in self._open.items() if created > now - _FORGOTTEN_SECONDS}
-        self._told = {
+        self._reported = {
             key: mark
-            for key, mark in self._told.items()
+            for key, mark in self._reported.items()
             if key in self._open or not mark[0] or mark[0] >= int(self._before)
         }
 
     def to_memory(self) -> dict[str, Any]:
         """What the next watcher needs in order to go on from here; plain values."""
-        return {"before": self._before or 0.0, "open": dict(self._open), "told": dict(self._told)}
+        return {"before": self._before or 0.0, "open": dict(self._open), "told": dict(self._reported)}
 
     def _is_news(self, order: OrderSeen) -> bool:
-        """A photo that was deleted or has expired since is none; one that came, or could be enhanced after all, is."""
-        _, newest, processed = self._told.get(order.order_id, (0, -1, -1))
+        """Whether a photo came, or one that had failed is enhanced. A photo that was deleted or has expired is not news."""
+        _, newest, processed = self._reported.get(order.order_id, (0, -1, -1))
         return order.newest > newest or order.processed > processed
 
 
 def _remembered(memory: Any) -> Mapping[str, Any] | None:
-    """Return a memory whose every value has its type, else ``None``: with a part of it, what is told twice could not be foreseen."""
+    """Return a memory whose every value has its type, else ``None``: nobody could foresee which orders a part of it would report twice."""
     if not isinstance(memory, Mapping) or not number(memory.get("before")):
         return None
-    told, opened = memory.get("told"), memory.get("open")
-    if not isinstance(told, Mapping) or not isinstance(opened, Mapping) or not all(map(number, opened.values())):
+    reported, opened = memory.get("told"), memory.get("open")
+    if not isinstance(reported, Mapping) or not isinstance(opened, Mapping) or not all(map(number, opened.values())):
         return None
-    marks = all(isinstance(mark, list) and len(mark) == 3 and all(map(number, mark)) for mark in told.values())
+    marks = all(isinstance(mark, list) and len(mark) == 3 and all(map(number, mark)) for mark in reported.values())
     return memory if marks else None
 
 

@@ -30,7 +30,7 @@ class OrderWalk:
     async def look(self, hook: AutoenhanceAsyncHook) -> tuple[OrderSeen, ...]:
         """Return all orders: fresh, or (older than a day) as they were within the hour.
 
-        :raises AutoenhanceError: what the hook raises; the next look begins anew.
+        :raises AutoenhanceError: what the hook raises; the next look begins again.
         """
         now = self._clock()
         may_stop = self._newest_first and now - self._whole_at < FULL_WALK_SECONDS

@@ -1,4 +1,4 @@
-"""Routing: werkzeug finds the endpoint of a request, as in Flask: 308 on a missing slash, 404 on a superfluous one, 405."""
+"""Routing: werkzeug finds the endpoint of a request, as in Flask: 308 on a missing slash, 404 on one too many, 405."""
 
 from __future__ import annotations
 

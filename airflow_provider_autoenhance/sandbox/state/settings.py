@@ -24,7 +24,7 @@ class Settings(BaseModel):
     :param asset_url_seconds: life of the URL that a download redirects to.
     :param asset_hops: redirects before the bytes of a download, 1 or 2.
     :param max_upload_bytes: bigger uploads are answered with S3's ``EntityTooLarge``.
-    :param upload_digests: whether uploads are hashed; without it, for load tests, their ETag is no MD5, as S3's is not
+    :param upload_digests: whether uploads are hashed; without it, for load tests, their ETag is not an MD5, as S3's is not
         for multipart or KMS objects, and the ledger has no SHA-256.
     :param max_megapixels: bigger images end in ``error``.
     :param requests_per_second: per client address; more get 429. 0 = no limit.

@@ -54,7 +54,7 @@ class Floor:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=SOURCE_BUCKET, Prefix=f"{self.job.source}/")
         return [item["Key"].rpartition("/")[2] for page in pages for item in page.get("Contents", ())]
 
-    def submit(self, name: str, order_id: str) -> tuple[str, str]:
+    def upload(self, name: str, order_id: str) -> tuple[str, str]:
         """Create an image and send its bytes from bucket to upload URL; returns its id and name."""
         body = json.dumps({"image_name": name, "order_id": order_id}).encode()
         created = self._http.request("POST", f"{self._api}/v3/images/", body=body, headers=self._headers).json()
@@ -70,7 +70,7 @@ class Floor:
         order = self._http.request("GET", f"{self._api}/v3/orders/{order_id}", headers=self._headers).json()
         return {image["image_id"] for image in order["images"] if image["status"] == "processed"}
 
-    def fetch(self, image_id: str, name: str) -> None:
+    def download(self, image_id: str, name: str) -> None:
         """Send an enhanced image's bytes from the asset host to the bucket."""
         url = f"{self._api}/v3/images/{image_id}/enhanced?format=jpeg&preview=false"
         moved = self._http.request("GET", url, headers=self._headers, redirect=False)
@@ -83,20 +83,20 @@ class Floor:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Submit all, and fetch each as soon as a poll shows it enhanced."""
+    """Upload all, and download each as soon as a poll shows it enhanced."""
     floor = Floor(job)
     names = floor.names()
     orders = [str(uuid.uuid4()) for _ in range(0, len(names), _ORDER_SIZE)]
     with ThreadPoolExecutor(job.concurrency) as pool:
-        submitted = [pool.submit(floor.submit, name, orders[at // _ORDER_SIZE]) for at, name in enumerate(names)]
-        fetched: dict[str, Future[None]] = {}
-        while len(fetched) < len(names):
+        submitted = [pool.submit(floor.upload, name, orders[at // _ORDER_SIZE]) for at, name in enumerate(names)]
+        downloads: dict[str, Future[None]] = {}
+        while len(downloads) < len(names):
             time.sleep(job.poll_seconds)
             known = dict(each.result() for each in submitted if each.done())
             for order_id in orders[: 1 + (len(known) - 1) // _ORDER_SIZE]:
-                for image_id in floor.ready(order_id) - fetched.keys():
+                for image_id in floor.ready(order_id) - downloads.keys():
                     if image_id in known:
-                        fetched[image_id] = pool.submit(floor.fetch, image_id, known[image_id])
-        for each in fetched.values():
+                        downloads[image_id] = pool.submit(floor.download, image_id, known[image_id])
+        for each in downloads.values():
             each.result()
     return {"tasks": 0}

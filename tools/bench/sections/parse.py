@@ -35,7 +35,7 @@ def parse(result: Mapping[str, Any]) -> Iterator[str]:
     yield markdown_table(("DAG file", "CPU ms", "twin's", "above", "wall ms", "twin's"), rows) + "\n"
     yield (
         "What Airflow's DAG processor itself notes as a file's parse time (with its fork, the serialization, and the hand-over), and what "
-        "the file imports that its twin does not, as `python -X importtime` tells (which makes imports slower):\n"
+        "the file imports that its twin does not, as `python -X importtime` shows (which makes imports slower):\n"
     )
     rows = [
         (
