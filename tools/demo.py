@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,7 +24,7 @@ from tools.local_service import (
     sample_photos,
     start_local_service,
 )
-from tools.processes import Child, Children, ProcessError, leave_on_signals
+from tools.processes import Child, Children, ProcessError, run_command
 
 FOLDER = RUN / "demo"
 DAG_ID = "autoenhance_quickstart"
@@ -138,26 +136,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--times", type=int, default=1, help="run the DAG so often under one run id (default 1)")
     arguments = parser.parse_args()
-    leave_on_signals()
     photos = sample_photos(brackets=False)
     if not photos:
         problem(f"no sample photos in {PHOTOS}; make samples renders them")
         return 1
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    step(
-        f"Airflow {importlib.metadata.version('apache-airflow')}, "
-        f"airflow-provider-autoenhance {importlib.metadata.version('airflow-provider-autoenhance')}"
-    )
-    try:
-        with Children() as children:
-            return run_demo(children, photos, times=arguments.times)
-    except ProcessError as failure:
-        problem(str(failure))
-        return 1
-    except KeyboardInterrupt:
-        problem("stopped; everything that was started has ended")
-        return 130
+    return run_command(FOLDER, lambda children: run_demo(children, photos, times=arguments.times))
 
 
 if __name__ == "__main__":

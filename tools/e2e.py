@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import io
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from tools.e2e_checks import check_night
 from tools.live_airflow import LiveAirflow, start_live_airflow
 from tools.local_service import RESULT_BUCKET, SOURCE_BUCKET, LocalService, start_local_service
 from tools.night_run import NightRun
-from tools.processes import Children, ProcessError, leave_on_signals
+from tools.processes import Children, ProcessError, run_command
 
 FOLDER = RUN / "e2e"
 _QUICK = {
@@ -212,25 +210,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make e2e", description=__doc__)
     parser.add_argument("--only", default="", help="only the parts whose name holds this")
     arguments = parser.parse_args()
-    leave_on_signals()
     scenarios = [scenario for scenario in SCENARIOS if arguments.only in scenario.name]
     events = arguments.only in e2e_events.NAME
     leaks = arguments.only in e2e_leaks.NAME
     if not scenarios and not events and not leaks:
         names = (*(scenario.name for scenario in SCENARIOS), e2e_events.NAME, e2e_leaks.NAME)
         parser.error(f"there is no such night; there are: {', '.join(names)}")
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    step(f"Airflow {importlib.metadata.version('apache-airflow')}")
-    try:
-        with Children() as children:
-            return run_all(children, scenarios, events=events, leaks=leaks)
-    except ProcessError as failure:
-        problem(str(failure))
-        return 1
-    except KeyboardInterrupt:
-        problem("stopped; everything that was started has ended")
-        return 130
+    return run_command(FOLDER, lambda children: run_all(children, scenarios, events=events, leaks=leaks))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import importlib.metadata
 import secrets
-import shutil
 import sqlite3
 import sys
 import threading
@@ -27,7 +25,7 @@ from tools.e2e import photo
 from tools.e2e_events import DAG_ID, OrderEvents
 from tools.live_airflow import start_live_airflow
 from tools.local_service import RESULT_BUCKET, start_local_service
-from tools.processes import Children, ProcessError, leave_on_signals
+from tools.processes import Children, run_command
 
 FOLDER = RUN / "e2e-webhook"
 PATH = "/autoenhance/webhook"
@@ -130,8 +128,8 @@ class Webhook(OrderEvents):
             return error.code, error.read()
 
 
-def run(children: Children) -> list[str]:
-    """Run everything; return what is wrong."""
+def run(children: Children) -> int:
+    """Run everything, and print what is wrong; return the exit status."""
     step("Starting the sandbox and an Airflow that receives its webhook")
     service = start_local_service(children, FOLDER, processing_seconds="1,2", more=["--render", "copy"])
     service.s3().create_bucket(Bucket=RESULT_BUCKET)
@@ -141,7 +139,12 @@ def run(children: Children) -> list[str]:
     airflow = start_live_airflow(children, home, FOLDER, extra)
     service.settings(webhook_url=f"{home.address}{PATH}", webhook_token=token, webhook_copies=3)
     problems = Webhook(airflow, service, photo("webhook", 1)).play()
-    return problems + check_secrets(service, FOLDER) + check_token(token, FOLDER)
+    problems += check_secrets(service, FOLDER) + check_token(token, FOLDER)
+    for text in problems:
+        problem(text)
+    if not problems:
+        print("One finished order, one event, one run; forged calls did nothing.")
+    return 1 if problems else 0
 
 
 def check_token(token: str, folder: Path) -> list[str]:
@@ -153,23 +156,7 @@ def check_token(token: str, folder: Path) -> list[str]:
 def main() -> int:
     """Run from the command line."""
     argparse.ArgumentParser(prog="make e2e-webhook", description=__doc__).parse_args()
-    leave_on_signals()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    step(f"Airflow {importlib.metadata.version('apache-airflow')}")
-    try:
-        with Children() as children:
-            problems = run(children)
-    except ProcessError as failure:
-        problems = [str(failure)]
-    except KeyboardInterrupt:
-        problem("stopped; everything that was started has ended")
-        return 130
-    for text in problems:
-        problem(text)
-    if not problems:
-        print("One finished order, one event, one run; forged calls did nothing.")
-    return 1 if problems else 0
+    return run_command(FOLDER, run)
 
 
 if __name__ == "__main__":

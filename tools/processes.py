@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -14,6 +16,8 @@ from types import FrameType
 from typing import Self
 
 import psutil
+
+from tools.console import problem, step
 
 _POLL_SECONDS = 0.1
 
@@ -185,6 +189,24 @@ class Children:
     def ended(self) -> Child | None:
         """Return a child that has ended by itself, if any."""
         return next((child for child in self._children if not child.running()), None)
+
+
+def run_command(folder: Path, work: Callable[[Children], int]) -> int:
+    """Empty ``folder``, let ``work`` start what it needs, and return its exit status once all of that has ended."""
+    leave_on_signals()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    names = ("apache-airflow", "airflow-provider-autoenhance")
+    step(", ".join(f"{name} {importlib.metadata.version(name)}" for name in names))
+    try:
+        with Children() as children:
+            return work(children)
+    except ProcessError as failure:
+        problem(str(failure))
+        return 1
+    except KeyboardInterrupt:
+        problem("stopped; everything that was started has ended")
+        return 130
 
 
 def leave_on_signals() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import shutil
 import sys
 import time
 from urllib.parse import urlsplit
@@ -21,7 +19,7 @@ from tools.local_service import (
     sample_photos,
     start_local_service,
 )
-from tools.processes import Children, ProcessError, leave_on_signals
+from tools.processes import Children, run_command
 
 FOLDER = RUN / "up"
 
@@ -58,13 +56,32 @@ def add_connections(airflow: LiveAirflow, service: LocalService) -> None:
         airflow.api.post("connections", body)
 
 
+def serve(children: Children, *, port: int) -> int:
+    """Start everything, and say how to use it, until Ctrl-C; return the exit status."""
+    home, service = start_all(children, port=port)
+    step("Ready")
+    print(f"\n  Airflow      {home.address}\n  Login        {ADMIN} / {home.password}")
+    print(f"  Autoenhance  {service.api} (its accounts: {service.api}/sandbox/ledger)")
+    endpoint = service.s3().meta.endpoint_url
+    print(f"  S3           {endpoint} (buckets {SOURCE_BUCKET} and {RESULT_BUCKET})")
+    print(f"  DAG files    {home.dags} (yours too)\n  Logs         {FOLDER}\n")
+    print("Your own photos, one folder for each listing (the local S3 takes any key):\n")
+    print(f"  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1")
+    print(f"  aws s3 cp --recursive photos/ s3://{SOURCE_BUCKET}/elm-4/\n")
+    print("Ctrl-C stops all of it. The next start deletes what is in there.", flush=True)
+    return run_until_stopped(children)
+
+
 def run_until_stopped(children: Children) -> int:
     """Wait for Ctrl-C, or for a child that ends by itself; return the exit status."""
-    while True:
-        if ended := children.ended():
-            problem(f"{ended.name} ended by itself: {ended.log}")
-            return 1
-        time.sleep(1)
+    try:
+        while not (ended := children.ended()):
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print("\nStopping.")
+        return 0
+    problem(f"{ended.name} ended by itself: {ended.log}")
+    return 1
 
 
 def main() -> int:
@@ -74,32 +91,7 @@ def main() -> int:
         "--port", type=int, default=8080, help="the UI's port, if it is free; else another (default 8080)"
     )
     arguments = parser.parse_args()
-    leave_on_signals()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    step(f"Airflow {importlib.metadata.version('apache-airflow')}")
-    try:
-        with Children() as children:
-            home, service = start_all(children, port=arguments.port)
-            step("Ready")
-            print(f"\n  Airflow      {home.address}\n  Login        {ADMIN} / {home.password}")
-            print(f"  Autoenhance  {service.api} (its accounts: {service.api}/sandbox/ledger)")
-            endpoint = service.s3().meta.endpoint_url
-            print(f"  S3           {endpoint} (buckets {SOURCE_BUCKET} and {RESULT_BUCKET})")
-            print(f"  DAG files    {home.dags} (yours too)\n  Logs         {FOLDER}\n")
-            print("Your own photos, one folder for each listing (the local S3 takes any key):\n")
-            print(
-                f"  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1"
-            )
-            print(f"  aws s3 cp --recursive photos/ s3://{SOURCE_BUCKET}/elm-4/\n")
-            print("Ctrl-C stops all of it. The next start deletes what is in there.", flush=True)
-            return run_until_stopped(children)
-    except ProcessError as failure:
-        problem(str(failure))
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped.")
-        return 0
+    return run_command(FOLDER, lambda children: serve(children, port=arguments.port))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tools.processes import Child, Children, ProcessError
+from tools.processes import Child, Children, ProcessError, run_command
 
 # Starts a child of its own in another session, as Airflow's components do, prints its pid, and sleeps.
 PARENT = """
@@ -88,25 +88,41 @@ def test_a_command_that_fails_is_named_with_its_status_and_log(tmp_path: Path) -
         children.run("try", command, environment=dict(os.environ), log=tmp_path / "log", seconds=30)
 
 
+def test_a_command_whose_child_fails_says_so_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.processes.leave_on_signals", lambda: None)
+
+    def work(children: Children) -> int:
+        command = [sys.executable, "-c", "raise SystemExit(4)"]
+        children.run("try", command, environment=dict(os.environ), log=tmp_path / "log", seconds=30)
+        return 0
+
+    assert run_command(tmp_path / "command", work) == 1
+    assert "FAILED    try failed (status 4)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_command_ends_its_children(tmp_path: Path, number: signal.Signals) -> None:
     command = f"""
 import os, pathlib, sys, time
-from tools.processes import Children, leave_on_signals
-leave_on_signals()
-with Children() as children:
+from tools.processes import run_command
+folder = pathlib.Path({str(tmp_path / "command")!r})
+def work(children):
     program = [sys.executable, "-c", {PARENT!r}]
-    child = children.start("child", program, environment=dict(os.environ), log=pathlib.Path({str(tmp_path / "log")!r}))
+    child = children.start("child", program, environment=dict(os.environ), log=folder / "log")
     child.wait_for_line("ready", seconds=30)
     print(child.pid, child.lines[1], flush=True)
     time.sleep(600)
+sys.exit(run_command(folder, work))
 """
     root = Path(__file__).parents[2]
     with subprocess.Popen([sys.executable, "-c", command], cwd=root, stdout=subprocess.PIPE, text=True) as tool:
         assert tool.stdout is not None
+        assert tool.stdout.readline().rpartition("] ")[2].startswith("apache-airflow ")
         pids = [int(word) for word in tool.stdout.readline().split()]
         assert all(alive(pid) for pid in pids)
         tool.send_signal(number)
         tool.wait(timeout=60)
-    assert tool.returncode != 0
+    assert tool.returncode == 128 + number
     assert [pid for pid in pids if alive(pid)] == []
