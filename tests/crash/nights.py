@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import tempfile
 import time
@@ -17,8 +18,9 @@ from typing import Any, ClassVar
 from urllib.request import Request, urlopen
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
@@ -47,6 +49,24 @@ class Killed(BaseException):
 
 class Surprise(Exception):  # noqa: N818 - it is no error of ours
     """Stands for what nobody foresaw: a library raises it in the middle of a photo."""
+
+
+def play(kind: type[RuleBasedStateMachine], part: int, *, examples: int, steps: int) -> None:
+    """Run random nights of a kind; with ``TORTURE_EXAMPLES`` from a fresh seed, else from the part's."""
+    machine = type(f"{kind.__name__}{part}", (kind,), {})
+    seed(part if "TORTURE_EXAMPLES" not in os.environ else random.getrandbits(64))(machine)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 def die() -> None:

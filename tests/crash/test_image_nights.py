@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.crash.effects import Effects
 from tests.crash.image_nights import ImageNights, Shown
-from tests.crash.nights import die
+from tests.crash.nights import die, play
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import connection_of
 
@@ -40,17 +37,4 @@ def watched(copying_sandbox: Sandbox) -> Iterator[None]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_night_breaks_a_promise(watched: None, part: int) -> None:
-    machine = type(f"ImageNights{part}", (ImageNights,), {})
-    seed(part if "TORTURE_EXAMPLES" not in os.environ else random.getrandbits(64))(machine)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES // PARTS,
-            stateful_step_count=4,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(ImageNights, part, examples=EXAMPLES // PARTS, steps=4)

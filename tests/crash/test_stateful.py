@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.crash.bracket_nights import AutoBracketNights, BracketNights
 from tests.crash.effects import Effects
-from tests.crash.nights import Nights, die
+from tests.crash.nights import Nights, die, play
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import connection_of
 
@@ -43,17 +40,4 @@ def watched(copying_sandbox: Sandbox) -> Any:
 
 @pytest.mark.parametrize(("kind", "part"), PARTS)
 def test_no_night_breaks_a_promise(watched: None, kind: type[Nights], part: int) -> None:
-    machine = type(f"{kind.__name__}{part}", (kind,), {})
-    seed(part if "TORTURE_EXAMPLES" not in os.environ else random.getrandbits(64))(machine)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES // len(PARTS),
-            stateful_step_count=8,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(kind, part, examples=EXAMPLES // len(PARTS), steps=8)

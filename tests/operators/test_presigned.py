@@ -18,7 +18,7 @@ from jinja2 import Environment
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.operators.images import AutoenhanceUploadImageOperator
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
-from tests.storage.web_host import Host
+from tests.storage.web_host import Host, page
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import connection_of, context, run_dag_file, without_masking
@@ -36,20 +36,8 @@ QUERIES = {
 def web() -> Iterator[Host]:
     with Host() as host:
         for number, (name, query) in enumerate(QUERIES.items()):
-            host.paths[f"/day/{name}.jpg"] = _page(photo(shade=60 + number), query)
+            host.paths[f"/day/{name}.jpg"] = page(photo(shade=60 + number), query)
         yield host
-
-
-def _page(body: bytes, query: str) -> Any:
-    def answer(handler: Any) -> None:
-        allowed = handler.path.endswith(query)
-        handler.send_response(200 if allowed else 403)
-        handler.send_header("ETag", '"1"')
-        handler.send_header("Content-Length", str(len(body) if allowed else 0))
-        handler.end_headers()
-        handler.wfile.write(body if allowed else b"")
-
-    return answer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from tests.storage.web_host import Answer, Host
+from tests.storage.web_host import Host, page
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import connection_of, run
@@ -48,20 +48,6 @@ def allow(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 def web() -> Iterator[Host]:
     with Host() as host:
         yield host
-
-
-def page(body: bytes, query: str | None = None) -> Answer:
-    """A photo on the web; with ``query``, only for who has the signature."""
-
-    def answer(handler: Any) -> None:
-        allowed = query is None or handler.path.endswith(query)
-        handler.send_response(200 if allowed else 403)
-        handler.send_header("ETag", '"1"')
-        handler.send_header("Content-Length", str(len(body) if allowed else 0))
-        handler.end_headers()
-        handler.wfile.write(body if allowed else b"")
-
-    return answer
 
 
 def landed(folder: Path) -> list[str]:

@@ -58,6 +58,20 @@ class Host:
         return f"{scheme}://{host}:{self.port}{path}"
 
 
+def page(body: bytes, query: str | None = None) -> Answer:
+    """A photo on the web; with ``query``, only for who has the signature."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        allowed = query is None or handler.path.endswith(query)
+        handler.send_response(200 if allowed else 403)
+        handler.send_header("ETag", '"1"')
+        handler.send_header("Content-Length", str(len(body) if allowed else 0))
+        handler.end_headers()
+        handler.wfile.write(body if allowed else b"")
+
+    return answer
+
+
 def certificate(folder: Path, name: str) -> Path:
     """Make ``host.pem`` (certificate and key) and ``ca.pem`` (what to trust), and return the latter."""
     from cryptography import x509
