@@ -413,7 +413,7 @@ def test_a_memory_that_cannot_be_read_or_written_holds_up_and_loses_nothing(
 @pytest.mark.parametrize(
     "damage", ["{", "[]", "[" * 100_000, '{"before": "noon", "open": {}, "told": {}}', '{"before": 0}']
 )
-def test_a_damaged_memory_is_made_anew_with_a_word_and_tells_nothing_twice(
+def test_a_damaged_memory_starts_again_with_an_error_and_reports_nothing_twice(
     autoenhance: Sandbox, quick: Variables, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     long_ago = {"created_after": "2020-01-01"}
@@ -423,7 +423,7 @@ def test_a_damaged_memory_is_made_anew_with_a_word_and_tells_nothing_twice(
     (key,) = quick
     quick[key] = damage
     assert Triggerer((watcher(**long_ago), None)).run_until(lambda: "o1" in str(quick)) == []
-    assert f"{key}, is damaged, and is made anew" in caplog.text
+    assert f"{key}, is damaged, and starts again" in caplog.text
     finish(make_order("o2", "a.jpg"))
     assert Triggerer((watcher(**long_ago), None)).run_until(lambda: "o2" in str(quick)) == ["o2"]
 
