@@ -14,6 +14,8 @@ import tempfile
 from io import BytesIO
 from pathlib import Path
 
+from tools.bench.meter import peak_megabytes
+
 CONCURRENCY = 16
 MEGABYTE = 1_000_000
 
@@ -120,12 +122,6 @@ def run_task(source: str, destination: str) -> None:
     summary = run(operator)
     seconds = time.monotonic() - began
     print(json.dumps({"start": start, "peak": peak_megabytes(), "seconds": seconds, "landed": summary["landed"]}))
-
-
-def peak_megabytes() -> float:
-    """The most memory that this program ever had; ``getrusage`` would count what its parent had at the fork, too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 if __name__ == "__main__":
