@@ -12,16 +12,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.sensors.status import AutoenhanceOrderStatusSensor
-from airflow_provider_autoenhance.triggers import orders
 from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger, error_of
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run
 
-
-@pytest.fixture(autouse=True)
-def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
-    monkeypatch.setattr(orders, "EARLIEST_EVENT_SECONDS", 0.05)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def order_of(*names: str, order_id: str = "order-1") -> str:

@@ -61,7 +61,7 @@ def run(operator: Any, **about: Any) -> Any:
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decisions about retries stay as they are; only the time between tries shrinks."""
+    """Decisions about retries stay as they are; the time between tries shrinks, and triggers fire soon."""
     decide = Tries.pause_after
 
     def hurried(self: Tries, error: AutoenhanceError, waited: float) -> float | None:
@@ -69,6 +69,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         return None if pause is None else pause / 50
 
     monkeypatch.setattr(Tries, "pause_after", hurried)
+    for module in ("images", "orders"):
+        monkeypatch.setattr(f"airflow_provider_autoenhance.triggers.{module}.EARLIEST_EVENT_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,7 @@ from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 
-
-@pytest.fixture(autouse=True)
-def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
-    monkeypatch.setattr(status, "EARLIEST_EVENT_SECONDS", 0.0)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def under_way(name: str = "kitchen.jpg") -> str:
