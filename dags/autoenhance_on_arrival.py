@@ -5,6 +5,9 @@ folder, with the folder in its `extra`. Whatever else knows of a drop (an upload
 Airflow's API. `autoenhance_on_arrival` runs on such events: on all that came since its last run, each folder once. It makes an event of
 what has landed in turn, by the alias *enhanced*, so that a DAG can wait for that.
 
+Let one DAG alone work on a folder: two of them with destinations of their own would both enhance its photos, and pay. So `arrivals/` lies
+beside the folders of the other example DAGs.
+
 A second event of a folder does no harm: what is up to date is skipped. An event without a folder, and a run by hand, mean the whole source.
 """
 
@@ -24,8 +27,8 @@ from airflow_provider_autoenhance import (
     triggering_extras,
 )
 
-SOURCE = "s3://listings/"
-PHOTOS = Asset(SOURCE)
+SOURCE = "s3://listings/arrivals/"
+PHOTOS = Asset(SOURCE.rstrip("/"))
 ENHANCED = AssetAlias("enhanced")
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ def autoenhance_photo_drop() -> None:
     params={
         "source": source_param,
         "destination": Param(
-            "s3://enhanced/",
+            "s3://enhanced/arrivals/",
             type="string",
             minLength=1,
             title="Destination",

@@ -23,14 +23,14 @@ PRINT_CONDITIONS = ["ISO_Coated", "ISO_Uncoated", "USWeb_Coated", "USWeb_Uncoate
     doc_md=__doc__,
     params={
         "source": Param(
-            "s3://listings/maple-street-12/",
+            "s3://listings/print/maple-street-12/",
             type="string",
             minLength=1,
             title="Source",
             description="Folder of photos, subfolders included",
         ),
         "destination": Param(
-            "s3://enhanced/print-and-web/maple-street-12/",
+            "s3://enhanced/print/maple-street-12/",
             type="string",
             minLength=1,
             title="Destination",

@@ -159,16 +159,17 @@ def sample_photos(*, brackets: bool) -> list[Path]:
     return [shots[len(shots) // 2] for shots in scenes.values()]
 
 
-def fill_buckets(service: LocalService, photos: list[Path], *, night: bool = False) -> None:
+def fill_buckets(service: LocalService, photos: list[Path], *, all_dags: bool = False) -> None:
     """Make both buckets and put the photos, one folder per listing, into the first.
 
-    :param night: put them into today's folder too, where the nightly DAG looks.
+    :param all_dags: put them into today's folder too, where the nightly DAG looks, and where that for print looks.
     """
+    folders = ("", f"{datetime.now(PHOTOGRAPHERS):%Y-%m-%d}/", "print/") if all_dags else ("",)
     s3 = service.s3()
     for bucket in (SOURCE_BUCKET, RESULT_BUCKET):
         s3.create_bucket(Bucket=bucket)
     for photo in photos:
-        for folder in ("", f"{datetime.now(PHOTOGRAPHERS):%Y-%m-%d}/")[: 1 + night]:
+        for folder in folders:
             s3.upload_file(str(photo), SOURCE_BUCKET, folder + key_of(photo), ExtraArgs={"ContentType": "image/jpeg"})
 
 
@@ -181,5 +182,5 @@ if __name__ == "__main__":  # docker-compose.yaml fills the buckets of its own s
     fill_buckets(
         LocalService({name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}),
         sample_photos(brackets=True),
-        night=True,
+        all_dags=True,
     )

@@ -31,7 +31,7 @@ def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalServi
         children, FOLDER, port=free_port(8787), s3_port=free_port(8788), processing_seconds="3,8"
     )
     photos = sample_photos(brackets=True)
-    fill_buckets(service, photos, night=True)
+    fill_buckets(service, photos, all_dags=True)
     detail(f"{len(photos)} photos in s3://{SOURCE_BUCKET}/, and again in the folder of today for the nightly DAG")
 
     step("Making an Airflow of its own, and starting its components")

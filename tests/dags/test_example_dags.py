@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from itertools import groupby
+from itertools import groupby, permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from airflow_provider_autoenhance.operators.images import (
     AutoenhanceUploadImageOperator,
 )
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
+from airflow_provider_autoenhance.storage.location import path_inside
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run, run_dag, without_masking
@@ -51,6 +52,25 @@ def test_each_dag_is_named_like_its_file_and_explains_itself(path: Path) -> None
         # Sections are folded up in the form; what each run needs stands above them.
         assert bool(param.schema.get("section")) == (name in settings_params()), name
         assert param.schema["title"][0].isupper(), name
+
+
+def folders(path: Path) -> set[str]:
+    """Return the folders that the DAGs of a file read and write by default."""
+    module = load(path)
+    dags = [getattr(module, name)() for name in vars(module) if name.startswith("autoenhance_")]
+    assert dags
+    params = [dag.params for dag in dags]
+    given = [each[name] for each in params for name in ("source", "destination") if name in each]
+    return {folder.replace("{date}", "2026-02-01") for folder in given if folder}
+
+
+def test_no_two_dags_work_on_one_folder_by_default() -> None:
+    """Each would enhance, and pay, what the other one has."""
+    of = {path.stem: folders(path) for path in DAGS}
+    assert sum(map(bool, of.values())) > 4
+    for one, other in permutations(of, 2):
+        shared = [(mine, its) for mine in of[one] for its in of[other] if path_inside(mine, its) is not None]
+        assert shared == [], (one, other)
 
 
 def test_the_form_offers_every_setting_with_its_values() -> None:

@@ -19,6 +19,7 @@ from tests.support.tasks import run_dag, without_masking
 
 pytestmark = pytest.mark.usefixtures("known_dags")
 FILE, DROP = "autoenhance_on_arrival", "autoenhance_photo_drop"
+PHOTOS = "s3://listings/arrivals"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def happen(extra: dict[str, Any]) -> None:
 
     model, asset, event = asset_models()
     with create_session() as session:
-        photos = session.query(model).filter(model.uri == "s3://listings/").one()
+        photos = session.query(model).filter(model.uri == PHOTOS).one()
         session.add(event(**{asset: photos.id, "extra": extra}))
 
 
@@ -79,34 +80,37 @@ def landed(s3: SimpleNamespace) -> list[str]:
 
 def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     for key in ("day/elm/1.jpg", "day/elm/2.jpg", "day/maple/1.jpg"):
-        s3.put(key, photo(shade=40 + len(key)))
-    s3.put("day/notes/readme.txt", b"no photo")
-    assert "New photos in 2 folders of s3://listings/ since ever" in succeed("2099-01-01", dag=DROP)
-    assert sorted(events("s3://listings/"), key=str) == [
-        {"folder": "s3://listings/day/elm/"},
-        {"folder": "s3://listings/day/maple/"},
+        s3.put(f"arrivals/{key}", photo(shade=40 + len(key)))
+    s3.put("2099-01-01/oak/1.jpg", photo())  # for another DAG
+    s3.put("arrivals/day/notes/readme.txt", b"no photo")
+    assert "New photos in 2 folders of s3://listings/arrivals/ since ever" in succeed("2099-01-01", dag=DROP)
+    assert sorted(events(PHOTOS), key=str) == [
+        {"folder": "s3://listings/arrivals/day/elm/"},
+        {"folder": "s3://listings/arrivals/day/maple/"},
     ]
-    s3.put("old/birch/1.jpg", photo())  # nobody tells of it
-    happen({"folder": "s3://aws_default@listings/day/elm"})  # the same again
-    happen({"folder": "s3://listings/day/elm/"})
+    s3.put("arrivals/old/birch/1.jpg", photo())  # nobody tells of it
+    happen({"folder": "s3://aws_default@listings/arrivals/day/elm"})  # the same again
+    happen({"folder": "s3://listings/arrivals/day/elm/"})
 
     printed = succeed("2099-01-01")
     assert re.search(r"2 folders from 4 events", printed)
-    assert landed(s3) == ["day/elm/1.jpg", "day/elm/2.jpg", "day/maple/1.jpg"]
-    told = events("s3://enhanced/day/elm")
-    assert [(each["folder"], each["landed"], each["credits"]) for each in told] == [("s3://enhanced/day/elm/", 2, 2)]
-    assert told[0]["sources"] == "s3://listings/day/elm/"
-    assert told[0]["manifest"] == f"s3://enhanced/day/elm/{MANIFEST}"
+    assert landed(s3) == [f"arrivals/day/{name}" for name in ("elm/1.jpg", "elm/2.jpg", "maple/1.jpg")]
+    told = events("s3://enhanced/arrivals/day/elm")
+    assert [(each["folder"], each["landed"], each["credits"]) for each in told] == [
+        ("s3://enhanced/arrivals/day/elm/", 2, 2)
+    ]
+    assert told[0]["sources"] == "s3://listings/arrivals/day/elm/"
+    assert told[0]["manifest"] == f"s3://enhanced/arrivals/day/elm/{MANIFEST}"
     assert told[0]["order_ids"].split() == [
         order["order_id"] for order in autoenhance.ledger()["orders"] if order["name"] == "elm"
     ]
-    assert [each["landed"] for each in events("s3://enhanced/day/maple")] == [1]
+    assert [each["landed"] for each in events("s3://enhanced/arrivals/day/maple")] == [1]
     assert autoenhance.api_key not in without_masking(printed) + json.dumps(told)
 
     # The same news once more: nothing is paid again, nothing is told on.
-    happen({"folder": "s3://listings/day/maple/"})
+    happen({"folder": "s3://listings/arrivals/day/maple/"})
     assert "1 folders from 1 events" in succeed("2099-01-02")
-    assert len(events("s3://enhanced/day/maple")) == 1
+    assert len(events("s3://enhanced/arrivals/day/maple")) == 1
     ledger = autoenhance.ledger()
     assert (ledger["images_created"], ledger["credits"]["spent"]) == (3, 3)
 
@@ -114,15 +118,17 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
 @pytest.mark.one_version
 def test_news_without_a_folder_means_the_whole_source(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     for key in ("a/1.jpg", "b/deep/2.jpg"):
-        s3.put(key, photo(shade=40 + len(key)))
+        s3.put(f"arrivals/{key}", photo(shade=40 + len(key)))
     happen({})
-    happen({"folder": "s3://listings/a/"})
+    happen({"folder": "s3://listings/arrivals/a/"})
     happen({"folder": "s3://elsewhere/c/"})
     printed = succeed("2099-02-01")
-    assert "1 folders from 3 events: ['s3://listings/']" in printed
-    assert "Left alone: 's3://elsewhere/c/', which an event names, is not a folder in s3://listings/" in printed
-    assert landed(s3) == ["a/1.jpg", "b/deep/2.jpg"]
-    assert events("s3://enhanced/")[-1]["landed"] == 2
+    assert "1 folders from 3 events: ['s3://listings/arrivals/']" in printed
+    assert (
+        "Left alone: 's3://elsewhere/c/', which an event names, is not a folder in s3://listings/arrivals/" in printed
+    )
+    assert landed(s3) == ["arrivals/a/1.jpg", "arrivals/b/deep/2.jpg"]
+    assert events("s3://enhanced/arrivals")[-1]["landed"] == 2
     assert autoenhance.ledger()["credits"]["spent"] == 2
 
 
@@ -139,9 +145,9 @@ def test_a_run_by_hand_takes_what_the_form_names(autoenhance: Sandbox, s3: Simpl
 @pytest.mark.one_version
 @pytest.mark.usefixtures("autoenhance")
 def test_a_drop_without_news_tells_nothing(s3: SimpleNamespace) -> None:
-    s3.put("elm/1.jpg", photo())
+    s3.put("arrivals/elm/1.jpg", photo())
     succeed("2099-04-01", dag=DROP)
-    before = len(events("s3://listings/"))
+    before = len(events(PHOTOS))
     # The photos are older than the last look, which this DAG's dates put into the future.
     assert "New photos in 0 folders" in succeed("2099-04-02", dag=DROP)
-    assert len(events("s3://listings/")) == before
+    assert len(events(PHOTOS)) == before
