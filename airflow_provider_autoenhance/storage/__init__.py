@@ -7,6 +7,7 @@ DestinationError where a retry cannot help, and ServerError, UnreachableError an
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -22,7 +23,14 @@ from airflow_provider_autoenhance.storage.base import (
     Store,
     StoredFile,
 )
-from airflow_provider_autoenhance.storage.location import Location, has_control_character, locate
+from airflow_provider_autoenhance.storage.location import (
+    Location,
+    has_control_character,
+    is_text,
+    locate,
+    path_inside,
+    unwritable,
+)
 from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
 
 __all__ = [
@@ -37,10 +45,14 @@ __all__ = [
     "SourceAccess",
     "StoredFile",
     "StreamCheck",
+    "is_file",
+    "is_missing",
     "list_files",
     "open_destination",
     "open_source",
+    "path_in_store",
     "read_range",
+    "same_store",
 ]
 
 log = logging.getLogger(__name__)
@@ -107,9 +119,12 @@ def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:
 
     :param uri: as for ``open_source``, but not the web.
     :param conn_id: Airflow connection of the store.
-    :raises DestinationError: the URI cannot be a destination.
+    :raises DestinationError: the URI cannot be a destination, or the store takes no file of that name.
     """
-    return store_of(locate(uri, conn_id=conn_id, error=DestinationError)).destination()
+    location = locate(uri, conn_id=conn_id, error=DestinationError)
+    if reason := unwritable(location):
+        raise DestinationError(reason)
+    return store_of(location).destination()
 
 
 def list_files(
@@ -157,11 +172,59 @@ def list_files(
     )
 
 
-def _can_be_named(file: StoredFile) -> bool:
-    """A URI with a control character is taken from nobody. A file of such a name fails alone; a folder has no place for its records."""
-    if not has_control_character(file.uri.rpartition("/")[0]):
+def is_file(location: Location, access: SourceAccess = DEFAULT_ACCESS) -> bool | None:
+    """Whether a place that was named without a slash at its end is a file; ``False`` for a folder with files in it, ``None`` where there is
+    neither. By a listing call, and one look at the place itself."""
+    try:
+        found = list_files(location.uri, conn_id=location.conn_id, access=access)
+        first = next(found, None)
+    except SourceError:  # a local path that does not exist; what else is wrong shows when it is used
+        return None
+    return None if first is None else first.uri == location.uri
+
+
+def is_missing(folder: Location, access: SourceAccess = DEFAULT_ACCESS) -> bool:
+    """Whether a folder that could not be listed is only not there, as the one above it can be listed. Else the store is in trouble."""
+    if folder.scheme != "file" or os.path.lexists(folder.key.rstrip("/")):
+        return False
+    above = folder.uri.rstrip("/").rpartition("/")[0] + "/"
+    try:
+        next(list_files(above, access=access, recursive=False), None)
+    except SourceError:
+        return False
+    return True
+
+
+def same_store(one: Location, other: Location) -> bool:
+    """Whether one bucket name means one bucket in two places: the connections of one scheme may lead to several stores.
+
+    :raises SourceError: one of the connections cannot be used.
+    """
+    if one.conn_id == other.conn_id or one.is_web or one.scheme == "file":
         return True
-    log.warning("Left out %r: its folder's name holds a control character. Give the folder another name.", file.uri)
+    return store_of(one).service == store_of(other).service
+
+
+def path_in_store(place: Location, folder: Location) -> str | None:
+    """Return the path of a place under a folder, ``None`` outside. Places count as one only where their stores are one.
+
+    :raises SourceError: one of the connections cannot be used.
+    """
+    path = path_inside(place.uri, folder.uri)
+    return path if path is not None and same_store(place, folder) else None
+
+
+def _can_be_named(file: StoredFile) -> bool:
+    """A URI with a control character is taken from nobody, and one that is not text from no store. A file of such a name fails alone; a
+    folder has no place for its records."""
+    folder = file.uri.rpartition("/")[0]
+    if has_control_character(folder):
+        odd = "holds a control character"
+    elif not is_text(folder):
+        odd = "is not text in UTF-8"
+    else:
+        return True
+    log.warning("Left out %r: its folder's name %s. Give the folder another name.", file.uri, odd)
     return False
 
 

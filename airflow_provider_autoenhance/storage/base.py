@@ -194,6 +194,11 @@ class Store(ABC):
         self.location = location
         self.access = access
 
+    @property
+    def service(self) -> str:
+        """What tells this store from another of its scheme, where a connection decides that."""
+        return ""
+
     @abstractmethod
     def open(self) -> Source:
         """Open the file for reading."""

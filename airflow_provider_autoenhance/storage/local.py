@@ -79,7 +79,7 @@ class LocalStore(Store):
         root = Path(self.location.key)
         left_out: list[str] = []
         with self.explained(SourceError):
-            if root.is_file():
+            if root.is_file() and not self.location.key.endswith("/"):
                 yield _stored(str(root), root.stat())
                 return
             yield from _walk(root, left_out, recursive=recursive, strict=strict)

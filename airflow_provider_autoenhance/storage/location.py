@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,20 @@ _S3_SCHEMES = frozenset({"s3", "s3a", "s3n"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ONE_SLASH = re.compile(r"(https?|s3|gs|abfs|file):/", re.IGNORECASE)
 _LOCAL_SCHEMES = frozenset({"", "file", "local"})
+_WEB_SCHEMES = frozenset({"http", "https"})
+
+#: Schemes that lead to the stores of others.
+_ALIASES = {"gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs"}
+
+_OBJECT_STORES = frozenset(
+    {"s3", "abfs", "abfss", "az", "wasb", "wasbs", "gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
+)
+
+#: Bytes: of a name on a disk, of a path there, and of a key in an object store.
+_LONGEST_NAME, _LONGEST_PATH, _LONGEST_KEY = 255, 4095, 1024
+
+#: Parts of a path that stand for another folder on a disk, and are names like any other to a store.
+_NAMELESS = frozenset({"", ".", ".."})
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,7 @@ class Location:
     :param scheme: ``s3``, ``file``, ``http``, ``https``, or any scheme that Airflow has a filesystem for.
     :param bucket: the part between ``://`` and the first slash, without connection id or credentials; empty for local
         files.
-    :param key: the rest: an S3 key, or an absolute local path.
+    :param key: the rest: an S3 key, or an absolute local path. A folder's ends in one slash, but for a bucket's own, which is empty.
     :param conn_id: Airflow connection, from the argument or from ``s3://conn_id@bucket/key``.
     :param uri: the URI to show and to store: no connection id, no credentials, no presigned query.
     :param given: the URI as given. Never shown.
@@ -41,18 +56,36 @@ class Location:
 
     @property
     def place(self) -> str:
-        """What distinguishes this place from every other, however its URI is spelled. On a disk, links of folders are followed."""
+        """What distinguishes this place from every other of its store, however its URI is spelled. On a disk, links of folders are
+        followed."""
         if self.scheme == "file":
             folder, slash, name = self.key.rpartition("/")
             return os.path.realpath(folder + slash).rstrip("/") + slash + name
-        web = self.scheme in ("http", "https")
-        return f"{self.scheme}://{self.bucket.lower() if web else self.bucket}/{self.key}"
+        bucket = self.bucket.lower() if self.is_web else self.bucket
+        return f"{_ALIASES.get(self.scheme, self.scheme)}://{bucket}/{self.key}"
+
+    @property
+    def is_web(self) -> bool:
+        """Whether it is on the web."""
+        return self.scheme in _WEB_SCHEMES
+
+    @property
+    def is_object_store(self) -> bool:
+        """Whether it is in a store without folders: a slash in a key is a character like any other."""
+        return self.scheme in _OBJECT_STORES
+
+    @property
+    def full_uri(self) -> str:
+        """The URI with the connection in it. Never shown."""
+        if self.is_web:
+            return self.given
+        return f"{self.scheme}://{self.conn_id}@{self.bucket}/{self.key}" if self.conn_id else self.uri
 
     @property
     def name(self) -> str:
         """The last path part."""
         name = self.key.rstrip("/").rpartition("/")[2]
-        return unquote(name) if self.scheme in ("http", "https") else name
+        return unquote(name) if self.is_web else name
 
 
 def has_control_character(uri: str) -> bool:
@@ -60,11 +93,36 @@ def has_control_character(uri: str) -> bool:
     return _CONTROL.search(uri) is not None
 
 
+def is_text(uri: str) -> bool:
+    """Whether a URI is text in UTF-8; a name on a disk may be any bytes."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def unwritable(location: Location) -> str | None:
+    """Say why a file of this name cannot be written, whatever lies in its store; ``None`` where it can."""
+    key, reason = location.key, None
+    if location.scheme != "file" and not is_text(key):
+        reason = "its name is not text in UTF-8"
+    elif location.is_object_store:
+        if (size := _bytes(key)) > _LONGEST_KEY:
+            reason = f"its path has {size} bytes, and may have {_LONGEST_KEY}"
+    elif (size := max(map(_bytes, key.split("/")))) > _LONGEST_NAME:
+        reason = f"its name has {size} bytes, and that of a file or folder may have {_LONGEST_NAME}"
+    elif (size := _bytes(key)) > _LONGEST_PATH:
+        reason = f"its path has {size} bytes, and may have {_LONGEST_PATH}"
+    return f"{location.uri}: {reason}. Give it a shorter or plainer name." if reason else None
+
+
 def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> Location:
     """Parse a URI or a local path.
 
     Keys are taken literally: ``#``, ``?`` and ``%20`` are part of the name, as in Airflow's ObjectStoragePath and
-    unlike in a web address. A relative path counts from the worker's current directory and is shown absolute.
+    unlike in a web address. A relative path counts from the worker's current directory and is shown absolute, a local path without ``.``,
+    ``..`` and doubled slashes; a folder's URI ends in one slash.
 
     :param uri: ``s3://[conn_id@]bucket/key``, ``https://host/path``, ``gs://...``, ``file:///path`` or ``/path``.
     :param conn_id: wins over a connection id inside the URI.
@@ -87,7 +145,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     authority, _, key = rest.partition("/")
     user, _, bucket = authority.rpartition("@")
     quiet_logs()
-    web = scheme in ("http", "https")
+    web = scheme in _WEB_SCHEMES
     if not web and (":" in user or (scheme in _S3_SCHEMES and ":" in bucket and not bucket.startswith("arn:"))):
         raise error(
             f"The {scheme} URI holds a key or a password before its bucket. Put these into an Airflow connection, and write "
@@ -96,17 +154,46 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     if not bucket and (not user or scheme in _S3_SCHEMES or web):
         raise error(f"{redact_url(uri)} names no bucket or host. Write it as {scheme}://bucket/folder/photo.jpg.")
     if web:
-        bare = redact_url(uri)
-        return Location(scheme, bucket, bare.partition("://")[2].partition("/")[2], conn_id, bare, uri)
+        bare = redact_url(uri).partition("://")[2]
+        return Location(scheme, bucket, bare.partition("/")[2], conn_id, f"{scheme}://{bare}", uri)
     if scheme in _S3_SCHEMES:
         scheme = "s3"
+    if key.endswith("/"):
+        key = key.rstrip("/") + "/" if key.strip("/") else ""
     return Location(scheme, bucket, key, conn_id or user or None, redact_url(f"{scheme}://{bucket}/{key}"), uri)
 
 
-def path_inside(uri: str, folder: str) -> str | None:
-    """Return the path of a place under a folder; empty for the folder itself, ``None`` outside.
+def locate_folder(uri: str, *, conn_id: str | None = None, error: type[AutoenhanceError] = SettingsError) -> Location:
+    """Parse the URI of a folder, with or without a slash at its end. Arguments and errors as for :func:`locate`.
 
-    Every comparison of places is this one. It sees through spelling: connection ids, ``s3a://``, ``file://``, links and dots.
+    A store would take ``//``, ``.`` and ``..`` for folders of these names, where nobody has put anything; so they are refused.
+    """
+    location = locate(uri if uri.endswith("/") or not uri.strip() else uri + "/", conn_id=conn_id, error=error)
+    if location.scheme != "file" and not location.is_web and plain_part(location.key) != location.key:
+        plain = posixpath.normpath("/" + location.key) + "/"
+        raise error(
+            f"{location.uri} has an empty part, '.' or '..' in it, and to a store these are folders of that name. "
+            f"Write {location.scheme}://{location.bucket}{plain.replace('//', '/')}."
+        )
+    return location
+
+
+def plain_part(path: str) -> str:
+    """Return the folders of a path, up to one that :func:`locate_folder` refuses.
+
+    >>> plain_part("maple/up/1.jpg"), plain_part("maple//up/1.jpg"), plain_part("/1.jpg")
+    ('maple/up/', 'maple/', '')
+    """
+    folders = path.split("/")[:-1]
+    named = next((number for number, name in enumerate(folders) if name in _NAMELESS), len(folders))
+    return "".join(f"{name}/" for name in folders[:named])
+
+
+def path_inside(uri: str, folder: str) -> str | None:
+    """Return the path of a place under a folder of the same store; empty for the folder itself, ``None`` outside.
+
+    It sees through spelling: connection ids, ``s3a://``, ``file://``, links and dots. Two connections may lead to two stores, which
+    :func:`~airflow_provider_autoenhance.storage.path_in_store` tells apart.
 
     >>> path_inside("s3://conn@photos/in/maple/1.jpg", "s3://photos/in")
     'maple/1.jpg'
@@ -114,7 +201,7 @@ def path_inside(uri: str, folder: str) -> str | None:
     :raises SettingsError: when one is not a URI.
     """
     place = locate(uri, conn_id=None, error=SettingsError).place
-    root = locate(folder.rstrip("/") + "/", conn_id=None, error=SettingsError).place
+    root = locate(folder if folder.endswith("/") else folder + "/", conn_id=None, error=SettingsError).place
     if place + "/" == root:
         return ""
     return place.removeprefix(root) if place.startswith(root) else None
@@ -127,7 +214,24 @@ def _local(uri: str, rest: str, *, has_authority: bool, error: type[AutoenhanceE
         if not slash or host.rpartition("@")[2] not in ("", "localhost"):
             raise error(f"{redact_url(uri)} names a host. Write a local file as file:///folder/photo.jpg.")
         path = slash + tail
-    absolute = str(Path(path).absolute())
-    if path.endswith("/") and absolute != "/":
-        absolute += "/"
+    absolute = _plain_path(path if path.startswith("/") else f"{Path.cwd()}/{path}")
     return Location("file", "", absolute, None, redact_url(absolute), uri)
+
+
+def _plain_path(path: str) -> str:
+    """Return an absolute path without doubled slashes, ``.`` and ``..``. Behind a link, ``..`` leads where the system goes."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            here = "/" + "/".join(parts)
+            if os.path.islink(here):  # noqa: PTH114
+                parts = os.path.realpath(here).split("/")[1:]
+            parts = parts[:-1]
+        elif part not in _NAMELESS:
+            parts.append(part)
+    is_folder = bool(parts) and path.rpartition("/")[2] in _NAMELESS
+    return "/" + "/".join(parts) + "/" * is_folder
+
+
+def _bytes(path: str) -> int:
+    return len(path.encode(errors="surrogatepass"))

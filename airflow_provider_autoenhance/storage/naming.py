@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.storage.location import locate
+from airflow_provider_autoenhance.storage.location import locate, locate_folder
 
 #: What stays as it is, so that a folder such as ``day=2026-02-01`` is named as people write it.
 _PLAIN = "/=+,:@!$&'()*;~"
@@ -27,12 +27,12 @@ def public_uri(uri: str) -> str:
     return locate(uri, conn_id=None, error=SettingsError).uri
 
 
-def split_conn_id(uri: str, conn_id: str | None) -> tuple[str, str | None]:
-    """Return a URI as it may be shown, and the connection: the one in the URI, or the one given beside it.
+def split_conn_id(folder: str, conn_id: str | None) -> tuple[str, str | None]:
+    """Return a folder's URI as it may be shown, and the connection: the one in the URI, or the one given beside it.
 
-    :raises SettingsError: when it is not a URI.
+    :raises SettingsError: when it is not the URI of a folder.
     """
-    location = locate(uri, conn_id=None, error=SettingsError)
+    location = locate_folder(folder)
     return location.uri, location.conn_id or conn_id
 
 

@@ -33,6 +33,9 @@ from airflow_provider_autoenhance.storage.temporary import temporary_copy
 #: Bytes that a filesystem reads ahead: each block is a request.
 _READAHEAD = 1 << 20
 
+#: What filesystems call the account or server behind them.
+_SERVER = ("account_name", "host", "port", "endpoint_url", "endpoint")
+
 _AZURE = frozenset({"abfs", "abfss", "az", "wasb", "wasbs"})
 _ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
 """Object stores: a put appears whole or not at all. Elsewhere it grows, so it is made beside its place and renamed."""
@@ -40,6 +43,14 @@ _ATOMIC_PUT = _AZURE | {"gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
 
 class ObjectStore(Store):
     """A file or folder of any store that Airflow has a filesystem for."""
+
+    @property
+    def service(self) -> str:
+        """The account or server that the connection leads to, as far as its filesystem tells."""
+        with self.explained(SourceError):
+            filesystem, _ = self.attach(SourceError)
+        told = {name: getattr(filesystem, name, None) or filesystem.storage_options.get(name) for name in _SERVER}
+        return repr([*filesystem.storage_args, *sorted((name, str(value)) for name, value in told.items() if value)])
 
     def open(self) -> Source:
         """Open a file for reading."""

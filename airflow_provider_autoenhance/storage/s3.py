@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_autoenhance.api.errors import (
     AutoenhanceError,
@@ -30,6 +31,9 @@ from airflow_provider_autoenhance.storage.temporary import temporary_file
 
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 _EXPRESS_BUCKET = "--x-s3"
+
+#: A bucket's name stands for the same bucket in all regions of each.
+_AWS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3Store(Store):
@@ -69,6 +73,17 @@ class S3Store(Store):
     def explain(self, error: Exception, kind: type[AutoenhanceError]) -> AutoenhanceError:
         """Say what botocore's exception means."""
         return explain(error, self.location, kind)
+
+    @property
+    def service(self) -> str:
+        """The server: AWS, of whichever region, or another one's host and port."""
+        with self.explained(SourceError):
+            server = urlsplit(self.client.meta.endpoint_url)
+        host = (server.hostname or "").lower()
+        aws = next((name for name in _AWS if host.endswith(name)), None)
+        if host == "localhost" or host.startswith("127.") or host == "::1":
+            host = "loopback"
+        return aws or f"{host}:{server.port or server.scheme}"
 
     @property
     def client(self) -> Any:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, SourceError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, SettingsError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.storage import list_files, open_destination, open_source
-from airflow_provider_autoenhance.storage.location import locate, path_inside
+from airflow_provider_autoenhance.storage.location import locate, locate_folder, path_inside, unwritable
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,70 @@ def test_no_query_is_ever_shown(scheme: str, host: str, path: str, mark: str) ->
         ("gs://conn@bucket/x", ("gs", "bucket", "x", "conn", "gs://bucket/x")),
         ("sftp://conn@/data/a.jpg", ("sftp", "", "data/a.jpg", "conn", "sftp:///data/a.jpg")),
         ("file:///data/a.jpg", ("file", "", "/data/a.jpg", None, "/data/a.jpg")),
+        ("s3://conn@bucket/a//", ("s3", "bucket", "a/", "conn", "s3://bucket/a/")),
+        ("s3://bucket//", ("s3", "bucket", "", None, "s3://bucket/")),
+        ("s3://bucket/a//b/../c.jpg", ("s3", "bucket", "a//b/../c.jpg", None, "s3://bucket/a//b/../c.jpg")),
+        ("HTTPS://host/a//b.jpg?x=1", ("https", "host", "a//b.jpg", None, "https://host/a//b.jpg")),
         ("/data/folder/", ("file", "", "/data/folder/", None, "/data/folder/")),
+        ("//data//./folder/x/..", ("file", "", "/data/folder/", None, "/data/folder/")),
+        ("FILE://localhost//data/a.jpg", ("file", "", "/data/a.jpg", None, "/data/a.jpg")),
+        ("/../..//", ("file", "", "/", None, "/")),
         ("/", ("file", "", "/", None, "/")),
     ],
 )
 def test_parts(uri: str, parts: tuple[str, ...]) -> None:
     found = locate(uri, conn_id=None, error=SourceError)
     assert (found.scheme, found.bucket, found.key, found.conn_id, found.uri) == parts
+
+
+def test_a_way_up_behind_a_link_is_the_system_s(tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    for way, there in (("link/../x.jpg", "far/x.jpg"), ("link/a/../x.jpg", "link/x.jpg"), ("no/../x.jpg", "x.jpg")):
+        assert locate(f"{tmp_path}/{way}", conn_id=None, error=SourceError).uri == f"{tmp_path}/{there}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "uri"),
+    [
+        ("s3://conn@bucket/a", "s3://conn@bucket/a/"),
+        ("S3A://bucket//", "s3://bucket/"),
+        ("gs://bucket/a//", "gs://bucket/a/"),
+        ("/data//a/./b/..", "/data/a/"),
+        ("file:///", "/"),
+        ("https://host/a", "https://host/a/"),
+        ("s3://bucket/a/.b/..c/", "s3://bucket/a/.b/..c/"),
+    ],
+)
+def test_a_folder_is_spelled_plainly(folder: str, uri: str) -> None:
+    assert locate_folder(folder).full_uri == uri
+
+
+@pytest.mark.parametrize("folder", ["s3://c@bucket//a", "s3://bucket/a/./", "gs://bucket/b/../a/"])
+def test_a_folder_that_is_another_than_it_seems_is_refused(folder: str) -> None:
+    with pytest.raises(SettingsError, match=rf"Write {folder[:2]}://bucket/a/\.$") as refused:
+        locate_folder(folder)
+    assert "c@" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "fits"),
+    [
+        ("/out/" + "x" * 255, True),
+        ("/out/" + "x" * 256, False),
+        ("/out/" + "é" * 128 + "/a.jpg", False),
+        ("/out/caf\udce9.jpg", True),
+        ("s3://bucket/caf\udce9.jpg", False),
+        ("s3://bucket/" + "x" * 1024, True),
+        ("s3://bucket/" + "é" * 513, False),
+        ("gs://bucket/" + "x" * 1025, False),
+        ("sftp://host/" + "x" * 256, False),
+        ("sftp://host/" + "/".join(["x" * 200] * 10), True),
+        ("/" + "/".join(["é" * 100] * 21), False),
+    ],
+)
+def test_names_that_fit(uri: str, fits: bool) -> None:
+    assert (unwritable(locate(uri, conn_id=None, error=SourceError)) is None) == fits
 
 
 def test_an_explicit_connection_wins() -> None:
@@ -75,6 +132,8 @@ def test_an_explicit_connection_wins() -> None:
         ("s3://photos/inside/1.jpg", "s3://photos/in", None),
         ("s3://photos/", "s3://photos/in", None),
         ("gs://photos/in/1.jpg", "s3://photos/in", None),
+        ("gcs://photos/in/1.jpg", "gs://photos/in", "1.jpg"),
+        ("//data//in/./1.jpg", "/data/in", "1.jpg"),
         ("https://user:pw@HOST/in/1.jpg?sig=x", "https://host/in/", "1.jpg"),
         ("/data/out/../in/1.jpg", "file:///data/in", "1.jpg"),
         ("/data/in/../1.jpg", "/data/in", None),
