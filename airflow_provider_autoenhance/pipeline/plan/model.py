@@ -26,7 +26,7 @@ class FolderPlan:
     :param merges: what is to be merged in which of this run's orders of exposures.
     :param lost: this run's orders that were deleted in Autoenhance; their ids cannot be taken again.
     :param warnings: about the grouping of exposures, or a damaged record; a line each.
-    :param readonly: one of its records is damaged, so that none of them is written before somebody has restored it.
+    :param readonly: none of its records is written: one is damaged, and somebody has to restore it first, or there is no place for one.
     """
 
     folder: Folder

@@ -16,6 +16,7 @@ from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.plan.names import fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.state import FolderState, find_images, read_state
 from airflow_provider_autoenhance.pipeline.records import Row, now
@@ -29,6 +30,7 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
     """
     plan = Plan(_plan_folders(job, hook, resumed))
     check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
+    fail_unfit(plan, job)
     hold_back(plan, job)
     for folder in plan.folders:
         reserve(job, folder)

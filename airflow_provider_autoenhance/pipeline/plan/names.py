@@ -1,0 +1,90 @@
+"""Outputs that the destination has no place for, because of their names: their photos fail before anything is sent or spent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container
+from dataclasses import replace
+
+from airflow_provider_autoenhance.api.errors import DestinationError
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.records import record_uri
+from airflow_provider_autoenhance.storage.location import locate, unwritable
+
+
+def fail_unfit(plan: Plan, job: Job) -> None:
+    """Let the photos fail whose outputs cannot be written, and the others go on.
+
+    Where a file would have to be a folder for another one, as ``a.jpg`` for ``a.jpg/b.jpg``, the file stays and the other fails.
+    """
+    place = locate(job.destination, conn_id=None, error=DestinationError)
+    on_disk = place.scheme == "file"
+
+    def unnameable(uri: str) -> str | None:
+        path = uri.removeprefix(job.destination)
+        return unwritable(replace(place, key=place.key + path, uri=uri))
+
+    for folder in plan.folders:
+        _fail(folder, lambda target: unnameable(target) or (_taken(target) if on_disk else None))
+    files = set() if place.is_object_store else _written(plan)
+    above = _Above(job.destination, files, on_disk=on_disk)
+    for folder in plan.folders:
+        record = record_uri(folder.folder.destination, folder.own.run)
+        reason = (unnameable(record) or above.reason(record)) if job.durable else None
+        if reason:  # not even the record has a place
+            folder.readonly = True
+        _fail(folder, lambda target, reason=reason: reason or above.reason(target))  # type: ignore[misc]
+
+
+class _Above:
+    """Finds the file that takes the place of a folder.
+
+    :param root: URI of the destination.
+    :param files: URIs of what will be files there.
+    :param on_disk: look at the disk, too.
+    """
+
+    def __init__(self, root: str, files: Container[str], *, on_disk: bool) -> None:
+        self._root, self._files, self._on_disk = root, files, on_disk
+        self._known: dict[str, str | None] = {}
+
+    def reason(self, uri: str) -> str | None:
+        """Say why a file has no folder to lie in, ``None`` where it has one."""
+        folder = uri.rpartition("/")[0]
+        if len(folder) < len(self._root):
+            return None
+        if folder not in self._known:
+            self._known[folder] = _told(folder) if self._is_file(folder) else self.reason(folder)
+        return self._known[folder]
+
+    def _is_file(self, uri: str) -> bool:
+        return uri in self._files or (self._on_disk and os.path.lexists(uri) and not os.path.isdir(uri))  # noqa: PTH112
+
+
+def _written(plan: Plan) -> set[str]:
+    kept = (Step.OMIT, Step.KEEP)
+    return {target for decision in plan.decisions if decision.step not in kept for target in decision.photo.targets}
+
+
+def _fail(folder: FolderPlan, unfit: Callable[[str], str | None]) -> None:
+    """Keep what would be worked on, and has a target that is unfit, as failed for that reason."""
+
+    def decided(decision: Decision) -> Decision:
+        if not decision.works or decision.photo.ungrouped:  # what Autoenhance has yet to group has no names
+            return decision
+        reason = next(filter(None, map(unfit, decision.photo.targets)), None)
+        return replace(decision, step=Step.KEEP, reason=reason) if reason else decision
+
+    folder.decisions[:] = map(decided, folder.decisions)
+
+
+def _taken(path: str) -> str | None:
+    if not os.path.isdir(path):  # noqa: PTH112
+        return None
+    return f"{path} is a folder, and no file can take its place. Give one of them another name."
+
+
+def _told(path: str) -> str:
+    return f"{path} is a file, and nothing can lie in it. Give one of them another name."
