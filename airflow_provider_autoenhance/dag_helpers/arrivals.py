@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS
+from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, refuse_file, spelled
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.storage import list_files
-from airflow_provider_autoenhance.storage.location import path_inside
-from airflow_provider_autoenhance.storage.naming import public_uri
+from airflow_provider_autoenhance.storage.location import locate_folder, path_inside, plain_part
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +48,19 @@ def changed_folders(
     :param exclude: glob patterns to leave out.
     :param max_folders: of more, ``source`` alone is returned, which stands for all.
     :returns: URIs, each ending in a slash, in order of names.
+    :raises SettingsError: the source is not the URI of a folder.
     :raises SourceError: the source cannot be listed.
     """
+    root = locate_folder(source, conn_id=source_conn_id)
     patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     found: dict[str, None] = {}
-    for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
+    file = None
+    for file in list_files(root.uri, conn_id=root.conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
         if since is None or file.modified is None or file.modified >= since - OVERLAP:
-            found[file.uri.rpartition("/")[0] + "/"] = None
-    return sorted(found) if len(found) <= max_folders else [public_uri(source).rstrip("/") + "/"]
+            found[root.uri + plain_part(file.uri.removeprefix(root.uri))] = None
+    if file is None:
+        refuse_file(source, root)
+    return sorted(found) if len(found) <= max_folders else [root.uri]
 
 
 def arrived_folders(
@@ -77,8 +81,8 @@ def arrived_folders(
     :param max_folders: of more, all of ``source`` is one task.
     :returns: ``source`` and ``destination`` per folder, in order of names.
     """
-    source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
-    extras, root = list(extras), public_uri(source)
+    source, destination = spelled(source), spelled(destination)
+    extras, root = list(extras), locate_folder(source).uri
     named = [extra.get(FOLDER) for extra in extras]
     inside = {path for path in (_path_under(root, folder) for folder in named if folder) if path is not None}
     if not all(named) or not named:
@@ -93,11 +97,14 @@ def arrived_folders(
 
 
 def _path_under(root: str, folder: Any) -> str | None:
+    given = str(folder)
+    if given.lower().endswith(PHOTO_EXTENSIONS):  # of a photo, its folder
+        given = given.rpartition("/")[0]
     try:
-        path = path_inside(str(folder).rstrip("/") + "/", root)
+        path = path_inside(given.rstrip("/") + "/", root)
     except SettingsError:
         path = None
     if path is None or ".." in path.replace("\\", "/").split("/"):
         log.warning("Left alone: %.200r, which an event names, is not a folder in %s", folder, root)
         return None
-    return path
+    return "".join(f"{name}/" for name in path.split("/") if name not in ("", "."))

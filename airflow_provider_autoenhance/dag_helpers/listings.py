@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
-from airflow_provider_autoenhance.storage import list_files
-from airflow_provider_autoenhance.storage.location import path_inside
-from airflow_provider_autoenhance.storage.naming import public_uri
+from airflow_provider_autoenhance.pipeline.sources import refuse_pattern
+from airflow_provider_autoenhance.storage import is_file, is_missing, list_files, path_in_store
+from airflow_provider_autoenhance.storage.location import Location, locate, locate_folder, plain_part
+
+log = logging.getLogger(__name__)
 
 #: Airflow's default ``[core] max_map_length``.
 MAX_GROUPS = 1024
@@ -24,6 +28,7 @@ def list_groups(
     destination: str,
     *,
     source_conn_id: str | None = None,
+    destination_conn_id: str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_groups: int = MAX_GROUPS,
@@ -45,24 +50,37 @@ def list_groups(
     :param source: folder whose subfolders are the listings.
     :param destination: folder that gets one subfolder per listing.
     :param source_conn_id: Airflow connection of the source.
+    :param destination_conn_id: Airflow connection of the destination. Results that lie below the source are left out; where nobody names
+        a connection, the destination counts as in the same store.
     :param include: glob patterns of photos; by default every type that Autoenhance takes.
     :param exclude: glob patterns to leave out.
     :param max_groups: most items to return.
     :param missing_ok: a local folder that does not exist has no groups, as one in a bucket; the folder above it must exist.
     :returns: ``source`` (a folder, or several), ``destination`` and ``recursive`` per item, in order of names.
+    :raises SettingsError: the source or the destination is not the URI of a folder.
     :raises SourceError: the source cannot be listed.
     """
-    source, destination = source.rstrip("/") + "/", destination.rstrip("/") + "/"
-    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
-    root, results = public_uri(source), path_inside(destination, source)
-    folders: dict[str, None] = {}
-    if missing_ok and not _exists(source, source_conn_id):
+    root = locate_folder(source, conn_id=source_conn_id)
+    target = locate_folder(destination, conn_id=destination_conn_id)
+    results = path_in_store(target if target.conn_id else replace(target, conn_id=root.conn_id), root)
+    if missing_ok and is_missing(root):
         return []
-    for file in list_files(source, conn_id=source_conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
-        path = file.uri.removeprefix(root)
+    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+    folders: dict[str, None] = {}
+    for file in list_files(root.uri, conn_id=root.conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
+        path = file.uri.removeprefix(root.uri)
         if results is None or not path.startswith(results):
             folder, slash, _ = path.partition("/")
             folders[folder + slash if slash else ""] = None
+    _leave_nameless_out(root, folders)
+    if not folders:
+        refuse_file(source, root)
+        if not missing_ok:
+            log.warning("Without photos: %s: does not exist, or holds nothing that is a photo", root.uri)
+    return _groups(folders, spelled(source), spelled(destination), max_groups)
+
+
+def _groups(folders: dict[str, None], source: str, destination: str, max_groups: int) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     if "" in folders:
         del folders[""]
@@ -88,11 +106,24 @@ def group_name(source: str | Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 
-def _exists(folder: str, conn_id: str | None) -> bool:
-    try:
-        next(iter(list_files(folder, conn_id=conn_id)), None)
-    except SourceError:
-        # No such folder, if the one above it can be listed; else something is wrong with the store.
-        next(iter(list_files(folder.rstrip("/").rpartition("/")[0] + "/", conn_id=conn_id, recursive=False)), None)
-        return False
-    return True
+def refuse_file(source: str, folder: Location) -> None:
+    """Say what a source is in which no photo was found, where it is not a folder.
+
+    :raises SettingsError: it is a pattern.
+    :raises SourceError: it is a file.
+    """
+    refuse_pattern(folder)
+    if not source.endswith("/") and is_file(locate(source, conn_id=folder.conn_id, error=SettingsError)):
+        raise SourceError(f"{folder.uri.rstrip('/')} is a file. Name the folder that it lies in.")
+
+
+def spelled(uri: str) -> str:
+    """Return the URI of a folder as a task may get it: plain, and with the connection in it, if there was one."""
+    return locate_folder(uri).full_uri
+
+
+def _leave_nameless_out(root: Location, folders: dict[str, None]) -> None:
+    """A folder called ``''``, ``.`` or ``..`` cannot be a source; one deeper down is part of a folder that can."""
+    for name in [name for name in folders if name and not plain_part(name)]:
+        del folders[name]
+        log.warning("Left out %s%s: this folder has no name. Move its photos into one that has.", root.uri, name)

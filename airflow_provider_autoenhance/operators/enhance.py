@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 _OWNER = "AutoenhanceEnhanceOperator"
 
-_WEB = ("http://", "https://")
-
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
 
@@ -65,8 +63,9 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             deferrable=True,
         )
 
-    :param source: folder URI, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the web
-        (templated). Several folders keep their names under the destination. A connection may stand in each: ``s3://conn_id@bucket/``.
+    :param source: URI of a folder or file, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the
+        web (templated). Several folders keep their names under the destination; a file that lies in several of them is one photo, found in
+        the outermost. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).
     :param paths: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
     :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
@@ -84,6 +83,9 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         Autoenhance groups them, so what it costs shows only then. A merged photo costs one credit and bears its first exposure's name.
     :param on_existing: ``skip`` what is up to date; ``redownload`` it from the image that is paid already; ``reenhance`` it from the
         source, which costs again.
+    :param if_empty: what a source folder is that does not exist or holds nothing that is a photo, each of several on its own: ``warn``
+        names it in the log, and the others are enhanced; ``fail`` fails the task before anything is sent. A file that is named and is not
+        there always fails it.
     :param max_images: work on at most so many photos in this run; the first by path (templated).
     :param max_credits: spend at most so many credits in this run, retries included; the first photos by path (templated).
     :param max_failures: failed photos with which the task still succeeds: a number, or a percentage such as ``"5%"`` (templated).
@@ -125,6 +127,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         group_by: Literal["folder", "all"] = "folder",
         brackets: Literal["none", "auto", "exif"] | int | str = "none",
         on_existing: Literal["skip", "redownload", "reenhance"] = "skip",
+        if_empty: Literal["warn", "fail"] = "warn",
         max_images: int | str | None = None,
         max_credits: int | str | None = None,
         max_failures: int | str = 0,
@@ -142,6 +145,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         super().__init__(**kwargs)
         _one_of("group_by", group_by, "folder", "all")
         _one_of("on_existing", on_existing, "skip", "redownload", "reenhance")
+        _one_of("if_empty", if_empty, "warn", "fail")
         self.source = source
         self.paths = paths
         self.destination = destination
@@ -156,6 +160,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.group_by = group_by
         self.brackets = brackets
         self.on_existing = on_existing
+        self.if_empty = if_empty
         self.max_images = max_images
         self.max_credits = max_credits
         self.max_failures = max_failures
@@ -212,7 +217,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
         ti = context["ti"]
         destination, destination_conn_id = split_conn_id(
-            required(_OWNER, "destination", self.destination).rstrip("/") + "/", self.destination_conn_id or None
+            required(_OWNER, "destination", self.destination), self.destination_conn_id or None
         )
         job = Job(
             run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id)),
@@ -233,6 +238,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             group_by=self.group_by,
             brackets=check_brackets(self.brackets or "none"),
             on_existing=self.on_existing,
+            if_empty=self.if_empty,
             max_images=whole_number(_OWNER, "max_images", self.max_images),
             max_credits=whole_number(_OWNER, "max_credits", self.max_credits),
             concurrency=max(1, int(self.concurrency)),
@@ -363,10 +369,8 @@ def allowed_failures(max_failures: int | str, photos: int) -> int:
 
 
 def _sources(source: str | Sequence[str]) -> list[str]:
-    """A single source is a folder, unless it is on the web; in a list, and there, what ends in a slash is one."""
     if isinstance(source, str):
-        given = required(_OWNER, "source", source)
-        return [given if given.lower().startswith(_WEB) else given.rstrip("/") + "/"]
+        return [required(_OWNER, "source", source)]
     sources = [required(_OWNER, "source", each) for each in source]
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")

@@ -17,6 +17,9 @@ from airflow_provider_autoenhance.pipeline.sources import Sources
 
 OnExisting = Literal["skip", "redownload", "reenhance"]
 
+#: What a source folder without photos is.
+IfEmpty = Literal["warn", "fail"]
+
 #: Who groups exposures into brackets; see docs/brackets.md.
 Brackets = Literal["none", "auto", "exif"] | int
 
@@ -58,6 +61,7 @@ class Job:
     group_by: Literal["folder", "all"] = "folder"
     brackets: Brackets = "none"
     on_existing: OnExisting = "skip"
+    if_empty: IfEmpty = "warn"
     max_images: int | None = None
     max_credits: int | None = None
     concurrency: int = 16

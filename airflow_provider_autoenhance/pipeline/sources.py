@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import quote, unquote
 
-from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.imaging.naming import safe_path
-from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, SourceAccess, StoredFile, list_files, open_source
-from airflow_provider_autoenhance.storage.location import Location, locate
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
+from airflow_provider_autoenhance.storage import (
+    DEFAULT_ACCESS,
+    SourceAccess,
+    StoredFile,
+    is_file,
+    is_missing,
+    list_files,
+    open_source,
+    same_store,
+)
+from airflow_provider_autoenhance.storage.location import Location, locate, locate_folder
 
 _WEB = ("http", "https")
 _WITHOUT_CONNECTION = (*_WEB, "file")
@@ -37,19 +48,22 @@ class Found:
     :param root: URI of the source folder it was found in; a single file's own folder.
     :param path: under the destination: from the folder, with the folder's name before it where there are several.
     :param origin: how it is opened again.
+    :param named: it was asked for by its own name.
     """
 
     root: str
     path: str
     origin: SourceFile
     file: StoredFile
+    named: bool = False
 
 
 @dataclass(frozen=True)
 class Sources:
     """All sources of a batch.
 
-    :param given: folder URIs (ending in ``/``) and file URIs.
+    :param given: folder URIs (ending in ``/``) and file URIs. Whether the only one of a store is a file or a folder is found out where it
+        ends in no slash.
     :param conn_id: connection of those stores whose URI names none; the web and local files need none.
     :param paths: paths under the one source, which is not listed then: a web folder cannot be.
     :param access: what the Autoenhance connection allows.
@@ -66,19 +80,15 @@ class Sources:
 
         :raises SettingsError: when one is not a URI, or two differ only in what is never shown.
         """
-        given = [source.rstrip("/") + "/" for source in self.given] if self.paths else self.given
-        parsed = [locate(source, conn_id=None, error=SettingsError) for source in given]
+        parsed = [self._parsed(source) for source in self.given]
         in_stores = any(location.scheme not in _WITHOUT_CONNECTION for location in parsed)
         found: dict[tuple[str, str], Location] = {}
         for each in parsed:
-            location = replace(each, conn_id=self._connection(each, in_stores))
+            location = self._file_or_folder(replace(each, conn_id=self._connection(each, in_stores)))
             # A link to another source's folder gives its own name to the paths under the destination.
             first = found.setdefault((location.place, location.name), location)
-            if first.conn_id != location.conn_id or (location.scheme in _WEB and first.given != location.given):
-                raise SettingsError(
-                    f"source names {location.uri} twice, with different connections or queries; photos are told apart by what stands "
-                    "before the query. Give each a task of its own."
-                )
+            if not _alike(first, location):
+                raise twice(location.uri)
         return tuple(found.values())
 
     @property
@@ -89,13 +99,15 @@ class Sources:
     def find(self, *, recursive: bool, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Found]:
         """Yield all files, by listing calls; single files, and those of ``paths``, are looked at one by one.
 
+        Where sources lie in each other, a file is found in the outermost first. A local folder that does not exist has no files, as one in
+        a bucket; the folder above it must exist.
+
         :raises SourceError: one cannot be read.
         """
         if self.paths:
             yield from self._named()
             return
-        several = len(self.locations) > 1
-        for location in self.locations:
+        for location in sorted(self.locations, key=lambda location: len(location.uri)):
             root, conn_id = location.uri, location.conn_id
             if not root.endswith("/"):
                 folder, _, name = root.rpartition("/")
@@ -103,12 +115,34 @@ class Sources:
                     folder + "/", _readable(name, location.scheme), SourceFile(root, location.given, conn_id)
                 )
                 continue
-            prefix = root.rstrip("/").rpartition("/")[2] + "/" if several else ""
-            for file in list_files(
+            prefix = root.rstrip("/").rpartition("/")[2] + "/" if len(self.locations) > 1 else ""
+            files = list_files(
                 root, conn_id=conn_id, access=self.access, recursive=recursive, include=include, exclude=exclude
-            ):
-                path = safe_path(prefix + file.uri.removeprefix(root))
-                yield Found(root, path, SourceFile(file.uri, file.uri, conn_id), file)
+            )
+            try:
+                for file in files:
+                    path = safe_path(prefix + file.uri.removeprefix(root))
+                    yield Found(root, path, SourceFile(file.uri, file.uri, conn_id), file)
+            except SourceError:
+                if not is_missing(location, self.access):
+                    raise
+
+    def _parsed(self, source: str) -> Location:
+        """Parse a source. A folder in a store is refused where its spelling is of another place than it seems."""
+        location = locate(source, conn_id=None, error=SettingsError)
+        if location.is_web:
+            return locate(source.rstrip("/") + "/", conn_id=None, error=SettingsError) if self.paths else location
+        return locate_folder(source) if self.paths or source.endswith("/") else location
+
+    def _file_or_folder(self, location: Location) -> Location:
+        """Say whether the only source is a file or a folder. What is not there is a file where its name ends like a photo's."""
+        if len(self.given) > 1 or location.is_web or location.uri.endswith("/"):
+            return location
+        file = is_file(location, self.access)
+        if file is None:
+            refuse_pattern(location)
+            file = location.name.lower().endswith(PHOTO_EXTENSIONS)
+        return location if file else locate_folder(location.full_uri, conn_id=location.conn_id)
 
     def _connection(self, location: Location, in_stores: bool) -> str | None:
         if location.conn_id or (location.scheme in _WITHOUT_CONNECTION and in_stores):
@@ -131,9 +165,34 @@ class Sources:
 
     def _single(self, root: str, path: str, origin: SourceFile) -> Found:
         with open_source(origin.given, conn_id=origin.conn_id, access=self.access) as opened:
-            return Found(root, path, origin, opened.file)
+            return Found(root, path, origin, opened.file, named=True)
 
 
 def _readable(name: str, scheme: str) -> str:
     """A file's name: of a web address without its percent signs, which may hide slashes."""
     return safe_path((unquote(name) if scheme in _WEB else name).replace("/", "_")) or "image"
+
+
+def _alike(one: Location, other: Location) -> bool:
+    """Whether two sources of one name are one source."""
+    return one.given == other.given if one.is_web else same_store(one, other)
+
+
+def twice(uri: str) -> SettingsError:
+    """The error about two sources that nothing which may be written down tells apart."""
+    return SettingsError(
+        f"source names {uri} twice, with different connections or queries; photos are told apart by what stands before the query. "
+        "Give each a task of its own."
+    )
+
+
+def refuse_pattern(location: Location) -> None:
+    """Refuse a place at which nothing was found, where its name is a pattern.
+
+    :raises SettingsError: naming the argument for patterns.
+    """
+    if re.search(r"[*?]|\[.+\]", location.key):
+        raise SettingsError(
+            f"{location.uri} is not there. A source is a folder or a file, and never a pattern: give the folder as source, and "
+            f"{location.name!r} as include."
+        )

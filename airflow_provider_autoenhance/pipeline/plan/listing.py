@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError, SourceError
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, single_photo
-from airflow_provider_autoenhance.pipeline.sources import Found
-from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, list_files, open_destination
-from airflow_provider_autoenhance.storage.location import path_inside
+from airflow_provider_autoenhance.pipeline.sources import Found, SourceFile, refuse_pattern, twice
+from airflow_provider_autoenhance.storage import (
+    EVERYWHERE,
+    StoredFile,
+    list_files,
+    open_destination,
+    path_in_store,
+    same_store,
+)
+from airflow_provider_autoenhance.storage.location import Location, locate
+
+log = logging.getLogger(__name__)
 
 #: What photographers' computers leave among the photos.
 NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
@@ -21,17 +33,25 @@ def list_folders(job: Job) -> list[Folder]:
     """List the sources into groups of single photos, each sorted by path.
 
     :raises SettingsError: photos would be overwritten.
+    :raises SourceError: a source has no photos, and ``if_empty="fail"``.
     """
     _check_outside(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-    seen: set[tuple[str, tuple[str, ...]]] = set()
+    seen: dict[str, SourceFile] = {}
+    filled: set[str] = set()
     for each in _files(job):
-        root, photo = each.root, single_photo(job, each)
-        if (photo.source, photo.targets) not in seen:
-            seen.add((photo.source, photo.targets))
+        filled.add(each.root)
+        first = seen.setdefault(each.origin.uri, each.origin)
+        if first is each.origin:
+            photo = single_photo(job, each)
             folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[root if job.group_by == "folder" else job.sources.uris[0], folder].append(photo)
-    return [_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
+            found[each.root if job.group_by == "folder" else job.sources.uris[0], folder].append(photo)
+        elif not _one_store(first, each.origin):
+            raise twice(first.uri)
+    _tell_empty(job, filled)
+    folders = [_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
+    _check_originals(job, folders)
+    return folders
 
 
 def check_targets(photos: Iterable[Photo]) -> None:
@@ -72,29 +92,113 @@ def _listed(job: Job) -> Mapping[str, StoredFile]:
     return {file.uri: file for file in found}
 
 
+def _destination(job: Job) -> Location:
+    return locate(job.destination, conn_id=job.destination_conn_id, error=SettingsError)
+
+
 def _check_outside(job: Job) -> None:
-    for uri in job.sources.uris:
-        if uri.endswith("/") and path_inside(uri, job.destination) is not None:
+    destination = _destination(job)
+    for location in job.sources.locations:
+        if location.uri.endswith("/") and path_in_store(location, destination) is not None:
             raise SettingsError(
-                f"source {uri} lies in destination {job.destination}; photos are never written over. "
+                f"source {location.uri} lies in destination {job.destination}; photos are never written over. "
                 "Choose another destination."
             )
 
 
+def _check_originals(job: Job, folders: Iterable[Folder]) -> None:
+    """Refuse a plan in which an output would be written over a source, by whichever way its folder is reached.
+
+    :raises SettingsError: naming both.
+    """
+    photos = [photo for folder in folders for photo in folder.photos]
+    destination, places = _destination(job), _Places()
+    written = {places.folder_of(target) for photo in photos for target in photo.targets}
+    stores: dict[str | None, bool] = {}
+    originals: dict[str, str] = {}
+    for photo in photos:
+        place = places.of(_without_link(photo.source))
+        if place.rpartition("/")[0] + "/" in written:
+            conn_id = photo.origin.conn_id
+            if conn_id not in stores:
+                stores[conn_id] = same_store(replace(destination, conn_id=conn_id), destination)
+            if stores[conn_id]:
+                originals[place] = photo.source
+    for photo in photos if originals else ():
+        for target in photo.targets:
+            if original := originals.get(places.of(target)):
+                raise SettingsError(
+                    f"{original} would be written over by the output of {photo.source}, {target}; photos are never written over. "
+                    "Choose another destination."
+                )
+
+
+class _Places:
+    """Places of files, however they are reached; each folder is looked at once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def folder_of(self, uri: str) -> str:
+        folder = uri.rpartition("/")[0] + "/"
+        if folder not in self._folders:
+            self._folders[folder] = locate(folder, conn_id=None, error=SettingsError).place
+        return self._folders[folder]
+
+    def of(self, uri: str) -> str:
+        return self.folder_of(uri) + uri.rpartition("/")[2]
+
+
+def _without_link(uri: str) -> str:
+    return os.path.realpath(uri) if uri.startswith("/") and os.path.islink(uri) else uri  # noqa: PTH114
+
+
+def _one_store(one: SourceFile, other: SourceFile) -> bool:
+    """Whether one URI, found in two sources, is one file."""
+    return same_store(*(locate(each.uri, conn_id=each.conn_id, error=SettingsError) for each in (one, other)))
+
+
+def _tell_empty(job: Job, filled: Container[str]) -> None:
+    """Name the source folders without photos.
+
+    :raises SourceError: with ``if_empty="fail"``.
+    """
+    empty = [
+        location for location in job.sources.locations if location.uri.endswith("/") and location.uri not in filled
+    ]
+    for location in empty:
+        refuse_pattern(location)
+    if not empty:
+        return
+    told = f"{', '.join(location.uri for location in empty)}: does not exist, or holds nothing that is a photo"
+    if job.if_empty == "fail":
+        raise SourceError(
+            f"{told}. Check source, include and exclude; with if_empty='warn' the other sources are enhanced."
+        )
+    log.warning("Without photos: %s", told)
+
+
 def _files(job: Job) -> Iterator[Found]:
     include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
-    left_out: dict[str, str | None] = {}
+    destination = _destination(job)
+    left_out: dict[tuple[str, str | None], str | None] = {}
     for each in job.sources.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS)):
-        if each.root not in left_out:
-            left_out[each.root] = _results_under(each.root, job.destination)
-        inner = left_out[each.root]
+        if each.named:
+            yield each
+            continue
+        source = (each.root, each.origin.conn_id)
+        if source not in left_out:
+            left_out[source] = _results_under(
+                locate(each.root, conn_id=each.origin.conn_id, error=SettingsError), destination
+            )
+        inner = left_out[source]
         if inner is None or not each.file.uri.removeprefix(each.root).startswith(inner):
             yield each
 
 
-def _results_under(root: str, destination: str) -> str | None:
+def _results_under(root: Location, destination: Location) -> str | None:
     """Where in a source folder the results lie: their path, empty where all of it is results, ``None`` where nothing is."""
-    return "" if path_inside(root, destination) is not None else path_inside(destination, root)
+    return "" if path_in_store(root, destination) is not None else path_in_store(destination, root)
 
 
 def _folder(job: Job, root: str, folder: str, photos: list[Photo]) -> Folder:

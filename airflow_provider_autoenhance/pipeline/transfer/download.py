@@ -15,6 +15,7 @@ from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, 
 from airflow_provider_autoenhance.imaging.purchase import Purchase, output_names
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 from airflow_provider_autoenhance.storage import open_destination
+from airflow_provider_autoenhance.storage.location import locate_folder
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,12 @@ class PhotoTarget:
     def with_formats(self, image: Image) -> PhotoTarget:
         """Return the target with the format of each output.
 
-        :raises SettingsError: when a file's extension and its format contradict each other, or one file is to hold several outputs.
+        :raises SettingsError: when a folder's URI is of another place than it seems, a file's extension and its format contradict each
+            other, or one file is to hold several outputs.
         """
         if self.uri.endswith("/"):
-            return replace(self, outputs=tuple(output.with_format() for output in self.outputs))
+            folder = locate_folder(self.uri).full_uri
+            return replace(self, uri=folder, outputs=tuple(output.with_format() for output in self.outputs))
         if len(self.outputs) > 1:
             raise errors.SettingsError(
                 f"{image.label}: {len(self.outputs)} outputs need a folder as destination, ending in '/'."
