@@ -146,6 +146,12 @@ class ConversionError(AutoenhanceError):
     """A picture cannot be converted: damaged, too large, or beyond what the output's format can hold."""
 
 
+class FolderBusyError(AutoenhanceError):
+    """Another run works on the same folder. The next try sees what that has done."""
+
+    retryable = True
+
+
 class IntegrityError(AutoenhanceError):
     """Bytes arrived cut short or altered. Nothing was published."""
 

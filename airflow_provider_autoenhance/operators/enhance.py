@@ -184,15 +184,16 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             ahead = self._tell(batch)
             if boolean(_OWNER, "plan_only", self.plan_only):
                 return self._hand_on(context, ahead)
-            batch.submit()
-            return self._wait_and_finish(context, batch)
+            return self._work(context, batch)
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on where the trigger ended: what was made is read back, so nothing had to be carried through the wait."""
+        from airflow_provider_autoenhance.pipeline.batch.engine import Batch
         from airflow_provider_autoenhance.triggers.orders import error_of
 
         with task_run(self, context, label=self.listing):
-            return self._go_on(context, error_of(event))
+            batch = self._batch = Batch.planned(self.hook, self._job(context), resumed=True)
+            return self._work(context, batch, resumed=True, error=error_of(event))
 
     def on_kill(self) -> None:
         """Delete unpaid images under way, if the DAG wishes so."""
@@ -273,34 +274,59 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)
         return push_result(context, summary)
 
-    def _go_on(self, context: Context, error: errors.AutoenhanceError | None) -> dict[str, Any]:
+    def _work(
+        self,
+        context: Context,
+        batch: Batch,
+        *,
+        resumed: bool = False,
+        error: errors.AutoenhanceError | None = None,
+    ) -> dict[str, Any]:
+        """Work on the folders that nobody else works on, then on the others, until all is done or deferred.
+
+        :param resumed: the try goes on after a wait.
+        :param error: what the wait ended with.
+        """
         from airflow_provider_autoenhance.pipeline.batch.engine import Batch
 
-        batch = self._batch = Batch.planned(self.hook, self._job(context), resumed=True)
-        batch.submit()
-        # What is gone ends a wait, and the batch has seen for itself what that is; the rest is waited for on.
-        if error is None or isinstance(error, errors.NotFoundError):
-            return self._wait_and_finish(context, batch)
-        batch.end_wait(error)
-        return self._finish(context, batch, error)
+        until = time.time() + seconds(_OWNER, "timeout", self.timeout)
+        worked: set[str] = set()
+        while True:
+            with batch:
+                worked |= batch.submit()
+                ended_by, again = self._wait(batch, error)
+                if not again:
+                    return self._finish(context, batch, ended_by)
+                batch.checkpoint()
+            batch.wait_for_others(until)
+            batch = self._batch = Batch.planned(self.hook, self._job(context), resumed=resumed, worked=worked)
 
-    def _wait_and_finish(self, context: Context, batch: Batch) -> dict[str, Any]:
+    def _wait(self, batch: Batch, error: errors.AutoenhanceError | None) -> tuple[errors.AutoenhanceError | None, bool]:
+        """Wait for what is under way; in the triggerer, where nothing else is left to do here.
+
+        :param error: what an earlier wait ended with. What is gone ends a wait, and the batch has seen for itself what that is.
+        :returns: what the wait ended with, and whether the plan has to be made anew.
+        """
         from airflow_provider_autoenhance.api.waiting import Wait
 
-        if batch.in_flight:
-            deadline = batch.submitted_at + seconds(_OWNER, "timeout", self.timeout)
-            if self.deferrable and time.time() < deadline:
-                self._defer(batch, deadline)
-            more, ended_by = False, None
-            try:
-                more = batch.watch(Wait(deadline, float(self.poll_interval)))
-            except errors.AutoenhanceError as error:
-                ended_by = error
+        if error is not None and not isinstance(error, errors.NotFoundError):
+            if not batch.is_outdone:
                 batch.end_wait(error)
-            if more:  # beyond the ``try``: what another batch ends with is no failure of this one's
-                return self._go_on(context, None)
-            return self._finish(context, batch, ended_by)
-        return self._finish(context, batch)
+            return error, batch.is_outdone
+        if not batch.in_flight:
+            return None, batch.is_outdone
+        deadline = batch.submitted_at + seconds(_OWNER, "timeout", self.timeout)
+        if self.deferrable and time.time() < deadline:
+            if batch.is_outdone:
+                return None, True
+            self._defer(batch, deadline)
+        try:
+            return None, batch.watch(Wait(deadline, float(self.poll_interval))) or batch.is_outdone
+        except errors.FolderBusyError:
+            raise
+        except errors.AutoenhanceError as ended_by:
+            batch.end_wait(ended_by)
+            return ended_by, batch.is_outdone
 
     def _defer(self, batch: Batch, deadline: float) -> None:
         """Look once before waiting: a trigger that fires at once can fail its task."""

@@ -81,13 +81,31 @@ class Job:
         asked = [output.request() for output in self.outputs]
         return {"preview": self.preview, **(asked[0] if len(asked) == 1 else {"outputs": asked})}
 
-    def key(self, source: str, destination: str, part: int | str = 0) -> str:
+    @cached_property
+    def selection(self) -> str:
+        """Digest of what selects and shapes the photos. Mapped tasks on one folder differ in it, and each has books of its own."""
+        known = [
+            self.sources.uris, list(self.sources.paths), list(self.include), list(self.exclude), self.recursive, self.group_by,
+            str(self.brackets), self.settings, self.request, self.on_existing, self.image_name_template, self.destination_template,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
+
+    def key(self, source: str, destination: str, part: int | str = 0, *, shared: bool = False) -> str:
         """Id that a retry derives again: of a group's record, and of its orders.
+
+        :param shared: the id that all mapped tasks on one folder had, before ``selection`` was part of it.
 
         ``reenhance`` needs no salt here: its fingerprints hold the run, so no earlier image matches.
         """
         parts = [self.run.dag_id, self.run.task_id, self.run.run_id, source, destination, str(part)]
+        parts += [] if shared else [self.selection]
         return str(uuid.uuid5(_NAMESPACE, "\0".join(parts)))
+
+    @property
+    def lease_uri(self) -> str:
+        """Where a process of this run proves that it is alive, while it works."""
+        sources = "\0".join(self.sources.uris)
+        return f"{self.destination}{RECORDS_FOLDER}/{self.key(sources, self.destination, 'lease')}.lease"
 
     def fingerprint(
         self, source: str, etag: str | None, size: int, kind: Literal["single", "exposure"] = "single"

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, plain, text, texts
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
+from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, open_destination, open_source
 
 #: Version of the records' format: fields may be added in it, but none may change its meaning. A file that names no version has this one.
 VERSION = 1
@@ -129,6 +129,7 @@ class Record:
     :param chosen: fingerprints that a limited run (``max_images``, ``max_credits``) may work on.
     :param grouping: which exposures belong together, as read from them, so that unchanged ones are not read again.
     :param orphans: exposures at Autoenhance that no image came of, for the manifest.
+    :param claim: while a process works on the folder, the ``lease`` that it renews, and the ``token`` in it.
     """
 
     run: str
@@ -139,6 +140,7 @@ class Record:
     chosen: list[str] | None = None
     grouping: dict[str, Any] | None = None
     orphans: list[dict[str, Any]] = field(default_factory=list)
+    claim: dict[str, str] | None = None
     rows: Rows = field(default_factory=Rows)
 
     @property
@@ -149,6 +151,11 @@ class Record:
     def to_lines(self) -> Iterator[bytes]:
         """Header first, then a line per row."""
         yield to_line(self._header())
+        yield from self.rows.lines()
+
+    def unclaimed_lines(self) -> Iterator[bytes]:
+        """What it says, whoever works on the folder."""
+        yield to_line(self._header() | {"claim": None})
         yield from self.rows.lines()
 
     @classmethod
@@ -227,6 +234,7 @@ _HEADER = Typed(
     chosen=optional(texts),
     grouping=_fits,
     orphans=objects(order_id=text),
+    claim=optional(lambda value: text(value.get("lease")) and text(value.get("token"))),
 )
 
 
@@ -301,13 +309,15 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     )
 
 
-def write_lines(uri: str, conn_id: str | None, lines: Callable[[], Iterable[bytes]]) -> None:
+def write_lines(uri: str, conn_id: str | None, lines: Callable[[], Iterable[bytes]]) -> StoredFile:
     """Write a file, whole or not at all, without holding it.
 
     :param lines: gives the lines, of the same lengths each time: once to know their size, once to write them.
     """
     size = sum(map(len, lines()))
-    open_destination(uri, conn_id=conn_id).write(_Joined(lines()), size=size, content_type="application/x-ndjson")
+    return open_destination(uri, conn_id=conn_id).write(
+        _Joined(lines()), size=size, content_type="application/x-ndjson"
+    )
 
 
 class _Joined:

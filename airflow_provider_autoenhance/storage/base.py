@@ -261,6 +261,13 @@ class Destination(ABC):
         """Return what is there now, or None."""
 
     @abstractmethod
+    def remove(self) -> bool:
+        """Remove the file.
+
+        :returns: whether it is gone; ``False`` where the store does not allow that, or does not answer.
+        """
+
+    @abstractmethod
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Store all of ``body``, replacing what was there.
 

@@ -217,6 +217,14 @@ class LocalDestination(Destination):
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def remove(self) -> bool:
+        """Unlink the file."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Write a temporary file in the same folder, flush it to the disk, rename it."""
         if self._is_folder or self._path.is_dir():

@@ -147,6 +147,17 @@ class ObjectDestination(Destination):
                 return None
         return None if info.get("type") == "directory" else _stored(self.uri, info)
 
+    def remove(self) -> bool:
+        """Remove the file, where the store allows that."""
+        try:
+            filesystem, path = self._store.attach(DestinationError)
+            filesystem.rm_file(path)
+        except FileNotFoundError:
+            return True
+        except Exception:  # noqa: BLE001 - why it stays does not matter
+            return False
+        return True
+
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Verify a local copy, put it, look whether it is there in full."""
         if self._names_folder:

@@ -144,6 +144,14 @@ class S3Destination(Destination):
         with self._store.explained(DestinationError):
             return self._store.head()
 
+    def remove(self) -> bool:
+        """Delete the object; ``s3:DeleteObject`` may be denied."""
+        try:
+            self._store.client.delete_object(Bucket=self._location.bucket, Key=self._location.key)
+        except Exception:  # noqa: BLE001 - why it stays does not matter
+            return False
+        return True
+
     def write(self, body: Reader, *, size: int | None, content_type: str) -> StoredFile:
         """Put the object while its bytes arrive; by way of a temporary file where the client cannot stream.
 

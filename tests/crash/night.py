@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from tests.support.photos import exposure, photo
 from tests.support.sandbox import ROOT, Sandbox
 from tests.support.tasks import connection_of
@@ -95,13 +95,21 @@ class Night:
     One batch, from its first try to its end.
 
     :param photos: how many.
+    :param patience: seconds after which a worker that does not renew its lease is taken for dead.
     :param options: further arguments of the operator.
     """
 
     def __init__(
-        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 6, **options: Any
+        self,
+        worker: Worker,
+        sandbox: Sandbox,
+        store: Files | Objects,
+        photos: int = 6,
+        *,
+        patience: float = 1.0,
+        **options: Any,
     ) -> None:
-        self._worker, self._sandbox, self._store = worker, sandbox, store
+        self._worker, self._sandbox, self._store, self._patience = worker, sandbox, store, patience
         self.photos = {f"{number:03}.jpg": photo(size=(40, 30), shade=40 + number) for number in range(photos)}
         for name, data in self.photos.items():
             store.put(name, data)
@@ -129,7 +137,8 @@ class Night:
         while True:
             order = {
                 "method": method, "options": self._options, "about": {"run_id": run_id, "try_number": number},
-                "last": max(0, last - effects), "before": before, "environment": self._environment(), **carried,
+                "last": max(0, last - effects), "before": before, "environment": self._environment(),
+                "patience": self._patience, **carried,
             }  # fmt: skip
             told = self._worker.ask(order)
             assert told["end"] != "crash", told

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from tests.crash.effects import Effects
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -123,7 +123,8 @@ class Nights(RuleBasedStateMachine):
         self.photos: dict[str, int] = {}
         self.settings: dict[str, Any] = {}
         self.tries: Counter[str] = Counter()
-        self.spent: Counter[str] = Counter()
+        #: By run and settings: what is asked in other settings is another batch, with limits of its own.
+        self.spent: Counter[tuple[str, str]] = Counter()
         #: Images that a person has deleted.
         self.taken: set[str] = set()
         self.put(self.names[0], 1)
@@ -208,7 +209,7 @@ class Nights(RuleBasedStateMachine):
         event=st.sampled_from(["finished", "error", "cleared", "image", "order"]),
         concurrency=st.sampled_from([1, 1, 2]),
         processing=st.sampled_from([0.0, 0.0, 0.03]),
-        happens=st.sampled_from(["death", "death", "surprise", "image", "order"]),
+        happens=st.sampled_from(["death", "death", "surprise", "image", "order", "twin"]),
     )
     def night(
         self,
@@ -221,11 +222,11 @@ class Nights(RuleBasedStateMachine):
         processing: float,
         happens: str,
     ) -> None:
-        """A task is run, retried or cleared. At any effect it may die, meet a surprise, or lose what somebody deletes."""
+        """A task is run, retried or cleared. At any effect it may die, meet a surprise, lose what somebody deletes, or meet its twin."""
         self.sandbox.settings(processing_seconds=[processing, processing])
         spent = sum(self.paid(self.sandbox.ledger()).values())
         options = {"deferrable": deferrable, "concurrency": concurrency, "max_credits": RUNS[run_id]}
-        acts = {"death": None, "surprise": surprise}
+        acts = {"death": None, "surprise": surprise, "twin": partial(self.twin_works, run_id)}
         self.effects.arm(last, before=before, happens=acts.get(happens, partial(self.person_deletes, happens)))
         try:
             self.work(run_id, event, **options)
@@ -233,9 +234,22 @@ class Nights(RuleBasedStateMachine):
             pass
         finally:
             self.effects.arm(0, before=False)
-        self.spent[run_id] += sum(self.paid(self.check()).values()) - spent
+            self.until_the_dead_are_forgotten()
+        self.spent[run_id, str(self.settings)] += sum(self.paid(self.check()).values()) - spent
         limit = RUNS[run_id]
-        assert limit is None or self.spent[run_id] <= limit, "max_credits is a ceiling across tries"
+        assert limit is None or self.spent[run_id, str(self.settings)] <= limit, "max_credits is a ceiling across tries"
+
+    def twin_works(self, run_id: str) -> None:
+        """Another run begins on the same folder, in the midst of this one; where this one is at work, it does not wait."""
+        before = sum(self.paid(self.sandbox.ledger()).values())
+        with suppress(AirflowFailException, errors.AutoenhanceError):
+            self.work("night-1" if run_id != "night-1" else "night-3", deferrable=False, timeout=0.2)
+        self.spent[run_id, str(self.settings)] -= sum(self.paid(self.sandbox.ledger()).values()) - before
+
+    def until_the_dead_are_forgotten(self) -> None:
+        """A minute passes, in which a dead worker's lease is not renewed."""
+        for lease in self.destination.rglob("*.lease"):
+            lease.unlink()
 
     def work(self, run_id: str, event: str = "finished", **options: Any) -> dict[str, Any] | None:
         """Run a try; where it defers, the trigger's event decides how it goes on."""

@@ -78,7 +78,8 @@ def test_another_run_after_a_killed_one_makes_no_second_image(
         range(1, 50, 3), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False
     ):
         night.run("night-1", last=last, tries=1)
-        assert night.run("night-2")["end"] == "success"
+        ended = night.run("night-2")
+        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
         night.check()
         assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
         night.check()
@@ -134,7 +135,8 @@ def test_another_run_after_a_killed_one_merges_nothing_again(
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=True, kind=BracketNight, brackets=brackets)
     for last, night in zip(range(1, 45, 2), fresh, strict=False):
         night.run("night-1", last=last, tries=1)
-        assert night.run("night-2")["end"] == "success"
+        ended = night.run("night-2")
+        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
         night.check()
         assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
         night.check()

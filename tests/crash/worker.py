@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.pipeline.batch import claims, lease
 from airflow_provider_autoenhance.triggers import orders
 from tests.crash.effects import Effects
 from tests.support.tasks import context
@@ -38,6 +39,7 @@ LOADED_LATE = (
 
 def attempt(order: dict[str, Any]) -> dict[str, Any]:
     """Run one process's share of a try: ``execute``, the trigger, or ``execute_complete``."""
+    lease.PATIENCE_SECONDS, lease.RENEW_SECONDS = order["patience"], order["patience"] / 5
     effects = Effects(lambda: os.kill(os.getpid(), signal.SIGKILL))
     effects.arm(order["last"], before=order["before"])
     with effects.watching():
@@ -77,6 +79,7 @@ def _trigger(order: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Fork for each order until stdin ends."""
     exchange.LONGEST_WAIT_SECONDS = 0.01
+    claims.POLL_SECONDS = (0.05,)
     orders.EARLIEST_EVENT_SECONDS = 0.05
     for name in LOADED_LATE:
         importlib.import_module(name)

@@ -35,6 +35,8 @@ class Books:
         self._plan = plan
         self._steps = steps
         self._changed = False
+        #: A newer try of this run has begun, so that nothing may be written over what it writes.
+        self.is_over = False
 
     def announce(self, folder: FolderPlan) -> None:
         """Name the reserved orders in the record: called before the first image is created in them."""
@@ -43,7 +45,7 @@ class Books:
         folder.own.complete = False
         reserved = [*folder.free, *folder.merges]
         folder.own.orders += [order for order in reserved if order not in folder.own.orders]
-        self._write(folder.own, folder)
+        self.write(folder.own, folder)
 
     def note(self, folder: FolderPlan, row: Row) -> None:
         """Take a row. Each credit is answered for once: by the run that wrote of it first."""
@@ -69,7 +71,7 @@ class Books:
         for folder in self._plan.folders:
             if self._changed and folder.own.rows:
                 folder.own.complete = False
-                self._write(folder.own, folder)
+                self.write(folder.own, folder)
 
     def is_open(self, folder: FolderPlan) -> bool:
         """Whether a folder's records have to be written or closed."""
@@ -100,9 +102,12 @@ class Books:
             write_lines(manifest, self._job.destination_conn_id, self._manifest_lines)
         return manifest if self._plan.decisions else None
 
-    def close(self) -> None:
-        """Mark records complete whose orders hold no image that a later run could adopt and no row names."""
-        for folder in self._plan.folders:
+    def close(self, holds: Callable[[FolderPlan], bool]) -> None:
+        """Mark records complete whose orders hold no image that a later run could adopt and no row names.
+
+        :param holds: whether this process works on a folder; if not, another one may, and its records are left alone.
+        """
+        for folder in filter(holds, self._plan.folders):
             unfinished = [record for record in folder.records if record.unfinished]
             named = {row.image_id for row in folder.rows().values()} if unfinished else set()
             for record in unfinished:
@@ -111,13 +116,14 @@ class Books:
                 hidden = any(image.status in _ADOPTABLE and image.image_id not in named for image in images)
                 hidden |= any(decision.photo.ungrouped for decision in folder.decisions)
                 if not hidden or time.time() - record.submitted_at > _FORGET_SECONDS:
-                    record.complete = True
-                    self._write(record, folder)
+                    record.complete, record.claim = True, None
+                    self.write(record, folder)
 
-    def _write(self, record: Record, folder: FolderPlan) -> None:
-        if self._job.durable and not folder.readonly:
+    def write(self, record: Record, folder: FolderPlan) -> None:
+        """Write a record."""
+        if self._job.durable and not folder.readonly and not self.is_over:
             uri = record_uri(folder.folder.destination, record.run)
-            write_lines(uri, self._job.destination_conn_id, record.to_lines)
+            folder.seen[uri] = write_lines(uri, self._job.destination_conn_id, record.to_lines).etag
 
     def _manifest_lines(self) -> Iterator[bytes]:
         for folder in self._plan.folders:

@@ -6,17 +6,18 @@ It may die at any line. The next try reads what is there, here and at Autoenhanc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch.books import Books
+from airflow_provider_autoenhance.pipeline.batch.claims import Claims, wait_for_others
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
 from airflow_provider_autoenhance.pipeline.batch.merge import Merge
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Submitted, Transfer
@@ -51,7 +52,7 @@ class Outcome:
 
 
 class Batch:
-    """One try of a batch. :meth:`planned` makes it."""
+    """One try of a batch. :meth:`planned` makes it. In a ``with`` statement, it lets others work on its folders at the end."""
 
     def __init__(self, hook: AutoenhanceHook, job: Job, plan: Plan, delivery: Delivery) -> None:
         self.hook = hook
@@ -61,25 +62,41 @@ class Batch:
         self._delivery = delivery
         self._watcher = Watcher(hook, self.in_flight)
         self._books = Books(job, plan, self._steps)
-        for folder in plan.folders:
-            for decision in folder.decisions:
-                if decision.step is Step.WAIT:
-                    self.in_flight.add(Awaited(folder, decision))
+        self._claims = Claims(job, self._books)
 
     @classmethod
-    def planned(cls, hook: AutoenhanceHook, job: Job, *, resumed: bool = False) -> Batch:
+    def planned(cls, hook: AutoenhanceHook, job: Job, *, resumed: bool = False, worked: Container[str] = ()) -> Batch:
         """Read what is there, here and at Autoenhance, and plan. Changes nothing.
 
         :param resumed: the try goes on after a wait.
+        :param worked: folders by destination on which the try has worked before, where it does not go on after a wait.
         """
         delivery = prepare(hook, job.outputs, conn_id=job.destination_conn_id, preview=job.preview)
-        return cls(hook, job, make_plan(job, hook, resumed=resumed), delivery)
+        return cls(hook, job, make_plan(job, hook, resumed=resumed, worked=worked), delivery)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._claims.release()
+        except errors.AutoenhanceError as error:
+            if kind is None:
+                raise
+            log.warning("The folders are free for others in a minute only: %s", error)
 
     # Phases
 
-    def submit(self) -> None:
-        """Create and upload what is missing, and download what is ready, many at a time."""
-        folders = self.plan.folders
+    def submit(self) -> set[str]:
+        """Claim the folders; create and upload what is missing there, and download what is ready, many at a time.
+
+        :returns: the folders by destination that are worked on.
+        """
+        folders = self._claims.take(each for each in self.plan.folders if each.works or self._books.is_open(each))
+        for folder in folders:
+            for decision in folder.decisions:
+                if decision.step is Step.WAIT:
+                    self.in_flight.add(Awaited(folder, decision))
         for folder in folders:
             self._make_orders(folder)
         uploads = (each for folder in folders for each in self._uploads(folder))
@@ -92,12 +109,26 @@ class Batch:
         files = sum(folder.files_to_upload for folder in folders)
         for verb, work, number in (
             ("Uploaded", uploads, files),
-            ("Landed", downloads, self.plan.count()[Step.DOWNLOAD]),
+            ("Landed", downloads, sum(each.step is Step.DOWNLOAD for folder in folders for each in folder.decisions)),
         ):
             if number:
                 with self._workers(verb, number) as threads:
                     threads.add(work)
                     threads.work()
+        return {folder.folder.destination for folder in folders}
+
+    @property
+    def is_outdone(self) -> bool:
+        """Whether others work on folders that this one has work in, or have changed them: the plan has to be made anew."""
+        return self._claims.outdated or bool(self._claims.blockers)
+
+    def wait_for_others(self, until: float) -> None:
+        """Wait for one of the runs that work on its folders. Nothing may be claimed meanwhile.
+
+        :param until: seconds since the epoch.
+        :raises FolderBusyError: it takes too long.
+        """
+        wait_for_others(self.job, self._claims.blockers, until)
 
     def look(self) -> dict[str, int | None]:
         """Read what is waited for once, and download what is ready.
@@ -151,7 +182,7 @@ class Batch:
                 self._books.note_orphans(folder, self._read_merges(folder))
         self.checkpoint()
         manifest = self._books.write_manifest()
-        self._books.close()
+        self._books.close(self._claims.holds)
         return summarize(self.plan, manifest)
 
     def abandon(self) -> None:
@@ -191,6 +222,7 @@ class Batch:
                     yield partial(self._upload_exposure, folder, merge, decision, exposure)
 
     def _upload_photo(self, folder: FolderPlan, decision: Decision, order_id: str) -> Outcome:
+        self._claims.check()
         done = self._steps(folder).submit(decision, order_id)
         if not isinstance(done, Submitted):
             return Outcome(0, True, partial(self._books.note, folder, done))
@@ -199,6 +231,7 @@ class Batch:
 
     def _upload_exposure(self, folder: FolderPlan, merge: Merge, decision: Decision, exposure: Photo) -> Outcome:
         """Upload an exposure. After an order's last one its images are made."""
+        self._claims.check()
         size = merge.upload(decision, exposure)
         made = merge.process() if merge.ended() else []
 
@@ -241,6 +274,7 @@ class Batch:
         return partial(self._download, awaited)
 
     def _download(self, awaited: Awaited) -> Outcome:
+        self._claims.check()
         row = self._steps(awaited.folder).fetch(awaited.decision, awaited.upload_seconds)
 
         def note() -> None:

@@ -73,5 +73,6 @@ class InFlight:
         return list(self._orders.get(order_id, {}).values())
 
     def unpaid(self) -> list[str]:
-        """Ids of images whose full size is not bought yet."""
-        return sorted(each.decision.image_id for each in self if each.decision.image_id and not each.decision.paid)
+        """Ids of this run's own images whose full size is not bought yet; what it adopted, another run may wait for."""
+        own = (each for each in self if each.order_id in each.folder.own.orders and not each.decision.paid)
+        return sorted(each.decision.image_id for each in own if each.decision.image_id)

@@ -14,7 +14,7 @@ from airflow_provider_autoenhance.pipeline.records import Record, Rows, latest_r
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 
 
-@dataclass
+@dataclass(eq=False)
 class FolderPlan:
     """The decisions and records of one folder.
 
@@ -26,6 +26,7 @@ class FolderPlan:
     :param merges: what is to be merged in which of this run's orders of exposures.
     :param lost: this run's orders that were deleted in Autoenhance; their ids cannot be taken again.
     :param warnings: about the grouping of exposures, or a damaged record; a line each.
+    :param seen: etags of the records that it was planned with, by URI, and of what this process has written since.
     :param readonly: none of its records is written: one is damaged, and somebody has to restore it first, or there is no place for one.
     """
 
@@ -39,6 +40,7 @@ class FolderPlan:
     merges: dict[str, list[Decision]] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    seen: dict[str, str | None] = field(default_factory=dict)
     readonly: bool = False
 
     @property
@@ -56,6 +58,11 @@ class FolderPlan:
         for decision in self.decisions:
             if decision.submits and not (decision.creates and decision.photo.exposures):
                 yield decision, next(places) if decision.creates else decision.order_id or ""
+
+    @property
+    def works(self) -> bool:
+        """Whether there is anything to do."""
+        return any(decision.works for decision in self.decisions)
 
     @property
     def files_to_upload(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import count
+from itertools import chain, count
 
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder
@@ -25,12 +25,13 @@ def reserve(job: Job, plan: FolderPlan) -> None:
 
 def derived_orders(job: Job, folder: Folder) -> list[str]:
     """The orders that an earlier try of a run without records may have made."""
-    parts = -(-len(folder.photos) // job.max_order_size)
     # One more, which takes the place of one that was deleted in Autoenhance.
-    orders = [_order_id(job, folder, part) for part in range(parts + 1)]
+    parts = [str(part) for part in range(1 - (-len(folder.photos) // job.max_order_size))]
     if job.brackets != "none":
-        orders += [_merge_id(job, folder, part) for part in range(parts + _MERGING_TRIES)]
-    return orders
+        parts += [_merging(part) for part in range(len(parts) - 1 + _MERGING_TRIES)]
+    return [
+        job.key(folder.source, folder.destination, part, shared=shared) for shared in (False, True) for part in parts
+    ]
 
 
 def _order_id(job: Job, folder: Folder, part: int) -> str:
@@ -38,7 +39,11 @@ def _order_id(job: Job, folder: Folder, part: int) -> str:
 
 
 def _merge_id(job: Job, folder: Folder, part: int) -> str:
-    return job.key(folder.source, folder.destination, f"brackets {part}")
+    return job.key(folder.source, folder.destination, _merging(part))
+
+
+def _merging(part: int) -> str:
+    return f"brackets {part}"
 
 
 def _reserve_singles(job: Job, plan: FolderPlan) -> None:
@@ -57,16 +62,16 @@ def _reserve_singles(job: Job, plan: FolderPlan) -> None:
 def _reserve_merges(job: Job, plan: FolderPlan) -> None:
     """An order of exposures is processed once, so each takes only what goes into that one call.
 
-    What an earlier try of this run has uploaded, without processing it, is gone on with in the same order.
+    What an earlier try or run has uploaded, without processing it, is gone on with in the same order: nobody else works on the folder.
     """
     known = {each.order.order_id: each for each in plan.brackets}
     todo = deque(each for each in plan.decisions if each.creates and each.photo.exposures)
-    for part in count():
+    started = [order for order, each in known.items() if any(each.brackets_of(decision.photo) for decision in todo)]
+    for order_id in chain(started, (_merge_id(job, plan.folder, part) for part in count())):
         if not todo:
             return
-        order_id = _merge_id(job, plan.folder, part)
         begun = known.get(order_id)
-        if order_id in plan.lost:
+        if order_id in plan.lost or order_id in plan.merges:
             continue
         if order_id in plan.orders and (plan.orders[order_id].images or (begun and begun.processed)):
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,12 +23,13 @@ from airflow_provider_autoenhance.pipeline.records import Row, now
 from airflow_provider_autoenhance.storage import StoredFile
 
 
-def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan:
+def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False, worked: Container[str] = ()) -> Plan:
     """Plan a batch: listing calls, one read per record, one read per order that is still open. Changes nothing.
 
     :param resumed: the try goes on after a wait.
+    :param worked: folders by destination in which it goes on otherwise, for it has worked on them before.
     """
-    plan = Plan(_plan_folders(job, hook, resumed))
+    plan = Plan(_plan_folders(job, hook, resumed, worked))
     check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
     fail_unfit(plan, job)
     hold_back(plan, job)
@@ -37,12 +38,15 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False) -> Plan
     return plan
 
 
-def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool) -> list[FolderPlan]:
+def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container[str]) -> list[FolderPlan]:
     with ThreadPoolExecutor(1) as beside:
         listing = beside.submit(list_present, job)
         folders = list_folders(job)
         present = listing.result()
-    return [_plan_folder(job, hook, state, present, resumed) for state in read_state(job, hook, folders, present)]
+    return [
+        _plan_folder(job, hook, state, present, resumed or state.folder.destination in worked)
+        for state in read_state(job, hook, folders, present)
+    ]
 
 
 def _plan_folder(
@@ -70,7 +74,9 @@ def _plan_folder(
 
     decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
-    return FolderPlan(state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings)
+    return FolderPlan(
+        state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings, seen=state.seen
+    )
 
 
 def _unlisted(hook: AutoenhanceHook, row: Row | None) -> Image | None:

@@ -21,6 +21,7 @@ from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order
+from airflow_provider_autoenhance.storage import StoredFile
 
 
 @dataclass
@@ -32,6 +33,7 @@ class FolderState:
     :param rows: what became of each photo, by fingerprint.
     :param orders: the open orders, as read.
     :param brackets: those of them that hold brackets.
+    :param seen: etags of the records that were read, by URI.
     :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
 
@@ -42,6 +44,7 @@ class FolderState:
     files: GroupedFiles
     orders: dict[str, Order] = field(default_factory=dict)
     brackets: list[BracketOrder] = field(default_factory=list)
+    seen: dict[str, str | None] = field(default_factory=dict)
     damage: DestinationError | None = None
 
     def open_orders(self) -> list[str]:
@@ -55,10 +58,12 @@ class FolderState:
         return list(orders | dict.fromkeys(row.order_id for row in rows if row and row.order_id))
 
 
-def read_state(job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: Iterable[str]) -> list[FolderState]:
+def read_state(
+    job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: Mapping[str, StoredFile]
+) -> list[FolderState]:
     """Read what is known of each folder: one read per record, one per order that is still open.
 
-    :param present: URIs of the files at the destination.
+    :param present: files at the destination, by URI.
     :raises DestinationError: when each folder has a damaged record. Where only some have, the others go on.
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
@@ -74,7 +79,12 @@ def read_state(job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], prese
         merged = orders if job.brackets != "none" else {}
         filled = zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True)
         brackets = {order_id: order for order_id, order in filled if order.brackets}
+    seen: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for uri, file in present.items():
+        if is_record(uri):
+            seen[uri.rpartition("/")[0]][uri] = file.etag
     for each, ids in zip(found, open_orders, strict=True):
+        each.seen = seen[each.folder.destination + RECORDS_FOLDER]
         each.orders = {order_id: orders[order_id] for order_id in ids if order_id in orders}
         each.brackets = [brackets[order_id] for order_id in each.orders if order_id in brackets]
     return found

@@ -1,0 +1,179 @@
+"""Who works on a folder: one process at a time, so that two runs neither make a photo twice, nor buy or overwrite it together.
+
+A claim stands in the record of the run that works on the folder, beside the outputs, and names the :mod:`lease
+<airflow_provider_autoenhance.pipeline.batch.lease>` of its process. A process writes its claim first, then looks at the folder's records
+once more. It goes to work only if nobody else claims the folder, and nothing has changed since it planned. Of two that write at the same
+moment, each sees the other, so at most one goes on. That takes nothing of a store but that what was written is seen by who reads later;
+no conditional write, which many stores lack.
+
+A deferred task claims nothing: what it has made is in its record, and another run takes that over.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, FolderBusyError
+from airflow_provider_autoenhance.pipeline.batch.books import Books
+from airflow_provider_autoenhance.pipeline.batch.lease import Lease, Watched
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
+from airflow_provider_autoenhance.pipeline.records import Record, is_record, read_record
+from airflow_provider_autoenhance.storage import EVERYWHERE, list_files
+
+log = logging.getLogger(__name__)
+
+#: Pauses between the looks of a run that waits for another one.
+POLL_SECONDS = 1.0, 2.0, 5.0
+#: How long the first by id of two runs that claim a folder at the same moment gives the other one to step back.
+_STEP_BACK_SECONDS = 3.0
+#: How often a run that waits says so.
+_SAY_SECONDS = 60.0
+
+
+class Claims:
+    """This process's claims.
+
+    :param books: writes the records.
+    """
+
+    def __init__(self, job: Job, books: Books) -> None:
+        self._job = job
+        self._books = books
+        self._held: list[FolderPlan] = []
+        self._lease = Lease(job.lease_uri, job.destination_conn_id)
+        #: Records of the runs that work on folders in which this one has work.
+        self.blockers: list[Record] = []
+        #: Whether such folders changed under the plan, so that it has to be made anew.
+        self.outdated = False
+
+    def take(self, folders: Iterable[FolderPlan]) -> list[FolderPlan]:
+        """Claim folders.
+
+        :returns: those that this process may work on. Of the others, ``blockers`` and ``outdated`` say why not.
+        """
+        wanted = [folder for folder in folders if not folder.readonly]
+        if not self._job.durable:
+            self._held = wanted
+        elif wanted:
+            self._lease.begin()
+            with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-claim") as pool:
+                taken = pool.map(self._take, wanted)
+                self._held = [folder for folder, held in zip(wanted, taken, strict=True) if held]
+        return self._held
+
+    def holds(self, folder: FolderPlan) -> bool:
+        """Whether this process works on a folder."""
+        return folder in self._held
+
+    def check(self) -> None:
+        """Called before anything is made or bought: a process that stood still may have been taken for dead.
+
+        :raises FolderBusyError: another run may be at work; the next try sees what it has done.
+        """
+        if not self._job.durable or self._lease.is_fresh:
+            return
+        renewed = self._lease.renew()
+        if not renewed:  # the records are the newer try's now
+            self._books.is_over = True
+        if not renewed or any(map(self._changed, self._held)):
+            raise FolderBusyError(
+                f"{self._job.destination}: this worker stood still, and another try or run has gone on in its place. "
+                "The next try sees what that has done."
+            )
+
+    def release(self) -> None:
+        """Let others work on the folders."""
+        held, self._held = self._held, []
+        try:
+            for folder in held:
+                if folder.own.claim is not None:
+                    folder.own.claim = None
+                    self._books.write(folder.own, folder)
+        finally:
+            self._lease.end()
+
+    def _take(self, folder: FolderPlan) -> bool:
+        if self._find_blocker(folder, folder.others.values()):
+            return False
+        folder.own.claim = self._lease.claim
+        self._books.write(folder.own, folder)
+        until = time.monotonic() + _STEP_BACK_SECONDS
+        while True:
+            changed = self._changed(folder)
+            # Looked at again, too, is who was dead before: a process that stood still may go on.
+            known = {**folder.others, **{record.run: record for record in changed}}
+            rivals = [record for record in known.values() if record is not folder.own and self._lives(record)]
+            # Of two that claim at the same moment, the first by id waits for the other to step back.
+            if not rivals or time.monotonic() > until or any(folder.own.run > rival.run for rival in rivals):
+                break
+            time.sleep(0.1)
+        if not self._find_blocker(folder, rivals) and all(_is_known(folder, record) for record in changed):
+            return True
+        self.outdated |= folder.works
+        folder.own.claim = None
+        self._books.write(folder.own, folder)
+        return False
+
+    def _find_blocker(self, folder: FolderPlan, records: Iterable[Record]) -> bool:
+        found = [record for record in records if self._lives(record)]
+        if folder.works:  # nobody waits for what is only to be tidied up
+            self.blockers += found
+        return bool(found)
+
+    def _lives(self, record: Record) -> bool:
+        return record.claim is not None and Watched(record.claim, self._job.destination_conn_id).is_alive()
+
+    def _changed(self, folder: FolderPlan) -> list[Record]:
+        """The folder's records that are not as they were planned with, or as this process wrote them."""
+        conn_id = self._job.destination_conn_id
+        records = f"{folder.folder.destination}{RECORDS_FOLDER}/"
+        listed = list_files(records, conn_id=conn_id, access=EVERYWHERE, strict=True)
+        return [
+            read_record(file.uri, conn_id)
+            for file in listed
+            if is_record(file.uri) and (file.uri not in folder.seen or folder.seen[file.uri] != file.etag)
+        ]
+
+
+def _is_known(folder: FolderPlan, record: Record) -> bool:
+    """Whether a record says what it said when the plan was made, but for its claim."""
+    known = folder.own if record.run == folder.own.run else folder.others.get(record.run)
+    if known is None:
+        return not record.orders and not record.rows
+    return [*record.unclaimed_lines()] == [*known.unclaimed_lines()]
+
+
+def wait_for_others(job: Job, blockers: Sequence[Record], until: float) -> None:
+    """Wait until one of the runs that work on this batch's folders has ended, or waits for Autoenhance.
+
+    :param until: seconds since the epoch after which that takes too long.
+    :raises FolderBusyError: it does; names the other run.
+    """
+    watched = [(record, Watched(record.claim, job.destination_conn_id)) for record in blockers if record.claim]
+    pauses = iter(POLL_SECONDS)
+    pause, said = 0.0, 0.0
+    while watched:
+        for record, lease in watched:
+            try:
+                alive = lease.is_alive()
+            except AutoenhanceError as error:
+                log.warning("Whether %s is still at work cannot be seen: %s", record.origin, error)
+                alive = True
+            if not alive:
+                lease.bury()
+                return
+        first = watched[0][0]
+        if time.time() > until:
+            raise FolderBusyError(
+                f"{job.destination}: {first.origin} is still at work there, so this run has made nothing. "
+                "Let that run end, or stop it, then clear this task."
+            )
+        if time.monotonic() - said > _SAY_SECONDS or not said:
+            said = time.monotonic()
+            log.info("Waiting: %s works on the same folder under %s", first.origin, job.destination)
+        pause = next(pauses, pause)
+        time.sleep(pause)
