@@ -76,7 +76,7 @@ def autoenhance_photo_drop() -> None:
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     is_paused_upon_creation=True,
-    max_active_runs=1,  # of two that begin at once, neither would see what the other has under way
+    max_active_runs=1,  # of two on one folder, one would only wait
     default_args={"retries": 2},
     tags=["autoenhance"],
     doc_md=__doc__,

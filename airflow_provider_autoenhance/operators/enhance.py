@@ -221,7 +221,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             required(_OWNER, "destination", self.destination), self.destination_conn_id or None
         )
         job = Job(
-            run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id)),
+            run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id), mapped=ti.map_index not in (None, -1)),
             sources=Sources(
                 _sources(self.source),
                 self.source_conn_id or None,

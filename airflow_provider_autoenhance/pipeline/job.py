@@ -34,11 +34,15 @@ _NAMESPACE = uuid.UUID("0f0c7a52-0a42-5a60-8a39-a5b1a9f7a0d3")
 
 @dataclass(frozen=True)
 class Run:
-    """Which task works, in which DAG run: never which try, and never which map index."""
+    """Which task works, in which DAG run: never which try, and never which map index.
+
+    :param mapped: the task is one of several.
+    """
 
     dag_id: str
     task_id: str
     run_id: str
+    mapped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ class Row:
         run, in a manifest alone; ``omitted``: another file shows the same shot. ``reason`` says why.
     :param transient: a failure that the next try may not meet.
     :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
+    :param targets: URIs of the files to come, while it is pending.
     :param outputs: ``uri``, ``size`` (bytes), ``etag``, ``sha256`` and ``content_type`` of each file.
     :param request: what was asked of the outputs.
     :param credits: what the image has cost so far, 0 or 1.
@@ -53,6 +54,7 @@ class Row:
     image_name: str | None = None
     reason: str | None = None
     transient: bool = False
+    targets: list[str] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     request: dict[str, Any] = field(default_factory=dict)
     credits: int = 0
@@ -220,6 +222,7 @@ _ROW = Typed(
     image_id=optional(plain),
     order_id=optional(plain),
     size=count,
+    targets=texts,
     credits=frozenset({0, 1}).__contains__,
     outputs=objects(uri=text, size=count, etag=optional(text)),
     seconds=lambda value: all(map(number, value.values())),

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from tests.support.pictures import decode
 from tests.support.sandbox import Sandbox

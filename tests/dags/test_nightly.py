@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox

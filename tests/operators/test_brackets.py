@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
-from airflow_provider_autoenhance.pipeline.batch.summary import MANIFEST
+from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import Job
 from tests.support.batch import Enhance, outputs
 from tests.support.photos import exposure, photo

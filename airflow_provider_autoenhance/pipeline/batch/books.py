@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited
+from airflow_provider_autoenhance.pipeline.batch.manifest import manifest_uri, write_manifest
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
-from airflow_provider_autoenhance.pipeline.batch.summary import manifest_uri
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
@@ -97,10 +97,12 @@ class Books:
 
         :returns: its URI; ``None`` where there are no photos.
         """
-        manifest = manifest_uri(self._job)
+        if not self._plan.decisions:
+            return None
+        uri = manifest_uri(self._job)
         if any(map(self.is_open, self._plan.folders)):
-            write_lines(manifest, self._job.destination_conn_id, self._manifest_lines)
-        return manifest if self._plan.decisions else None
+            write_manifest(self._job, uri, self._manifest_lines)
+        return uri
 
     def close(self, holds: Callable[[FolderPlan], bool]) -> None:
         """Mark records complete whose orders hold no image that a later run could adopt and no row names.

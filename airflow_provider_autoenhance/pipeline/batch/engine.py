@@ -167,8 +167,10 @@ class Batch:
 
     def end_wait(self, error: errors.AutoenhanceError) -> None:
         """Note that the wait for what is in flight ended badly. The orders stay open, so a later try adopts the images."""
-        for each in self.in_flight.everything():
+        for each in self.in_flight:
             self._books.note(each.folder, self._steps(each.folder).failure(each.decision, error))
+        for each in self.in_flight.downloads.values():
+            self._books.note(each.folder, self._steps(each.folder).failed_download(each.decision, error))
         self.in_flight.clear()
 
     def checkpoint(self) -> None:

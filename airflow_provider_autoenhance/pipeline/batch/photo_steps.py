@@ -72,24 +72,31 @@ class Transfer:
         """
         began = time.monotonic()
         photo, image_id = decision.photo, decision.image_id or ""
-        buys = not self._job.preview and not self._hook.config.extra.dev_mode
         try:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
             outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
         except Exception as error:
             if isinstance(error, FATAL) and not self._is_about(photo, error):
                 raise
-            row = self.failure(decision, error)
-            row.credit_spent = buys and (decision.paid or self._is_bought(image_id))
-            row.credits = int(decision.paid or row.credit_spent)
-            return row
+            return self.failed_download(decision, error)
         row = self.row(decision, "landed")
         row.outputs = outputs
         row.request = self._job.request
-        row.credits = int(decision.paid or buys)
-        row.credit_spent = buys
+        row.credits = int(decision.paid or self._buys)
+        row.credit_spent = self._buys
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
+
+    def failed_download(self, decision: Decision, error: Exception) -> Row:
+        """A row for an image that may be bought, though no file of it has landed."""
+        row = self.failure(decision, error)
+        row.credit_spent = self._buys and (decision.paid or self._is_bought(decision.image_id or ""))
+        row.credits = int(decision.paid or row.credit_spent)
+        return row
+
+    @property
+    def _buys(self) -> bool:
+        return not self._job.preview and not self._hook.config.extra.dev_mode
 
     def _is_about(self, photo: Photo, error: Exception) -> bool:
         """Whether it is the name of a photo's own file that the destination does not take, while it takes others."""
@@ -141,6 +148,7 @@ class Transfer:
             order_id=decision.order_id,
             image_name=photo.image_name,
             reason=reason,
+            targets=list(photo.targets) if status == "pending" else [],
             credits=int(decision.paid),
             exposures=[{"source": each.source, "etag": each.etag, "size": each.size} for each in photo.exposures],
             at=now(),

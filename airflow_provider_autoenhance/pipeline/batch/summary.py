@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
@@ -13,17 +12,6 @@ from airflow_provider_autoenhance.pipeline.plan.model import Plan
 
 #: Failures, and warnings, that a summary names; the manifest has them all.
 MAX_LINES = 20
-
-MANIFEST = "autoenhance-manifest.jsonl"
-
-
-def manifest_uri(job: Job) -> str:
-    """Where the rows for people lie. Tasks that share a destination each have their own, named by their sources."""
-    sources = job.sources.uris
-    if len(sources) == 1:
-        return job.destination + MANIFEST
-    digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()
-    return job.destination + MANIFEST.replace(".", f"-{digest[:8]}.")
 
 
 def forecast(plan: Plan, job: Job) -> dict[str, Any]:

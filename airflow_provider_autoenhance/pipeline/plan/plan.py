@@ -18,6 +18,7 @@ from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, li
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.names import fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
+from airflow_provider_autoenhance.pipeline.plan.overwriting import check_overwriting
 from airflow_provider_autoenhance.pipeline.plan.state import FolderState, find_images, read_state
 from airflow_provider_autoenhance.pipeline.records import Row, now
 from airflow_provider_autoenhance.storage import StoredFile
@@ -43,10 +44,13 @@ def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Contai
         listing = beside.submit(list_present, job)
         folders = list_folders(job)
         present = listing.result()
-    return [
+    plans = [
         _plan_folder(job, hook, state, present, resumed or state.folder.destination in worked)
         for state in read_state(job, hook, folders, present)
     ]
+    for plan in plans:
+        check_overwriting(job, plan, present)
+    return plans
 
 
 def _plan_folder(

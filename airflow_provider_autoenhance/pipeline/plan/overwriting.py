@@ -1,0 +1,62 @@
+"""Which file at the destination is another photo's, or another task's: it is not written over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
+from airflow_provider_autoenhance.pipeline.records import Row
+from airflow_provider_autoenhance.storage import StoredFile
+
+
+def check_overwriting(job: Job, folder: FolderPlan, present: Mapping[str, StoredFile]) -> None:
+    """Refuse a plan that would write over what another photo, or another task, has landed or waits for, as the records say.
+
+    A task may write over its own photos: what changed, or was asked for in another style.
+
+    :param present: the files under the destination, by URI.
+    :raises SettingsError: naming both.
+    """
+    mine = {target: each.photo for each in folder.decisions if each.works for target in each.photo.targets}
+    if not mine:
+        return
+    for record in folder.others.values():
+        other_task = (
+            not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ") or record.origin == folder.own.origin
+        )
+        for row in record.rows.values():
+            for target in _targets(row, present):
+                photo = mine.get(target)
+                if photo is None:
+                    continue
+                if not _is_same_file(row, photo):
+                    raise SettingsError(
+                        f"{photo.source} would become {target}, which is made from {row.source} ({record.origin}); "
+                        "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."
+                    )
+                differs = row.fingerprint != photo.fingerprint or (
+                    row.status == "landed" and row.request != job.request
+                )
+                if other_task and differs and job.on_existing == "skip":
+                    raise SettingsError(
+                        f"{photo.source} would become {target}, which {record.origin} makes in other settings; set destination_template, "
+                        "for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."
+                    )
+
+
+def _targets(row: Row, present: Mapping[str, StoredFile]) -> Iterator[str]:
+    """Files of a row that are there, or will be."""
+    if row.status == "pending":
+        yield from row.targets
+    for output in row.outputs:
+        found = present.get(output["uri"])
+        if found is not None and found.size == output["size"]:
+            yield output["uri"]
+
+
+def _is_same_file(row: Row, photo: Photo) -> bool:
+    """Whether a row is about the same file, whatever it was called and what has changed in it."""
+    return row.source == photo.source or (row.etag is not None and (row.etag, row.size) == (photo.etag, photo.size))

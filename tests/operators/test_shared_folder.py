@@ -1,0 +1,342 @@
+"""Several tasks and runs on one folder or one destination: each photo is paid once, nothing is written over, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.batch import claims, lease
+from airflow_provider_autoenhance.pipeline.batch.claims import Claims
+from airflow_provider_autoenhance.storage.s3 import S3Destination
+from tests.support.batch import Enhance, fill, operator, outputs
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "POLL_SECONDS", (0.02,))
+
+
+def enhanced_by(sibling: int, **options: Any) -> dict[str, Any]:
+    """Run one of several mapped tasks."""
+    it = operator(**options)
+    return it.execute(context(it, map_index=sibling))
+
+
+def leases(s3: SimpleNamespace) -> list[str]:
+    return [key for key in s3.keys() if key.endswith(".lease")]
+
+
+def records(s3: SimpleNamespace) -> list[dict[str, Any]]:
+    return [json.loads(s3.get(key).splitlines()[0]) for key in s3.keys() if key.endswith(".jsonl") and "/.auto" in key]
+
+
+class Elsewhere:
+    """A run on another worker, which stands still where it is about to upload."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+        self.arrived, self.go_on = threading.Event(), threading.Event()
+        self.error: Exception | None = None
+        original, mine = Claims.check, []
+
+        def check(held: Claims) -> None:
+            mine[:] = mine or [held]
+            if held is mine[0]:
+                self.arrived.set()
+                self.go_on.wait(60)
+            original(held)
+
+        monkeypatch.setattr(Claims, "check", check)
+        self._thread = threading.Thread(target=self._run, args=(options,))
+        self._thread.start()
+        assert self.arrived.wait(60)
+
+    def _run(self, options: dict[str, Any]) -> None:
+        it = operator(**options)
+        try:
+            self.summary = it.execute(context(it, run_id="elsewhere"))
+        except errors.AutoenhanceError as error:
+            self.error = error
+
+    def end(self) -> None:
+        self.go_on.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Elsewhere]]:
+    """Return a function that lets a run begin on another worker."""
+    begun: list[Elsewhere] = []
+
+    def begin(**options: Any) -> Elsewhere:
+        begun.append(Elsewhere(monkeypatch, **options))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.end()
+
+
+def test_a_run_waits_for_the_one_at_work_and_finds_everything_done(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Callable[..., Elsewhere], caplog: Any
+) -> None:
+    fill(s3, 3)
+    other = elsewhere()
+    threading.Timer(0.5, other.go_on.set).start()
+    summary = enhance(run_id="here")
+    other.end()
+    assert (other.summary["landed"], other.summary["credits"]) == (3, 3)
+    assert (summary["landed"], summary["skipped"], summary["credits"]) == (0, 3, 0)
+    assert autoenhance.ledger()["images_created"] == 3
+    assert "nightly/enhance elsewhere works on the same folder" in caplog.text
+    assert leases(s3) == [] and [each["claim"] for each in records(s3)] == [None]
+
+
+def test_a_run_that_waits_too_long_names_the_other_and_can_be_retried(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Callable[..., Elsewhere]
+) -> None:
+    fill(s3, 2)
+    other = elsewhere()
+    with pytest.raises(errors.FolderBusyError, match="nightly/enhance elsewhere is still at work") as raised:
+        enhance(run_id="here", timeout=0.1)
+    assert raised.value.retryable
+    assert autoenhance.ledger()["images_created"] == 0
+    other.end()
+    assert enhance(run_id="here")["skipped"] == 2
+
+
+def test_other_folders_do_not_wait(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Callable[..., Elsewhere]
+) -> None:
+    fill(s3, 2, "day/maple")
+    fill(s3, 2, "day/oak")
+    other = elsewhere(source="s3://listings/day/maple/", destination="s3://enhanced/day/maple/")
+    threading.Timer(1.0, other.go_on.set).start()
+    summary = enhance(run_id="here", source="s3://listings/day/", destination="s3://enhanced/day/")
+    other.end()
+    assert (summary["landed"], summary["skipped"], summary["credits"]) == (2, 2, 2)
+    assert autoenhance.ledger()["images_created"] == 4
+
+
+def test_a_claim_that_nobody_renews_is_taken_over_and_who_stood_still_makes_nothing(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Callable[..., Elsewhere],
+) -> None:
+    fill(s3, 2)
+    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 60.0)
+    other = elsewhere()
+    assert enhance(run_id="here")["landed"] == 2
+    other.end()
+    assert isinstance(other.error, errors.FolderBusyError) and "stood still" in str(other.error)
+    assert autoenhance.ledger()["images_created"] == 2
+    assert enhance(run_id="elsewhere", try_number=2)["skipped"] == 2
+    assert leases(s3) == []
+
+
+def test_who_stood_still_goes_on_where_nobody_took_its_place(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[..., Elsewhere]
+) -> None:
+    fill(s3, 2)
+    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.2)
+    other = elsewhere()
+    time.sleep(0.5)
+    other.end()
+    assert other.summary["landed"] == 2
+
+
+def test_a_new_try_ends_the_one_before_it(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Callable[..., Elsewhere],
+) -> None:
+    """Airflow may take a task for dead that still runs; its next try does not wait, and the first one writes over nothing."""
+    fill(s3, 2)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 60.0)
+    other = elsewhere()
+    assert enhance(run_id="elsewhere", try_number=2)["landed"] == 2
+    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.0)  # so that it looks before it does anything
+    other.end()
+    assert isinstance(other.error, errors.FolderBusyError)
+    assert autoenhance.ledger()["images_created"] == 2
+    assert enhance(run_id="elsewhere", try_number=3)["credits"] == 2
+
+
+@pytest.mark.parametrize(
+    "left", [{"at": 0}, {"ended": True}, {"token": "of another try"}, None, b"", b"[]", b'{"token": 1}']
+)
+def test_a_lease_that_proves_nothing_holds_nobody_up(
+    enhance: Enhance, s3: SimpleNamespace, elsewhere: Callable[..., Elsewhere], left: Any
+) -> None:
+    fill(s3, 1)
+    other = elsewhere()
+    (key,) = leases(s3)
+    if isinstance(left, dict):
+        left = json.dumps(json.loads(s3.get(key)) | left).encode()
+    if left is None:
+        s3.client.delete_object(Bucket="enhanced", Key=key)
+    else:
+        s3.client.put_object(Bucket="enhanced", Key=key, Body=left)
+    assert enhance(run_id="here", timeout=0.1)["landed"] == 1
+    other.end()
+
+
+def test_a_bucket_that_lets_nobody_delete_is_enough(
+    enhance: Enhance, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 1)
+    monkeypatch.setattr(S3Destination, "remove", lambda self: False)
+    assert enhance(run_id="night-1")["landed"] == 1
+    (key,) = leases(s3)
+    assert json.loads(s3.get(key))["ended"] is True
+    s3.put("maple/new.jpg", photo(shade=9))
+    assert enhance(run_id="night-2", timeout=0.1)["landed"] == 1
+
+
+def test_a_killed_run_deletes_only_what_it_made(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    """What it adopted, another run waits for."""
+    fill(s3, 2)
+    autoenhance.settings(processing_seconds=[30, 30])
+    with pytest.raises(TaskDeferred):
+        first = operator(deferrable=True)
+        first.execute(context(first, run_id="night-1"))
+    second = operator(deferrable=True, delete_on_kill=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        second.execute(context(second, run_id="night-2"))
+    second.on_kill()
+    assert deferred.value.trigger.serialize()[1]["image_ids"] == []
+    assert [image["deleted"] for image in autoenhance.ledger()["images"]] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "siblings",
+    [
+        [{"paths": ["000.jpg", "001.jpg"]}, {"paths": ["002.jpg", "003.jpg"]}],
+        [{"include": ["00[01]*"]}, {"include": ["00[23]*"]}],
+        [{"exclude": ["00[23]*"]}, {"exclude": ["00[01]*"]}],
+        [{"source": [f"s3://listings/maple/{name}.jpg" for name in names]} for names in (("000", "001"), ("002", "003"))],
+        [{"settings": {"enhance_type": style}, "destination_template": "{stem}-" + style + ".jpg"} for style in ("warm", "modern")],
+    ],
+    ids=["paths", "include", "exclude", "files", "settings"],
+)  # fmt: skip
+def test_mapped_tasks_on_one_folder_have_books_of_their_own(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, siblings: list[dict[str, Any]]
+) -> None:
+    fill(s3, 4)
+    first = [enhanced_by(number, max_credits=4, **each) for number, each in enumerate(siblings)]
+    landed = 8 if "settings" in siblings[0] else 4
+    assert [each["landed"] for each in first] == [landed // 2] * 2
+    assert [each["credits"] for each in first] == [landed // 2] * 2
+    assert len({order for each in first for order in each["order_ids"]}) == 2
+    assert len(_rows(s3, first)) == landed, "each has a manifest, or a place in one"
+    again = [enhanced_by(number, max_credits=4, **each) for number, each in enumerate(reversed(siblings))]
+    assert [(each["landed"], each["credits"]) for each in again] == [(landed // 2, landed // 2)] * 2, (
+        "cleared, it says the same again"
+    )
+    for order in autoenhance.ledger()["orders"]:
+        AutoenhanceHook().delete_order(order["order_id"])
+    idle = [enhance(run_id="night-2", **each) for each in siblings]
+    assert [(each["skipped"], each["credits"]) for each in idle] == [(landed // 2, 0)] * 2
+    assert autoenhance.ledger()["images_created"] == landed
+
+
+def _rows(s3: SimpleNamespace, summaries: list[dict[str, Any]]) -> set[str]:
+    uris = {each["manifest"] for each in summaries}
+    lines = [line for uri in uris for line in s3.get(uri.removeprefix("s3://enhanced/")).splitlines()]
+    return {row["fingerprint"] for row in map(json.loads, lines)}
+
+
+def other_source(s3: SimpleNamespace) -> dict[str, Any]:
+    s3.put("oak/000.jpg", photo(shade=200))
+    return {"source": "s3://listings/oak/"}
+
+
+def other_style(s3: SimpleNamespace) -> dict[str, Any]:
+    return {"settings": {"enhance_type": "modern"}}
+
+
+def other_output(s3: SimpleNamespace) -> dict[str, Any]:
+    return {"output_spec": {"quality": 50}}
+
+
+@pytest.mark.parametrize(
+    ("other", "under_way"),
+    [(other_source, False), (other_source, True), (other_style, False), (other_style, True), (other_output, False)],
+)
+def test_what_another_task_lands_is_not_written_over(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, other: Callable[..., dict[str, Any]], under_way: bool
+) -> None:
+    fill(s3, 1)
+    if under_way:
+        autoenhance.settings(processing_seconds=[30, 30])
+        with pytest.raises(TaskDeferred):
+            first = operator(deferrable=True)
+            first.execute(context(first, run_id="night-1"))
+    else:
+        enhance(run_id="night-1")
+    made, there = autoenhance.ledger()["images_created"], outputs(s3)
+    with pytest.raises(
+        AirflowFailException, match=r"would become s3://enhanced/maple/000.jpg.* \(?nightly/enhance night-1"
+    ) as raised:
+        enhance(run_id="night-1", task_id="other", **other(s3))
+    assert "destination_template" in str(raised.value)
+    assert (autoenhance.ledger()["images_created"], outputs(s3)) == (made, there)
+
+
+def test_what_changed_or_is_asked_for_anew_by_the_same_task_is_written_over(
+    enhance: Enhance, s3: SimpleNamespace
+) -> None:
+    fill(s3, 1)
+    enhance(run_id="night-1")
+    s3.put("maple/000.jpg", photo(shade=200))
+    assert enhance(run_id="night-2")["landed"] == 1
+    assert enhance(run_id="night-3", output_spec={"quality": 50})["landed"] == 1
+
+
+def test_two_tasks_at_one_destination_each_have_a_manifest(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 2, "maple")
+    s3.put("oak/kitchen.jpg", photo(shade=200))
+    for run_id in ("night-1", "night-2"):
+        first = enhance(run_id=run_id, destination="s3://enhanced/all/")
+        second = enhance(run_id=run_id, destination="s3://enhanced/all/", task_id="other", source="s3://listings/oak/")
+        assert first["manifest"] == "s3://enhanced/all/autoenhance-manifest.jsonl" != second["manifest"]
+        assert len(_rows(s3, [first])) == 2 and len(_rows(s3, [second])) == 1
+
+
+def test_credits_are_said_where_publishing_failed_for_all(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full ends the batch; what was bought before counts."""
+    fill(s3, 1)
+    original = S3Destination.write
+
+    def write(self: S3Destination, body: Any, **about: Any) -> Any:
+        if self.uri.endswith(".jpg"):
+            body.read(10)
+            raise errors.DestinationFullError(f"{self.uri}: the destination is full.")
+        return original(self, body, **about)
+
+    monkeypatch.setattr(S3Destination, "write", write)
+    it = operator()
+    about = context(it)
+    with pytest.raises(Exception, match="full"):
+        it.execute(about)
+    spent = sum(autoenhance.ledger()["credits"]["by_image"].values())
+    assert about["ti"].xcom["summary"]["credits"] == spent == 1
