@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.imaging.output import OutputSpec
     from airflow_provider_autoenhance.pipeline.batch.engine import Batch
-    from airflow_provider_autoenhance.pipeline.job import Job
+    from airflow_provider_autoenhance.pipeline.job import Job, OnExisting
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ _OWNER = "AutoenhanceEnhanceOperator"
 
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
+
+_ON_EXISTING = ("reprocess", "skip", "redownload", "reenhance")
 
 
 class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
@@ -81,8 +83,10 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param brackets: how exposures become photos (templated). ``none``: each file is a photo. ``exif``: by capture time, exposure and
         camera, read from each file's first kilobytes. A number from 2 to 9: so many in a row, in order of their names. ``auto``:
         Autoenhance groups them, so what it costs shows only then. A merged photo costs one credit and bears its first exposure's name.
-    :param on_existing: ``skip`` what is up to date; ``redownload`` it from the image that is paid already; ``reenhance`` it from the
-        source, which costs again.
+    :param on_existing: what becomes of photos that were enhanced before (templated). ``reprocess``: what is up to date is skipped, and a
+        photo that was bought in other settings has the same image enhanced again with the new ones, which costs nothing. ``skip``: the
+        same, but other settings make another image, which costs again. ``redownload``: as ``skip``, and what is up to date is downloaded
+        again from the image that is paid. ``reenhance``: each photo is made and paid for anew, once in each run.
     :param if_empty: what a source folder is that does not exist or holds nothing that is a photo, each of several on its own: ``warn``
         names it in the log, and the others are enhanced; ``fail`` fails the task before anything is sent. A file that is named and is not
         there always fails it.
@@ -107,7 +111,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
-        "exclude", "brackets", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
+        "exclude", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -126,7 +130,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         recursive: bool = True,
         group_by: Literal["folder", "all"] = "folder",
         brackets: Literal["none", "auto", "exif"] | int | str = "none",
-        on_existing: Literal["skip", "redownload", "reenhance"] = "skip",
+        on_existing: str = "reprocess",
         if_empty: Literal["warn", "fail"] = "warn",
         max_images: int | str | None = None,
         max_credits: int | str | None = None,
@@ -144,7 +148,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         _one_of("group_by", group_by, "folder", "all")
-        _one_of("on_existing", on_existing, "skip", "redownload", "reenhance")
+        if "{{" not in on_existing:
+            _one_of("on_existing", on_existing, *_ON_EXISTING)
         _one_of("if_empty", if_empty, "warn", "fail")
         self.source = source
         self.paths = paths
@@ -238,7 +243,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             recursive=self.recursive,
             group_by=self.group_by,
             brackets=check_brackets(self.brackets or "none"),
-            on_existing=self.on_existing,
+            on_existing=_on_existing(self.on_existing),
             if_empty=self.if_empty,
             max_images=whole_number(_OWNER, "max_images", self.max_images),
             max_credits=whole_number(_OWNER, "max_credits", self.max_credits),
@@ -249,14 +254,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         )
         allowed_failures(self.max_failures, 0)
         seconds(_OWNER, "timeout", self.timeout)
-        if self.on_existing == "reenhance":
+        if job.on_existing == "reenhance":
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
 
     def _tell(self, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.pipeline.batch.summary import forecast
 
-        for warning in batch.plan.warnings:
+        for warning in (*batch.plan.notices(batch.job), *batch.plan.warnings):
             log.warning("%s", warning)
         ahead = forecast(batch.plan, batch.job)
         log.info("Plan: %s", ahead["plan"])
@@ -401,6 +406,13 @@ def _sources(source: str | Sequence[str]) -> list[str]:
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
     return sources
+
+
+def _on_existing(given: str) -> OnExisting:
+    if given not in _ON_EXISTING:
+        taken = ", ".join(_ON_EXISTING)
+        raise errors.SettingsError(f"{_OWNER}: on_existing takes one of {taken}, not {quoted(given)}.")
+    return given  # type: ignore[return-value]
 
 
 def _one_of(name: str, value: str, *allowed: str) -> None:

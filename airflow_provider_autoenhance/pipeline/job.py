@@ -15,7 +15,7 @@ from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
 from airflow_provider_autoenhance.pipeline.sources import Sources
 
-OnExisting = Literal["skip", "redownload", "reenhance"]
+OnExisting = Literal["skip", "redownload", "reprocess", "reenhance"]
 
 #: What a source folder without photos is.
 IfEmpty = Literal["warn", "fail"]
@@ -64,7 +64,7 @@ class Job:
     recursive: bool = True
     group_by: Literal["folder", "all"] = "folder"
     brackets: Brackets = "none"
-    on_existing: OnExisting = "skip"
+    on_existing: OnExisting = "reprocess"
     if_empty: IfEmpty = "warn"
     max_images: int | None = None
     max_credits: int | None = None

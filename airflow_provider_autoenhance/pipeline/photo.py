@@ -12,6 +12,9 @@ from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.sources import Found, SourceFile
 
+#: Source, etag and size of each file that a photo is made from.
+Bytes = frozenset[tuple[str, str | None, int]]
+
 _CONVERTED = tuple(ending for form in CONVERTIBLE for ending in form.extensions)
 
 
@@ -62,6 +65,11 @@ class Folder:
     destination: str
     name: str
     photos: Sequence[Photo]
+
+
+def bytes_of(photo: Photo) -> Bytes:
+    """What a photo is made from, whatever the settings."""
+    return frozenset((file.source, file.etag, file.size) for file in photo.files)
 
 
 def single_photo(job: Job, found: Found) -> Photo:

@@ -41,6 +41,9 @@ class Row:
     :param credit_spent: whether this run answers for it: it bought the image, or found it bought by a try that died too soon to say so.
     :param seconds: by phase: ``upload``, ``download``.
     :param exposures: ``source``, ``etag`` and ``size`` of each file that a merged photo is made from.
+    :param settings: what was asked for the image; ``None`` in rows of older versions.
+    :param answered: the settings that the API answered of the image when it was as asked.
+    :param reprocessed: this run has had the image enhanced again, so not a second time.
     """
 
     source: str
@@ -61,7 +64,22 @@ class Row:
     credit_spent: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     exposures: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, Any] | None = None
+    answered: dict[str, Any] = field(default_factory=dict)
+    reprocessed: bool = False
     at: str = ""
+
+    @property
+    def has_image(self) -> bool:
+        """Whether it names an image that landed, or was bought."""
+        return bool(self.image_id and (self.status == "landed" or self.credits))
+
+    @property
+    def noted(self) -> bool:
+        """Whether it, or a row before it, has written of a credit that the image has cost."""
+        return bool(self.credits) and (
+            self.credit_spent or (self.status == "landed" and not self.request.get("preview"))
+        )
 
     def to_line(self) -> bytes:
         """As a line of JSON."""
@@ -71,6 +89,12 @@ class Row:
     def from_line(cls, line: bytes) -> Row:
         """Read back what :meth:`to_line` made in this process."""
         return cls(**json.loads(line))
+
+
+def made_of(row: Row) -> frozenset[tuple[str, str | None, int]]:
+    """What a row's photo was made from, as :func:`~airflow_provider_autoenhance.pipeline.photo.bytes_of` says it of a photo."""
+    files = [(str(each["source"]), each.get("etag"), each["size"]) for each in row.exposures]
+    return frozenset(files or [(row.source, row.etag, row.size)])
 
 
 class Rows(MutableMapping[str, Row]):
@@ -264,6 +288,22 @@ _COMMON = Row(
     credits=1,
     credit_spent=True,
     seconds={"upload": 0.0, "download": 0.0},
+    settings={},
+    answered={
+        "enhance": True,
+        "enhance_type": "warm",
+        "ai_version": "latest",
+        "sky_replacement": False,
+        "cloud_type": None,
+        "window_pull_type": "NONE",
+        "vertical_correction": True,
+        "lens_correction": True,
+        "upscale": False,
+        "privacy": False,
+        "restage": None,
+        "finetune_settings": None,
+        "preset_id": None,
+    },
 ).to_line()
 
 

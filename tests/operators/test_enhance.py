@@ -47,7 +47,7 @@ def writes(autoenhance: Sandbox) -> list[str]:
     return [call for call in autoenhance.ledger()["requests"] if not call.startswith("GET ")]
 
 
-def test_settings_or_source_changed_is_enhanced_anew_and_only_that(
+def test_settings_or_source_changed_is_enhanced_again_and_only_that(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:
     fill(s3, 3)
@@ -56,7 +56,8 @@ def test_settings_or_source_changed_is_enhanced_anew_and_only_that(
     summary = enhance(run_id="night-2")
     assert (summary["landed"], summary["skipped"], summary["credits"]) == (1, 2, 1)
     assert enhance(run_id="night-3", settings={"enhance_type": "warm"})["landed"] == 3
-    assert autoenhance.ledger()["credits"]["spent"] == 7
+    assert autoenhance.ledger()["credits"]["spent"] == 4, "the images that were bought are enhanced again"
+    assert enhance(run_id="night-4", settings={"enhance_type": "modern"}, on_existing="skip")["credits"] == 3
 
 
 def test_a_deleted_output_is_fetched_again_from_the_paid_image(

@@ -125,7 +125,7 @@ class Books:
         """Write a record."""
         if self._job.durable and not folder.readonly and not self.is_over:
             uri = record_uri(folder.folder.destination, record.run)
-            folder.seen[uri] = write_lines(uri, self._job.destination_conn_id, record.to_lines).etag
+            folder.etags[uri] = write_lines(uri, self._job.destination_conn_id, record.to_lines).etag
 
     def _manifest_lines(self) -> Iterator[bytes]:
         for folder in self._plan.folders:

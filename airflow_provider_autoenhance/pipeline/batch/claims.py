@@ -135,7 +135,7 @@ class Claims:
         return [
             read_record(file.uri, conn_id)
             for file in listed
-            if is_record(file.uri) and (file.uri not in folder.seen or folder.seen[file.uri] != file.etag)
+            if is_record(file.uri) and (file.uri not in folder.etags or folder.etags[file.uri] != file.etag)
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 
@@ -9,13 +10,15 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import GONE, Decision, Step, passes
+from airflow_provider_autoenhance.pipeline.plan.decide import GONE, RESTYLED, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ class Transfer:
         try:
             if decision.step is Step.REPROCESS:
                 image_id, order_id = decision.image_id or "", decision.order_id or order_id
-                self._hook.process_image(image_id)
+                self._hook.process_image(image_id, settings=decision.settings)
+                if decision.reason:
+                    log.info("Photo %r is enhanced again, which is free: %s", photo.path, decision.reason)
             else:
                 if decision.step is Step.REPLACE and decision.image_id:
                     self._hook.delete_image(decision.image_id)
@@ -72,6 +77,8 @@ class Transfer:
         """
         began = time.monotonic()
         photo, image_id = decision.photo, decision.image_id or ""
+        if decision.seen is not None and decision.style.lacks(decision.seen):
+            return self.unenhanced(decision, RESTYLED)
         try:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
             outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
@@ -83,15 +90,17 @@ class Transfer:
         row.outputs = outputs
         row.request = self._job.request
         row.credits = int(decision.paid or self._buys)
-        row.credit_spent = self._buys
+        row.credit_spent = self._buys and not (decision.paid and decision.noted)
+        row.answered = dict(decision.style.answered if decision.seen is None else decision.seen)
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
 
     def failed_download(self, decision: Decision, error: Exception) -> Row:
         """A row for an image that may be bought, though no file of it has landed."""
         row = self.failure(decision, error)
-        row.credit_spent = self._buys and (decision.paid or self._is_bought(decision.image_id or ""))
-        row.credits = int(decision.paid or row.credit_spent)
+        bought = self._buys and (decision.paid or self._is_bought(decision.image_id or ""))
+        row.credit_spent = bought and not (decision.paid and decision.noted)
+        row.credits = int(decision.paid or bought)
         return row
 
     @property
@@ -131,7 +140,7 @@ class Transfer:
         """A row for an image that Autoenhance could not enhance, or that is gone: left for the next run where that may help."""
         described = reason or "Autoenhance gave no reason"
         row = self.row(decision, "postponed" if passes(reason) else "failed", reason=described)
-        row.transient = reason == GONE
+        row.transient = reason in (GONE, RESTYLED)
         return row
 
     def row(self, decision: Decision, status: str, *, reason: str | None = None) -> Row:
@@ -146,10 +155,13 @@ class Transfer:
             run=self._own.run,
             image_id=decision.image_id,
             order_id=decision.order_id,
-            image_name=photo.image_name,
+            image_name=decision.image_name or photo.image_name,
             reason=reason,
             targets=list(photo.targets) if status == "pending" else [],
             credits=int(decision.paid),
             exposures=[{"source": each.source, "etag": each.etag, "size": each.size} for each in photo.exposures],
+            settings=dict(self._job.settings),
+            answered=decision.style.remembered(None if decision.other else decision.seen),
+            reprocessed=decision.settings is not None,
             at=now(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
@@ -22,6 +23,10 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
     size = sum(decision.photo.size for decision in works)
     credits = plan.credits_ahead(job)
     ungrouped = any(decision.photo.ungrouped for decision in works)
+    again = sum(decision.cost(job) for decision in works if decision.buys_again)
+    replaced = sum(bool(decision.replaces) for decision in works)
+    told = f", {again} of them for photos that were bought before" if again else ""
+    told += f"; {replaced} overwrite the file of an earlier style" if replaced else ""
     by_step = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
     return {
         "photos": len(photos),
@@ -29,9 +34,9 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
         "held": steps[Step.HOLD],
         "bytes": size,
         "credits": credits,
-        "warnings": _warnings(plan),
+        "warnings": _warnings(plan, plan.notices(job)),
         "plan": f"{counted(len(photos), 'photo')} in {counted(len(plan.folders), 'group')}: {by_step}; "
-        f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{counted(credits, 'credit')}",
+        f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{counted(credits, 'credit')}{told}",
     }
 
 
@@ -74,6 +79,6 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
     }
 
 
-def _warnings(plan: Plan) -> list[str]:
+def _warnings(plan: Plan, notices: Sequence[str] = ()) -> list[str]:
     """They name files, and a file's name may hold a line break."""
-    return [clean_text(warning) for warning in plan.warnings[:MAX_LINES]]
+    return [clean_text(warning) for warning in (*notices, *plan.warnings)[:MAX_LINES]]

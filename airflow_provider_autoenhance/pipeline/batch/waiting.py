@@ -13,6 +13,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
+from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 
 #: Looks in a row that have to agree before an order counts as empty. One proves nothing: right after a creation an order may lag.
 _LOOKS = 2
@@ -24,12 +25,14 @@ class Look:
 
     :param enhanced: photos that can be downloaded.
     :param ended: photos that will not be enhanced, each with the reason.
+    :param other: how many are enhanced, with other settings than asked for.
     :param goes_on: whether another look at this order may show more.
     """
 
     order: Order
     enhanced: list[Awaited] = field(default_factory=list)
     ended: list[tuple[Awaited, str | None]] = field(default_factory=list)
+    other: int = 0
     goes_on: bool = False
 
 
@@ -61,7 +64,8 @@ class Watcher:
         for awaited, image, gone in [(each, *self._find(each, order, listed, brackets)) for each in waiting]:
             self._sort(look, awaited, image, gone)
         left = self._in_flight.of(order_id)
-        look.goes_on = bool(left) and not (order.finished and all(each.decision.photo.ungrouped for each in left))
+        ungrouped = sum(each.decision.photo.ungrouped for each in left) if order.finished else 0
+        look.goes_on = len(left) > ungrouped + look.other
         return look
 
     def expected(self, order: Order) -> int | None:
@@ -73,7 +77,7 @@ class Watcher:
         if any(each.decision.photo.ungrouped for each in waiting):
             return None
         listed = {image.image_id: image.status.final for image in order.images}
-        known = sum(each.decision.image_id in listed for each in waiting)
+        known = sum(listed.get(each.decision.image_id or "") is False for each in waiting)
         to_come = sum(each.decision.image_id is None for each in waiting) if order.is_merging or not listed else 0
         return known + to_come + sum(listed.values())
 
@@ -99,9 +103,14 @@ class Watcher:
                 look.ended.append((awaited, GONE if gone else REFUSED))
             return
         # Of a merged photo, this look may be the first that shows its image.
-        seen = replace(awaited, decision=replace(awaited.decision, image_id=image.image_id, paid=image.downloaded))
+        known, settings = awaited.decision, seen_settings(image)
+        style = known.style if known.other or known.seen is not None else known.style.taught(settings)
+        decision = replace(known, image_id=image.image_id, paid=image.downloaded, style=style, seen=settings)
+        seen = replace(awaited, decision=decision)
         self._in_flight.add(seen)
-        if image.status.final:
+        if known.other and image.status is ImageStatus.PROCESSED:
+            look.other += 1  # it is not as asked, and stays in flight until the plan is made again
+        elif image.status.final:
             self._in_flight.remove(seen)
             if image.status is ImageStatus.PROCESSED:
                 look.enhanced.append(seen)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
+from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.records import Row
+from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 
 #: Failures that pass by themselves, as far as the vendor's free text says: the daily limit above all.
 _PASSING_REASON = re.compile(r"\b(limit|quota|try again|timed? ?out|temporar\w*)\b", re.IGNORECASE)
@@ -19,6 +24,14 @@ REFUSED = "Autoenhance merged no image from these exposures"
 
 #: Why a photo whose image was there, and is no longer, failed.
 GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it anew"
+
+
+#: Why a photo failed whose image somebody gives other settings again and again.
+RESTYLED = "somebody had its image enhanced with other settings while this run waited for it; the next try has it enhanced as asked"
+
+
+#: Why an image that was made for a photo is enhanced again.
+OTHER_SETTINGS = "its image has been enhanced with other settings since"
 
 
 class Step(StrEnum):
@@ -36,11 +49,39 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What there is of a photo's bytes in other settings.
+
+    :param image: ``None``: it is gone from Autoenhance.
+    :param style: how the image has to be enhanced for this photo; ``None``: nobody knows what has to be taken back.
+    :param paid: it was bought.
+    """
+
+    image: Image | None
+    style: Style | None
+    paid: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether its image can be enhanced for this photo."""
+        return self.image is not None and self.style is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A photo's next step, and the image it is about.
 
     :param paid: the image's full size is bought already.
     :param reason: why, where a person would ask.
+    :param style: how the image should have been enhanced.
+    :param seen: the image's settings, as last answered.
+    :param settings: what the image is enhanced again with; ``None``: it is not.
+    :param lacking: the image is enhanced, with other settings than it should be.
+    :param other: the image is under way with other settings; when it is enhanced, the plan is made again.
+    :param bought: the photo was bought before, in whatever settings.
+    :param noted: a row has written of the image's credit.
+    :param image_name: the image's name where it is not the photo's: it was made for other settings, or somebody has renamed it.
+    :param replaces: files of an earlier style that are overwritten.
     """
 
     photo: Photo
@@ -49,6 +90,15 @@ class Decision:
     order_id: str | None = None
     paid: bool = False
     reason: str | None = None
+    style: Style = field(default=Style(), compare=False)
+    seen: Mapping[str, Any] | None = field(default=None, compare=False)
+    settings: WireSettings | None = field(default=None, compare=False)
+    lacking: bool = False
+    other: bool = False
+    bought: bool = False
+    noted: bool = False
+    image_name: str | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def works(self) -> bool:
@@ -65,11 +115,32 @@ class Decision:
         """Whether Autoenhance gets something to do."""
         return self.creates or self.step is Step.REPROCESS
 
+    @property
+    def restyles(self) -> bool:
+        """Whether an image that is enhanced, or nearly so, is enhanced again in other settings."""
+        return self.other or self.lacking
+
+    @property
+    def buys_again(self) -> bool:
+        """Whether an image is made of a photo that was bought before."""
+        return self.creates and self.bought
+
     def cost(self, job: Job) -> int:
         """Credits that the photo will cost when it gets through; at most one per exposure where Autoenhance has yet to group them."""
         if job.preview or self.paid:
             return 0
         return len(self.photo.exposures) if self.photo.ungrouped else 1
+
+
+def is_up_to_date(job: Job, row: Row | None, own: str, *, present: bool) -> bool:
+    """Whether there is nothing to do about a photo.
+
+    :param present: the output is there, as the row says.
+    """
+    if row is None or row.status != "landed" or row.request != job.request or not present:
+        return False
+    # Within a run, "redownload" is done once the run itself has landed the photo.
+    return job.on_existing != "redownload" or row.run == own
 
 
 def decide(
@@ -83,48 +154,80 @@ def decide(
     resumed: bool,
     merging: str | None = None,
     refused: bool = False,
+    style: Style | None = None,
+    gone: bool = False,
+    earlier: Earlier | None = None,
 ) -> Decision:
     """Decide about a photo.
 
     :param row: what the records say of this fingerprint.
-    :param image: the image of this fingerprint, where its order was read.
+    :param image: the image of this fingerprint, where it was read.
     :param present: the output is there, as the row says.
     :param own: id of this run's record.
     :param resumed: the try goes on after a wait, so what failed in it is not tried again.
     :param merging: order in which its exposures are being merged.
     :param refused: merging is over, and no image came of its exposures.
+    :param style: how its image should have been enhanced.
+    :param gone: the image that the row names is gone from Autoenhance.
+    :param earlier: what there is of the photo's bytes in other settings.
     """
+    style = style or Style(job.settings)
     if resumed and row is not None and row.run == own and row.status in ("failed", "postponed"):
         return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=row.reason)
-    current = row is not None and row.status == "landed" and row.request == job.request and present
-    # Within a run, "redownload" is done once the run itself has landed the photo.
-    if current and row is not None and (job.on_existing != "redownload" or row.run == own):
+    if is_up_to_date(job, row, own, present=present):
         return Decision(photo, Step.SKIP)
+    bought = (row is not None and bool(row.credits)) or (earlier is not None and earlier.paid)
+    if earlier is not None and earlier.usable and earlier.paid and not job.preview:
+        image = image if image is not None and image.downloaded else None  # it would be bought, and the other one is
     if image is not None:
-        return _by_image(photo, image, resumed)
-    if row is not None and row.status == "landed":
-        return Decision(photo, Step.DOWNLOAD, row.image_id, row.order_id, paid=bool(row.credits))
+        again = row is not None and row.run == own and row.reprocessed and row.image_id == image.image_id
+        decision = _by_image(photo, image, style, resumed, again=again)
+        reason = OTHER_SETTINGS if decision.lacking else decision.reason
+        return replace(decision, reason=reason)
+    if row is not None and row.status == "landed" and not gone:
+        paid = bool(row.credits)
+        return Decision(photo, Step.DOWNLOAD, row.image_id, row.order_id, paid=paid, style=style)
     if merging:
-        return Decision(photo, Step.WAIT, order_id=merging)
+        return Decision(photo, Step.WAIT, order_id=merging, style=style)
     if resumed and refused:
         return Decision(photo, Step.KEEP, reason=REFUSED)
     if resumed and row is not None and row.run == own and row.status == "pending":
         # It was waited for and is not there any more. Made anew in the same try, an image that goes again and again would never end.
         return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=GONE)
-    return Decision(photo, Step.CREATE)
+    if earlier is not None and earlier.image is not None and earlier.style is not None:
+        return _by_image(photo, earlier.image, earlier.style, resumed)
+    return Decision(photo, Step.CREATE, style=Style(job.settings), bought=bought)
 
 
-def _by_image(photo: Photo, image: Image, resumed: bool) -> Decision:
+def _by_image(photo: Photo, image: Image, style: Style, resumed: bool, *, again: bool = False) -> Decision:
+    """Decide by an image.
+
+    :param again: this run has had it enhanced again already. What Autoenhance answered then is as near as it comes.
+    """
+    seen, asked = seen_settings(image), style.asked
+    style = style.answered_only() if again else style
+    lacking = style.lacks(seen)
     step = {
-        ImageStatus.PROCESSED: Step.DOWNLOAD,
+        ImageStatus.PROCESSED: Step.REPROCESS if lacking else Step.DOWNLOAD,
         ImageStatus.PROCESSING: Step.WAIT,
         ImageStatus.WAITING: Step.WAIT if photo.exposures else Step.REPLACE,  # merged from bytes that are there
         ImageStatus.EXPIRED: Step.REPLACE,
-        ImageStatus.ERROR: Step.REPROCESS if passes(image.status_reason) else Step.REPLACE,
+        # An image that was bought has been enhanced before, and another one would cost again.
+        ImageStatus.ERROR: Step.REPROCESS if image.downloaded or passes(image.status_reason) else Step.REPLACE,
     }[image.status]
+    reason = image.status_reason
     if resumed and image.status is ImageStatus.ERROR:
         step = Step.KEEP
-    return Decision(photo, step, image.image_id, image.order_id, image.downloaded, image.status_reason)
+    elif resumed and again and step is Step.REPROCESS:
+        step, reason = Step.KEEP, RESTYLED
+    paid = image.downloaded and step is not Step.REPLACE
+    decision = Decision(photo, step, image.image_id, image.order_id, paid, reason, style, seen, bought=image.downloaded)
+    if image.image_name and image.image_name != clean_text(photo.image_name):
+        decision = replace(decision, image_name=image.image_name)
+    if step is Step.REPROCESS:
+        settings = WireSettings({**(lacking or {}), **asked})
+        return replace(decision, settings=settings, seen=None, lacking=image.status is ImageStatus.PROCESSED)
+    return replace(decision, other=step is Step.WAIT and bool(lacking))
 
 
 def passes(reason: str | None) -> bool:

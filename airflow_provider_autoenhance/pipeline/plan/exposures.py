@@ -15,8 +15,8 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
 from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, merged_photo
-from airflow_provider_autoenhance.pipeline.records import Record, Row
+from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, bytes_of, merged_photo
+from airflow_provider_autoenhance.pipeline.records import Record, Row, made_of
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 from airflow_provider_autoenhance.storage import read_range
 
@@ -104,19 +104,25 @@ def photos_of_loose(
 
 
 def _grouped_before(job: Job, loose: dict[str, Photo], rows: Mapping[str, Row]) -> list[Photo]:
-    """Take out of the loose exposures what the records know, the latest first."""
+    """Take out of the loose exposures what the records know, the latest first; what they know in other settings comes after, where its
+    image may be enhanced again."""
     by_source = {exposure.source: exposure for exposure in loose.values()}
+    latest = sorted((row for row in rows.values() if row.exposures), key=lambda row: row.at, reverse=True)
     photos = []
-    for row in sorted(rows.values(), key=lambda row: row.at, reverse=True):
-        files = [by_source.get(str(each["source"])) for each in row.exposures]
-        known = [file for file in files if file is not None and file.fingerprint in loose]
-        if not files or len(known) < len(files):
-            continue
-        photo = merged_photo(job, known)
-        if photo.fingerprint == row.fingerprint:  # the same bytes, in the same settings
-            photos.append(photo)
-            for file in known:
-                del loose[file.fingerprint]
+    for other_settings in (False, True) if job.on_existing == "reprocess" else (False,):
+        for row in latest:
+            files = [by_source.get(str(each["source"])) for each in row.exposures]
+            known = [file for file in files if file is not None and file.fingerprint in loose]
+            if len(known) < len(files):
+                continue
+            photo = merged_photo(job, known)
+            # The same bytes, in the same settings; or an image of the same bytes.
+            if photo.fingerprint == row.fingerprint or (
+                other_settings and row.has_image and made_of(row) == bytes_of(photo)
+            ):
+                photos.append(photo)
+                for file in known:
+                    del loose[file.fingerprint]
     return photos
 
 

@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from airflow_provider_autoenhance.api.models import Order
+from airflow_provider_autoenhance.api.shown import counted, quoted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder
-from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.decide import OTHER_SETTINGS, Decision, Step
 from airflow_provider_autoenhance.pipeline.records import Record, Rows, latest_rows
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
+
+_GONE = "its image is gone from Autoenhance, or nobody knows what it was enhanced with before and has to be taken back"
+
+#: Why a photo that was bought is bought again.
+_WHY = {
+    "reprocess": _GONE,
+    "skip": f"on_existing='skip' makes another image for other settings, which 'reprocess' does not; or {_GONE}",
+    "redownload": f"on_existing='redownload' makes another image for other settings, which 'reprocess' does not; or {_GONE}",
+    "reenhance": "on_existing='reenhance' asks for it",
+}
 
 
 @dataclass(eq=False)
@@ -26,7 +37,7 @@ class FolderPlan:
     :param merges: what is to be merged in which of this run's orders of exposures.
     :param lost: this run's orders that were deleted in Autoenhance; their ids cannot be taken again.
     :param warnings: about the grouping of exposures, or a damaged record; a line each.
-    :param seen: etags of the records that it was planned with, by URI, and of what this process has written since.
+    :param etags: those of the records that it was planned with, by URI, and of what this process has written since.
     :param readonly: none of its records is written: one is damaged, and somebody has to restore it first, or there is no place for one.
     """
 
@@ -40,7 +51,7 @@ class FolderPlan:
     merges: dict[str, list[Decision]] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
-    seen: dict[str, str | None] = field(default_factory=dict)
+    etags: dict[str, str | None] = field(default_factory=dict)
     readonly: bool = False
 
     @property
@@ -86,6 +97,29 @@ class Plan:
     def warnings(self) -> list[str]:
         """About the grouping of exposures, a line each."""
         return [warning for folder in self.folders for warning in folder.warnings]
+
+    def notices(self, job: Job) -> list[str]:
+        """What people have to hear before it is done, a line each: photos that are bought again, other settings, overwritten files."""
+        works = [decision for decision in self.decisions if decision.works]
+        found = {
+            f"enhanced again as asked for, which is free, because {OTHER_SETTINGS}": [
+                decision for decision in works if decision.restyles and decision.reason == OTHER_SETTINGS
+            ],
+            "enhanced again with the settings that are asked for now, from the image that there is of it, which is free": [
+                decision for decision in works if decision.restyles and decision.reason != OTHER_SETTINGS
+            ],
+            f"bought before and {'made anew' if job.preview else 'bought again'}, because {_WHY[job.on_existing]}": [
+                decision for decision in works if decision.buys_again
+            ],
+            "written over the file of an earlier style; for both, give each style a destination_template or a destination": [
+                decision for decision in works if decision.replaces
+            ],
+        }
+        return [
+            f"{counted(len(photos), 'photo')} (such as {quoted(photos[0].photo.path)}): {what}."
+            for what, photos in found.items()
+            if photos
+        ]
 
     def count(self) -> Counter[Step]:
         """How many photos are at each step."""

@@ -40,7 +40,7 @@ def check_overwriting(job: Job, folder: FolderPlan, present: Mapping[str, Stored
                 differs = row.fingerprint != photo.fingerprint or (
                     row.status == "landed" and row.request != job.request
                 )
-                if other_task and differs and job.on_existing == "skip":
+                if other_task and differs and job.on_existing in ("skip", "reprocess"):
                     raise SettingsError(
                         f"{photo.source} would become {target}, which {record.origin} makes in other settings; set destination_template, "
                         "for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
 
-from airflow_provider_autoenhance.api.errors import NotFoundError
 from airflow_provider_autoenhance.api.models import Image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, decide
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, decide, is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
@@ -19,8 +18,18 @@ from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.names import fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.overwriting import check_overwriting
-from airflow_provider_autoenhance.pipeline.plan.state import FolderState, find_images, read_state
+from airflow_provider_autoenhance.pipeline.plan.state import (
+    FolderState,
+    find_image,
+    find_images,
+    is_present,
+    lies_there,
+    read_state,
+)
+from airflow_provider_autoenhance.pipeline.plan.styles import bought_images, earlier
 from airflow_provider_autoenhance.pipeline.records import Row, now
+from airflow_provider_autoenhance.pipeline.remote.images import rank
+from airflow_provider_autoenhance.pipeline.remote.style import Style
 from airflow_provider_autoenhance.storage import StoredFile
 
 
@@ -61,36 +70,65 @@ def _plan_folder(
     own, rows, brackets, files = state.own, state.rows, state.brackets, state.files
     photos = [*files.photos, *photos_of_loose(job, files, brackets, rows, resumed)]
     images = find_images(photos, state.orders.values(), brackets)
+    reprocesses = job.on_existing == "reprocess"
+    bought = bought_images(state.orders.values(), brackets) if reprocesses else {}
 
     def decided(photo: Photo) -> Decision:
-        row = rows.get(photo.fingerprint)
+        row, image = rows.get(photo.fingerprint), images.get(photo.fingerprint)
+        landed = row is not None and row.status == "landed"
+        there = is_present(photo, row, present)
+        if is_up_to_date(job, row, own.run, present=there):
+            image = None
+        elif row is not None and row.image_id and (image is None or landed):
+            image = min(filter(None, (image, _named(hook, row, state))), key=rank, default=None)
+        before = None if landed or not reprocesses else earlier(photo, job.settings, state.styles, state.images, bought)
         return decide(
             photo,
             job=job,
             row=row,
-            image=images.get(photo.fingerprint) or _unlisted(hook, row),
-            present=_landed(photo, row, present),
+            image=image,
+            present=there,
             own=own.run,
             resumed=resumed,
             merging=next((each.order.order_id for each in brackets if each.is_merging(photo)), None),
             refused=any(each.refused(photo) for each in brackets),
+            style=_style(job, row, image, state),
+            gone=landed and image is None,
+            earlier=before,
         )
 
-    decisions = [decided(photo) for photo in sorted(photos, key=lambda photo: photo.path)]
+    decisions = [_told(decided(photo), job, state, present) for photo in sorted(photos, key=lambda photo: photo.path)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
     return FolderPlan(
-        state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings, seen=state.seen
+        state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings, etags=state.etags
     )
 
 
-def _unlisted(hook: AutoenhanceHook, row: Row | None) -> Image | None:
-    """The image that a row names and its order does not list: a list may lag, and only a 404 says that an image is gone."""
-    if row is None or not row.image_id or row.status == "landed":
-        return None
-    try:
-        return hook.get_image(row.image_id)
-    except NotFoundError:
-        return None
+def _named(hook: AutoenhanceHook, row: Row, state: FolderState) -> Image | None:
+    """The image that a row names."""
+    image_id = str(row.image_id)
+    if image_id not in state.images:
+        state.images[image_id] = find_image(hook, image_id)
+    return state.images[image_id]
+
+
+def _style(job: Job, row: Row | None, image: Image | None, state: FolderState) -> Style:
+    """How a photo's image should have been enhanced."""
+    if row is None or image is None or row.image_id != image.image_id:
+        return Style(job.settings)
+    return Style(job.settings, row.answered)
+
+
+def _told(decision: Decision, job: Job, state: FolderState, present: Mapping[str, StoredFile]) -> Decision:
+    """Add what the records say beyond the photo's own row: whether it is bought again, whether a row has its image's credit, and which file
+    of an earlier style is overwritten."""
+    if not decision.works:
+        return decision
+    rows = state.styles.earlier_rows(decision.photo)
+    lying = {output["uri"] for row in rows for output in row.outputs if lies_there(output, present)}
+    replaced = tuple(target for target in decision.photo.targets if target in lying)
+    bought = decision.bought or (job.on_existing != "reenhance" and any(row.credits for row in rows))
+    return replace(decision, replaces=replaced, bought=bought, noted=state.styles.is_noted(decision.image_id))
 
 
 def _readonly(state: FolderState, reason: str) -> FolderPlan:
@@ -110,17 +148,3 @@ def _readonly(state: FolderState, reason: str) -> FolderPlan:
         )
     kept = [Decision(photo, Step.KEEP, reason=reason) for photo in photos]
     return FolderPlan(state.folder, own, state.others, kept, warnings=[reason], readonly=True)
-
-
-def _landed(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:
-    """Whether the outputs that a row names are there."""
-    outputs = row.outputs if row else []
-    there = bool(outputs) and all(_is_there(present.get(output["uri"]), output) for output in outputs)
-    return there and {output["uri"] for output in outputs} >= set(photo.targets)
-
-
-def _is_there(found: StoredFile | None, output: Mapping[str, Any]) -> bool:
-    """Whether a listed file is the one that was written."""
-    if found is None or found.size != output["size"]:
-        return False
-    return None in (found.etag, output.get("etag")) or found.etag == output["etag"]

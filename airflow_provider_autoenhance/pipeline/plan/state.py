@@ -8,17 +8,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
+from typing import Any
 
-from airflow_provider_autoenhance.api.errors import DestinationError
+from airflow_provider_autoenhance.api.errors import DestinationError, NotFoundError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo
+from airflow_provider_autoenhance.pipeline.plan.decide import is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
-from airflow_provider_autoenhance.pipeline.records import Record, Rows, is_record, latest_rows, read_record
+from airflow_provider_autoenhance.pipeline.plan.styles import Styles
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, is_record, latest_rows, read_record
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order
 from airflow_provider_autoenhance.storage import StoredFile
@@ -33,7 +36,8 @@ class FolderState:
     :param rows: what became of each photo, by fingerprint.
     :param orders: the open orders, as read.
     :param brackets: those of them that hold brackets.
-    :param seen: etags of the records that were read, by URI.
+    :param etags: those of the records that were read, by URI.
+    :param images: images that rows name and that matter now, by id; ``None``: gone from Autoenhance.
     :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
 
@@ -44,8 +48,25 @@ class FolderState:
     files: GroupedFiles
     orders: dict[str, Order] = field(default_factory=dict)
     brackets: list[BracketOrder] = field(default_factory=list)
-    seen: dict[str, str | None] = field(default_factory=dict)
+    etags: dict[str, str | None] = field(default_factory=dict)
+    images: dict[str, Image | None] = field(default_factory=dict)
     damage: DestinationError | None = None
+
+    @cached_property
+    def styles(self) -> Styles:
+        """What the records say of the photos in other settings."""
+        return Styles(self.rows)
+
+    def rows_with_images(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[Row]:
+        """Yield the rows whose images have to be looked at before anything is decided: of photos that landed and have to be downloaded
+        again, and of photos in other settings, whose image may be enhanced again."""
+        for photo in self.files.photos:
+            row = self.rows.get(photo.fingerprint)
+            if row is not None and row.status == "landed":
+                if row.image_id and not is_up_to_date(job, row, self.own.run, present=is_present(photo, row, present)):
+                    yield row
+            elif job.on_existing == "reprocess":
+                yield from self.styles.earlier_rows(photo)
 
     def open_orders(self) -> list[str]:
         """Name the orders that may hold an image which no row names, or whose state a row cannot know."""
@@ -61,9 +82,10 @@ class FolderState:
 def read_state(
     job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: Mapping[str, StoredFile]
 ) -> list[FolderState]:
-    """Read what is known of each folder: one read per record, one per order that is still open.
+    """Read what is known of each folder: one read per record, and one per order that is still open, or that holds an image which has to
+    be looked at again.
 
-    :param present: files at the destination, by URI.
+    :param present: the files at the destination, by URI.
     :raises DestinationError: when each folder has a damaged record. Where only some have, the others go on.
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
@@ -79,15 +101,67 @@ def read_state(
         merged = orders if job.brackets != "none" else {}
         filled = zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True)
         brackets = {order_id: order for order_id, order in filled if order.brackets}
-    seen: dict[str, dict[str, str | None]] = defaultdict(dict)
+        images = _read_images(job, hook, found, orders, present, pool)
+    etags: dict[str, dict[str, str | None]] = defaultdict(dict)
     for uri, file in present.items():
         if is_record(uri):
-            seen[uri.rpartition("/")[0]][uri] = file.etag
+            etags[uri.rpartition("/")[0]][uri] = file.etag
     for each, ids in zip(found, open_orders, strict=True):
-        each.seen = seen[each.folder.destination + RECORDS_FOLDER]
+        each.etags = etags[each.folder.destination + RECORDS_FOLDER]
         each.orders = {order_id: orders[order_id] for order_id in ids if order_id in orders}
         each.brackets = [brackets[order_id] for order_id in each.orders if order_id in brackets]
+        each.images = images
     return found
+
+
+def _read_images(
+    job: Job,
+    hook: AutoenhanceHook,
+    folders: Iterable[FolderState],
+    orders: Mapping[str, Order],
+    present: Mapping[str, StoredFile],
+    pool: ThreadPoolExecutor,
+) -> dict[str, Image | None]:
+    """Read the images that rows name and that have to be looked at: order by order, and what its order does not list by its id.
+
+    A list may lag, and only an answer of 404 says that an image is gone.
+
+    :param orders: what has been read already.
+    """
+    wanted = {
+        str(row.image_id): row.order_id
+        for folder in folders
+        if not folder.damage
+        for row in folder.rows_with_images(job, present)
+    }
+    closed = [order_id for order_id in dict.fromkeys(wanted.values()) if order_id and order_id not in orders]
+    listed = chain(orders.values(), filter(None, pool.map(partial(read_order, hook, whole=False), closed)))
+    images: dict[str, Image | None] = {image.image_id: image for order in listed for image in order.images}
+    unlisted = [image_id for image_id in wanted if image_id not in images]
+    return images | dict(zip(unlisted, pool.map(partial(find_image, hook), unlisted), strict=True))
+
+
+def find_image(hook: AutoenhanceHook, image_id: str) -> Image | None:
+    """Read an image; ``None`` where it is gone."""
+    try:
+        return hook.get_image(image_id)
+    except NotFoundError:
+        return None
+
+
+def is_present(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:
+    """Whether the outputs that a row names are there."""
+    outputs = row.outputs if row else []
+    there = bool(outputs) and all(lies_there(output, present) for output in outputs)
+    return there and {output["uri"] for output in outputs} >= set(photo.targets)
+
+
+def lies_there(output: Mapping[str, Any], present: Mapping[str, StoredFile]) -> bool:
+    """Whether a listed file is the one that was written."""
+    found = present.get(output["uri"])
+    if found is None or found.size != output["size"]:
+        return False
+    return None in (found.etag, output.get("etag")) or found.etag == output["etag"]
 
 
 def find_images(

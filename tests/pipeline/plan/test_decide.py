@@ -105,7 +105,7 @@ rows = st.none() | st.builds(
 )
 
 
-@given(statuses, rows, st.booleans(), st.booleans(), st.sampled_from(["skip", "redownload", "reenhance"]))
+@given(statuses, rows, st.booleans(), st.booleans(), st.sampled_from(["skip", "redownload", "reprocess", "reenhance"]))
 def test_an_adoptable_image_is_never_made_a_second_time(
     status: ImageStatus, known: Row | None, present: bool, resumed: bool, on_existing: Any
 ) -> None:

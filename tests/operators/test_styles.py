@@ -1,0 +1,310 @@
+"""Photos in other settings: an image that somebody restyled is not delivered as if it were not, and another style buys nothing again."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from tests.support.batch import Enhance, event_of, fill, manifest, operator, outputs
+from tests.support.photos import exposure, photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context
+
+WARM, MODERN = {"enhance_type": "warm"}, {"enhance_type": "modern"}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.remote.process.ARRIVAL_POLLS", (0.0,) * 6)
+
+
+def live(autoenhance: Sandbox) -> list[dict[str, Any]]:
+    return [image for image in autoenhance.ledger()["images"] if not image["deleted"]]
+
+
+def restyle(autoenhance: Sandbox, settings: dict[str, Any]) -> None:
+    """Somebody has all images enhanced again with other settings."""
+    hook = AutoenhanceHook()
+    for image in live(autoenhance):
+        hook.process_image(image["image_id"], settings=settings)
+    while any(image["status"] == "processing" for image in live(autoenhance)):
+        pass
+
+
+def delete_outputs(s3: SimpleNamespace) -> None:
+    for key in outputs(s3):
+        s3.client.delete_object(Bucket="enhanced", Key=key)
+
+
+def runs(autoenhance: Sandbox) -> list[int]:
+    """How often each image was enhanced."""
+    return [image["processing_runs"] for image in live(autoenhance)]
+
+
+def books(autoenhance: Sandbox) -> tuple[int, int]:
+    """Images made, and credits spent."""
+    ledger = autoenhance.ledger()
+    return ledger["images_created"], ledger["credits"]["spent"]
+
+
+SHOTS = [
+    pytest.param({}, id="single photos"),
+    pytest.param({"brackets": "exif"}, id="exif"),
+    pytest.param({"brackets": 3}, id="threes"),
+    pytest.param({"brackets": "auto"}, id="auto"),
+]
+
+
+def shoot(s3: SimpleNamespace, options: dict[str, Any]) -> int:
+    """Put two photos, or two brackets of three, into the source."""
+    for bracket in range(2) if options else ():
+        for number in range(3):
+            s3.put(f"maple/{bracket}{number}.jpg", exposure(10 * bracket + 0.4 * number, 2.0 * number - 2))
+    return 2 if options else len(fill(s3, 2))
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("preview", [False, True], ids=["full size", "preview"])
+@pytest.mark.parametrize("asked", [WARM, {}], ids=["warm", "nothing asked"])
+@pytest.mark.parametrize("shots", SHOTS)
+def test_a_restyled_image_is_enhanced_as_asked_before_it_is_downloaded_again(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool, preview: bool, asked: Any, shots: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    number = shoot(s3, shots)
+    options = {"settings": asked, "preview": preview, "deferrable": deferrable, **shots}
+    first = enhance(**options)
+    files, spent = {key: s3.get(key) for key in outputs(s3)}, books(autoenhance)
+    restyle(autoenhance, MODERN | {"sky_replacement": True})
+    delete_outputs(s3)
+    caplog.clear()
+    again = enhance(run_id="night-2", **options)
+    assert (again["landed"], again["credits"], books(autoenhance)) == (number, 0, spent)
+    assert {key: s3.get(key) for key in outputs(s3)} == files, "the photo as it was, not as somebody wished it"
+    assert runs(autoenhance) == [3] * number
+    assert "other settings since" in caplog.text
+    assert enhance(run_id="night-3", **options)["skipped"] == first["photos"]
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("shots", SHOTS)
+def test_another_style_enhances_the_bought_images_again_and_buys_nothing(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool, shots: Any
+) -> None:
+    number = shoot(s3, shots)
+    styles = [WARM | {"sky_replacement": True}, MODERN, {"enhance_type": "property"}]
+    pictures = []
+    for night, settings in enumerate(styles):
+        summary = enhance(run_id=f"night-{night}", settings=settings, deferrable=deferrable, **shots)
+        assert (summary["landed"], summary["credits"]) == (number, number if night == 0 else 0)
+        assert books(autoenhance) == (number, number)
+        assert all(image["settings"]["enhance_type"] == settings["enhance_type"] for image in live(autoenhance))
+        assert all(image["settings"].get("sky_replacement", False) == (night == 0) for image in live(autoenhance))
+        pictures.append([s3.get(key) for key in outputs(s3)])
+        assert enhance(run_id=f"night-{night}", settings=settings, deferrable=deferrable, **shots) == summary
+    assert len({tuple(each) for each in pictures}) == 3, "each style looks otherwise"
+    for night, settings in enumerate(styles):
+        summary = enhance(run_id=f"again-{night}", settings=settings, deferrable=deferrable, **shots)
+        assert (summary["landed"], summary["credits"], books(autoenhance)) == (number, 0, (number, number))
+        assert [s3.get(key) for key in outputs(s3)] == pictures[night], "each style is the one that it was"
+    rows = manifest(s3)
+    names = {image["image_id"]: image["name"] for image in live(autoenhance)}
+    assert all(row["image_name"] == names[row["image_id"]] for row in rows if row["status"] == "landed")
+
+
+def test_styles_beside_each_other_leave_each_other_alone(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    for night in (1, 2):
+        for name, settings in (("warm", WARM), ("modern", MODERN)):
+            template = f"{{folder}}{{stem}}-{name}.jpg"
+            summary = enhance(run_id=f"{name}-{night}", settings=settings, destination_template=template)
+            assert summary["landed" if night == 1 else "skipped"] == 2
+    assert books(autoenhance) == (2, 2)
+    assert len(outputs(s3)) == 4
+
+
+def test_skip_buys_another_style_and_says_so_before(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(s3, 3)
+    enhance(settings=WARM)
+    ahead = enhance(run_id="plan", settings=MODERN, on_existing="skip", plan_only=True)
+    assert ahead["plan"].endswith(
+        "3 credits, 3 of them for photos that were bought before; 3 overwrite the file of an earlier style"
+    )
+    assert any("3 photos (such as '000.jpg'): bought before and bought again" in each for each in ahead["warnings"])
+    caplog.clear()
+    assert enhance(run_id="night-2", settings=MODERN, on_existing="skip")["credits"] == 3
+    told = caplog.text.index("bought again")
+    assert told < caplog.text.index("Uploaded")
+    assert books(autoenhance) == (6, 6)
+
+
+def test_the_dry_run_says_what_a_change_of_settings_costs_and_what_is_overwritten(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 3)
+    assert enhance(plan_only=True, settings=WARM)["credits"] == 3
+    enhance(settings=WARM)
+    ahead = enhance(run_id="plan", settings=MODERN, plan_only=True)
+    assert ahead["credits"] == 0
+    assert ahead["plan"].startswith("3 photos in 1 group: 3 reprocess;")
+    assert ahead["plan"].endswith("0 credits; 3 overwrite the file of an earlier style")
+    assert any("enhanced again with the settings that are asked for now" in each for each in ahead["warnings"])
+    assert books(autoenhance) == (3, 3)
+    assert runs(autoenhance) == [1, 1, 1]
+    for image in live(autoenhance):
+        AutoenhanceHook().delete_image(image["image_id"])
+    ahead = enhance(run_id="plan", settings=MODERN, plan_only=True)
+    assert ahead["credits"] == 3
+    assert "3 of them for photos that were bought before" in ahead["plan"]
+
+
+@pytest.mark.parametrize("what", ["image", "order"])
+@pytest.mark.parametrize("settings", [WARM, MODERN], ids=["same style", "another"])
+def test_an_image_that_is_gone_is_made_anew_which_costs(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, what: str, settings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    fill(s3, 2)
+    order = enhance(settings=WARM)["order_ids"][0]
+    if what == "order":
+        AutoenhanceHook().delete_order(order)
+    for image in live(autoenhance):
+        AutoenhanceHook().delete_image(image["image_id"])
+    delete_outputs(s3)
+    summary = enhance(run_id="night-2", settings=settings)
+    assert (summary["landed"], summary["credits"], books(autoenhance)) == (2, 2, (4, 4))
+    assert "bought again, because its image is gone" in caplog.text
+
+
+def test_what_cannot_be_taken_back_is_made_anew_and_what_is_known_is_not(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    enhance(settings=WARM)
+    ahead = enhance(run_id="plan", settings={}, plan_only=True)
+    assert ahead["credits"] == 2, "nobody knows the account's own style"
+    assert enhance(run_id="night-2", settings={})["credits"] == 2
+    fill(s3, 3)
+    assert enhance(run_id="night-3", settings=WARM)["credits"] == 1
+    assert enhance(run_id="night-4", settings={})["credits"] == 0, "the other two photos show the account's own style"
+    assert [image["settings"]["enhance_type"] for image in live(autoenhance) if image["settings"]].count("neutral") == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_an_image_that_is_being_restyled_is_waited_for_and_then_enhanced_as_asked(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool
+) -> None:
+    fill(s3, 2)
+    enhance(settings=WARM)
+    files = {key: s3.get(key) for key in outputs(s3)}
+    delete_outputs(s3)
+    autoenhance.settings(processing_seconds=[1, 1])
+    for image in live(autoenhance):
+        AutoenhanceHook().process_image(image["image_id"], settings=MODERN)
+    step = lambda it: it.execute(context(it, run_id="night-2"))  # noqa: E731
+    while True:
+        try:
+            summary = step(operator(settings=WARM, deferrable=deferrable))
+            break
+        except TaskDeferred as deferral:
+            event = asyncio.run(event_of(deferral.trigger))
+            step = lambda it, event=event: it.execute_complete(context(it, run_id="night-2"), event)  # noqa: E731
+    assert (summary["landed"], summary["credits"], books(autoenhance)) == (2, 0, (2, 2))
+    assert {key: s3.get(key) for key in outputs(s3)} == files
+    assert runs(autoenhance) == [3, 3]
+
+
+def test_an_image_that_was_restyled_while_a_task_was_deferred_is_enhanced_as_asked(
+    s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 1)
+    autoenhance.settings(processing_seconds=[1, 1])
+    it = operator(settings=WARM, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        it.execute(context(it))
+    autoenhance.settings(processing_seconds=[0, 0])
+    restyle(autoenhance, MODERN)
+    again = operator(settings=WARM)
+    summary = again.execute_complete(context(again), {"orders": []})
+    assert (summary["landed"], summary["credits"]) == (1, 1)
+    assert live(autoenhance)[0]["settings"]["enhance_type"] == "warm"
+    assert [row["answered"]["enhance_type"] for row in manifest(s3)] == ["warm"]
+
+
+def test_an_image_of_a_try_that_died_is_held_against_what_was_asked(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    """No row knows it: it is found in its order, by its fingerprint."""
+    fill(s3, 2)
+    autoenhance.faults([{"endpoint": "download_enhanced_image", "kind": "503", "count": 99}])
+    with pytest.raises(errors.AutoenhanceError):
+        enhance(settings=WARM)
+    autoenhance.faults([])
+    restyle(autoenhance, MODERN)
+    assert enhance(settings=WARM, try_number=2)["credits"] == 2
+    assert {image["settings"]["enhance_type"] for image in live(autoenhance)} == {"warm"}
+    assert books(autoenhance) == (2, 2)
+
+
+def test_a_bought_image_that_failed_in_another_style_is_not_bought_again(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 1)
+    enhance(settings=WARM)
+    autoenhance.settings(fail_images={"*": "cannot decode"})
+    with pytest.raises(AirflowFailException, match="cannot decode"):
+        enhance(run_id="night-2", settings=MODERN)
+    autoenhance.settings(fail_images={})
+    summary = enhance(run_id="night-3", settings=MODERN)
+    assert (summary["landed"], summary["credits"], books(autoenhance)) == (1, 0, (1, 1))
+
+
+def test_previews_in_another_style_cost_nothing_and_the_full_size_one_credit(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    enhance(settings=WARM, preview=True)
+    assert enhance(settings=MODERN, preview=True, run_id="night-2")["credits"] == 0
+    assert enhance(settings=MODERN, run_id="night-3", plan_only=True)["credits"] == 2
+    assert enhance(settings=MODERN, run_id="night-3")["credits"] == 2
+    assert enhance(settings=WARM, run_id="night-4", plan_only=True)["credits"] == 0
+    assert enhance(settings=WARM, run_id="night-4")["credits"] == 0
+    assert books(autoenhance) == (2, 2)
+
+
+def test_a_photo_that_changed_is_another_photo(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    enhance(settings=WARM)
+    s3.put("maple/001.jpg", photo(shade=200))
+    summary = enhance(settings=MODERN, run_id="night-2")
+    assert (summary["landed"], summary["credits"], books(autoenhance)) == (2, 1, (3, 3))
+
+
+def test_max_credits_holds_nothing_that_is_free(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 3)
+    enhance(settings=WARM)
+    summary = enhance(settings=MODERN, run_id="night-2", max_credits=0)
+    assert (summary["landed"], summary["held"], summary["credits"]) == (3, 0, 0)
+
+
+def test_an_order_that_cannot_be_read_is_unknown_and_nothing_is_bought(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    enhance(settings=WARM)
+    autoenhance.faults([{"endpoint": "retrieve_order", "kind": "500", "count": 99}])
+    with pytest.raises(errors.AutoenhanceError):
+        enhance(settings=MODERN, run_id="night-2")
+    autoenhance.faults([])
+    assert books(autoenhance) == (2, 2)
+    assert enhance(settings=MODERN, run_id="night-2")["credits"] == 0
