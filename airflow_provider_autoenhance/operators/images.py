@@ -251,16 +251,17 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
             return push_result(context, self.image_of(event))
 
     def _start(self, *, retried: bool) -> Image:
-        """Ask for the enhancement. On a retry, what is under way or has just these settings already is taken as it is."""
+        """Ask for the enhancement. On a retry, what is under way, or done, with just these settings is taken as it is."""
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.api.waiting import check_image
+        from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 
         image_id = required(type(self).__name__, "image_id", self.image_id)
         wire = wire_settings(self.settings, version=self.hook.config.extra.api_version)
         if retried:
             image = self.hook.get_image(image_id)
-            has_them = wire and all(image.raw.get(name) == value for name, value in wire.items())
-            if not image.status.final or (has_them and check_image(image)):
+            has_them = Style(wire).lacks(seen_settings(image)) is None
+            if has_them and (not image.status.final or (wire and check_image(image))):
                 log.info("Not started again: %s is %s with these settings already", image.label, image.status)
                 return image
         image = self.hook.process_image(image_id, settings=wire)

@@ -641,3 +641,37 @@ def test_keys(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, password: s
     monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields))
     with pytest.raises(AirflowFailException, match=told):
         create()
+
+
+def test_a_cleared_creation_has_an_image_that_somebody_restyled_enhanced_as_asked(
+    autoenhance: Sandbox, s3: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3.put("maple/kitchen.jpg", photo())
+    asked = {"settings": {"enhance_type": "warm"}, "source": SOURCE}
+    image_id = upload(create(**asked))
+    wait(image_id)
+    AutoenhanceHook().process_image(image_id, settings={"enhance_type": "modern"})
+    wait(image_id)
+    again = create(**asked, try_number=2)
+    assert (again["image_id"], again["status"], again["upload_url"]) == (image_id, "processing", "")
+    assert wait(upload(again))["image_id"] == image_id
+    (image,) = autoenhance.ledger()["images"]
+    assert (image["settings"]["enhance_type"], image["processing_runs"]) == ("warm", 3)
+    assert "other settings since" in caplog.text
+    create(**asked, try_number=3)
+    assert autoenhance.ledger()["images"][0]["processing_runs"] == 3
+
+
+def test_a_retry_of_a_reprocessing_does_not_take_another_style_that_is_under_way_for_its_own(
+    autoenhance: Sandbox, enhanced: str
+) -> None:
+    autoenhance.settings(processing_seconds=[0.5, 0.5])
+    AutoenhanceHook().process_image(enhanced, settings={"enhance_type": "modern"})
+    task = AutoenhanceReprocessImageOperator(
+        task_id="again", image_id=enhanced, settings={"enhance_type": "WARM"}, poll_interval=0.05
+    )
+    run(task, try_number=2)
+    (image,) = autoenhance.ledger()["images"]
+    assert (image["settings"]["enhance_type"], image["processing_runs"]) == ("warm", 3)
+    run(task, try_number=3)
+    assert autoenhance.ledger()["images"][0]["processing_runs"] == 3

@@ -17,6 +17,7 @@ from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.identity import is_own, name_of, same_as
 from airflow_provider_autoenhance.pipeline.remote.images import WITH_BYTES, check_whole, ensure_order, rank, read_order
+from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 from airflow_provider_autoenhance.pipeline.remote.ticket import Kind, UploadTicket
 
 T = TypeVar("T")
@@ -60,8 +61,8 @@ def ensure(
 ) -> Made:
     """Adopt what an earlier try or another task made, or make it.
 
-    What is adopted: the same image or exposure (see :mod:`.identity`) with its bytes. An earlier one that still waits for its bytes (its
-    upload URL cannot be read again), failed or expired is deleted and made again.
+    What is adopted: the same image or exposure (see :mod:`.identity`) with its bytes; an image that has other settings by now is enhanced
+    again. An earlier one that still waits for its bytes (its upload URL cannot be read again), failed or expired is deleted and made again.
 
     :param wanted: what to create; its ``metadata`` holds the marks.
     :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
@@ -76,7 +77,7 @@ def ensure(
         ready = [each for each in there if _has_bytes(each)]
         for same in same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(order_name)):
             check(f"{wanted.noun} {name_of(same)!r}", same.metadata)
-            return _made(same, wanted)
+            return _made(_as_asked(hook, same, wanted), wanted)
         if order is not None:
             check_whole(order)
         for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
@@ -135,6 +136,17 @@ def _listed(
     if order is None and wanted.order_id and order_name:
         order = ensure_order(hook, wanted.order_id, order_name)
     return order, [*sorted(order.images, key=rank)] if order else []
+
+
+def _as_asked(hook: AutoenhanceHook, same: Image | Bracket, wanted: UploadTicket) -> Image | Bracket:
+    """Have an image enhanced again, for nothing, that somebody had enhanced with other settings than are wanted."""
+    lacking = Style(wanted.settings).lacks(seen_settings(same)) if isinstance(same, Image) else None
+    if not lacking or not isinstance(same, Image):
+        return same
+    log.warning(
+        "%s has been enhanced with other settings since; it is enhanced again as asked, which is free", same.label
+    )
+    return hook.process_image(same.image_id, settings=lacking)
 
 
 def _has_bytes(made: Image | Bracket) -> bool:
