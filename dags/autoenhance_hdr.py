@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
-from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, settings_params
+from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, on_existing_param, settings_params
 
 
 @dag(
@@ -57,6 +57,7 @@ from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_sett
             title="Most credits",
             description="Photos over it wait for the next run. Empty: no limit",
         ),
+        "on_existing": on_existing_param(),
         **settings_params(),
     },
 )
@@ -71,6 +72,7 @@ def autoenhance_hdr() -> None:
         destination="{{ params.destination }}",
         brackets="{{ params.brackets }}",
         settings=choose_settings(),
+        on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         plan_only="{{ params.plan_only }}",
         max_credits="{{ params.max_credits }}",

@@ -2,7 +2,8 @@
 
 `list_listings` lists the folders of the day, one mapped `enhance` task works on each (deferred while Autoenhance does), and
 `report` says what landed, what it cost, and what failed and why. A listing that fails fails the run, and stops no other.
-Clear what failed with its downstream tasks, or run the day again: what has landed is not paid for again.
+Clear what failed with its downstream tasks, or run the day again: what has landed is not paid for again. Nor is it in other settings:
+Autoenhance enhances the same images again, and the new files take the place of the earlier ones. `plan_only` says so before.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, Param, TriggerRule, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, fail_fast, settings_params
+from airflow_provider_autoenhance import (
+    AutoenhanceEnhanceOperator,
+    chosen_settings,
+    fail_fast,
+    on_existing_param,
+    settings_params,
+)
 
 TIMEZONE = pendulum.timezone("Europe/London")  # where the photographers' day ends
 log = logging.getLogger(__name__)
@@ -74,6 +81,7 @@ log = logging.getLogger(__name__)
             title="Most credits",
             description="Most credits for each listing; photos over it wait for the next run. Empty: no limit",
         ),
+        "on_existing": on_existing_param(),
         **settings_params(),
     },
 )
@@ -116,6 +124,7 @@ def autoenhance_nightly() -> None:
         task_id="enhance",
         settings=choose_settings(),
         brackets="{{ params.brackets }}",
+        on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         plan_only="{{ params.plan_only }}",
         max_credits="{{ params.max_credits }}",

@@ -23,6 +23,7 @@ from airflow_provider_autoenhance import (
     AutoenhanceEnhanceOperator,
     chosen_settings,
     fail_fast,
+    on_existing_param,
     settings_params,
     triggering_extras,
 )
@@ -102,6 +103,7 @@ def autoenhance_photo_drop() -> None:
             title="Most credits",
             description="Most credits for each folder; photos over it wait for the next event of it. Empty: no limit",
         ),
+        "on_existing": on_existing_param(),
         **settings_params(),
     },
 )
@@ -123,6 +125,7 @@ def autoenhance_on_arrival() -> None:
     AutoenhanceEnhanceOperator.partial(
         task_id="enhance",
         settings=choose_settings(),
+        on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,

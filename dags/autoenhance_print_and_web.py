@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
-from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, settings_params
+from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, on_existing_param, settings_params
 
 PRINT_CONDITIONS = ["ISO_Coated", "ISO_Uncoated", "USWeb_Coated", "USWeb_Uncoated"]
 
@@ -57,6 +57,7 @@ PRINT_CONDITIONS = ["ISO_Coated", "ISO_Uncoated", "USWeb_Coated", "USWeb_Uncoate
             title="Preview",
             description="Small free renderings; off: full size, one credit per photo for all its files, once",
         ),
+        "on_existing": on_existing_param(),
         **settings_params(),
     },
 )
@@ -86,6 +87,7 @@ def autoenhance_print_and_web() -> None:
         destination="{{ params.destination }}",
         settings=choose_settings(),
         output_spec=choose_outputs(),
+        on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         deferrable=True,
     )

@@ -25,6 +25,14 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "More settings": ("finetune_settings", "rating"),
 }  # fmt: skip
 
+#: What becomes of photos that were enhanced before, and what it costs.
+ON_EXISTING = {
+    "reprocess": "other settings: enhance the bought image again, no credit",
+    "skip": "other settings: another image, a credit for each photo",
+    "redownload": "download all again; other settings: a credit for each photo",
+    "reenhance": "make all anew: a credit for each photo",
+}
+
 _RESTAGE = "restage_"
 _SWITCH = {"true": "on", "false": "off"}
 
@@ -56,6 +64,27 @@ def settings_params(version: str = DEFAULT_VERSION) -> dict[str, Param]:
             title = name.replace("_", " ").capitalize().replace("Ai ", "AI ")
             params[name] = _param(preference, version, title=title, description=preference.about, section=section)
     return params
+
+
+def on_existing_param() -> Param:
+    """Return a Param for the batch operator's ``on_existing``, which says what a change of settings costs.
+
+    ::
+
+        @dag(params={"on_existing": on_existing_param(), **settings_params()})
+        def by_hand():
+            AutoenhanceEnhanceOperator(
+                task_id="enhance", source="s3://in/", destination="s3://out/", on_existing="{{ params.on_existing }}"
+            )
+    """
+    return Param(
+        "reprocess",
+        type="string",
+        enum=list(ON_EXISTING),
+        values_display=ON_EXISTING,
+        title="Photos enhanced before",
+        description="What other settings cost. In each case the new file takes the place of the earlier one, where both have the same name",
+    )
 
 
 def chosen_settings(params: Mapping[str, Any]) -> dict[str, Any]:
