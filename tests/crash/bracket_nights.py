@@ -43,6 +43,12 @@ class BracketNights(Nights):
         of_image = sorted(exposures[each] for each in image["bracket_ids"])
         return " ".join(of_image) or Nights.print_of(image, ledger)
 
+    @staticmethod
+    def bytes_of(image: dict[str, Any], ledger: dict[str, Any]) -> str:
+        files = {each["bracket_id"]: each["metadata"] for each in ledger["brackets"]}
+        of_image = sorted(f"{files[each]['source']} {files[each]['etag']}" for each in image["bracket_ids"])
+        return " ".join(of_image) or Nights.bytes_of(image, ledger)
+
     def check(self) -> dict[str, Any]:
         ledger = super().check()
         used = [bracket_id for image in ledger["images"] for bracket_id in image["bracket_ids"]]

@@ -118,6 +118,10 @@ class Night:
             "poll_interval": 0.02, "timeout": 60, "concurrency": 1, **options,
         }  # fmt: skip
 
+    def choose(self, **options: Any) -> None:
+        """Change arguments of the operator."""
+        self._options |= options
+
     def run(self, run_id: str, *, last: int = 0, before: bool = False, tries: int = MOST_TRIES) -> dict[str, Any]:
         """Run a task, and retry it as Airflow would, until it ends; the first try dies at an effect.
 

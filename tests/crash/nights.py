@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
+from airflow_provider_autoenhance.pipeline.records import now
 from tests.crash.effects import Effects
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -121,7 +122,7 @@ class Nights(RuleBasedStateMachine):
         self.source, self.destination = self.folder / "in", self.folder / "out"
         self.source.mkdir()
         self.photos: dict[str, int] = {}
-        self.settings: dict[str, Any] = {}
+        self.settings = {"enhance_type": "warm"}
         self.tries: Counter[str] = Counter()
         #: By run and settings: what is asked in other settings is another batch, with limits of its own.
         self.spent: Counter[tuple[str, str]] = Counter()
@@ -143,6 +144,11 @@ class Nights(RuleBasedStateMachine):
         """What an image in the books was made of."""
         return str(image["metadata"]["fingerprint"])
 
+    @staticmethod
+    def bytes_of(image: dict[str, Any], ledger: dict[str, Any]) -> str:
+        """Which files an image in the books was made of, whatever the settings."""
+        return " ".join(str(image["metadata"][each]) for each in ("source", "etag"))
+
     @rule(name=NAME, version=st.sampled_from(VERSIONS))
     def put(self, name: str, version: int) -> None:
         """A photo comes, changes, or is changed back."""
@@ -160,6 +166,9 @@ class Nights(RuleBasedStateMachine):
         del self.photos[name]
 
     @rule(name=NAME)
+    def output_goes(self, name: str) -> None:
+        self.delete_output(name)
+
     def delete_output(self, name: str) -> None:
         (self.destination / name).unlink(missing_ok=True)
 
@@ -175,6 +184,14 @@ class Nights(RuleBasedStateMachine):
     def vendor_fails(self, reason: str) -> None:
         self.sandbox.settings(fail_images={"a*": reason} if reason else {})
 
+    @rule(kind=st.sampled_from(["warm", "modern"]), name=NAME)
+    def person_restyles(self, kind: str, name: str) -> None:
+        """Somebody has all that is enhanced enhanced again with other settings, in the web app or with another DAG, and misses a file."""
+        self.delete_output(name)
+        for image in self.sandbox.ledger()["images"]:
+            if image["status"] == "processed" and not image["deleted"]:
+                self._call("POST", f"images/{image['image_id']}/process", {"enhance_type": kind})
+
     def person_deletes(self, kind: str) -> None:
         """Somebody deletes in the web app what nobody has paid for yet: an image, or an order with all that is in it."""
         ledger = self.sandbox.ledger()
@@ -187,11 +204,16 @@ class Nights(RuleBasedStateMachine):
             self._delete(f"orders/{orders[-1]['order_id']}", orders[-1]["image_ids"])
 
     def _delete(self, path: str, images: list[str]) -> None:
-        request = Request(f"{self.sandbox.url}/v3/{path}", headers={"x-api-key": self.sandbox.api_key}, method="DELETE")
-        with suppress(OSError, HTTPException), urlopen(request, timeout=60):  # a fault may strike a person too
-            pass
+        self._call("DELETE", path)
         deleted = {each["image_id"] for each in self.sandbox.ledger()["images"] if each["deleted"]}
         self.taken |= deleted.intersection(images)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        headers = {"x-api-key": self.sandbox.api_key, "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.sandbox.url}/v3/{path}", data, headers, method=method)
+        with suppress(OSError, HTTPException), urlopen(request, timeout=60):  # a fault may strike a person too
+            pass
 
     def paid(self, ledger: dict[str, Any]) -> dict[str, int]:
         """Credits by image, but for images that somebody deleted in the very moment in which they were paid."""
@@ -255,9 +277,9 @@ class Nights(RuleBasedStateMachine):
         """Run a try; where it defers, the trigger's event decides how it goes on."""
         self.tries[run_id] += 1
         about = {"run_id": run_id, "try_number": self.tries[run_id]}
-        task = self.operator(**options)
+        task, began = self.operator(**options), now()
         try:
-            return task.execute(context(task, **about))
+            return self.styled(task.execute(context(task, **about)), began)
         except TaskDeferred as deferral:
             if event == "cleared":
                 return None
@@ -268,7 +290,15 @@ class Nights(RuleBasedStateMachine):
                 self.person_deletes(event)
                 payload = {"error": "NotFoundError", "message": "no longer listed"}
         again = self.operator(**options | {"deferrable": False})
-        return again.execute_complete(context(again, **about), payload)
+        return self.styled(again.execute_complete(context(again, **about), payload), began)
+
+    def styled(self, summary: dict[str, Any], began: str) -> dict[str, Any]:
+        """What landed in a try has the settings that were asked for. The sandbox hands back the upload, so the books tell."""
+        images = {image["image_id"]: image for image in self.sandbox.ledger()["images"]}
+        for row in self.manifest("landed") if self.photos else ():
+            if row["at"] >= began:
+                assert images[row["image_id"]]["settings"].items() >= self.settings.items(), "landed in another style"
+        return summary
 
     def operator(self, **options: Any) -> AutoenhanceEnhanceOperator:
         return AutoenhanceEnhanceOperator(
@@ -293,6 +323,10 @@ class Nights(RuleBasedStateMachine):
         for image_id, number in self.paid(ledger).items():
             credits[prints[image_id]] += number
         assert not credits or max(credits.values()) == 1, "a photo paid for twice"
+        styles = Counter(
+            self.bytes_of(image, ledger) for image in ledger["images"] if image["image_id"] in self.paid(ledger)
+        )
+        assert not styles or max(styles.values()) == 1, "a photo paid for in each style"
         for name in self.names:
             output = self.destination / name
             if output.exists():

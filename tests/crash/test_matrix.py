@@ -140,3 +140,28 @@ def test_another_run_after_a_killed_one_merges_nothing_again(
         night.check()
         assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
         night.check()
+
+
+WARM = {"enhance_type": "warm", "sky_replacement": True}
+MODERN = {"enhance_type": "modern"}
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_another_style_killed_anywhere_spends_nothing(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, before: bool
+) -> None:
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, photos=2, settings=WARM)
+    for last, night in zip(count(1), fresh, strict=False):
+        assert night.run("night-0")["end"] == "success"
+        night.choose(settings=MODERN)
+        ended = night.run("night-1", last=last, before=before)
+        ledger = copying_sandbox.ledger()
+        about = f"killed {'before' if before else 'after'} effect {last}: {ended}"
+        assert (ended["end"], ledger["images_created"], ledger["credits"]["spent"]) == ("success", 2, 2), about
+        for image in ledger["images"]:
+            assert image["settings"] == MODERN | {"sky_replacement": False}, about
+            assert image["processing_runs"] == 2, about
+        if ended["tries"] == 1:
+            assert last > 10, f"only {last} effects were seen"
+            return
