@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.api.shown import counted, shown
 from airflow_provider_autoenhance.dag_helpers.listings import group_name
 
 _COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
-_PLANNED = ("photos", "skipped", "held", "credits")
+_PLANNED = ("photos", "skipped", "held", "credits", "full_size_credits")
 
 #: Names in the returned report; the log has them all.
 _MOST_NAMES = 50

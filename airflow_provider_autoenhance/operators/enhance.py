@@ -93,7 +93,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param max_images: work on at most so many photos in this run; the first by path (templated).
     :param max_credits: spend at most so many credits in this run, retries included; the first photos by path (templated).
     :param max_failures: failed photos with which the task still succeeds: a number, or a percentage such as ``"5%"`` (templated).
-    :param plan_only: only log and return what would be done and what it would cost (templated).
+    :param plan_only: only log and return what would be done and what it would cost, at full size too, and which exposures would become
+        which photo, a line each (templated).
     :param concurrency: photos moved at the same time.
     :param poll_interval: seconds between polls of an order.
     :param timeout: time from the submission after which waiting fails, in seconds or as a ``timedelta``; a retry that only goes on waiting
@@ -259,12 +260,15 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return job
 
     def _tell(self, batch: Batch) -> dict[str, Any]:
-        from airflow_provider_autoenhance.pipeline.batch.summary import forecast
+        from airflow_provider_autoenhance.pipeline.batch.summary import forecast, merges
 
         for warning in (*batch.plan.notices(batch.job), *batch.plan.warnings):
             log.warning("%s", warning)
         ahead = forecast(batch.plan, batch.job)
         log.info("Plan: %s", ahead["plan"])
+        if boolean(_OWNER, "plan_only", self.plan_only):
+            for line in merges(batch.plan):
+                log.info("%s", line)
         return ahead
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,22 @@ def test_a_dry_run_tells_what_brackets_cost(
     auto = enhance(brackets="auto", plan_only=True)
     assert (auto["credits"], "at most 6 credits" in auto["plan"]) == (6, True)
     assert autoenhance.ledger()["credits"]["spent"] == 0
+
+
+def test_a_dry_run_tells_which_exposures_become_which_photo(
+    enhance: Enhance, shoot: Shoot, autoenhance: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = ([f"{scene}{shot}.jpg" for shot in range(3)] for scene in range(2))
+    shoot(2)
+    caplog.set_level(logging.INFO)
+    ahead = enhance(brackets="exif", plan_only=True, preview=True)
+    assert ahead["merges"] == [f"{names[0]} is merged from {', '.join(names)}" for names in (first, second)]
+    assert [line for line in caplog.messages if "is merged from" in line] == ahead["merges"]
+    assert (ahead["credits"], ahead["full_size_credits"]) == (0, 2)
+    auto = enhance(brackets="auto", plan_only=True, preview=True)
+    assert auto["merges"] == [f"Autoenhance groups 6 exposures: {', '.join(first + second)}"]
+    assert "0 credits (at most 6 credits with preview=False)" in auto["plan"]
+    assert enhance(plan_only=True)["merges"] == []
 
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])

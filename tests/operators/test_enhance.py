@@ -381,6 +381,28 @@ def test_without_records_a_retry_still_finds_what_it_made(
     assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (3, 3)
 
 
+def test_a_dry_run_of_previews_tells_what_the_full_size_costs(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 3)
+
+    def price(run_id: str = "plan", **options: Any) -> tuple[int, int]:
+        ahead = enhance(run_id=run_id, plan_only=True, **options)
+        assert f"credits ({ahead['full_size_credits']} credit" in ahead["plan"] or not options.get("preview", True)
+        return ahead["credits"], ahead["full_size_credits"]
+
+    assert price(preview=True) == (0, 3)
+    assert price(preview=False) == (3, 3)
+    assert price(preview=True, max_images=2) == (0, 2)
+    assert price(preview=True, max_credits=1) == (0, 1)
+    enhance(preview=True)  # what is up to date as a preview would be bought, too
+    assert price(preview=True) == (0, 3)
+    enhance(run_id="night-2", preview=False, max_credits=1)
+    assert price(preview=True) == (0, 2)
+    assert price(preview=False) == (2, 2)
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
 def test_an_empty_folder_is_no_failure(enhance: Enhance, s3: SimpleNamespace) -> None:
     assert enhance()["photos"] == 0
 

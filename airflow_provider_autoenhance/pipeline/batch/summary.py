@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
@@ -22,11 +23,14 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
     works = [decision for decision in photos if decision.works]
     size = sum(decision.photo.size for decision in works)
     credits = plan.credits_ahead(job)
-    ungrouped = any(decision.photo.ungrouped for decision in works)
+    full = _full_size(plan, job) if job.preview else credits
+    at_most = "at most " if any(decision.photo.ungrouped for decision in works) else ""
+    price = f"{at_most}{counted(credits, 'credit')}" if not job.preview else "0 credits"
+    later = f" ({at_most}{counted(full, 'credit')} with preview=False)" if job.preview else ""
     again = sum(decision.cost(job) for decision in works if decision.buys_again)
     replaced = sum(bool(decision.replaces) for decision in works)
-    told = f", {again} of them for photos that were bought before" if again else ""
-    told += f"; {replaced} overwrite the file of an earlier style" if replaced else ""
+    of_these = f", {again} of them for photos that were bought before" if again else ""
+    of_these += f"; {replaced} overwrite the file of an earlier style" if replaced else ""
     by_step = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
     return {
         "photos": len(photos),
@@ -34,10 +38,35 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
         "held": steps[Step.HOLD],
         "bytes": size,
         "credits": credits,
+        "full_size_credits": full,
+        "merges": list(islice(merges(plan), MAX_LINES)),
         "warnings": _warnings(plan, plan.notices(job)),
-        "plan": f"{counted(len(photos), 'photo')} in {counted(len(plan.folders), 'group')}: {by_step}; "
-        f"{size / 1e6:.1f} MB to move, {'at most ' if ungrouped else ''}{counted(credits, 'credit')}{told}",
+        "plan": f"{counted(len(photos), 'photo')} in {counted(len(plan.folders), 'folder')}: {by_step}; "
+        f"{size / 1e6:.1f} MB to move, {price}{later}{of_these}",
     }
+
+
+def merges(plan: Plan) -> Iterator[str]:
+    """Yield which exposures become which photo, a line each; of photos that are up to date, too."""
+    for decision in plan.decisions:
+        names = ", ".join(exposure.path for exposure in decision.photo.exposures)
+        if decision.photo.ungrouped:
+            yield clean_text(f"Autoenhance groups {counted(len(decision.photo.exposures), 'exposure')}: {names}")
+        elif names:
+            yield clean_text(f"{decision.photo.path} is merged from {names}")
+
+
+def _full_size(plan: Plan, job: Job) -> int:
+    """What a run of previews would cost at full size: each photo but those that are bought already, within the run's limits."""
+    cost = 0
+    for folder in plan.folders:
+        rows = folder.rows()
+        for decision in folder.decisions:
+            row = rows.get(decision.photo.fingerprint)
+            if decision.step in (Step.OMIT, Step.HOLD, Step.KEEP) or decision.paid or (row is not None and row.credits):
+                continue
+            cost += len(decision.photo.exposures) if decision.photo.ungrouped else 1
+    return cost if job.max_credits is None else min(cost, job.max_credits)
 
 
 def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
