@@ -1,17 +1,112 @@
-"""Arguments read from text: Jinja makes text of booleans, numbers, lists and objects.
+"""Arguments of tasks, read as what they are: the one place that knows how Airflow spells them.
 
-Each reader takes the value as it is and as text, and says whose argument is wrong.
+A text template makes text of booleans, numbers, lists and objects; a native one makes numbers of names. XCom hands over sequences of its
+own, Jinja's filters generators, and DAG files hold paths and sets. Each reader takes all of these, says whose argument is wrong, and
+takes what it has returned before.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import quoted
+
+#: Reads an argument: whose it is, its name, and the value.
+Reader = Callable[[str, str, Any], Any]
+
+#: What a text template makes of an object that is not text, such as a generator, or the XComs of mapped tasks.
+_PRINTED_OBJECT = r"<.* at 0x[0-9a-f]+>\Z|Lazy\w*Sequence\(|\[.*\bObjectStoragePath\("
+
+#: How a list of paths is spelled in text.
+_PRINTED_PATH = r"\b(?:Pure)?(?:Posix|Windows)Path\((('|\").*?\2)\)"
+
+_SCALARS = (str, int, float, Decimal, UUID, date)
+_NOT_FINITE = (math.inf, -math.inf)
+
+
+class PathObject(Protocol):
+    """A ``pathlib.Path`` or an Airflow ``ObjectStoragePath``."""
+
+    def as_posix(self) -> str:
+        """Return it as text."""
+        ...
+
+
+#: A folder or a file.
+Place = str | PathObject
+
+#: A wait, or the time between two looks.
+Duration = float | timedelta | str
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value is a path object. ``ObjectStoragePath`` has no base in common with ``pathlib`` on some versions."""
+    return hasattr(value, "as_posix") and hasattr(value, "joinpath")
+
+
+def is_local_folder(uri: str) -> bool:
+    """Whether a folder of the worker's own disk has this URI."""
+    path = uri.removeprefix("file://")
+    return "://" not in path and Path(path).is_dir()
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value holds others in a row: a list, tuple or set, a generator, or the XComs of mapped tasks."""
+    return isinstance(value, Iterable) and not (
+        isinstance(value, str | bytes | Mapping) or is_path(value) or _void(value)
+    )
+
+
+def is_literal(value: Any) -> bool:
+    """Whether a value is known when the DAG file is parsed: neither a template nor what another task hands over."""
+    if isinstance(value, str) or is_path(value):
+        return not any(mark in str(value) for mark in ("{{", "{%", "{#"))
+    if isinstance(value, Mapping):
+        return all(map(is_literal, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(is_literal, value))
+    return not (hasattr(value, "iter_references") or callable(value))
+
+
+def settled(value: Any) -> Any:
+    """Return what can be gone through only once, or in another order each time, as a list; anything else as it is.
+
+    >>> settled(name for name in ("a", "b")), settled({"b", "a"})
+    (['a', 'b'], ['a', 'b'])
+    """
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if hasattr(value, "iter_references") or not is_list(value):
+        return value
+    items = list(value)
+    inner = [settled(each) for each in items]
+    same = isinstance(value, list | tuple) and all(each is item for each, item in zip(inner, items, strict=True))
+    return value if same else inner
+
+
+def text(owner: str, name: str, value: Any) -> str | None:
+    """Return an argument as text, ``None`` where it is empty or a template rendered to nothing.
+
+    >>> text("Task", "order_id", "None"), text("Task", "name", 20260201)
+    (None, '20260201')
+
+    :raises SettingsError: when it is neither text, nor a number, a date or a path.
+    """
+    if _void(value):
+        return None
+    if (isinstance(value, _SCALARS) and not isinstance(value, bool) and value not in _NOT_FINITE) or is_path(value):
+        spelled = str(value).strip()
+        _refuse_printed(owner, name, spelled)
+        return spelled
+    raise SettingsError(f"{owner}: {name} takes text, not {quoted(value)}.")
 
 
 def required(owner: str, name: str, value: Any) -> str:
@@ -19,26 +114,94 @@ def required(owner: str, name: str, value: Any) -> str:
 
     :raises SettingsError: when it rendered to nothing, which would otherwise reach the API.
     """
-    text = str(value if value is not None else "").strip()
-    if text in ("", "None"):
+    found = text(owner, name, value)
+    if found is None:
         raise SettingsError(f"{owner}: {name} is empty; check the template or the task that hands it over.")
-    return text
+    return found
 
 
-def mapping(owner: str, name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any]:
-    """Return a templated argument as a mapping; Jinja may have made JSON text of it.
+def texts(owner: str, name: str, value: Any) -> tuple[str, ...]:
+    """Return an argument as a tuple of texts, without empty ones. A text is one entry, unless it spells a list.
 
-    :raises SettingsError: when it is neither.
+    >>> texts("Task", "include", "['*.jpg', '*.png']"), texts("Task", "include", "*.jpg")
+    (('*.jpg', '*.png'), ('*.jpg',))
+
+    :raises SettingsError: when an entry is not a text.
     """
-    if isinstance(value, str):
-        value = _from_json(value) if value.strip() not in ("", "None") else None
-    if value is not None and not isinstance(value, Mapping):
+    value = _unspelled(owner, name, value)
+    entries = value if is_list(value) else [value]
+    return tuple(filter(None, (text(owner, f"each of {name}", entry) for entry in entries)))
+
+
+def places(owner: str, name: str, value: Any) -> str | list[str]:
+    """Return the URI of one place, or the URIs of several.
+
+    >>> places("Task", "source", "('s3://a/', 's3://b/')"), places("Task", "source", "/data/[1]/")
+    (['s3://a/', 's3://b/'], '/data/[1]/')
+
+    :raises SettingsError: when it is neither, or one of them is empty.
+    """
+    value = _unspelled(owner, name, value)
+    if not is_list(value):
+        return required(owner, name, value)
+    found = [required(owner, name, each) for each in value]
+    if not found:
+        raise SettingsError(f"{owner}: {name} is an empty list; check the task that hands it over.")
+    return found
+
+
+def file_or_folder(owner: str, name: str, value: Any) -> str:
+    """Return the URI of a file, or of a folder, which ends in a slash: a path object, which has lost its own, gets one where the folder
+    is there.
+
+    :raises SettingsError: as :func:`required`.
+    """
+    found = required(owner, name, value)
+    return found.rstrip("/") + "/" if is_path(value) and is_local_folder(found) else found
+
+
+def groups(owner: str, name: str, value: Any) -> list[list[str]] | None:
+    """Return a list of lists of ids, ``None`` where it is empty.
+
+    :raises SettingsError: when it is anything else.
+    """
+    if _void(value):
+        return None
+    found = _unspelled(owner, name, value)
+    rows = [list(each) if is_list(each) else [] for each in found] if is_list(found) else [[]]
+    if not all(row and all(isinstance(each, str) and each for each in row) for row in rows):
+        raise SettingsError(f"{owner}: {name} takes a list of bracket ids for each image, not {quoted(value)}.")
+    return rows
+
+
+def mapping(owner: str, name: str, value: Any) -> dict[str, Any]:
+    """Return an argument as a mapping, empty where it rendered to nothing.
+
+    :raises SettingsError: when it is anything else.
+    """
+    if _void(value):
+        return {}
+    found = from_text(value)
+    if not isinstance(found, Mapping):
         raise SettingsError(f"{owner}: {name} takes an object, not {quoted(value)}.")
-    return dict(value or {})
+    return found if isinstance(found, dict) else dict(found)
+
+
+def settings(owner: str, name: str, value: Any) -> dict[str, Any]:
+    """Return enhancement settings, checked as far as they do not depend on the API version.
+
+    :raises SettingsError: naming the setting.
+    """
+    from airflow_provider_autoenhance.api.settings import WireSettings, check_settings
+
+    found = mapping(owner, name, value)
+    if not isinstance(found, WireSettings):
+        check_settings(found)
+    return found
 
 
 def boolean(owner: str, name: str, value: Any) -> bool:
-    """Return a templated argument as a bool; Jinja makes text of it.
+    """Return an argument as a bool; a text template makes text of it.
 
     :raises SettingsError: when it is neither true nor false, rather than guess about spending a credit.
     """
@@ -49,62 +212,124 @@ def boolean(owner: str, name: str, value: Any) -> bool:
 
 
 def whole_number(owner: str, name: str, value: Any) -> int | None:
-    """Return a templated argument as an int, ``None`` where it is empty; Jinja makes text of it.
+    """Return an argument as an int, ``None`` where it is empty. Forms make ``3.0`` of 3.
 
     :raises SettingsError: when it is anything else.
     """
-    spelled = str(value).strip()
-    if spelled in ("", "None"):
+    if _void(value):
         return None
-    if spelled.isdigit():
-        return int(spelled)
+    spelled = str(value).strip()
+    if re.fullmatch(r"[0-9]+(\.0+)?", spelled):
+        return int(spelled.partition(".")[0])
     raise SettingsError(f"{owner}: {name} takes a whole number, not {quoted(value)}.")
 
 
-def texts(owner: str, name: str, value: Sequence[str] | str | None) -> tuple[str, ...]:
-    """Return a templated argument as a tuple of texts, without empty ones. A text is one entry, unless it spells a list.
+def number_between(low: int, high: int) -> Reader:
+    """Return a reader of a whole number in a range."""
 
-    >>> texts("Task", "include", "['*.jpg', '*.png']"), texts("Task", "include", "*.jpg")
-    (('*.jpg', '*.png'), ('*.jpg',))
+    def read(owner: str, name: str, value: Any) -> int | None:
+        found = whole_number(owner, name, value)
+        if found is not None and not low <= found <= high:
+            raise SettingsError(f"{owner}: {name} takes {low} to {high}, not {found}.")
+        return found
 
-    :raises SettingsError: when an entry is not a text.
+    return read
+
+
+def at_once(owner: str, name: str, value: Any) -> int:
+    """Return how many things are done at the same time, one at least.
+
+    :raises SettingsError: when it is not a whole number.
     """
-    if isinstance(value, str):
-        spelled = value.strip()
-        found = _from_json(spelled) if spelled.startswith("[") else spelled
-        value = [spelled] if isinstance(found, str) else found
-        value = [] if value == ["None"] else value
-    entries = list(value or ())
-    if not all(isinstance(entry, str) for entry in entries):
-        raise SettingsError(f"{owner}: {name} takes a list of texts, not {quoted(value)}.")
-    return tuple(filter(None, entries))
+    found = whole_number(owner, name, value)
+    if found is None:
+        raise SettingsError(f"{owner}: {name} takes a whole number, not {quoted(value)}.")
+    return max(1, found)
 
 
 def seconds(owner: str, name: str, value: Any) -> float:
-    """Return a duration in seconds: a number, its text, or a ``timedelta``.
+    """Return a duration in seconds: a number, a ``timedelta``, or the text of either.
 
-    >>> seconds("Task", "timeout", timedelta(minutes=2)), seconds("Task", "timeout", "90")
-    (120.0, 90.0)
+    >>> seconds("Task", "timeout", timedelta(minutes=2)), seconds("Task", "timeout", "90"), seconds("Task", "timeout", "0:02:00")
+    (120.0, 90.0, 120.0)
 
     :raises SettingsError: when it is anything else, or negative.
     """
-    try:
-        found = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    except (TypeError, ValueError):
-        found = math.nan
-    if not (0 <= found < math.inf) or isinstance(value, bool):
+    found = math.nan
+    if isinstance(value, timedelta):
+        found = value.total_seconds()
+    elif isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
+        found = _spelled_duration(str(value).strip())
+    if not (0 <= found < math.inf):
         raise SettingsError(f"{owner}: {name} takes seconds or a timedelta, not {quoted(value)}.")
     return found
 
 
-def _from_json(spelled: str) -> Any:
-    """Read what Jinja made of a list or an object: JSON, or Python's own spelling. Anything else stays the text."""
+def one_of(*allowed: str) -> Reader:
+    """Return a reader of one of a few words."""
+
+    def read(owner: str, name: str, value: Any) -> str:
+        found = text(owner, name, value)
+        if found not in allowed:
+            raise SettingsError(f"{owner}: {name} takes one of {', '.join(allowed)}, not {quoted(value)}.")
+        return found
+
+    return read
+
+
+def from_text(value: Any) -> Any:
+    """Read what a text template made of a list or an object: JSON, or Python's own spelling. Anything else stays as it is."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "(", "{"):
+        return value
     import ast
     import json
 
+    spelled = re.sub(_PRINTED_PATH, r"\1", value.strip())
     for read in (json.loads, ast.literal_eval):
         try:
             return read(spelled)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-    return spelled
+    return value
+
+
+#: Readers of what is text in the end. Of these, what a native template makes a number of is rendered as text instead: ``2026_02_01`` is a
+#: number to Python, and a folder to people.
+TEXTS: frozenset[Reader] = frozenset({text, required, texts, places, file_or_folder, groups})
+
+
+def _unspelled(owner: str, name: str, value: Any) -> Any:
+    """A list that a template made text of as a list again; without empty text."""
+    if _void(value):
+        return []
+    if isinstance(value, str):
+        _refuse_printed(owner, name, value.strip())
+        found = from_text(value)
+        return settled(found) if is_list(found) else value
+    return settled(value)
+
+
+def _refuse_printed(owner: str, name: str, spelled: str) -> None:
+    if re.match(_PRINTED_OBJECT, spelled):
+        raise SettingsError(
+            f"{owner}: {name} rendered to {quoted(spelled)}, which is an object's name and not its content. Hand over the other task's "
+            "`.output`, add `| list` to the template, or set render_template_as_native_obj=True in the DAG."
+        )
+
+
+def _void(value: Any) -> bool:
+    """Whether a value is nothing, or what a template makes of nothing. Native templates leave Jinja's ``Undefined``."""
+    if isinstance(value, str):
+        return value.strip() in ("", "None")
+    return value is None or any(each.__name__ == "Undefined" for each in type(value).__mro__)
+
+
+def _spelled_duration(spelled: str) -> float:
+    parts = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)", spelled)
+    if parts:
+        days, hours, minutes, rest = parts.groups()
+        return int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    try:
+        return float(spelled)
+    except ValueError:
+        return math.nan

@@ -138,9 +138,7 @@ class EnhancementSettings(dict[str, Any]):
         super().__init__({name: value for name, value in preferences.items() if value is not None})
         if extra:
             self[EXTRA] = dict(extra)
-        for name, value in self.items():
-            if name != EXTRA and not _is_template(value):
-                _wire_value(name, _preference(name), value)
+        check_settings(self)
 
 
 class WireSettings(dict[str, Any]):
@@ -148,6 +146,16 @@ class WireSettings(dict[str, Any]):
 
     Whoever keeps them as JSON wraps what is read back: ``WireSettings(ticket.settings)``.
     """
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Check names and values as far as they do not depend on the API version; what is a template is left alone.
+
+    :raises SettingsError: on an unknown name or a value that is not allowed.
+    """
+    for name, value in settings.items():
+        if name != EXTRA and value is not None and not _is_template(value):
+            _wire_value(name, _preference(name), value)
 
 
 def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, order: bool = False) -> WireSettings:

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_provider_autoenhance.api.coerce import is_list, is_path, settled
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import quoted, shown
 from airflow_provider_autoenhance.operators.base import push, task_run
@@ -71,16 +73,21 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
         kwargs.setdefault("destination", "")
         super().__init__(python_callable=python_callable, source="", **kwargs)
 
+    @classmethod
+    def check_literals(cls, given: Mapping[str, Any]) -> None:
+        """As every operator; but the function names the source, and may name the destination."""
+        super().check_literals({name: value for name, value in given.items() if name != "source" and value != ""})
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the function, and enhance what it names."""
-        with task_run(self, context, label=self.task_id, foreign=True):
+        with task_run(self, context, label=self.task_id, foreign=True, read=False):
             push(context, ASKED_FOR, self._to_keep(self._call(context)))
         # Not by way of DecoratedOperator.execute, which on Airflow 3.0 needs a method that operators no longer have.
         return AutoenhanceEnhanceOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on with what the function returned before the wait. With ``do_xcom_push=False`` it is called again."""
-        with task_run(self, context, label=self.task_id, foreign=not self.do_xcom_push):
+        with task_run(self, context, label=self.task_id, foreign=not self.do_xcom_push, read=False):
             if self.do_xcom_push:
                 self._recall(context)
             else:
@@ -137,7 +144,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
 
     def _read(self, returned: Any) -> dict[str, Any]:
         about = f"{_NAME}: {self.python_callable.__name__}"
-        asked = returned if isinstance(returned, Mapping) else {"source": returned}
+        asked = dict(returned) if isinstance(returned, Mapping) else {"source": returned}
         allowed = set(AutoenhanceEnhanceOperator.template_fields)
         if unknown := sorted(map(str, asked.keys() - allowed)):
             raise SettingsError(
@@ -146,7 +153,8 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             )
         try:
             # Plain values, because they wait in Airflow's database; found out before anything is sent.
-            plain: dict[str, Any] = json.loads(json.dumps(dict(asked), default=_plain))
+            asked["source"] = self.with_slashes(settled(asked.get("source")), asked.get("source_conn_id"))
+            plain: dict[str, Any] = json.loads(json.dumps(asked, default=_plain))
         except TypeError as error:
             raise SettingsError(f"{about} returned what cannot be kept through a wait: {error}.") from None
         source = plain.get("source")
@@ -161,6 +169,12 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if is_path(value):
+        return str(value)
+    if is_list(value):
+        return settled(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if is_dataclass(value) and not isinstance(value, type):
         return {name: each for name, each in asdict(value).items() if each is not None}
     raise TypeError(f"{type(value).__name__} is no text, number, list or object")
@@ -179,6 +193,7 @@ def autoenhance_task(
     :param python_callable: the function.
     :param multiple_outputs: has no effect beyond Airflow's own: each key of the summary is an XCom of its own anyway.
     """
+    AutoenhanceDecoratedOperator.check_literals(kwargs)
     decorator: TaskDecorator = task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
+    AirflowFailException,
     BaseOperator,
 )
 
-from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import shown
@@ -28,12 +29,42 @@ if TYPE_CHECKING:
 
 #: The map index's name is handed to Airflow's template by value: on some versions ``task`` in it is not rendered yet.
 _LABEL = "autoenhance_label"
+_LABEL_TEMPLATE = f"{{{{ {_LABEL} }}}}"
+
+#: Airflow's column for the name of a map index; PostgreSQL refuses longer ones.
+_LONGEST_LABEL = 250
+
+#: Makes text of whatever a native template would take for a number.
+_TEXT_MARK = "\N{WORD JOINER}"
+
+
+class _Label(str):
+    """The name of a map index, which is text in each of Airflow's template environments.
+
+    A native one reads what a template renders to as Python, and ``20260201`` would be a number, on which Airflow fails the task. It
+    reads the characters, which are quoted here; a text one asks ``str``.
+    """
+
+    def __new__(cls, name: Any) -> _Label:
+        return super().__new__(cls, repr(_fit(name)))
+
+    def __init__(self, name: Any) -> None:
+        self.name = _fit(name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _fit(name: Any) -> str:
+    return clean_text(str(name))[:_LONGEST_LABEL]
 
 
 @contextmanager
-def task_run(task: AutoenhanceMixin, context: Context, *, label: Any, foreign: bool = False) -> Iterator[None]:
-    """Around a task's work: name its map index, give it its arguments whole, and fail it at once (no Airflow retry) where a retry
-    cannot help.
+def task_run(
+    task: AutoenhanceMixin, context: Context, *, label: Any, foreign: bool = False, read: bool = True
+) -> Iterator[None]:
+    """Around a task's work: name its map index, give it its arguments whole and read, and fail it at once (no Airflow retry) where a
+    retry cannot help.
 
     An exception that nobody foresaw becomes an UnexpectedError: a library's text may hold a presigned address.
 
@@ -43,15 +74,17 @@ def task_run(task: AutoenhanceMixin, context: Context, *, label: Any, foreign: b
     :param task: the operator or sensor.
     :param label: name of the map index in Airflow's UI, unless the DAG sets ``map_index_template``.
     :param foreign: the work is a function of the DAG's author, whose exceptions are left as they are.
+    :param read: read the arguments first; ``False`` where the work is to find them.
     """
     quiet_logs()
     if context.get("map_index_template") is None:
-        label = clean_text(str(label))
-        cast("dict[str, Any]", context).update({"map_index_template": f"{{{{ {_LABEL} }}}}", _LABEL: label})
+        cast("dict[str, Any]", context).update({"map_index_template": _LABEL_TEMPLATE, _LABEL: _Label(label)})
     running = context.get("task")
     skipped = getattr(running, "soft_fail", False) or getattr(running, "never_fail", False)
     with task.uncovered(), fail_fast() if skipped or getattr(running, "retry_policy", None) is None else nullcontext():
         try:
+            if read:
+                task.read_arguments()
             yield
         except AirflowException:
             raise
@@ -59,6 +92,40 @@ def task_run(task: AutoenhanceMixin, context: Context, *, label: Any, foreign: b
             if foreign or isinstance(error, errors.AutoenhanceError):
                 raise
             raise errors.unexpected(error, f"task {getattr(running, 'task_id', label)}") from None
+        finally:
+            if read:
+                _name_map_index(task, context)
+
+
+def _name_map_index(task: AutoenhanceMixin, context: Context) -> None:
+    """Render the DAG's own name of the map index as Airflow will, and hand it over as text that fits: a folder may be called 20260201."""
+    template = context.get("map_index_template")
+    if not isinstance(template, str) or template == _LABEL_TEMPLATE:
+        return
+    try:
+        rendered = cast("BaseOperator", task).get_template_env().from_string(template).render(context)
+    except Exception:  # noqa: BLE001 - what is wrong with the DAG's own template, Airflow says
+        return
+    cast("dict[str, Any]", context).update({"map_index_template": _LABEL_TEMPLATE, _LABEL: _Label(rendered)})
+
+
+class ArgumentError(errors.SettingsError, AirflowFailException):  # type: ignore[misc]
+    """A bad argument that stands in the DAG file itself. Where Airflow makes a task in a run only, it fails that at once."""
+
+
+def _owner(task: type) -> str:
+    return str(getattr(task, "custom_operator_name", task.__name__))
+
+
+def _connection(owner: str, name: str, value: Any) -> str:
+    return coerce.text(owner, name, value) or DEFAULT_CONN_ID
+
+
+def outputs(owner: str, name: str, value: Any) -> Any:
+    """Read an ``output_spec``."""
+    from airflow_provider_autoenhance.imaging.output import outputs_of
+
+    return None if value is None else outputs_of(coerce.from_text(value))
 
 
 class _Covered:
@@ -78,15 +145,88 @@ class AutoenhanceMixin:
     Airflow 3.0 it does not see what is stored, short values pass it, and its cost grows with the square of their number.
     """
 
+    #: How each argument is read. A class names its own; those of the classes above it count too.
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {"autoenhance_conn_id": _connection}
+
     autoenhance_conn_id: str
     template_fields: Collection[str]
     _covered: _Covered | None = None
     _uncovered = 0
+    _rendering: str | None = None
 
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+    @classmethod
+    def readers(cls) -> dict[str, coerce.Reader]:
+        """Return how each argument is read, by its name."""
+        found: dict[str, coerce.Reader] = {}
+        for each in reversed(cls.__mro__):
+            found |= vars(each).get("arguments", {})
+        return found
+
+    @classmethod
+    def check_literals(cls, given: Mapping[str, Any]) -> None:
+        """Read what stands in the DAG file itself, so that a bad value is an import error and not a failed night.
+
+        :raises ArgumentError: naming the argument.
+        """
+        owner = _owner(cls)
+        for name, read in cls.readers().items():
+            if name in given and (name not in cls.template_fields or coerce.is_literal(given[name])):
+                try:
+                    read(owner, name, given[name])
+                except errors.SettingsError as error:
+                    raise ArgumentError(str(error)) from None
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Airflow's own, which makes no task before it runs; so what is literal is checked here."""
+        cls.check_literals(kwargs)
+        return super().partial(**kwargs)  # type: ignore[misc]
+
+    def check_arguments(self) -> None:
+        """Called at the end of ``__init__``: keep what can be gone through only once, and check what is literal."""
+        for name in self.readers():
+            setattr(self, name, coerce.settled(getattr(self, name)))
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            self.check_literals(vars(self))
+
+    def read_arguments(self) -> None:
+        """Make of all arguments what they are, before anything is done.
+
+        :raises SettingsError: naming the argument.
+        """
+        for name, read in self.readers().items():
+            setattr(self, name, read(_owner(type(self)), name, getattr(self, name)))
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: Any
+    ) -> None:
         """Called by each Airflow on the task that runs, mapped or not, and by itself on what lies in a field."""
-        with self.uncovered() if parent is self else nullcontext():
-            super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
+        render = super()._do_render_template_fields  # type: ignore[misc]
+        if parent is not self:
+            render(parent, template_fields, context, jinja_env, seen_oids)
+            return
+        with self.uncovered():
+            for name in template_fields:
+                self._rendering, given = name, getattr(self, name)
+                render(self, (name,), context, jinja_env, seen_oids)
+                rendered = getattr(self, name)
+                if rendered is given and not coerce.is_literal(given):
+                    # Airflow before 3.3 keeps a template that renders to nothing.
+                    rendered = self.render_template(given, context, jinja_env, seen_oids)
+                setattr(self, name, coerce.settled(rendered))
+            self._rendering = None
+
+    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
+        """As Airflow, but for what it cannot render or would misread."""
+        render = super().render_template  # type: ignore[misc]
+        if coerce.is_path(content) and not hasattr(content, "protocol") and id(content) not in (seen_oids or ()):
+            # Airflow does not render a `Path`, and before 3.2 it takes a path's `resolve` for its own.
+            return type(content)(str(render(str(content), context, jinja_env, seen_oids)))
+        rendered = render(content, context, jinja_env, seen_oids)
+        misread = isinstance(content, str) and isinstance(rendered, bool | int | float | complex | bytes)
+        if misread and self.readers().get(self._rendering or "") in coerce.TEXTS:
+            return render(_TEXT_MARK + content, context, jinja_env, seen_oids).removeprefix(_TEXT_MARK)
+        return rendered
 
     @contextmanager
     def uncovered(self) -> Iterator[None]:
@@ -116,7 +256,7 @@ class AutoenhanceMixin:
         """Client of this task's connection."""
         from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 
-        return AutoenhanceHook(self.autoenhance_conn_id)
+        return AutoenhanceHook(_connection(_owner(type(self)), "autoenhance_conn_id", self.autoenhance_conn_id))
 
     @staticmethod
     def image_of(event: Event | None) -> dict[str, Any]:
@@ -155,7 +295,7 @@ def push_result(context: Context, result: dict[str, Any]) -> dict[str, Any]:
     Where the result has the name of the image or the order, the map index gets it.
     """
     if name := result.get("image_name") or result.get("name"):
-        cast("dict[str, Any]", context)[_LABEL] = clean_text(name)
+        cast("dict[str, Any]", context)[_LABEL] = _Label(name)
     for name, value in result.items():
         if value is not None:  # Airflow takes such an XCom for one that is missing
             push(context, name, value)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_autoenhance.api.coerce import mapping, required
+from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
 
@@ -43,6 +43,12 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
     :param metadata: JSON object that comes back with the bracket (templated).
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "bracket_name": coerce.required,
+        "order_id": coerce.required,
+        "source": coerce.text,
+        "metadata": coerce.mapping,
+    }
     template_fields: Sequence[str] = ("bracket_name", "order_id", "source", "metadata", "autoenhance_conn_id")
 
     def __init__(
@@ -50,15 +56,16 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
         *,
         bracket_name: str,
         order_id: str,
-        source: str | None = None,
+        source: coerce.Place | None = None,
         metadata: Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.bracket_name = bracket_name
         self.order_id = order_id
-        self.source = source
-        self.metadata = metadata
+        self.source: Any = source
+        self.metadata: Any = metadata
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order's brackets, then adopt or create."""
@@ -80,12 +87,9 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.remote.identity import task_metadata
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 
-        owner = type(self).__name__
-        name = required(owner, "bracket_name", self.bracket_name)
-        user = mapping(f"bracket {name!r}", "metadata", self.metadata)
         source = redact_url(self.source) if self.source else None
-        metadata = task_metadata(context["ti"], name, source=source, user=user)
-        return UploadTicket(name, required(owner, "order_id", self.order_id), {}, metadata, kind="bracket")
+        metadata = task_metadata(context["ti"], self.bracket_name, source=source, user=self.metadata)
+        return UploadTicket(self.bracket_name, self.order_id, {}, metadata, kind="bracket")
 
 
 class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
@@ -112,6 +116,13 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
     :raises SourceError: missing, empty, cut short, or of a type that Autoenhance does not take.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "bracket_id": coerce.required,
+        "order_id": coerce.required,
+        "upload_url": coerce.text,
+        "source": coerce.required,
+        "source_conn_id": coerce.text,
+    }
     template_fields: Sequence[str] = (
         "bracket_id", "order_id", "upload_url", "source", "source_conn_id", "autoenhance_conn_id",
     )  # fmt: skip
@@ -122,7 +133,7 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
         bracket_id: str,
         order_id: str,
         upload_url: str,
-        source: str,
+        source: coerce.Place,
         source_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -130,25 +141,21 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
         self.bracket_id = bracket_id
         self.order_id = order_id
         self.upload_url = upload_url
-        self.source = source
+        self.source: Any = source
         self.source_conn_id = source_conn_id
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload unless that has been done."""
         from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource, upload_exposure
 
         with task_run(self, context, label=last_part(self.source)):
-            owner = type(self).__name__
-            photo = PhotoSource(
-                uri=required(owner, "source", self.source),
-                conn_id=self.source_conn_id or None,
-                access=self.hook.source_access,
-            )
+            photo = PhotoSource(uri=self.source, conn_id=self.source_conn_id, access=self.hook.source_access)
             uploaded = upload_exposure(
                 self.hook,
                 photo,
-                bracket_id=required(owner, "bracket_id", self.bracket_id),
-                order_id=required(owner, "order_id", self.order_id),
+                bracket_id=self.bracket_id,
+                order_id=self.order_id,
                 token=self.upload_url or "",
             )
             return push_result(context, {"bracket_id": uploaded})

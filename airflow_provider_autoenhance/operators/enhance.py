@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, texts, whole_number
+from airflow_provider_autoenhance.api import coerce, errors
+from airflow_provider_autoenhance.api.coerce import boolean, required, seconds
 from airflow_provider_autoenhance.api.shown import counted, quoted, shown
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push, push_result, task_run
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push, push_result, task_run
 from airflow_provider_autoenhance.utils.assets import emit_assets
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
@@ -23,17 +23,63 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.imaging.output import OutputSpec
     from airflow_provider_autoenhance.pipeline.batch.engine import Batch
-    from airflow_provider_autoenhance.pipeline.job import Job, OnExisting
+    from airflow_provider_autoenhance.pipeline.job import Job
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
 
 log = logging.getLogger(__name__)
 
 _OWNER = "AutoenhanceEnhanceOperator"
 
+_IMAGE_NAME = "{folder}{stem}-{fingerprint}{extension}"
+
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
 
 _ON_EXISTING = ("reprocess", "skip", "redownload", "reenhance")
+
+
+def allowed_failures(max_failures: int | str, photos: int) -> int:
+    """Turn ``max_failures`` into a number.
+
+    :raises SettingsError: when it is neither a number nor a percentage.
+    """
+    spelled = str(max_failures).strip()
+    number = spelled.removesuffix("%").strip()
+    if not re.fullmatch("[0-9]+", number) or (spelled.endswith("%") and int(number) > 100):
+        raise errors.SettingsError(
+            f"{_OWNER}: max_failures takes a number or a percentage such as '5%', not {quoted(max_failures)}."
+        )
+    return photos * int(number) // 100 if spelled.endswith("%") else int(number)
+
+
+def _max_failures(owner: str, name: str, value: Any) -> int | str:
+    if coerce.text(owner, name, value) is None:
+        return 0
+    found = int(value) if isinstance(value, float) and value.is_integer() else value
+    allowed_failures(found, 0)
+    return str(found) if isinstance(found, str) else int(found)
+
+
+def _brackets(owner: str, name: str, value: Any) -> int | str:
+    if coerce.text(owner, name, value) in (None, "none"):
+        return "none"
+    from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
+
+    return check_brackets(value)
+
+
+def _template(owner: str, name: str, value: Any) -> str | None:
+    if value is None or value == _IMAGE_NAME:
+        return None if value is None else _IMAGE_NAME
+    from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
+
+    found = coerce.required(owner, name, value)
+    if not coerce.is_literal(found):
+        raise errors.SettingsError(
+            f"{owner}: {name} is filled for each photo, and takes no Jinja template: {quoted(found)}."
+        )
+    fill_template(name, found, name_parts("folder/photo.jpg", "0" * 8))
+    return found
 
 
 class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
@@ -66,8 +112,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         )
 
     :param source: URI of a folder or file, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the
-        web (templated). Several folders keep their names under the destination; a file that lies in several of them is one photo, found in
-        the outermost. A connection may stand in each: ``s3://conn_id@bucket/``.
+        web (templated). Each may be a path object. Several folders keep their names under the destination; a file that lies in several of
+        them is one photo, found in the outermost. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).
     :param paths: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
     :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
@@ -96,9 +142,9 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param plan_only: only log and return what would be done and what it would cost, at full size too, and which exposures would become
         which photo, a line each (templated).
     :param concurrency: photos moved at the same time.
-    :param poll_interval: seconds between polls of an order.
-    :param timeout: time from the submission after which waiting fails, in seconds or as a ``timedelta``; a retry that only goes on waiting
-        does not extend it.
+    :param poll_interval: time between polls of an order, in seconds or as a ``timedelta`` (templated).
+    :param timeout: time from the submission after which waiting fails, in seconds or as a ``timedelta`` (templated); a retry that only goes
+        on waiting does not extend it.
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
@@ -110,24 +156,54 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :raises SettingsError: on a bad argument; nothing was sent.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "source": coerce.places,
+        "paths": coerce.texts,
+        "destination": coerce.required,
+        "source_conn_id": coerce.text,
+        "destination_conn_id": coerce.text,
+        "settings": coerce.settings,
+        "output_spec": outputs,
+        "preview": coerce.boolean,
+        "include": coerce.texts,
+        "exclude": coerce.texts,
+        "recursive": coerce.boolean,
+        "group_by": coerce.one_of("folder", "all"),
+        "brackets": _brackets,
+        "on_existing": coerce.one_of(*_ON_EXISTING),
+        "if_empty": coerce.one_of("warn", "fail"),
+        "max_images": coerce.whole_number,
+        "max_credits": coerce.whole_number,
+        "max_failures": _max_failures,
+        "plan_only": coerce.boolean,
+        "concurrency": coerce.at_once,
+        "poll_interval": coerce.seconds,
+        "timeout": coerce.seconds,
+        "image_name_template": _template,
+        "destination_template": _template,
+        "delete_on_kill": coerce.boolean,
+        "deferrable": coerce.boolean,
+        "durable": coerce.boolean,
+    }
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
-        "exclude", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "autoenhance_conn_id",
+        "exclude", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval", "timeout",
+        "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
-        source: str | Sequence[str],
-        destination: str,
-        paths: Sequence[str] = (),
+        source: coerce.Place | Sequence[coerce.Place],
+        destination: coerce.Place,
+        paths: Sequence[coerce.Place] | str = (),
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
         output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         preview: bool | str = True,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Sequence[str] | str = (),
+        exclude: Sequence[str] | str = (),
         recursive: bool = True,
         group_by: Literal["folder", "all"] = "folder",
         brackets: Literal["none", "auto", "exif"] | int | str = "none",
@@ -138,9 +214,9 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         max_failures: int | str = 0,
         plan_only: bool | str = False,
         concurrency: int = 16,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        timeout: float | timedelta = 6 * 60.0 * 60,
-        image_name_template: str = "{folder}{stem}-{fingerprint}{extension}",
+        poll_interval: coerce.Duration = DEFAULT_POLL_INTERVAL,
+        timeout: coerce.Duration = 6 * 60.0 * 60,
+        image_name_template: str = _IMAGE_NAME,
         destination_template: str | None = None,
         delete_on_kill: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -148,38 +224,35 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _one_of("group_by", group_by, "folder", "all")
-        if "{{" not in on_existing:
-            _one_of("on_existing", on_existing, *_ON_EXISTING)
-        _one_of("if_empty", if_empty, "warn", "fail")
-        self.source = source
-        self.paths = paths
-        self.destination = destination
+        self.source: Any = source
+        self.paths: Any = paths
+        self.destination: Any = destination
         self.source_conn_id = source_conn_id
         self.destination_conn_id = destination_conn_id
-        self.settings = settings
+        self.settings: Any = settings
         self.output_spec = output_spec
-        self.preview = preview
-        self.include = include
-        self.exclude = exclude
+        self.preview: Any = preview
+        self.include: Any = include
+        self.exclude: Any = exclude
         self.recursive = recursive
         self.group_by = group_by
-        self.brackets = brackets
-        self.on_existing = on_existing
+        self.brackets: Any = brackets
+        self.on_existing: Any = on_existing
         self.if_empty = if_empty
-        self.max_images = max_images
-        self.max_credits = max_credits
+        self.max_images: Any = max_images
+        self.max_credits: Any = max_credits
         self.max_failures = max_failures
         self.plan_only = plan_only
         self.concurrency = concurrency
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval: Any = poll_interval
+        self.timeout: Any = timeout
         self.image_name_template = image_name_template
         self.destination_template = destination_template
         self.delete_on_kill = delete_on_kill
         self.deferrable = deferrable
         self.durable = durable
         self._batch: Batch | None = None
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, submit, wait, land."""
@@ -212,49 +285,69 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         it is shown from the start, and while the task is deferred, on Airflow 3.2 and later."""
         from airflow_provider_autoenhance.dag_helpers.listings import group_name
 
-        return group_name(self.source or self.destination)
+        try:
+            return group_name(coerce.places(_OWNER, "source", self.source or self.destination))
+        except errors.SettingsError:  # told with the arguments
+            return self.task_id
+
+    def read_arguments(self) -> None:
+        """Also tell folders from files in a list of path objects."""
+        self.source = self.with_slashes(self.source, self.source_conn_id)
+        super().read_arguments()
+
+    def with_slashes(self, source: Any, conn_id: str | None) -> Any:
+        """Give folders in a list of path objects the slash that tells them from files, which a path object has lost."""
+        if not coerce.is_list(source):
+            return source
+        return [self._with_slash(each, conn_id) if coerce.is_path(each) else each for each in source]
+
+    def _with_slash(self, path: Any, conn_id: str | None) -> str:
+        from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
+        from airflow_provider_autoenhance.storage import list_files
+
+        uri = str(path)
+        folder = coerce.is_local_folder(uri)
+        if "://" in uri and not folder and not uri.lower().endswith(PHOTO_EXTENSIONS):
+            conn_id = coerce.text(_OWNER, "source_conn_id", conn_id)
+            folder = any(True for _ in list_files(uri + "/", conn_id=conn_id, access=self.hook.source_access))
+        return uri.rstrip("/") + "/" if folder else uri
 
     def _job(self, context: Context) -> Job:
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.imaging.output import outputs_of
-        from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
         from airflow_provider_autoenhance.pipeline.job import Job, Run
         from airflow_provider_autoenhance.pipeline.sources import Sources
         from airflow_provider_autoenhance.storage.naming import split_conn_id
 
         ti = context["ti"]
-        destination, destination_conn_id = split_conn_id(
-            required(_OWNER, "destination", self.destination), self.destination_conn_id or None
-        )
+        destination, destination_conn_id = split_conn_id(self.destination, self.destination_conn_id)
         job = Job(
             run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id), mapped=ti.map_index not in (None, -1)),
             sources=Sources(
                 _sources(self.source),
-                self.source_conn_id or None,
-                texts(_OWNER, "paths", self.paths),
+                self.source_conn_id,
+                self.paths,
                 self.hook.source_access,
             ),
             destination=destination,
             destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
             outputs=outputs_of(self.output_spec),
-            preview=boolean(_OWNER, "preview", self.preview),
-            include=texts(_OWNER, "include", self.include),
-            exclude=texts(_OWNER, "exclude", self.exclude),
+            preview=self.preview,
+            include=self.include,
+            exclude=self.exclude,
             recursive=self.recursive,
             group_by=self.group_by,
-            brackets=check_brackets(self.brackets or "none"),
-            on_existing=_on_existing(self.on_existing),
+            brackets=self.brackets,
+            on_existing=self.on_existing,
             if_empty=self.if_empty,
-            max_images=whole_number(_OWNER, "max_images", self.max_images),
-            max_credits=whole_number(_OWNER, "max_credits", self.max_credits),
-            concurrency=max(1, int(self.concurrency)),
+            max_images=self.max_images,
+            max_credits=self.max_credits,
+            concurrency=self.concurrency,
             image_name_template=self.image_name_template,
             destination_template=self.destination_template,
             durable=self.durable,
         )
-        allowed_failures(self.max_failures, 0)
-        seconds(_OWNER, "timeout", self.timeout)
         if job.on_existing == "reenhance":
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
@@ -389,20 +482,6 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return summary
 
 
-def allowed_failures(max_failures: int | str, photos: int) -> int:
-    """Turn ``max_failures`` into a number.
-
-    :raises SettingsError: when it is neither a number nor a percentage.
-    """
-    spelled = str(max_failures).strip()
-    number = spelled.removesuffix("%").strip()
-    if not number.isdigit() or (spelled.endswith("%") and int(number) > 100):
-        raise errors.SettingsError(
-            f"{_OWNER}: max_failures takes a number or a percentage such as '5%', not {quoted(max_failures)}."
-        )
-    return photos * int(number) // 100 if spelled.endswith("%") else int(number)
-
-
 def _sources(source: str | Sequence[str]) -> list[str]:
     if isinstance(source, str):
         return [required(_OWNER, "source", source)]
@@ -410,15 +489,3 @@ def _sources(source: str | Sequence[str]) -> list[str]:
     if not sources:
         raise errors.SettingsError(f"{_OWNER}: source is an empty list; check the task that hands it over.")
     return sources
-
-
-def _on_existing(given: str) -> OnExisting:
-    if given not in _ON_EXISTING:
-        taken = ", ".join(_ON_EXISTING)
-        raise errors.SettingsError(f"{_OWNER}: on_existing takes one of {taken}, not {quoted(given)}.")
-    return given  # type: ignore[return-value]
-
-
-def _one_of(name: str, value: str, *allowed: str) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} takes one of {', '.join(allowed)}, not {value!r}")

@@ -8,15 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_autoenhance.api.coerce import boolean, mapping, required, seconds, whole_number
-from airflow_provider_autoenhance.api.shown import last_part
+from airflow_provider_autoenhance.api import coerce, errors
+from airflow_provider_autoenhance.api.shown import last_part, quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push_result, task_run
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
@@ -54,6 +53,14 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     :raises SettingsError: on a setting that is wrong or that the pinned API version does not know; nothing was sent.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "image_name": coerce.required,
+        "source": coerce.text,
+        "order_id": coerce.text,
+        "settings": coerce.settings,
+        "metadata": coerce.mapping,
+        "content_type": coerce.text,
+    }
     template_fields: Sequence[str] = (
         "image_name", "source", "order_id", "settings", "metadata", "content_type", "autoenhance_conn_id",
     )  # fmt: skip
@@ -62,7 +69,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         self,
         *,
         image_name: str,
-        source: str | None = None,
+        source: coerce.Place | None = None,
         order_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
         metadata: Mapping[str, Any] | str | None = None,
@@ -71,11 +78,12 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.image_name = image_name
-        self.source = source
+        self.source: Any = source
         self.order_id = order_id
-        self.settings = settings
-        self.metadata = metadata
+        self.settings: Any = settings
+        self.metadata: Any = metadata
         self.content_type = content_type
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order, then adopt or create."""
@@ -104,19 +112,18 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
         from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
 
-        name = required("AutoenhanceCreateImageOperator", "image_name", self.image_name)
         settings = wire_settings(self.settings, version=self.hook.config.extra.api_version)
         photo = PhotoSource(self.source, access=self.hook.source_access) if self.source else None
-        user = mapping(f"image {name!r}", "metadata", self.metadata)
         metadata = task_metadata(
             context["ti"],
-            name,
+            self.image_name,
             source=redact_url(self.source) if self.source else None,
-            user=user,
+            user=self.metadata,
             settings=settings,
             fingerprint=photo.fingerprint(settings) if photo else None,
         )
-        return UploadTicket(name, self.order_id or run_order, settings, metadata, content_type=self.content_type)
+        order_id = self.order_id or run_order
+        return UploadTicket(self.image_name, order_id, settings, metadata, content_type=self.content_type)
 
 
 class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
@@ -142,6 +149,13 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     :raises SourceError: missing, empty, cut short, or of a type that Autoenhance does not take.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "image_id": coerce.required,
+        "upload_url": coerce.text,
+        "source": coerce.required,
+        "source_conn_id": coerce.text,
+        "content_type": coerce.text,
+    }
     template_fields: Sequence[str] = (
         "image_id", "upload_url", "source", "source_conn_id", "content_type", "autoenhance_conn_id",
     )  # fmt: skip
@@ -151,7 +165,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         *,
         image_id: str,
         upload_url: str,
-        source: str,
+        source: coerce.Place,
         source_conn_id: str | None = None,
         content_type: str | None = None,
         **kwargs: Any,
@@ -159,24 +173,19 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         super().__init__(**kwargs)
         self.image_id = image_id
         self.upload_url = upload_url
-        self.source = source
+        self.source: Any = source
         self.source_conn_id = source_conn_id
         self.content_type = content_type
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload unless that has been done."""
         with task_run(self, context, label=last_part(self.source)):
             from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource, upload_photo
 
-            owner = type(self).__name__
-            photo = PhotoSource(
-                uri=required(owner, "source", self.source),
-                conn_id=self.source_conn_id or None,
-                access=self.hook.source_access,
-            )
-            image_id = required(owner, "image_id", self.image_id)
+            photo = PhotoSource(uri=self.source, conn_id=self.source_conn_id, access=self.hook.source_access)
             uploaded = upload_photo(
-                self.hook, photo, image_id=image_id, token=self.upload_url or "", content_type=self.content_type
+                self.hook, photo, image_id=self.image_id, token=self.upload_url or "", content_type=self.content_type
             )
             self._moved = Moved(sources=(photo.uri,))
             return push_result(context, {"image_id": uploaded})
@@ -198,30 +207,39 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
     :param settings: what to change (templated).
     :param wait_for_completion: wait until it is enhanced again.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
-    :param poll_interval: seconds between polls.
-    :param timeout: time after which the wait fails, in seconds or as a ``timedelta``.
+    :param poll_interval: time between polls, in seconds or as a ``timedelta`` (templated).
+    :param timeout: time after which the wait fails, in seconds or as a ``timedelta`` (templated).
     """
 
-    template_fields: Sequence[str] = ("image_id", "settings", "autoenhance_conn_id")
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "image_id": coerce.required,
+        "settings": coerce.settings,
+        "wait_for_completion": coerce.boolean,
+        "deferrable": coerce.boolean,
+        "poll_interval": coerce.seconds,
+        "timeout": coerce.seconds,
+    }
+    template_fields: Sequence[str] = ("image_id", "settings", "poll_interval", "timeout", "autoenhance_conn_id")
 
     def __init__(
         self,
         *,
         image_id: str,
         settings: Mapping[str, Any] | str | None = None,
-        wait_for_completion: bool = True,
+        wait_for_completion: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        timeout: float | timedelta = 60.0 * 60,
+        poll_interval: coerce.Duration = DEFAULT_POLL_INTERVAL,
+        timeout: coerce.Duration = 60.0 * 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.image_id = image_id
-        self.settings = settings
+        self.settings: Any = settings
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval: Any = poll_interval
+        self.timeout: Any = timeout
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start, unless an earlier try did, and wait."""
@@ -230,11 +248,10 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger, image_xcom
 
         with task_run(self, context, label=self.image_id):
-            timeout = seconds(type(self).__name__, "timeout", self.timeout)
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
                 return push_result(context, image_xcom(image))
-            wait = ImageWait(time.time() + timeout, self.poll_interval)
+            wait = ImageWait(time.time() + self.timeout, self.poll_interval)
             if self.deferrable and wait.on_image(image) is not None:
                 trigger = AutoenhanceImageTrigger(
                     image_id=image.image_id,
@@ -256,15 +273,14 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.api.waiting import check_image
         from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 
-        image_id = required(type(self).__name__, "image_id", self.image_id)
         wire = wire_settings(self.settings, version=self.hook.config.extra.api_version)
         if retried:
-            image = self.hook.get_image(image_id)
+            image = self.hook.get_image(self.image_id)
             has_them = Style(wire).lacks(seen_settings(image)) is None
             if has_them and (not image.status.final or (wire and check_image(image))):
                 log.info("Not started again: %s is %s with these settings already", image.label, image.status)
                 return image
-        image = self.hook.process_image(image_id, settings=wire)
+        image = self.hook.process_image(self.image_id, settings=wire)
         log.info("Reprocessing %s", image.label)
         return image
 
@@ -296,6 +312,14 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     :raises DestinationError: not writable; nothing was spent.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "image_id": coerce.required,
+        "destination": coerce.file_or_folder,
+        "destination_conn_id": coerce.text,
+        "variant": coerce.one_of("enhanced", "original"),
+        "preview": coerce.boolean,
+        "output_spec": outputs,
+    }
     template_fields: Sequence[str] = (
         "image_id", "destination", "destination_conn_id", "preview", "output_spec", "autoenhance_conn_id",
     )  # fmt: skip
@@ -304,7 +328,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self,
         *,
         image_id: str,
-        destination: str,
+        destination: coerce.Place,
         destination_conn_id: str | None = None,
         variant: Literal["enhanced", "original"] = "enhanced",
         preview: bool | str = True,
@@ -312,14 +336,13 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if variant not in ("enhanced", "original"):
-            raise ValueError(f"variant takes 'enhanced' or 'original', not {variant!r}")
         self.image_id = image_id
-        self.destination = destination
+        self.destination: Any = destination
         self.destination_conn_id = destination_conn_id
         self.variant = variant
-        self.preview = preview
+        self.preview: Any = preview
         self.output_spec = output_spec
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""
@@ -327,19 +350,17 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, download_photo
 
         with task_run(self, context, label=last_part(self.destination) or self.image_id):
-            owner = type(self).__name__
             target = PhotoTarget(
-                uri=required(owner, "destination", self.destination),
-                conn_id=self.destination_conn_id or None,
+                uri=self.destination,
+                conn_id=self.destination_conn_id,
                 outputs=outputs_of(self.output_spec),
                 variant=self.variant,
-                preview=boolean(owner, "preview", self.preview),
+                preview=self.preview,
             )
-            image_id = required(owner, "image_id", self.image_id)
-            landed = download_photo(self.hook, target, image_id=image_id)
-            outputs = landed["outputs"]
-            written = tuple(output["uri"] for output in outputs)
-            self._moved = Moved(destinations=written, files=len(outputs), size=sum(each["size"] for each in outputs))
+            landed = download_photo(self.hook, target, image_id=self.image_id)
+            files = landed["outputs"]
+            written = tuple(file["uri"] for file in files)
+            self._moved = Moved(destinations=written, files=len(files), size=sum(each["size"] for each in files))
             return push_result(context, landed)
 
 
@@ -353,19 +374,31 @@ class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
     :param image_id: id of the image (templated).
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "image_id": coerce.required,
+    }
     template_fields: Sequence[str] = ("image_id", "autoenhance_conn_id")
 
     def __init__(self, *, image_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.image_id = image_id
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete."""
         with task_run(self, context, label=self.image_id):
-            image_id = required(type(self).__name__, "image_id", self.image_id)
-            self.hook.delete_image(image_id)
-            log.info("Deleted image %s", image_id)
-            return push_result(context, {"image_id": image_id})
+            self.hook.delete_image(self.image_id)
+            log.info("Deleted image %s", self.image_id)
+            return push_result(context, {"image_id": self.image_id})
+
+
+def _categories(owner: str, name: str, value: Any) -> tuple[str, ...]:
+    from airflow_provider_autoenhance.api.calls import REPORT_CATEGORIES
+
+    found = coerce.texts(owner, name, value)
+    if not found or any(each.upper() not in REPORT_CATEGORIES for each in found):
+        raise errors.SettingsError(f"{owner}: {name} takes any of {', '.join(REPORT_CATEGORIES)}, not {quoted(value)}.")
+    return found
 
 
 class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
@@ -383,6 +416,12 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
     :param score: 0 (worst) to 5 (templated).
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "image_id": coerce.required,
+        "categories": _categories,
+        "comment": coerce.text,
+        "score": coerce.number_between(0, 5),
+    }
     template_fields: Sequence[str] = ("image_id", "categories", "comment", "score", "autoenhance_conn_id")
 
     def __init__(
@@ -396,16 +435,14 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.image_id = image_id
-        self.categories = categories
+        self.categories: Any = categories
         self.comment = comment
-        self.score = score
+        self.score: Any = score
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the report."""
         with task_run(self, context, label=self.image_id):
-            image_id = required(type(self).__name__, "image_id", self.image_id)
-            categories = [self.categories] if isinstance(self.categories, str) else list(self.categories)
-            score = whole_number(f"Report on image {image_id}", "score", self.score)
-            self.hook.report_image(image_id, categories=categories, comment=self.comment, score=score)
-            log.info("Reported image %s: %s", image_id, ", ".join(categories))
-            return push_result(context, {"image_id": image_id})
+            self.hook.report_image(self.image_id, categories=self.categories, comment=self.comment, score=self.score)
+            log.info("Reported image %s: %s", self.image_id, ", ".join(self.categories))
+            return push_result(context, {"image_id": self.image_id})

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.coerce import boolean, required, seconds, whole_number
-from airflow_provider_autoenhance.api.shown import quoted
+from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, push_result, task_run
+from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push_result, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_autoenhance.api.models import Order
     from airflow_provider_autoenhance.imaging.output import OutputSpec
-    from airflow_provider_autoenhance.pipeline.remote.process import Grouping
     from airflow_provider_autoenhance.triggers.orders import OrdersEvent
 
 log = logging.getLogger(__name__)
@@ -43,12 +38,17 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
     :raises ConflictError: the id belongs to another account, or to an order that was deleted.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "name": coerce.text,
+        "order_id": coerce.text,
+    }
     template_fields: Sequence[str] = ("name", "order_id", "autoenhance_conn_id")
 
     def __init__(self, *, name: str | None = None, order_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.order_id = order_id
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create, or adopt."""
@@ -89,13 +89,23 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
     :param settings: an ``EnhancementSettings`` or a plain object, for all images of the order (templated).
     :param wait_for_completion: wait until all images are enhanced.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
-    :param poll_interval: seconds between polls.
-    :param timeout: time after which the wait fails, in seconds or as a ``timedelta``; the order goes on.
+    :param poll_interval: time between polls, in seconds or as a ``timedelta`` (templated).
+    :param timeout: time after which the wait fails, in seconds or as a ``timedelta`` (templated); the order goes on.
     :raises SettingsError: on a bad group or setting, and on brackets that were never uploaded; nothing was started.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "order_id": coerce.required,
+        "groups": coerce.groups,
+        "number_of_brackets_per_image": coerce.number_between(2, 9),
+        "settings": coerce.settings,
+        "wait_for_completion": coerce.boolean,
+        "deferrable": coerce.boolean,
+        "poll_interval": coerce.seconds,
+        "timeout": coerce.seconds,
+    }
     template_fields: Sequence[str] = (
-        "order_id", "groups", "number_of_brackets_per_image", "settings", "autoenhance_conn_id",
+        "order_id", "groups", "number_of_brackets_per_image", "settings", "poll_interval", "timeout", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -105,38 +115,39 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         groups: Sequence[Sequence[str]] | str | None = None,
         number_of_brackets_per_image: int | str | None = None,
         settings: Mapping[str, Any] | str | None = None,
-        wait_for_completion: bool = True,
+        wait_for_completion: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        timeout: float | timedelta = 60.0 * 60,
+        poll_interval: coerce.Duration = DEFAULT_POLL_INTERVAL,
+        timeout: coerce.Duration = 60.0 * 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
-        self.groups = groups
-        self.number_of_brackets_per_image = number_of_brackets_per_image
-        self.settings = settings
+        self.groups: Any = groups
+        self.number_of_brackets_per_image: Any = number_of_brackets_per_image
+        self.settings: Any = settings
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval: Any = poll_interval
+        self.timeout: Any = timeout
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start, unless an earlier try did, and wait."""
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.api.waiting import OrderWait
-        from airflow_provider_autoenhance.pipeline.remote.process import ensure_processed
+        from airflow_provider_autoenhance.pipeline.remote.process import Grouping, ensure_processed
         from airflow_provider_autoenhance.pipeline.remote.wait import wait_for_order
         from airflow_provider_autoenhance.triggers.orders import order_xcom
 
         with task_run(self, context, label=self.order_id):
-            order_id, grouping = self._checked()
-            timeout = seconds(type(self).__name__, "timeout", self.timeout)
+            order_id, grouping = self.order_id, Grouping(self.groups, self.number_of_brackets_per_image)
+            grouping.check(f"order {order_id}")
             wire = wire_settings(self.settings, version=self.hook.config.extra.api_version, order=True)
             order = ensure_processed(self.hook, order_id, grouping, wire)
             if not self.wait_for_completion:
                 return push_result(context, order_xcom(order))
-            wait = OrderWait(time.time() + timeout, self.poll_interval, closed=True)
+            wait = OrderWait(time.time() + self.timeout, self.poll_interval, closed=True)
             expected = None if grouping.groups is None else len(grouping.groups)
             if self.deferrable and wait.on_order(order, expected) is not None:
                 self._defer(order_id, expected, wait.deadline)
@@ -150,17 +161,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
             error = error_of(event)
             if error is not None:
                 raise error
-            return self._end(context, self.hook.get_order(required(type(self).__name__, "order_id", self.order_id)))
-
-    def _checked(self) -> tuple[str, Grouping]:
-        from airflow_provider_autoenhance.pipeline.remote.process import Grouping
-
-        owner = type(self).__name__
-        order_id = required(owner, "order_id", self.order_id)
-        size = whole_number(owner, "number_of_brackets_per_image", self.number_of_brackets_per_image)
-        grouping = Grouping(bracket_groups(f"order {order_id}", self.groups), size)
-        grouping.check(f"order {order_id}")
-        return order_id, grouping
+            return self._end(context, self.hook.get_order(self.order_id))
 
     def _defer(self, order_id: str, expected: int | None, deadline: float | None) -> None:
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
@@ -200,20 +201,23 @@ class AutoenhanceUpdateOrderOperator(AutoenhanceBaseOperator):
     :param name: its new name (templated).
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "order_id": coerce.required,
+        "name": coerce.required,
+    }
     template_fields: Sequence[str] = ("order_id", "name", "autoenhance_conn_id")
 
     def __init__(self, *, order_id: str, name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
         self.name = name
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Rename."""
         with task_run(self, context, label=self.order_id):
-            owner = type(self).__name__
-            name = required(owner, "name", self.name)
-            order = self.hook.update_order(required(owner, "order_id", self.order_id), name=name)
-            log.info("Renamed order %s to %s", order.order_id, name)
+            order = self.hook.update_order(self.order_id, name=self.name)
+            log.info("Renamed order %s to %s", order.order_id, self.name)
             return push_result(context, {"order_id": order.order_id, "name": order.name, "status": order.status})
 
 
@@ -242,6 +246,14 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     :raises DestinationError: not writable; nothing was spent.
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "order_id": coerce.required,
+        "destination": coerce.required,
+        "destination_conn_id": coerce.text,
+        "preview": coerce.boolean,
+        "output_spec": outputs,
+        "concurrency": coerce.at_once,
+    }
     template_fields: Sequence[str] = (
         "order_id", "destination", "destination_conn_id", "preview", "output_spec", "autoenhance_conn_id",
     )  # fmt: skip
@@ -250,7 +262,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         self,
         *,
         order_id: str,
-        destination: str,
+        destination: coerce.Place,
         destination_conn_id: str | None = None,
         preview: bool | str = True,
         output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
@@ -259,11 +271,12 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
-        self.destination = destination
+        self.destination: Any = destination
         self.destination_conn_id = destination_conn_id
-        self.preview = preview
+        self.preview: Any = preview
         self.output_spec = output_spec
         self.concurrency = concurrency
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download."""
@@ -272,14 +285,13 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.transfer.download_order import download_order
 
         with task_run(self, context, label=self.order_id):
-            owner = type(self).__name__
             folder = PhotoTarget(
-                uri=required(owner, "destination", self.destination).rstrip("/") + "/",
-                conn_id=self.destination_conn_id or None,
+                uri=self.destination.rstrip("/") + "/",
+                conn_id=self.destination_conn_id,
                 outputs=outputs_of(self.output_spec),
-                preview=boolean(owner, "preview", self.preview),
+                preview=self.preview,
             )
-            order = self.hook.get_order(required(owner, "order_id", self.order_id))
+            order = self.hook.get_order(self.order_id)
             return push_result(context, download_order(self.hook, order, folder, concurrency=self.concurrency))
 
 
@@ -293,40 +305,19 @@ class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
     :param order_id: id of the order (templated).
     """
 
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "order_id": coerce.required,
+    }
     template_fields: Sequence[str] = ("order_id", "autoenhance_conn_id")
 
     def __init__(self, *, order_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
+        self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete."""
         with task_run(self, context, label=self.order_id):
-            order_id = required(type(self).__name__, "order_id", self.order_id)
-            self.hook.delete_order(order_id)
-            log.info("Deleted order %s", order_id)
-            return push_result(context, {"order_id": order_id})
-
-
-def bracket_groups(owner: str, value: Any) -> list[list[str]] | None:
-    """Return a templated list of lists of ids; Jinja may have made JSON text of it.
-
-    :raises SettingsError: when it is anything else.
-    """
-    found = value
-    if isinstance(value, str):
-        try:
-            found = json.loads(value) if value.strip() not in ("", "None") else None
-        except ValueError:
-            found = value
-    if found is None:
-        return None
-    # XCom hands the results of mapped tasks over as a sequence of its own.
-    groups = [list(group) if _is_list(group) else [] for group in found] if _is_list(found) else [[]]
-    if not all(group and all(isinstance(each, str) and each for each in group) for group in groups):
-        raise errors.SettingsError(f"{owner}: groups takes a list of bracket ids for each image, not {quoted(value)}.")
-    return groups
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+            self.hook.delete_order(self.order_id)
+            log.info("Deleted order %s", self.order_id)
+            return push_result(context, {"order_id": self.order_id})

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.api.coerce import required, whole_number
+from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import AutoenhanceMixin, push_result, task_run
 
@@ -28,27 +27,40 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def _in_seconds(value: Any) -> Any:
+    """A ``timedelta`` in seconds, as Airflow's sensors keep it."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
 class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
     """What both sensors share: poke, reschedule or deferrable waiting that tolerates a few passing errors in a row.
 
     :param autoenhance_conn_id: Airflow connection (templated).
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
-    :param poke_interval: time between polls, also when deferred, in seconds or as a ``timedelta``.
-    :param timeout: time after which the wait fails, in seconds or as a ``timedelta``.
+    :param poke_interval: time between polls, also when deferred, in seconds or as a ``timedelta`` (templated).
+    :param timeout: time after which the wait fails, in seconds or as a ``timedelta`` (templated).
     """
 
     ui_color = "#fdf3d7"
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "deferrable": coerce.boolean,
+        "poke_interval": coerce.seconds,
+        "timeout": coerce.seconds,
+    }
 
     def __init__(
         self,
         *,
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta = DEFAULT_POLL_INTERVAL,
-        timeout: float | timedelta = 60.0 * 60,
+        poke_interval: coerce.Duration = DEFAULT_POLL_INTERVAL,
+        timeout: coerce.Duration = 60.0 * 60,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        super().__init__(poke_interval=DEFAULT_POLL_INTERVAL, timeout=0, **kwargs)
+        # Airflow's own class takes no template here.
+        self.poke_interval: Any = _in_seconds(poke_interval)
+        self.timeout: Any = _in_seconds(timeout)
         self.autoenhance_conn_id = autoenhance_conn_id
         self.deferrable = deferrable
 
@@ -73,7 +85,6 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and wait in the triggerer."""
         with task_run(self, context, label=self.subject.partition(" ")[2]):
-            required(type(self).__name__, "id", self.subject.partition(" ")[2])
             if self.deferrable:
                 return push_result(context, self._look_or_defer())
             try:
@@ -95,7 +106,7 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
     def _look_or_defer(self) -> Any:
-        deadline = time.time() + float(self.timeout)
+        deadline = time.time() + self.timeout
         seen = self.poke({})
         if seen.is_done:
             return seen.xcom_value
@@ -118,11 +129,13 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
     :param image_id: id of the image (templated).
     """
 
-    template_fields: Sequence[str] = ("image_id", "autoenhance_conn_id")
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {"image_id": coerce.required}
+    template_fields: Sequence[str] = ("image_id", "poke_interval", "timeout", "autoenhance_conn_id")
 
     def __init__(self, *, image_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.image_id = image_id
+        self.check_arguments()
 
     @property
     def subject(self) -> str:
@@ -141,7 +154,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
         return AutoenhanceImageTrigger(
             image_id=self.image_id,
             autoenhance_conn_id=self.autoenhance_conn_id,
-            poll_interval=float(self.poke_interval),
+            poll_interval=self.poke_interval,
             deadline=deadline,
         )
 
@@ -149,7 +162,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
     def wait(self) -> ImageWait:
         from airflow_provider_autoenhance.api.waiting import ImageWait
 
-        return ImageWait(None, float(self.poke_interval))
+        return ImageWait(None, self.poke_interval)
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
@@ -173,13 +186,18 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     :param expected_images: images that will become final; by default all that the order lists, at least one (templated).
     """
 
-    template_fields: Sequence[str] = ("order_id", "expected_images", "autoenhance_conn_id")
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {
+        "order_id": coerce.required,
+        "expected_images": coerce.whole_number,
+    }
+    template_fields: Sequence[str] = ("order_id", "expected_images", "poke_interval", "timeout", "autoenhance_conn_id")
 
     def __init__(self, *, order_id: str, expected_images: int | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
-        self.expected_images = expected_images
+        self.expected_images: Any = expected_images
         self._all_listed = False
+        self.check_arguments()
 
     @property
     def subject(self) -> str:
@@ -189,18 +207,18 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
         from airflow_provider_autoenhance.triggers.orders import order_xcom
 
         order = self.hook.get_order(self.order_id)
-        self._all_listed = len(order.images) >= (self._expected or 1)
+        self._all_listed = len(order.images) >= (self.expected_images or 1)
         found = order_xcom(order)
         log.info("Enhanced %s of %s images of %s", found["processed"], found["images"], self.subject)
-        return found if self.wait.on_order(order, self._expected) is None else None
+        return found if self.wait.on_order(order, self.expected_images) is None else None
 
     def trigger(self, deadline: float) -> BaseTrigger:
         from airflow_provider_autoenhance.triggers.orders import AutoenhanceOrderTrigger
 
         return AutoenhanceOrderTrigger(
-            orders={self.order_id: self._expected},
+            orders={self.order_id: self.expected_images},
             autoenhance_conn_id=self.autoenhance_conn_id,
-            poll_interval=float(self.poke_interval),
+            poll_interval=self.poke_interval,
             deadline=deadline,
             closed=self._all_listed,
         )
@@ -209,7 +227,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     def wait(self) -> OrderWait:
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
-        return OrderWait(None, float(self.poke_interval))
+        return OrderWait(None, self.poke_interval)
 
     def execute_complete(self, context: Context, event: OrdersEvent | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""
@@ -220,7 +238,3 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
             if error is not None:
                 raise error
             return push_result(context, order_xcom(self.hook.get_order(self.order_id)))
-
-    @property
-    def _expected(self) -> int | None:
-        return whole_number(self.subject, "expected_images", self.expected_images)

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import math
 import random
 import time
 from collections.abc import AsyncIterator, Hashable
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import Duration, seconds
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.triggers.wakeup import Wakeup
 from airflow_provider_autoenhance.triggers.watermark import Watermark
@@ -66,8 +66,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
     :param order_id_prefix: what the order's id must begin with.
     :param created_after: orders made before this moment are left out: a datetime, or ISO 8601 text, UTC where it names no zone.
         Those made later fire even if they had finished when the watcher first looked; without it, only what finishes from then on.
-    :param poll_interval: seconds between polls, at least 5. After errors the pauses grow, but an hour is the longest, also where
-        Autoenhance asks for more (``Retry-After``).
+    :param poll_interval: time between polls, in seconds or as a ``timedelta``, at least 5 seconds. After errors the pauses grow, but an
+        hour is the longest, also where Autoenhance asks for more (``Retry-After``).
     :param webhook: look at once, too, when Autoenhance's webhook reports a finished order (docs/webhook.md). Polls can then be rare.
     :raises RuntimeError: on Airflow 2, which has no watchers.
     :raises ValueError: on an argument that is out of range.
@@ -80,7 +80,7 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         name_pattern: str = "*",
         order_id_prefix: str = "",
         created_after: datetime | str | None = None,
-        poll_interval: float = 60.0,
+        poll_interval: Duration = 60.0,
         webhook: bool = False,
     ) -> None:
         if BaseEventTrigger is None:
@@ -88,13 +88,14 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
                 "AutoenhanceOrderEventTrigger needs Airflow 3: Airflow 2 has no AssetWatcher. Use AutoenhanceOrderStatusSensor there."
             )
         super().__init__()
-        if not SHORTEST_POLL_SECONDS <= poll_interval < math.inf:
+        interval = seconds(type(self).__name__, "poll_interval", poll_interval)
+        if interval < SHORTEST_POLL_SECONDS:
             raise ValueError(f"poll_interval takes at least {SHORTEST_POLL_SECONDS:g} seconds, not {poll_interval!r}")
         self.autoenhance_conn_id = autoenhance_conn_id
         self.name_pattern = name_pattern
         self.order_id_prefix = order_id_prefix
         self.created_after = _moment(created_after)
-        self.poll_interval = float(poll_interval)
+        self.poll_interval = interval
         self.webhook = webhook
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import Duration, seconds
 from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 
@@ -40,7 +41,7 @@ class AutoenhanceImageTrigger(BaseTrigger):
 
     :param image_id: id of the image.
     :param autoenhance_conn_id: Airflow connection.
-    :param poll_interval: seconds between polls.
+    :param poll_interval: time between polls, in seconds or as a ``timedelta``.
     :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
     """
 
@@ -49,13 +50,13 @@ class AutoenhanceImageTrigger(BaseTrigger):
         *,
         image_id: str,
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.image_id = image_id
         self.autoenhance_conn_id = autoenhance_conn_id
-        self.poll_interval = poll_interval
+        self.poll_interval = seconds(type(self).__name__, "poll_interval", poll_interval)
         self.deadline = deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

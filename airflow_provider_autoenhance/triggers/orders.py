@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import Duration, seconds
 from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, reported, reported_error
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.triggers.images import EARLIEST_EVENT_SECONDS
@@ -41,7 +42,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
     :param orders: order id to the number of images that will become final; ``None``: all that the order lists.
     :param image_ids: images to delete when the task is killed, marked failed or cleared (Airflow 3.3 and later); usually none.
     :param autoenhance_conn_id: Airflow connection.
-    :param poll_interval: seconds between polls of an order.
+    :param poll_interval: time between polls of an order, in seconds or as a ``timedelta``.
     :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
     :param closed: all images that are waited for exist already, or are being merged: an order with fewer has lost some.
     """
@@ -52,7 +53,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         orders: Mapping[str, int | None],
         image_ids: Sequence[str] = (),
         autoenhance_conn_id: str = DEFAULT_CONN_ID,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
         closed: bool = False,
     ) -> None:
@@ -60,7 +61,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         self.orders = dict(orders)
         self.image_ids = list(image_ids)
         self.autoenhance_conn_id = autoenhance_conn_id
-        self.poll_interval = poll_interval
+        self.poll_interval = seconds(type(self).__name__, "poll_interval", poll_interval)
         self.deadline = deadline
         self.closed = closed
 

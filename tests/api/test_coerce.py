@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from jinja2 import Undefined
 
-from airflow_provider_autoenhance.api.coerce import boolean, mapping, required, seconds, texts, whole_number
+from airflow_provider_autoenhance.api.coerce import (
+    boolean,
+    mapping,
+    places,
+    required,
+    seconds,
+    text,
+    texts,
+    whole_number,
+)
 from airflow_provider_autoenhance.api.errors import SettingsError
 
 
@@ -29,14 +41,51 @@ def test_a_list_may_be_text(value: Any, expected: tuple[str, ...]) -> None:
     assert texts("Task", "include", value) == expected
 
 
-@pytest.mark.parametrize("value", [[1], "[1, 2]", "[['a']]"])
+@pytest.mark.parametrize("value", [[True], "[['a']]", [b"a"], {"a": 1}, [{"a": 1}], object()])
 def test_a_list_of_anything_else_is_refused(value: Any) -> None:
-    with pytest.raises(SettingsError, match="Task: include takes a list of texts"):
+    with pytest.raises(SettingsError, match="include takes text, not"):
         texts("Task", "include", value)
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(90, 90.0), ("90", 90.0), (timedelta(minutes=2), 120.0), (0.5, 0.5), (0, 0.0)]
+    "value",
+    [
+        "<generator object do_map at 0x7fb9dc77f670>",
+        "LazySelectSequence([2 items])",
+        "LazyXComSequence(xcom_arg=XComArg(<Task(x): y>), ti=...)",
+        "[ObjectStoragePath('b/a.jpg', protocol='s3')]",
+    ],
+)
+def test_the_name_of_an_object_is_not_its_content(value: str) -> None:
+    for read in (texts, places, text):
+        with pytest.raises(SettingsError, match="rendered to .* an object's name"):
+            read("Task", "include", value)
+
+
+def test_a_list_of_paths_may_be_text() -> None:
+    assert places("Task", "source", str([PurePosixPath("/a b/1.jpg"), "/c/"])) == ["/a b/1.jpg", "/c/"]
+
+
+def test_what_jinja_leaves_undefined_is_nothing() -> None:
+    undefined = Undefined(name="nothing")
+    assert text("Task", "name", undefined) is None
+    assert texts("Task", "include", undefined) == ()
+    assert whole_number("Task", "max_images", undefined) is None
+    assert mapping("Task", "metadata", undefined) == {}
+
+
+def test_text_is_not_a_number_without_end() -> None:
+    for value in (math.inf, -math.inf):
+        with pytest.raises(SettingsError, match="order_id takes text"):
+            text("Task", "order_id", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *[(90, 90.0), ("90", 90.0), (timedelta(minutes=2), 120.0), (0.5, 0.5), (0, 0.0)],
+        *[("0:02:00", 120.0), ("1 day, 0:00:01", 86401.0), ("2 days, 1:00:00.500000", 176400.5)],
+    ],
 )
 def test_a_duration_is_seconds_or_a_timedelta(value: Any, expected: float) -> None:
     assert seconds("Task", "timeout", value) == expected
@@ -74,7 +123,11 @@ def test_a_bool_is_never_guessed() -> None:
             boolean("Task", "preview", odd)
 
 
-@pytest.mark.parametrize("value", ["1.5", "-1", "many", True])
+def test_forms_make_floats_of_whole_numbers() -> None:
+    assert whole_number("Task", "max_images", 3.0) == whole_number("Task", "max_images", "3.0") == 3
+
+
+@pytest.mark.parametrize("value", ["1.5", "-1", "many", True, "²"])
 def test_a_whole_number_is_nothing_else(value: Any) -> None:
     with pytest.raises(SettingsError, match="Task: max_images takes a whole number"):
         whole_number("Task", "max_images", value)

@@ -12,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import groups
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.brackets import (
     AutoenhanceCreateBracketOperator,
@@ -27,7 +28,6 @@ from airflow_provider_autoenhance.operators.orders import (
     AutoenhanceDownloadOrderOperator,
     AutoenhanceProcessOrderOperator,
     AutoenhanceUpdateOrderOperator,
-    bracket_groups,
 )
 from airflow_provider_autoenhance.pipeline.remote import images as remote_images
 from airflow_provider_autoenhance.pipeline.remote import process as remote_process
@@ -368,8 +368,8 @@ def test_bad_groups_and_settings_are_refused_before_anything_is_sent(
 
 
 def test_groups_may_be_json_or_whatever_xcom_makes_of_a_list() -> None:
-    assert bracket_groups("o", '[["a", "b"]]') == bracket_groups("o", (("a", "b"),)) == [["a", "b"]]
-    assert bracket_groups("o", "None") is bracket_groups("o", "") is bracket_groups("o", None) is None
+    assert groups("Task", "groups", '[["a", "b"]]') == groups("Task", "groups", (("a", "b"),)) == [["a", "b"]]
+    assert groups("Task", "groups", "None") is groups("Task", "groups", "") is groups("Task", "groups", None) is None
 
 
 def test_unknown_brackets_and_an_order_without_any_are_refused(

@@ -156,7 +156,7 @@ def test_the_dry_run_says_what_a_change_of_settings_costs_and_what_is_overwritte
     enhance(settings=WARM)
     ahead = enhance(run_id="plan", settings=MODERN, plan_only=True)
     assert ahead["credits"] == 0
-    assert ahead["plan"].startswith("3 photos in 1 group: 3 reprocess;")
+    assert ahead["plan"].startswith("3 photos in 1 folder: 3 reprocess;")
     assert ahead["plan"].endswith("0 credits; 3 overwrite the file of an earlier style")
     assert any("enhanced again with the settings that are asked for now" in each for each in ahead["warnings"])
     assert books(autoenhance) == (3, 3)
