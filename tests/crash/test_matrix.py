@@ -165,3 +165,23 @@ def test_another_style_killed_anywhere_spends_nothing(
         if ended["tries"] == 1:
             assert last > 10, f"only {last} effects were seen"
             return
+
+
+@pytest.mark.parametrize("brackets", ["none", "exif", "auto"])
+def test_another_style_after_a_killed_run_buys_nothing_again(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, brackets: str
+) -> None:
+    """The killed run may have bought what it wrote of nowhere."""
+    kind = Night if brackets == "none" else BracketNight
+    fresh = nights(
+        worker, copying_sandbox, tmp_path, deferrable=False, kind=kind, photos=2, settings=WARM, brackets=brackets
+    )
+    for last, night in zip(count(1, 2), fresh, strict=False):
+        killed = night.run("night-0", last=last, tries=1)
+        night.choose(settings=MODERN)
+        assert night.run("night-1")["end"] == "success"
+        spent = copying_sandbox.ledger()["credits"]["spent"]
+        assert spent == 2, f"killed after effect {last}: {spent} credits"
+        if killed["end"] == "success":
+            assert last > 10, f"only {last} effects were seen"
+            return
