@@ -260,6 +260,8 @@ BAD_BY_NAME: dict[str, list[Any]] = {
     "autoenhance_conn_id": [["a"], True],
     "output_spec": ["bmp", {"quality": 0}, {"qualty": 5}, 3],
     "group_by": ["photo", None],
+    "on_existing": ["overwrite", None],
+    "if_empty": ["stop", None],
     "variant": ["both", None],
     "brackets": ["some", 1, 10, True],
     "max_failures": ["many", -1, "101%", True, "²"],
@@ -277,7 +279,7 @@ BAD_BY_NAME: dict[str, list[Any]] = {
 def test_a_bad_value_is_told_when_the_dag_file_is_parsed(task: type[Any], name: str) -> None:
     values = BAD_BY_NAME.get(name) or BAD[task.readers()[name]]
     for value in values:
-        with pytest.raises(ValueError, match=name) if name == "on_existing" else pytest.raises(SettingsError):
+        with pytest.raises(SettingsError):
             made(task, **{name: value})
         with pytest.raises(SettingsError), DAG("nightly", schedule=None):
             task.partial(task_id="it", **{name: value})

@@ -106,7 +106,7 @@ def test_records_and_orders_of_many_folders_are_read_side_by_side(
 
     for name in ("read_record", "read_order"):
         monkeypatch.setattr(state, name, together(getattr(state, name)))
-    assert enhance(run_id="night-2", plan_only=True)["plan"].startswith("3 photos in 3 groups: 3 wait;")
+    assert enhance(run_id="night-2", plan_only=True)["plan"].startswith("3 photos in 3 folders: 3 wait;")
 
 
 def test_previews_then_full_size_use_the_same_images(
