@@ -11,10 +11,12 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from airflow_provider_autoenhance.api.errors import ConnectionConfigError
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 _MAX_AGE_SECONDS = 600.0
@@ -78,9 +80,39 @@ def _make(conn_id: str) -> Any:
         config=chosen.merge(Config(**options)),
         verify=hook.verify,
     )
+    if extra := _extra_arguments(hook, conn_id):
+        client.meta.events.register("provide-client-params.s3", partial(_add_arguments, extra))
     client.meta.events.register("before-send.s3.PutObject", _send_in_blocks)
     client.meta.events.register("before-parse.s3.ListObjectsV2", _spell_times_plainly)
     return client
+
+
+def _extra_arguments(hook: Any, conn_id: str) -> dict[str, Any]:
+    """What the connection's extra asks of each request, by the names of S3Hook's arguments: ``extra_args`` and ``requester_pays``.
+
+    :raises ConnectionConfigError: when it is not what S3Hook takes.
+    """
+    from boto3.s3.transfer import S3Transfer
+
+    given = hook.conn_config.extra_config
+    arguments, pays = given.get("extra_args") or {}, given.get("requester_pays", False)
+    where = f"connection {conn_id!r}: its extra's"
+    if not isinstance(arguments, dict):
+        raise ConnectionConfigError(f"{where} 'extra_args' is not an object.")
+    known = {*S3Transfer.ALLOWED_UPLOAD_ARGS, *S3Transfer.ALLOWED_DOWNLOAD_ARGS}
+    if unknown := sorted(arguments.keys() - known):
+        raise ConnectionConfigError(
+            f"{where} 'extra_args' holds {unknown[0]!r}, which boto3 does not take; write for example 'ServerSideEncryption'."
+        )
+    if not isinstance(pays, bool):
+        raise ConnectionConfigError(f"{where} 'requester_pays' is neither true nor false.")
+    return {**arguments, **({"RequestPayer": "requester"} if pays else {})}
+
+
+def _add_arguments(extra: Mapping[str, Any], params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any]:
+    """Give a request those arguments that its operation takes: encryption and ACL with what is written, a customer's key with each."""
+    takes = model.input_shape.members if model.input_shape else {}
+    return {**{name: value for name, value in extra.items() if name in takes}, **params}
 
 
 class _Blocks:

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from airflow_provider_autoenhance.api.errors import (
     AutoenhanceError,
+    ConnectionConfigError,
     DestinationError,
     IntegrityError,
     ServerError,
@@ -381,3 +382,48 @@ class TestClient:
         assert config.s3["addressing_style"] == "path"
         assert (config.max_pool_connections, config.read_timeout) == (100, 7)
         assert config.s3["payload_signing_enabled"] is False
+
+    def test_what_a_bucket_demands_goes_with_each_request_that_takes_it(
+        self, s3: Any, s3_address: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who pays, encryption and owner, by the names of S3Hook's arguments; looked at on the wire."""
+        asked = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/photos", "ACL": "bucket-owner-full-control"}
+        connection = aws_connection(s3_address, extra_args=asked, requester_pays=True)
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER", connection)
+        sent: dict[str, dict[str, str]] = {}
+
+        def note(request: Any, event_name: str, **_: Any) -> None:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            sent[event_name.rpartition(".")[2]] = {
+                name: value if isinstance(value, str) else value.decode() for name, value in headers.items()
+            }
+
+        s3_client.s3_client("other").meta.events.register("before-send.s3", note)
+        place = open_destination(f"s3://{BUCKET}/maple/a.jpg", conn_id="other")
+        place.check_writable()
+        place.write(io.BytesIO(b"x"), size=1, content_type="image/jpeg")
+        place.stat()
+        assert [file.size for file in list_files(f"s3://{BUCKET}/maple/", conn_id="other")] == [1]
+        with open_source(f"s3://{BUCKET}/maple/a.jpg", conn_id="other") as source:
+            assert source.read() == b"x"
+        assert place.remove()
+        assert len(sent) == 7
+        assert {headers.get("x-amz-request-payer") for headers in sent.values()} == {"requester"}
+        written = {"CreateMultipartUpload", "PutObject"}
+        for name, value in (
+            ("x-amz-server-side-encryption", "aws:kms"),
+            ("x-amz-server-side-encryption-aws-kms-key-id", "alias/photos"),
+            ("x-amz-acl", "bucket-owner-full-control"),
+        ):
+            assert {operation for operation, headers in sent.items() if headers.get(name) == value} == written
+
+    @pytest.mark.parametrize(
+        "extra",
+        [{"extra_args": ["a"]}, {"extra_args": {"ServerSideEncription": "AES256"}}, {"requester_pays": "yes"}],
+    )
+    def test_what_boto3_does_not_take_is_said_by_name(
+        self, s3: Any, s3_address: str, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any]
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER", aws_connection(s3_address, **extra))
+        with pytest.raises(ConnectionConfigError, match=f"'other'.*{next(iter(extra))}"):
+            open_destination(f"s3://{BUCKET}/a.jpg", conn_id="other").check_writable()
