@@ -104,9 +104,9 @@ class Night:
         worker: Worker,
         sandbox: Sandbox,
         store: Files | Objects,
-        photos: int = 6,
+        photos: int = 4,
         *,
-        patience: float = 1.0,
+        patience: float = 0.5,
         **options: Any,
     ) -> None:
         self._worker, self._sandbox, self._store, self._patience = worker, sandbox, store, patience

@@ -114,6 +114,8 @@ class Nights(RuleBasedStateMachine):
     names: ClassVar[tuple[str, ...]] = ("a.jpg", "b.jpg", "up/c.jpg")
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
     brackets: ClassVar[str] = "none"
+    #: What a task may work on: the folder; a mapped task's share of it, which has books of its own; the folder named more than once.
+    selections: ClassVar[tuple[str, ...]] = ("folder", "folder", "share", "rest", "overlapping")
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,8 +126,8 @@ class Nights(RuleBasedStateMachine):
         self.photos: dict[str, int] = {}
         self.settings = {"enhance_type": "warm"}
         self.tries: Counter[str] = Counter()
-        #: By run and settings: what is asked in other settings is another batch, with limits of its own.
-        self.spent: Counter[tuple[str, str]] = Counter()
+        #: By run, settings and selection: each is a batch of its own, with limits of its own.
+        self.spent: Counter[tuple[str, str, str]] = Counter()
         #: Images that a person has deleted.
         self.taken: set[str] = set()
         self.put(self.names[0], 1)
@@ -193,7 +195,8 @@ class Nights(RuleBasedStateMachine):
                 self._call("POST", f"images/{image['image_id']}/process", {"enhance_type": kind})
 
     def person_deletes(self, kind: str) -> None:
-        """Somebody deletes in the web app what nobody has paid for yet: an image, or an order with all that is in it."""
+        """Somebody deletes in the web app what nobody has paid for yet: an image, or an order with all that is in it. Or Autoenhance
+        deletes what it has kept for long enough."""
         ledger = self.sandbox.ledger()
         live = [image for image in ledger["images"] if not (image["deleted"] or image["image_id"] in self.paid(ledger))]
         paid = {image["order_id"] for image in ledger["images"] if image["image_id"] in self.paid(ledger)}
@@ -202,6 +205,9 @@ class Nights(RuleBasedStateMachine):
             self._delete(f"images/{live[0]['image_id']}", [live[0]["image_id"]])
         elif kind == "order" and orders:
             self._delete(f"orders/{orders[-1]['order_id']}", orders[-1]["image_ids"])
+        elif kind == "kept too long":
+            for order in ledger["orders"]:
+                self._delete(f"orders/{order['order_id']}", order["image_ids"])
 
     def _delete(self, path: str, images: list[str]) -> None:
         self._call("DELETE", path)
@@ -219,7 +225,7 @@ class Nights(RuleBasedStateMachine):
         """Credits by image, but for images that somebody deleted in the very moment in which they were paid."""
         return {key: number for key, number in ledger["credits"]["by_image"].items() if key not in self.taken}
 
-    @rule(kind=st.sampled_from(["image", "order"]))
+    @rule(kind=st.sampled_from(["image", "order", "kept too long"]))
     def delete_remote(self, kind: str) -> None:
         self.person_deletes(kind)
 
@@ -232,6 +238,7 @@ class Nights(RuleBasedStateMachine):
         concurrency=st.sampled_from([1, 1, 2]),
         processing=st.sampled_from([0.0, 0.0, 0.03]),
         happens=st.sampled_from(["death", "death", "surprise", "image", "order", "twin"]),
+        selection=st.runner().flatmap(lambda nights: st.sampled_from(nights.selections)),
     )
     def night(
         self,
@@ -243,12 +250,15 @@ class Nights(RuleBasedStateMachine):
         concurrency: int,
         processing: float,
         happens: str,
+        selection: str,
     ) -> None:
         """A task is run, retried or cleared. At any effect it may die, meet a surprise, lose what somebody deletes, or meet its twin."""
         self.sandbox.settings(processing_seconds=[processing, processing])
         spent = sum(self.paid(self.sandbox.ledger()).values())
         options = {"deferrable": deferrable, "concurrency": concurrency, "max_credits": RUNS[run_id]}
-        acts = {"death": None, "surprise": surprise, "twin": partial(self.twin_works, run_id)}
+        options |= self.selected(selection)
+        batch = run_id, str(self.settings), selection
+        acts = {"death": None, "surprise": surprise, "twin": partial(self.twin_works, batch)}
         self.effects.arm(last, before=before, happens=acts.get(happens, partial(self.person_deletes, happens)))
         try:
             self.work(run_id, event, **options)
@@ -257,16 +267,26 @@ class Nights(RuleBasedStateMachine):
         finally:
             self.effects.arm(0, before=False)
             self.until_the_dead_are_forgotten()
-        self.spent[run_id, str(self.settings)] += sum(self.paid(self.check()).values()) - spent
+        self.spent[batch] += sum(self.paid(self.check()).values()) - spent
         limit = RUNS[run_id]
-        assert limit is None or self.spent[run_id, str(self.settings)] <= limit, "max_credits is a ceiling across tries"
+        assert limit is None or self.spent[batch] <= limit, "max_credits is a ceiling across tries"
 
-    def twin_works(self, run_id: str) -> None:
+    def selected(self, selection: str) -> dict[str, Any]:
+        """Arguments that select photos."""
+        folder = f"{self.source}/"
+        return {
+            "folder": {},
+            "share": {"include": ["a*"]},
+            "rest": {"exclude": ["a*"]},
+            "overlapping": {"source": [folder, f"{folder}up/", f"{self.source}/./{self.names[0]}"]},
+        }[selection]
+
+    def twin_works(self, batch: tuple[str, str, str]) -> None:
         """Another run begins on the same folder, in the midst of this one; where this one is at work, it does not wait."""
         before = sum(self.paid(self.sandbox.ledger()).values())
         with suppress(AirflowFailException, errors.AutoenhanceError):
-            self.work("night-1" if run_id != "night-1" else "night-3", deferrable=False, timeout=0.2)
-        self.spent[run_id, str(self.settings)] -= sum(self.paid(self.sandbox.ledger()).values()) - before
+            self.work("night-1" if batch[0] != "night-1" else "night-3", deferrable=False, timeout=0.2)
+        self.spent[batch] -= sum(self.paid(self.sandbox.ledger()).values()) - before
 
     def until_the_dead_are_forgotten(self) -> None:
         """A minute passes, in which a dead worker's lease is not renewed."""

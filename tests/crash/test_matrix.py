@@ -57,12 +57,12 @@ def test_killed_anywhere(
 ) -> None:
     """Every call site, one after the other: a single thread makes their order the same each time."""
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable)
-    kill_everywhere(zip(count(part + 1, SLICES), fresh, strict=False), before=before, effects=40)
+    kill_everywhere(zip(count(part + 1, SLICES), fresh, strict=False), before=before, effects=30)
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_killed_with_four_threads(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool) -> None:
-    chosen = range(2, 50, 5)
+    chosen = range(2, 40, 4)
     for last, night in zip(
         chosen, nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, concurrency=4), strict=False
     ):
@@ -75,7 +75,7 @@ def test_another_run_after_a_killed_one_makes_no_second_image(
     worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
 ) -> None:
     for last, night in zip(
-        range(1, 50, 3), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False
+        range(1, 40, 3), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False
     ):
         night.run("night-1", last=last, tries=1)
         ended = night.run("night-2")
@@ -90,8 +90,8 @@ def test_killed_with_nothing_remembered_beside_the_outputs(
     worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
 ) -> None:
     """Without records, a retry finds by the orders' derived ids what an earlier try made, and counts it against its limit."""
-    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, durable=False, max_credits=6)
-    for last, night in zip(range(1, 50, 5), fresh, strict=False):
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, durable=False, max_credits=4)
+    for last, night in zip(range(1, 40, 4), fresh, strict=False):
         assert night.run("night-1", last=last)["end"] == "success"
         night.check()
 
@@ -105,7 +105,7 @@ def test_killed_with_several_files_of_each_photo(worker: Worker, copying_sandbox
 
 
 def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
-    for last in range(1, 50, 4):
+    for last in range(1, 40, 4):
         sandbox.reset(render="copy", processing_seconds=[0, 0])
         for bucket in ("listings", "enhanced"):
             s3.client.create_bucket(Bucket=bucket)

@@ -19,7 +19,7 @@ import pytest
 from tests.crash.night import BracketNight, Files, Night, Worker
 from tests.support.sandbox import Sandbox
 
-ROUNDS = int(os.environ.get("TORTURE_EXAMPLES", "400")) // 100
+ROUNDS = int(os.environ.get("TORTURE_EXAMPLES", "300")) // 100
 
 
 @pytest.fixture(scope="module")
