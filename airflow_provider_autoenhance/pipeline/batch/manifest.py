@@ -13,7 +13,7 @@ from contextlib import suppress
 from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.records import to_line, write_lines
-from airflow_provider_autoenhance.storage import EVERYWHERE, open_destination, open_source
+from airflow_provider_autoenhance.storage import EVERYWHERE, HEAD, open_destination, read_range
 
 MANIFEST = "autoenhance-manifest.jsonl"
 
@@ -52,10 +52,8 @@ def _is_own(job: Job, uri: str) -> bool:
 
     The file of a mapped task is its own only if it is about the same photos: those beside it have the same name and run.
     """
-    line = b""
     try:
-        with open_source(uri, conn_id=job.destination_conn_id, access=EVERYWHERE) as source:
-            line = source.peek(1 << 16).partition(b"\n")[0]
+        line = read_range(uri, 0, HEAD, conn_id=job.destination_conn_id, access=EVERYWHERE).partition(b"\n")[0]
     except SourceError:
         if open_destination(uri, conn_id=job.destination_conn_id).stat() is None:
             return True
