@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -14,10 +15,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.batch import claims, lease
+from airflow_provider_autoenhance.pipeline.batch import claims, lease, photo_steps
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims
 from airflow_provider_autoenhance.storage.s3 import S3Destination
-from tests.support.batch import Enhance, fill, operator, outputs
+from tests.support.batch import Enhance, event_of, fill, operator, outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
@@ -149,6 +150,35 @@ def test_a_claim_that_nobody_renews_is_taken_over_and_who_stood_still_makes_noth
     assert leases(s3) == []
 
 
+def test_a_frozen_worker_that_thaws_looks_before_it_goes_on(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Callable[..., Elsewhere],
+) -> None:
+    """All its threads stood still, the one that renews the lease among them, which is the first to run again."""
+    fill(s3, 2)
+    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
+    keep, frozen, renewed = lease.Lease._keep, [], threading.Event()
+
+    def keep_when_thawed(held: lease.Lease) -> None:
+        frozen[:] = frozen or [held]
+        if held is frozen[0]:
+            renewed.wait(60)
+        keep(held)
+
+    monkeypatch.setattr(lease.Lease, "_keep", keep_when_thawed)
+    other = elsewhere()
+    assert enhance(run_id="here")["landed"] == 2
+    renewed.set()
+    time.sleep(0.5)
+    other.end()
+    assert isinstance(other.error, errors.FolderBusyError)
+    assert autoenhance.ledger()["images_created"] == 2
+
+
 def test_who_stood_still_goes_on_where_nobody_took_its_place(
     s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[..., Elsewhere]
 ) -> None:
@@ -167,21 +197,18 @@ def test_a_new_try_ends_the_one_before_it(
     monkeypatch: pytest.MonkeyPatch,
     elsewhere: Callable[..., Elsewhere],
 ) -> None:
-    """Airflow may take a task for dead that still runs; its next try does not wait, and the first one writes over nothing."""
+    """Airflow may take a task for dead that still runs; its next try lets it notice, and the first one writes over nothing."""
     fill(s3, 2)
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 60.0)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.3)
     other = elsewhere()
     assert enhance(run_id="elsewhere", try_number=2)["landed"] == 2
-    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.0)  # so that it looks before it does anything
     other.end()
     assert isinstance(other.error, errors.FolderBusyError)
     assert autoenhance.ledger()["images_created"] == 2
     assert enhance(run_id="elsewhere", try_number=3)["credits"] == 2
 
 
-@pytest.mark.parametrize(
-    "left", [{"at": 0}, {"ended": True}, {"token": "of another try"}, None, b"", b"[]", b'{"token": 1}']
-)
+@pytest.mark.parametrize("left", [{"ended": True}, {"token": "of another try"}, None, b"", b"[]", b'{"token": 1}'])
 def test_a_lease_that_proves_nothing_holds_nobody_up(
     enhance: Enhance, s3: SimpleNamespace, elsewhere: Callable[..., Elsewhere], left: Any
 ) -> None:
@@ -298,6 +325,73 @@ def test_what_another_task_lands_is_not_written_over(
         enhance(run_id="night-1", task_id="other", **other(s3))
     assert "destination_template" in str(raised.value)
     assert (autoenhance.ledger()["images_created"], outputs(s3)) == (made, there)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"preview": True}, {"preview": False}),
+        ({"settings": {"enhance_type": "warm"}}, {"settings": {"enhance_type": "modern"}}),
+        ({}, {"output_spec": {"quality": 50}}),
+        ({}, {"include": ["*.jpg"]}),
+    ],
+    ids=["full size", "settings", "output", "selection"],
+)
+def test_a_run_that_is_cleared_after_its_dag_was_edited_writes_over_its_own(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    fill(s3, 2)
+    assert enhance(**first)["landed"] == 2
+    summary = enhance(try_number=2, **second)
+    assert summary["landed"] + summary["skipped"] == 2
+    assert sum(autoenhance.ledger()["credits"]["by_image"].values()) == 2
+
+
+def test_a_photo_that_changed_is_enhanced_by_whichever_task_sees_it_first(
+    enhance: Enhance, s3: SimpleNamespace
+) -> None:
+    fill(s3, 2)
+    enhance(run_id="night-1")
+    s3.put("maple/000.jpg", photo(shade=200))
+    assert enhance(run_id="night-2", task_id="renamed")["landed"] == 1
+
+
+def test_two_styles_of_a_photo_may_be_under_way_at_once(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    """The second finds that its photo is bought by now. Its own image is not gone."""
+    fill(s3, 2)
+    autoenhance.settings(processing_seconds=[0.5, 0.5])
+    deferred = []
+    for number, style in enumerate(("warm", "modern")):
+        options = {
+            "settings": {"enhance_type": style},
+            "destination_template": "{stem}-" + style + ".jpg",
+            "deferrable": True,
+        }
+        it = operator(**options)
+        with pytest.raises(TaskDeferred) as deferral:
+            it.execute(context(it, map_index=number))
+        deferred.append((number, options, deferral.value.trigger))
+    for number, options, trigger in deferred:
+        event = json.loads(json.dumps(asyncio.run(event_of(trigger))))
+        again = operator(**options | {"deferrable": False})
+        assert again.execute_complete(context(again, map_index=number), event)["landed"] == 2
+
+
+def test_groups_that_share_a_folder_of_outputs_keep_each_other_s_rows(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = []
+    for number, folder in enumerate("abc"):
+        s3.put(f"{folder}/maple/{number}.jpg", photo(shade=40 + number))
+        sources.append(f"s3://listings/{folder}/maple/{number}.jpg")
+    with monkeypatch.context() as broken:
+        broken.setattr(photo_steps, "upload_new", lambda *_: (_ for _ in ()).throw(errors.AuthenticationError("no")))
+        with pytest.raises(Exception, match="no"):
+            enhance(source=sources)
+    assert enhance(source=sources, try_number=2)["landed"] == 3
+    idle = enhance(source=sources, run_id="night-2")
+    assert (idle["skipped"], idle["credits"]) == (3, 0)
+    assert sum(autoenhance.ledger()["credits"]["by_image"].values()) == 3
 
 
 def test_what_changed_or_is_asked_for_anew_by_the_same_task_is_written_over(

@@ -109,8 +109,11 @@ class Books:
 
         :param holds: whether this process works on a folder; if not, another one may, and its records are left alone.
         """
+        own = {folder.own.run for folder in self._plan.folders}
         for folder in filter(holds, self._plan.folders):
-            unfinished = [record for record in folder.records if record.unfinished]
+            # Folders that share a destination have each other's records as they were when the plan was made.
+            others = [record for record in folder.others.values() if record.run not in own]
+            unfinished = [record for record in (*others, folder.own) if record.unfinished]
             named = {row.image_id for row in folder.rows().values()} if unfinished else set()
             for record in unfinished:
                 orders = [folder.orders[order] for order in record.orders if order in folder.orders]

@@ -58,8 +58,11 @@ class Claims:
         wanted = [folder for folder in folders if not folder.readonly]
         if not self._job.durable:
             self._held = wanted
+        elif wanted and self._lease.begin():
+            # The plan may be older than what the other try has done since.
+            self._lease.wait_for_the_other()
+            self.outdated = True
         elif wanted:
-            self._lease.begin()
             with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-claim") as pool:
                 taken = pool.map(self._take, wanted)
                 self._held = [folder for folder, held in zip(wanted, taken, strict=True) if held]
@@ -76,10 +79,8 @@ class Claims:
         """
         if not self._job.durable or self._lease.is_fresh:
             return
-        renewed = self._lease.renew()
-        if not renewed:  # the records are the newer try's now
-            self._books.is_over = True
-        if not renewed or any(map(self._changed, self._held)):
+        if not self._lease.renew() or any(map(self._changed, self._held)):
+            self._books.is_over = True  # what the records say now is newer than what is known here
             raise FolderBusyError(
                 f"{self._job.destination}: this worker stood still, and another try or run has gone on in its place. "
                 "The next try sees what that has done."

@@ -1,7 +1,7 @@
 """Proof that a process is alive: a small file that it writes anew every few seconds, and removes at its end.
 
 No clock is compared with another machine's: whoever asks watches whether the file changes. So a dead process is found out after
-:data:`PATIENCE_SECONDS`, at once where its file is gone, and at once where it is so old that no clock is that wrong.
+:data:`PATIENCE_SECONDS`, and at once where its file is gone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 RENEW_SECONDS = 10.0
 #: A lease that nobody has renewed for so long is a dead process's.
 PATIENCE_SECONDS = 60.0
-#: A lease that was written so long ago, by whichever clock, is not watched any more.
-FORGOTTEN_SECONDS = 3600.0
 
 
 class Lease:
@@ -55,10 +53,15 @@ class Lease:
         """Whether nobody can have taken this process for dead."""
         return not self._lost and time.monotonic() - self._renewed < PATIENCE_SECONDS / 2
 
-    def begin(self) -> None:
-        """Write the file, and go on doing so."""
+    def begin(self) -> bool:
+        """Write the file, and go on doing so.
+
+        :returns: whether another try of this run has left one, and so may be at work still.
+        """
+        found = _read(self.uri, self._conn_id)
         self._write()
         self._thread.start()
+        return bool(found) and not found.get("ended")
 
     def renew(self) -> bool:
         """Write it again.
@@ -73,6 +76,10 @@ class Lease:
                     self._write()
             return not self._lost
 
+    def wait_for_the_other(self) -> None:
+        """Give the other try the time in which it looks at its file again: then it knows that it is over."""
+        self._ended.wait(1.5 * RENEW_SECONDS)
+
     def end(self) -> None:
         """Remove the file; where that is not allowed, say in it that it has ended."""
         self._ended.set()
@@ -85,6 +92,8 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):
+            if not self.is_fresh:  # somebody may have gone on in this process's place; it looks before it renews
+                continue
             try:
                 self.renew()
             except AutoenhanceError as error:
@@ -121,8 +130,6 @@ class Watched:
             raise
         if found.get("token") != self._claim["token"] or found.get("ended"):
             return False
-        if abs(time.time() - found["at"]) > FORGOTTEN_SECONDS:
-            return False
         if found.get("beat") != self._beat:
             self._beat, self._since = found.get("beat"), time.monotonic()
         return time.monotonic() - self._since < PATIENCE_SECONDS
@@ -141,22 +148,22 @@ def _remove(uri: str, conn_id: str | None, token: str) -> None:
 
 
 def _write(uri: str, conn_id: str | None, token: str, *, ended: bool = False) -> None:
-    content = to_line({"token": token, "beat": uuid.uuid4().hex, "at": time.time(), "ended": ended})
+    content = to_line({"token": token, "beat": uuid.uuid4().hex, "ended": ended})
     write_lines(uri, conn_id, lambda: [content])
 
 
 def _read(uri: str, conn_id: str | None) -> dict[str, Any]:
     """Read a lease; empty where there is none, or somebody wrote something else there."""
+    if open_destination(uri, conn_id=conn_id).stat() is None:
+        return {}
     try:
         with open_source(uri, conn_id=conn_id, access=EVERYWHERE) as source:
             found = json.loads(source.read())
     except SourceError:
-        if open_destination(uri, conn_id=conn_id).stat() is None:
+        if open_destination(uri, conn_id=conn_id).stat() is None:  # it has gone meanwhile
             return {}
         raise
     except ValueError:
         return {}
-    whole = (
-        isinstance(found, dict) and isinstance(found.get("token"), str) and isinstance(found.get("at"), (int, float))
-    )
+    whole = isinstance(found, dict) and isinstance(found.get("token"), str)
     return found if whole else {}

@@ -191,11 +191,16 @@ def decide(
         return Decision(photo, Step.WAIT, order_id=merging, style=style)
     if resumed and refused:
         return Decision(photo, Step.KEEP, reason=REFUSED)
-    if resumed and row is not None and row.run == own and row.status == "pending":
-        # It was waited for and is not there any more. Made anew in the same try, an image that goes again and again would never end.
-        return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=GONE)
+    restyled = None
     if earlier is not None and earlier.image is not None and earlier.style is not None:
-        return _by_image(photo, earlier.image, earlier.style, resumed)
+        restyled = _by_image(photo, earlier.image, earlier.style, resumed)
+        if earlier.paid:
+            return restyled
+    if resumed and row is not None and row.run == own and row.status == "pending":
+        # It was waited for and is not there any more. Made again in the same try, an image that goes again and again would never end.
+        return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=GONE)
+    if restyled is not None:
+        return restyled
     return Decision(photo, Step.CREATE, style=Style(job.settings), bought=bought)
 
 

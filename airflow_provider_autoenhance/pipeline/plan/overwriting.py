@@ -24,9 +24,8 @@ def check_overwriting(job: Job, folder: FolderPlan, present: Mapping[str, Stored
     if not mine:
         return
     for record in folder.others.values():
-        other_task = (
-            not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ") or record.origin == folder.own.origin
-        )
+        sibling = job.run.mapped and record.origin == folder.own.origin
+        other_task = sibling or not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ")
         for row in record.rows.values():
             for target in _targets(row, present):
                 photo = mine.get(target)
@@ -37,10 +36,9 @@ def check_overwriting(job: Job, folder: FolderPlan, present: Mapping[str, Stored
                         f"{photo.source} would become {target}, which is made from {row.source} ({record.origin}); "
                         "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."
                     )
-                differs = row.fingerprint != photo.fingerprint or (
-                    row.status == "landed" and row.request != job.request
-                )
-                if other_task and differs and job.on_existing in ("skip", "reprocess"):
+                styled = row.settings is not None and row.settings != job.settings
+                differs = styled or (row.status == "landed" and row.request != job.request)
+                if other_task and differs:
                     raise SettingsError(
                         f"{photo.source} would become {target}, which {record.origin} makes in other settings; set destination_template, "
                         "for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."
