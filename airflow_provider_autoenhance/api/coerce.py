@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -65,15 +65,21 @@ def is_list(value: Any) -> bool:
     )
 
 
+def is_left_out(value: Any) -> bool:
+    """Whether a value is what the default of an argument looks like in a DAG file."""
+    return value is None or (isinstance(value, tuple) and not value)
+
+
 def is_literal(value: Any) -> bool:
-    """Whether a value is known when the DAG file is parsed: neither a template nor what another task hands over."""
+    """Whether a value is known when the DAG file is parsed: neither a template, nor what another task hands over, nor an iterator, which
+    reading would use up."""
     if isinstance(value, str) or is_path(value):
         return not any(mark in str(value) for mark in ("{{", "{%", "{#"))
     if isinstance(value, Mapping):
         return all(map(is_literal, value.values()))
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(is_literal, value))
-    return not (hasattr(value, "iter_references") or callable(value))
+    return not (hasattr(value, "iter_references") or callable(value) or isinstance(value, Iterator))
 
 
 def settled(value: Any) -> Any:
@@ -131,6 +137,21 @@ def texts(owner: str, name: str, value: Any) -> tuple[str, ...]:
     value = _unspelled(owner, name, value)
     entries = value if is_list(value) else [value]
     return tuple(filter(None, (text(owner, f"each of {name}", entry) for entry in entries)))
+
+
+def paths(owner: str, name: str, value: Any) -> tuple[str, ...] | None:
+    """Return an argument as a tuple of texts, ``None`` where it was left out.
+
+    :raises SettingsError: as :func:`texts`, and when what was handed over is empty, which must not stand for everything.
+    """
+    if is_left_out(value):
+        return None
+    found = texts(owner, name, value)
+    if not found:
+        raise SettingsError(
+            f"{owner}: {name} is an empty list; check the task that hands it over. Leave {name} out to take the whole folder."
+        )
+    return found
 
 
 def places(owner: str, name: str, value: Any) -> str | list[str]:
@@ -295,7 +316,7 @@ def from_text(value: Any) -> Any:
 
 #: Readers of what is text in the end. Of these, what a native template makes a number of is rendered as text instead: ``2026_02_01`` is a
 #: number to Python, and a folder to people.
-TEXTS: frozenset[Reader] = frozenset({text, required, texts, places, file_or_folder, groups})
+TEXTS: frozenset[Reader] = frozenset({text, required, texts, paths, places, file_or_folder, groups})
 
 
 def _unspelled(owner: str, name: str, value: Any) -> Any:

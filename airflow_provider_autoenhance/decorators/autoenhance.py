@@ -157,6 +157,8 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             plain: dict[str, Any] = json.loads(json.dumps(asked, default=_plain))
         except TypeError as error:
             raise SettingsError(f"{about} returned what cannot be kept through a wait: {error}.") from None
+        if "paths" in plain and plain["paths"] is None:
+            plain["paths"] = []  # was handed over, not left out
         source = plain.get("source")
         if isinstance(source, str) or (isinstance(source, list) and all(isinstance(each, str) for each in source)):
             return plain
@@ -193,11 +195,10 @@ def autoenhance_task(
     :param python_callable: the function.
     :param multiple_outputs: has no effect beyond Airflow's own: each key of the summary is an XCom of its own anyway.
     """
-    AutoenhanceDecoratedOperator.check_literals(kwargs)
     decorator: TaskDecorator = task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,
         decorated_operator_class=AutoenhanceDecoratedOperator,
-        **kwargs,
+        **AutoenhanceDecoratedOperator.kept(kwargs),
     )
     return decorator

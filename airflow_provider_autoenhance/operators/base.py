@@ -177,16 +177,28 @@ class AutoenhanceMixin:
                     raise ArgumentError(str(error)) from None
 
     @classmethod
+    def kept(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments of which Airflow makes tasks later, checked, and as lists where they can be gone through only once.
+
+        What is left out here is ``None``; so an empty tuple that a mapped task gets was handed over by another task.
+        """
+        readers = cls.readers()
+        kept = {name: coerce.settled(value) if name in readers else value for name, value in given.items()}
+        cls.check_literals(kept)
+        return {name: None if name in readers and coerce.is_left_out(value) else value for name, value in kept.items()}
+
+    @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Airflow's own, which makes no task before it runs; so what is literal is checked here."""
-        cls.check_literals(kwargs)
-        return super().partial(**kwargs)  # type: ignore[misc]
+        return super().partial(**cls.kept(kwargs))  # type: ignore[misc]
 
     def check_arguments(self) -> None:
         """Called at the end of ``__init__``: keep what can be gone through only once, and check what is literal."""
+        mapped = getattr(self, "_BaseOperator__from_mapped", False)
         for name in self.readers():
-            setattr(self, name, coerce.settled(getattr(self, name)))
-        if not getattr(self, "_BaseOperator__from_mapped", False):
+            value = coerce.settled(getattr(self, name))
+            setattr(self, name, [] if mapped and value is not None and coerce.is_left_out(value) else value)
+        if not mapped:
             self.check_literals(vars(self))
 
     def read_arguments(self) -> None:
@@ -213,6 +225,8 @@ class AutoenhanceMixin:
                 if rendered is given and not coerce.is_literal(given):
                     # Airflow before 3.3 keeps a template that renders to nothing.
                     rendered = self.render_template(given, context, jinja_env, seen_oids)
+                if self.readers().get(name) is coerce.paths and coerce.is_left_out(rendered) and rendered is not given:
+                    rendered = []  # was handed over, not left out
                 setattr(self, name, coerce.settled(rendered))
             self._rendering = None
 

@@ -115,7 +115,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         web (templated). Each may be a path object. Several folders keep their names under the destination; a file that lies in several of
         them is one photo, found in the outermost. A connection may stand in each: ``s3://conn_id@bucket/``.
     :param destination: folder URI for the results (templated).
-    :param paths: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated).
+    :param paths: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated). Left
+        out, or ``None`` in the DAG file, the folder is listed; a list that another task or a template hands over must not be empty.
     :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param settings: an ``EnhancementSettings`` or a plain object (templated).
@@ -158,7 +159,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "source": coerce.places,
-        "paths": coerce.texts,
+        "paths": coerce.paths,
         "destination": coerce.required,
         "source_conn_id": coerce.text,
         "destination_conn_id": coerce.text,
@@ -196,7 +197,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         *,
         source: coerce.Place | Sequence[coerce.Place],
         destination: coerce.Place,
-        paths: Sequence[coerce.Place] | str = (),
+        paths: Sequence[coerce.Place] | str | None = None,
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
@@ -326,7 +327,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             sources=Sources(
                 _sources(self.source),
                 self.source_conn_id,
-                self.paths,
+                self.paths or (),
                 self.hook.source_access,
             ),
             destination=destination,

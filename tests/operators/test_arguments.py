@@ -178,6 +178,83 @@ def test_a_list_that_renders_to_nothing_is_empty(task: type[Any], name: str, nat
                 read(it, name, value=value)
 
 
+def executed(it: Any, **params: Any) -> dict[str, Any]:
+    """Render a task and execute it, as a worker would."""
+    about = {**context(it), "params": params, "task": it}
+    it.render_template_fields(about)
+    return dict(it.execute(about))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> dict[str, Any]:
+    """A folder of two photos, as arguments."""
+    for number, name in enumerate(("a.jpg", "b.jpg")):
+        (tmp_path / name).write_bytes(photo(shade=60 + number))
+    return {"source": f"{tmp_path}/", "destination": f"{tmp_path}/out/", "preview": False, "poll_interval": 0.1}
+
+
+@BOTH
+def test_paths_that_are_handed_over_empty_never_buy_the_folder(
+    native: bool, autoenhance: Sandbox, pair: dict[str, Any]
+) -> None:
+    def refused(task: Any, **params: Any) -> None:
+        with pytest.raises(AirflowFailException, match="paths is an empty list; check the task that hands it over"):
+            executed(task, **params)
+
+    for template in ("{{ params.value }}", ["{{ params.value }}"]):
+        for value in ([], "[]", None, "", "None", (), "()", [""]):
+            if isinstance(template, str) or value in ("", None, "None"):
+                refused(made(face.AutoenhanceEnhanceOperator, native=native, **pair, paths=template), value=value)
+    with DAG("nightly", schedule=None, render_template_as_native_obj=native):
+        mapped = face.AutoenhanceEnhanceOperator.partial(task_id="it", **pair).expand(paths=[["a.jpg"]])
+        for value in ([], "[]", "", (), "None", set()):
+            refused(mapped.unmap({"paths": value}))
+
+        @autoenhance_task(**{name: each for name, each in pair.items() if name != "source"})
+        def asks(paths: Any) -> dict[str, Any]:
+            return {"source": pair["source"], "paths": paths}
+
+        for value in ([], "[]", None, "", ()):
+            refused(asks(value).operator)
+    assert autoenhance.ledger()["requests"] == {}
+
+
+def test_paths_that_are_left_out_in_the_dag_file_list_the_folder(autoenhance: Sandbox, pair: dict[str, Any]) -> None:
+    operator = face.AutoenhanceEnhanceOperator
+    left: list[dict[str, Any]] = [{}, {"paths": None}, {"paths": ()}]
+    for given in left:
+        assert executed(made(operator, **pair, **given, plan_only=True))["photos"] == 2
+        with DAG("nightly", schedule=None):
+            mapped = operator.partial(task_id="it", **pair, **given).expand(plan_only=[True])
+        assert executed(mapped.unmap({"plan_only": True}))["photos"] == 2
+    it = made(operator, **pair, paths="{{ params.value }}", plan_only=True)
+    assert executed(it, value=["b.jpg"])["photos"] == 1
+
+
+def test_what_can_be_gone_through_only_once_reaches_tasks_that_are_made_later(
+    autoenhance: Sandbox, pair: dict[str, Any]
+) -> None:
+    once: list[Callable[[], Any]] = [
+        lambda: (name for name in ["b.jpg"]), lambda: map(str, ["b.jpg"]), lambda: iter(["b.jpg"]),
+        lambda: dict.fromkeys(["b.jpg"]).keys(), lambda: filter(None, ["b.jpg"]),
+    ]  # fmt: skip
+    for number, make in enumerate(once):
+        with DAG("nightly", schedule=None):
+            mapped = face.AutoenhanceEnhanceOperator.partial(task_id="it", **pair, exclude=make()).expand(
+                plan_only=[True]
+            )
+
+            @autoenhance_task(destination=pair["destination"], exclude=make(), plan_only=True, task_id=f"asks_{number}")
+            def asks() -> str:
+                return str(pair["source"])
+
+            several = [asks().operator, asks().operator]
+        for it in (mapped.unmap({"plan_only": True}), mapped.unmap({"plan_only": True}), *several):
+            assert executed(it)["photos"] == 1
+    with pytest.raises(SettingsError, match="exclude takes text"), DAG("nightly", schedule=None):
+        face.AutoenhanceEnhanceOperator.partial(task_id="it", **pair, exclude=iter([True]))
+
+
 @BOTH
 def test_groups_and_outputs_are_lists_too(native: bool) -> None:
     ids = [["a", "b"], ["c"]]
@@ -206,7 +283,7 @@ def test_a_path_is_where_it_points_to(task: type[Any], name: str, native: bool, 
     folder.mkdir()
     file.touch()
     stored = ObjectStoragePath(f"file://{file}")
-    several = task.readers()[name] in (coerce.places, coerce.texts)
+    several = task.readers()[name] in (coerce.places, coerce.paths)
     for value, expected in [
         (file, str(file)), (PurePosixPath(file), str(file)), (stored, str(stored)),
         (tmp_path / "{{ params.name }}", str(file)), (ObjectStoragePath(f"file://{tmp_path}/{{{{ params.name }}}}"), str(stored)),
@@ -245,6 +322,7 @@ BAD: dict[Any, list[Any]] = {
     coerce.file_or_folder: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None],
     coerce.places: [b"a", {"a": 1}, True, "", "None", None, [], [["a"]], [""], [None]],
     coerce.texts: [b"a", {"a": 1}, True, [["a"]], [True]],
+    coerce.paths: [b"a", {"a": 1}, True, [["a"]], [True], [], "", "[]", "None", "()", [""], set()],
     coerce.groups: [b"a", {"a": 1}, True, [[]], ["a"], "some"],
     coerce.mapping: [b"a", 3, True, [1], "some"],
     coerce.settings: [b"a", 3, True, [1], "some", {"enhance_typ": "warm"}, {"enhance_type": "sepia"}],
