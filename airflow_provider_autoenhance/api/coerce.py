@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -22,8 +23,13 @@ from airflow_provider_autoenhance.api.shown import quoted
 #: Reads an argument: whose it is, its name, and the value.
 Reader = Callable[[str, str, Any], Any]
 
-#: What a text template makes of an object that is not text, such as a generator, or the XComs of mapped tasks.
-_PRINTED_OBJECT = r"<.* at 0x[0-9a-f]+>\Z|Lazy\w*Sequence\(|\[.*\bObjectStoragePath\("
+#: What a text template makes of an object that is not text, such as a generator, the XComs of mapped tasks, a set, an array, or bytes.
+_PRINTED_OBJECT = re.compile(
+    r"<.* at 0x[0-9a-f]+>\Z|<class '|Lazy\w*Sequence\(|[\[{].*\bObjectStoragePath\(|b(['\"]).*\1\Z"
+    r"|(?:[a-z_][\w.]*\((?:[\[{(]|<class )|array\('|bytearray\(b|range\(\d|slice\().*\)\Z|(?:frozen)?set\(\)\Z"
+    r"|[\[{](?:.*[\s\[(,{])?[a-z_][\w.]*\(['\"\d].*[\]}]\Z",
+    re.DOTALL | re.IGNORECASE,
+)
 
 #: How a list of paths is spelled in text.
 _PRINTED_PATH = r"\b(?:Pure)?(?:Posix|Windows)Path\((('|\").*?\2)\)"
@@ -132,11 +138,17 @@ def texts(owner: str, name: str, value: Any) -> tuple[str, ...]:
     >>> texts("Task", "include", "['*.jpg', '*.png']"), texts("Task", "include", "*.jpg")
     (('*.jpg', '*.png'), ('*.jpg',))
 
-    :raises SettingsError: when an entry is not a text.
+    :raises SettingsError: when an entry is not a text of one line.
     """
     value = _unspelled(owner, name, value)
     entries = value if is_list(value) else [value]
-    return tuple(filter(None, (text(owner, f"each of {name}", entry) for entry in entries)))
+    found = tuple(filter(None, (text(owner, f"each of {name}", entry) for entry in entries)))
+    for each in found:
+        if re.search(r"[\r\n]", each):
+            raise SettingsError(
+                f"{owner}: each of {name} is one line, not {quoted(each)}; hand several over as a list."
+            )
+    return found
 
 
 def paths(owner: str, name: str, value: Any) -> tuple[str, ...] | None:
@@ -331,11 +343,27 @@ def _unspelled(owner: str, name: str, value: Any) -> Any:
 
 
 def _refuse_printed(owner: str, name: str, spelled: str) -> None:
-    if re.match(_PRINTED_OBJECT, spelled):
+    if _PRINTED_OBJECT.match(re.sub(_PRINTED_PATH, r"\1", spelled)) or _is_printed_array(spelled):
         raise SettingsError(
             f"{owner}: {name} rendered to {quoted(spelled)}, which is an object's name and not its content. Hand over the other task's "
             "`.output`, add `| list` to the template, or set render_template_as_native_obj=True in the DAG."
         )
+
+
+def _is_printed_array(spelled: str) -> bool:
+    """Whether texts stand side by side without a comma, as NumPy prints them; Python would read them as one."""
+    if not spelled.startswith("["):
+        return False
+    import io
+    import tokenize
+
+    try:
+        kinds = [
+            each.type for each in tokenize.generate_tokens(io.StringIO(spelled).readline) if each.type != tokenize.NL
+        ]
+    except (tokenize.TokenError, SyntaxError):
+        return False
+    return any(pair == (tokenize.STRING, tokenize.STRING) for pair in pairwise(kinds))
 
 
 def _void(value: Any) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from array import array
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import pytest
 from jinja2 import Undefined
@@ -54,12 +58,64 @@ def test_a_list_of_anything_else_is_refused(value: Any) -> None:
         "LazySelectSequence([2 items])",
         "LazyXComSequence(xcom_arg=XComArg(<Task(x): y>), ti=...)",
         "[ObjectStoragePath('b/a.jpg', protocol='s3')]",
+        *map(
+            str,
+            (
+                {"a": 1}.keys(),
+                {1: "a.jpg"}.values(),
+                {1: "a"}.items(),
+                frozenset({"a"}),
+                frozenset(),
+                set(),
+                deque(["a"]),
+                deque(maxlen=3),
+                array("d", [1.0]),
+                range(3),
+                b"a.jpg",
+                b"it's",
+                bytearray(b"a"),
+                memoryview(b"a"),
+                OrderedDict(a=1),
+                Counter("a"),
+                defaultdict(list),
+                map,
+                [Decimal(1)],
+                [date(2026, 2, 1)],
+                [UUID(int=1)],
+                {UUID(int=1)},
+            ),
+        ),
+        "['a.jpg' 'b.jpg']",
+        "['a.jpg'\n 'b.jpg']",
+        "[['a' 'b']]",
+        "array(['a.jpg', 'b.jpg'], dtype='<U5')",
+        "[np.str_('a.jpg'), np.str_('b.jpg')]",
+        "Index(['a', 'b'], dtype='object')",
     ],
 )
 def test_the_name_of_an_object_is_not_its_content(value: str) -> None:
     for read in (texts, places, text):
         with pytest.raises(SettingsError, match="rendered to .* an object's name"):
             read("Task", "include", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[ab]*.jpg", "[ab](1).jpg", "[ab] copy(1).jpg", "Kitchen(1)", "Maple (2)", "IMG_(final).jpg", "set(1).jpg", "range(1)/*", "b*.jpg",
+        "{a}", "(1)", "b'", "*(old)*", "deque.jpg", "<b>", "[a'b]*.jpg", "['*.jpg",
+    ],
+)  # fmt: skip
+def test_a_pattern_is_not_taken_for_an_object(value: str) -> None:
+    assert texts("Task", "include", value) == (value,)
+    assert text("Task", "name", value) == value
+
+
+def test_a_pattern_is_one_line() -> None:
+    assert texts("Task", "include", " *.jpg\n") == ("*.jpg",)
+    for value in ("a.jpg\nb.jpg", ["a.jpg\r\nb.jpg"], "['a.jpg\\nb.jpg']"):
+        with pytest.raises(SettingsError, match="each of include is one line"):
+            texts("Task", "include", value)
 
 
 def test_a_list_of_paths_may_be_text() -> None:
