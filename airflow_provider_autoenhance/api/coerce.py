@@ -58,6 +58,13 @@ def is_path(value: Any) -> bool:
     return hasattr(value, "as_posix") and hasattr(value, "joinpath")
 
 
+def is_void(value: Any) -> bool:
+    """Whether a value is nothing, or what a template makes of nothing. Native templates leave Jinja's ``Undefined``."""
+    if isinstance(value, str):
+        return value.strip() in ("", "None")
+    return value is None or any(each.__name__ == "Undefined" for each in type(value).__mro__)
+
+
 def is_local_folder(uri: str) -> bool:
     """Whether a folder of the worker's own disk has this URI."""
     path = uri.removeprefix("file://")
@@ -67,7 +74,7 @@ def is_local_folder(uri: str) -> bool:
 def is_list(value: Any) -> bool:
     """Whether a value holds others in a row: a list, tuple or set, a generator, or the XComs of mapped tasks."""
     return isinstance(value, Iterable) and not (
-        isinstance(value, str | bytes | Mapping) or is_path(value) or _void(value)
+        isinstance(value, str | bytes | Mapping) or is_path(value) or is_void(value)
     )
 
 
@@ -112,7 +119,7 @@ def text(owner: str, name: str, value: Any) -> str | None:
 
     :raises SettingsError: when it is neither text, nor a number, a date or a path.
     """
-    if _void(value):
+    if is_void(value) or _is_nan(value):
         return None
     if (isinstance(value, _SCALARS) and not isinstance(value, bool) and value not in _NOT_FINITE) or is_path(value):
         spelled = str(value).strip()
@@ -198,7 +205,7 @@ def groups(owner: str, name: str, value: Any) -> list[list[str]] | None:
 
     :raises SettingsError: when it is anything else.
     """
-    if _void(value):
+    if is_void(value):
         return None
     found = _unspelled(owner, name, value)
     rows = [list(each) if is_list(each) else [] for each in found] if is_list(found) else [[]]
@@ -212,7 +219,7 @@ def mapping(owner: str, name: str, value: Any) -> dict[str, Any]:
 
     :raises SettingsError: when it is anything else.
     """
-    if _void(value):
+    if is_void(value):
         return {}
     found = from_text(value)
     if not isinstance(found, Mapping):
@@ -228,9 +235,20 @@ def settings(owner: str, name: str, value: Any) -> dict[str, Any]:
     from airflow_provider_autoenhance.api.settings import WireSettings, check_settings
 
     found = mapping(owner, name, value)
-    if not isinstance(found, WireSettings):
-        check_settings(found)
-    return found
+    if isinstance(found, WireSettings):
+        return found
+    given = {setting: each for setting, each in found.items() if not _is_unset(setting, each)}
+    if isinstance(switches := given.get("restage"), Mapping):
+        given["restage"] = {switch: each for switch, each in switches.items() if not is_void(each)}
+    check_settings(given)
+    return given
+
+
+def text_settings() -> frozenset[str]:
+    """Return the settings that take free text, such as an id."""
+    from airflow_provider_autoenhance.api.settings import PREFERENCES
+
+    return frozenset(name for name, each in PREFERENCES.items() if each.kind is str and not each.values)
 
 
 def boolean(owner: str, name: str, value: Any) -> bool:
@@ -249,12 +267,20 @@ def whole_number(owner: str, name: str, value: Any) -> int | None:
 
     :raises SettingsError: when it is anything else.
     """
-    if _void(value):
+    if is_void(value):
         return None
     spelled = str(value).strip()
     if re.fullmatch(r"[0-9]+(\.0+)?", spelled):
         return int(spelled.partition(".")[0])
     raise SettingsError(f"{owner}: {name} takes a whole number, not {quoted(value)}.")
+
+
+def without_fraction(value: Any) -> Any:
+    """Return 3 for ``3.0``, and ``5%`` for ``5.0%``, which forms and tables make of them; anything else as it is."""
+    spelled = (
+        re.fullmatch(r"\s*([0-9]+)\.0+\s*(%?)\s*", str(value)) if isinstance(value, str | float | Decimal) else None
+    )
+    return value if spelled is None else "".join(spelled.groups()) if isinstance(value, str) else int(spelled[1])
 
 
 def number_between(low: int, high: int) -> Reader:
@@ -333,7 +359,7 @@ TEXTS: frozenset[Reader] = frozenset({text, required, texts, paths, places, file
 
 def _unspelled(owner: str, name: str, value: Any) -> Any:
     """A list that a template made text of as a list again; without empty text."""
-    if _void(value):
+    if is_void(value):
         return []
     if isinstance(value, str):
         _refuse_printed(owner, name, value.strip())
@@ -350,6 +376,20 @@ def _refuse_printed(owner: str, name: str, spelled: str) -> None:
         )
 
 
+def _is_unset(setting: str, value: Any) -> bool:
+    """Whether a setting is left as it is. Some settings have a value that is spelled like nothing."""
+    from airflow_provider_autoenhance.api.settings import PREFERENCES
+
+    known = PREFERENCES.get(setting)
+    named = known is not None and isinstance(value, str) and value.strip().upper() in known.values
+    return (is_void(value) or _is_nan(value)) and not named
+
+
+def _is_nan(value: Any) -> bool:
+    """Whether a value is what tables hold where nothing is."""
+    return isinstance(value, float | Decimal | date) and str(value).lower() in ("nan", "nat")
+
+
 def _is_printed_array(spelled: str) -> bool:
     """Whether texts stand side by side without a comma, as NumPy prints them; Python would read them as one."""
     if not spelled.startswith("["):
@@ -364,13 +404,6 @@ def _is_printed_array(spelled: str) -> bool:
     except (tokenize.TokenError, SyntaxError):
         return False
     return any(pair == (tokenize.STRING, tokenize.STRING) for pair in pairwise(kinds))
-
-
-def _void(value: Any) -> bool:
-    """Whether a value is nothing, or what a template makes of nothing. Native templates leave Jinja's ``Undefined``."""
-    if isinstance(value, str):
-        return value.strip() in ("", "None")
-    return value is None or any(each.__name__ == "Undefined" for each in type(value).__mro__)
 
 
 def _spelled_duration(spelled: str) -> float:

@@ -263,8 +263,8 @@ def _wire_object(name: str, value: Any) -> dict[str, Any]:
 
 def _wire_text(name: str, preference: Preference, value: Any, version: str) -> str:
     if not preference.values:
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
+            return str(value).strip()
         raise SettingsError(f"Setting {name!r} takes text, not {value!r}.")
     return _one_of(name, preference.values_for(version), preference.aliases or {}, value)
 

@@ -225,8 +225,11 @@ class AutoenhanceMixin:
                 if rendered is given and not coerce.is_literal(given):
                     # Airflow before 3.3 keeps a template that renders to nothing.
                     rendered = self.render_template(given, context, jinja_env, seen_oids)
-                if self.readers().get(name) is coerce.paths and coerce.is_left_out(rendered) and rendered is not given:
+                read = self.readers().get(name)
+                if read is coerce.paths and coerce.is_left_out(rendered) and rendered is not given:
                     rendered = []  # was handed over, not left out
+                elif read is coerce.settings:
+                    rendered = self._rendered_settings(given, rendered, context, jinja_env)
                 setattr(self, name, coerce.settled(rendered))
             self._rendering = None
 
@@ -237,10 +240,25 @@ class AutoenhanceMixin:
             # Airflow does not render a `Path`, and before 3.2 it takes a path's `resolve` for its own.
             return type(content)(str(render(str(content), context, jinja_env, seen_oids)))
         rendered = render(content, context, jinja_env, seen_oids)
-        misread = isinstance(content, str) and isinstance(rendered, bool | int | float | complex | bytes)
-        if misread and self.readers().get(self._rendering or "") in coerce.TEXTS:
-            return render(_TEXT_MARK + content, context, jinja_env, seen_oids).removeprefix(_TEXT_MARK)
-        return rendered
+        read = self.readers().get(self._rendering or "")
+        return self._as_text(content, rendered, context, jinja_env) if read in coerce.TEXTS else rendered
+
+    def _rendered_settings(self, given: Any, rendered: Any, context: Any, jinja_env: Any) -> Any:
+        """Leave out what rendered to nothing, as a Trigger form does, and keep ids as text."""
+        if not isinstance(given, dict) or not isinstance(rendered, dict):
+            return rendered
+        kept = {
+            name: each for name, each in rendered.items() if coerce.is_literal(given[name]) or not coerce.is_void(each)
+        }
+        texts = coerce.text_settings() & kept.keys()
+        return kept | {name: self._as_text(given[name], kept[name], context, jinja_env) for name in texts}
+
+    def _as_text(self, content: Any, rendered: Any, context: Any, jinja_env: Any) -> Any:
+        """Render as text what a native template made a number of."""
+        if not isinstance(content, str) or not isinstance(rendered, bool | int | float | complex | bytes):
+            return rendered
+        render = super().render_template  # type: ignore[misc]
+        return render(_TEXT_MARK + content, context, jinja_env).removeprefix(_TEXT_MARK)
 
     @contextmanager
     def uncovered(self) -> Iterator[None]:

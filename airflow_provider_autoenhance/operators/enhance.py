@@ -55,7 +55,7 @@ def allowed_failures(max_failures: int | str, photos: int) -> int:
 def _max_failures(owner: str, name: str, value: Any) -> int | str:
     if coerce.text(owner, name, value) is None:
         return 0
-    found = int(value) if isinstance(value, float) and value.is_integer() else value
+    found = coerce.without_fraction(value)
     allowed_failures(found, 0)
     return str(found) if isinstance(found, str) else int(found)
 
@@ -65,7 +65,7 @@ def _brackets(owner: str, name: str, value: Any) -> int | str:
         return "none"
     from airflow_provider_autoenhance.pipeline.brackets.rules import check_brackets
 
-    return check_brackets(value)
+    return check_brackets(coerce.without_fraction(value))
 
 
 def _template(owner: str, name: str, value: Any) -> str | None:
@@ -188,8 +188,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     }
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
-        "exclude", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval", "timeout",
-        "autoenhance_conn_id",
+        "exclude", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",
+        "timeout", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(

@@ -130,6 +130,16 @@ def test_what_jinja_leaves_undefined_is_nothing() -> None:
     assert mapping("Task", "metadata", undefined) == {}
 
 
+def test_what_tables_hold_for_nothing_is_nothing() -> None:
+    for value in (math.nan, Decimal("nan")):
+        assert text("Task", "order_id", value) is None
+        assert texts("Task", "include", [value, "a"]) == ("a",)
+        with pytest.raises(SettingsError, match="order_id is empty"):
+            required("Task", "order_id", value)
+        with pytest.raises(SettingsError, match="max_credits takes a whole number"):
+            whole_number("Task", "max_credits", value)
+
+
 def test_text_is_not_a_number_without_end() -> None:
     for value in (math.inf, -math.inf):
         with pytest.raises(SettingsError, match="order_id takes text"):

@@ -16,8 +16,11 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Objec
 import airflow_provider_autoenhance as face
 from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.settings import wire_settings
+from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
 from airflow_provider_autoenhance.decorators.autoenhance import AutoenhanceDecoratedOperator, autoenhance_task
 from airflow_provider_autoenhance.operators.base import AutoenhanceMixin
+from airflow_provider_autoenhance.operators.enhance import allowed_failures
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run_dag_file
@@ -253,6 +256,49 @@ def test_what_can_be_gone_through_only_once_reaches_tasks_that_are_made_later(
             assert executed(it)["photos"] == 1
     with pytest.raises(SettingsError, match="exclude takes text"), DAG("nightly", schedule=None):
         face.AutoenhanceEnhanceOperator.partial(task_id="it", **pair, exclude=iter([True]))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "task", [each for each in TASKS if "settings" in each.readers()], ids=lambda task: task.__name__
+)
+def test_settings_that_render_to_nothing_are_not_set(task: type[Any], native: bool) -> None:
+    names = ("preset_id", "enhance_type", "window_pull_type", "privacy", "ai_version")
+    template = "{{ params.value }}"
+    for value in (None, "", "None"):
+        for given in (
+            dict.fromkeys(names, template),
+            {"restage": {"tvs": template}},
+            str(dict.fromkeys(names)),
+            dict.fromkeys(names),
+        ):
+            it = made(task, native=native, settings=given)
+            assert read(it, "settings", value=value) in ({}, {"restage": {}})
+    it = made(task, native=native, settings={"window_pull_type": "NONE", "preset_id": template})
+    assert read(it, "settings", value="2026_02_01") == {"window_pull_type": "NONE", "preset_id": "2026_02_01"}
+    it = made(task, native=native, settings={"extra": {"newer": "{{ 0.5 }}", "kept": None}, "ai_version": template})
+    newer = 0.5 if native else "0.5"
+    assert read(it, "settings", value="5.30") == {"extra": {"newer": newer, "kept": None}, "ai_version": "5.30"}
+    it = made(task, native=native, settings="{{ params.value }}")
+    with it.uncovered():
+        found = read(it, "settings", value={"preset_id": 20260201, "enhance_type": None})
+    assert wire_settings(found, version=DEFAULT_VERSION) == {"preset_id": "20260201"}
+
+
+@BOTH
+def test_numbers_of_tables_are_whole(native: bool) -> None:
+    for name, value, expected in [
+        ("brackets", 3.0, 3), ("brackets", "3.0", 3), ("max_failures", 5.0, 5), ("max_images", 3.0, 3), ("max_credits", "3.0", 3),
+    ]:  # fmt: skip
+        assert read(made(face.AutoenhanceEnhanceOperator, native=native, **{name: value}), name) == expected
+        it = made(face.AutoenhanceEnhanceOperator, native=native, **{name: "{{ params.value }}"})
+        assert int(read(it, name, value=value)) == expected
+    for value, of_30 in [("5.0", 5), (" 5.0 ", 5), ("5.0%", 1), ("5%", 1), (5.0, 5)]:
+        it = made(face.AutoenhanceEnhanceOperator, native=native, max_failures="{{ params.value }}")
+        assert allowed_failures(read(it, "max_failures", value=value), 30) == of_30
+    for name, value in [("brackets", 3.5), ("brackets", "1.0"), ("max_failures", "5.5"), ("max_failures", 0.05)]:
+        with pytest.raises(SettingsError, match=name):
+            made(face.AutoenhanceEnhanceOperator, native=native, **{name: value})
 
 
 @BOTH
