@@ -125,7 +125,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
     :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
     :param exclude: glob patterns to leave out (templated, as ``include``).
-    :param recursive: look into subfolders, which keep their place under the destination.
+    :param recursive: look into subfolders, which keep their place under the destination (templated).
     :param group_by: ``folder``: one order per folder; ``all``: one for all (each of at most 250 photos).
     :param brackets: how exposures become photos (templated). ``none``: each file is a photo. ``exif``: by capture time, exposure and
         camera, read from each file's first kilobytes. A number from 2 to 9: so many in a row, in order of their names. ``auto``:
@@ -188,7 +188,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     }
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
-        "exclude", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",
+        "exclude", "recursive", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",
         "timeout", "autoenhance_conn_id",
     )  # fmt: skip
 
@@ -205,7 +205,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         preview: bool | str = True,
         include: Sequence[str] | str = (),
         exclude: Sequence[str] | str = (),
-        recursive: bool = True,
+        recursive: bool | str = True,
         group_by: Literal["folder", "all"] = "folder",
         brackets: Literal["none", "auto", "exif"] | int | str = "none",
         on_existing: str = "reprocess",
@@ -235,7 +235,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.preview: Any = preview
         self.include: Any = include
         self.exclude: Any = exclude
-        self.recursive = recursive
+        self.recursive: Any = recursive
         self.group_by = group_by
         self.brackets: Any = brackets
         self.on_existing: Any = on_existing

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath, task_group
 
 import airflow_provider_autoenhance as face
 from airflow_provider_autoenhance.api import coerce
@@ -299,6 +299,20 @@ def test_numbers_of_tables_are_whole(native: bool) -> None:
     for name, value in [("brackets", 3.5), ("brackets", "1.0"), ("max_failures", "5.5"), ("max_failures", 0.05)]:
         with pytest.raises(SettingsError, match=name):
             made(face.AutoenhanceEnhanceOperator, native=native, **{name: value})
+
+
+@BOTH
+def test_groups_of_a_task_group_name_recursive(native: bool) -> None:
+    for value in (False, "False", "false"):
+        it = made(face.AutoenhanceEnhanceOperator, native=native, recursive="{{ params.value }}")
+        assert read(it, "recursive", value=value) is False
+
+    @task_group
+    def each(source: Any, recursive: Any) -> None:
+        face.AutoenhanceEnhanceOperator(task_id="it", source=source, destination="/out/", recursive=recursive)
+
+    with DAG("nightly", schedule=None):
+        each.expand_kwargs([{"source": "/in/", "recursive": False}])
 
 
 @BOTH
