@@ -196,6 +196,8 @@ class AutoenhanceMixin:
         """Called at the end of ``__init__``: keep what can be gone through only once, and check what is literal."""
         mapped = getattr(self, "_BaseOperator__from_mapped", False)
         for name in self.readers():
+            if not hasattr(self, name):
+                continue  # a class that is derived from this one sets it later
             value = coerce.settled(getattr(self, name))
             setattr(self, name, [] if mapped and value is not None and coerce.is_left_out(value) else value)
         if not mapped:

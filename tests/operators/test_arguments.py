@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath, task_group
@@ -313,6 +313,19 @@ def test_groups_of_a_task_group_name_recursive(native: bool) -> None:
 
     with DAG("nightly", schedule=None):
         each.expand_kwargs([{"source": "/in/", "recursive": False}])
+
+
+def test_a_derived_class_may_set_its_arguments_late() -> None:
+    class Derived(face.AutoenhanceEnhanceOperator):
+        arguments: ClassVar[Any] = {"room": coerce.required}
+
+        def __init__(self, *, room: Any, **options: Any) -> None:
+            super().__init__(**options)
+            self.room = room
+
+    with DAG("nightly", schedule=None):
+        it = Derived(task_id="it", source="/in/", destination="/out/", room=20260201)
+    assert read(it, "room") == "20260201"
 
 
 @BOTH
