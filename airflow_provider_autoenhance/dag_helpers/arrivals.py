@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, refuse_file, spelled
+from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, Patterns, photos_under, refuse_file, spelled
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
-from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
-from airflow_provider_autoenhance.storage import list_files
 from airflow_provider_autoenhance.storage.location import locate_folder, path_inside, plain_part
 
 log = logging.getLogger(__name__)
@@ -24,12 +23,12 @@ OVERLAP = timedelta(minutes=30)
 
 
 def changed_folders(
-    source: str,
+    source: coerce.Place,
     since: datetime | None,
     *,
     source_conn_id: str | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: Patterns = (),
+    exclude: Patterns = (),
     max_folders: int = MAX_GROUPS,
 ) -> list[str]:
     """List the folders in which photos have arrived, with listing calls alone.
@@ -41,21 +40,22 @@ def changed_folders(
             for folder in changed_folders("s3://listings/", prev_start_date_success):
                 outlet_events[Asset("s3://listings/")].extra = {"folder": folder}
 
-    :param source: folder that is looked through, with all folders below it.
+    :param source: folder that is looked through, with all folders below it, as text or as a path object.
     :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is listed again.
     :param source_conn_id: Airflow connection of the source.
-    :param include: glob patterns of photos; by default every type that Autoenhance takes.
-    :param exclude: glob patterns to leave out.
+    :param include: glob patterns of photos, or one; by default every type that Autoenhance takes.
+    :param exclude: glob patterns to leave out, or one.
     :param max_folders: of more, ``source`` alone is returned, which stands for all.
     :returns: URIs, each ending in a slash, in order of names.
     :raises SettingsError: the source is not the URI of a folder.
     :raises SourceError: the source cannot be listed.
     """
-    root = locate_folder(source, conn_id=source_conn_id)
-    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+    owner = "changed_folders"
+    source = coerce.required(owner, "source", source)
+    root = locate_folder(source, conn_id=coerce.text(owner, "source_conn_id", source_conn_id))
     found: dict[str, None] = {}
     file = None
-    for file in list_files(root.uri, conn_id=root.conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
+    for file in photos_under(root, owner, include, exclude):
         if since is None or file.modified is None or file.modified >= since - OVERLAP:
             found[root.uri + plain_part(file.uri.removeprefix(root.uri))] = None
     if file is None:
@@ -64,7 +64,11 @@ def changed_folders(
 
 
 def arrived_folders(
-    extras: Iterable[Mapping[str, Any]], source: str, destination: str, *, max_folders: int = MAX_GROUPS
+    extras: Iterable[Mapping[str, Any]],
+    source: coerce.Place,
+    destination: coerce.Place,
+    *,
+    max_folders: int = MAX_GROUPS,
 ) -> list[dict[str, str]]:
     """Turn events of arrivals into arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
 
@@ -81,7 +85,9 @@ def arrived_folders(
     :param max_folders: of more, all of ``source`` is one task.
     :returns: ``source`` and ``destination`` per folder, in order of names.
     """
-    source, destination = spelled(source), spelled(destination)
+    owner = "arrived_folders"
+    source = spelled(coerce.required(owner, "source", source))
+    destination = spelled(coerce.required(owner, "destination", destination))
     extras, root = list(extras), locate_folder(source).uri
     named = [extra.get(FOLDER) for extra in extras]
     inside = {path for path in (_path_under(root, folder) for folder in named if folder) if path is not None}
@@ -97,7 +103,7 @@ def arrived_folders(
 
 
 def _path_under(root: str, folder: Any) -> str | None:
-    given = str(folder)
+    given = str(folder).strip()
     if given.lower().endswith(PHOTO_EXTENSIONS):  # of a photo, its folder
         given = given.rpartition("/")[0]
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.api.shown import last_part
@@ -14,23 +15,26 @@ from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.pipeline.sources import refuse_pattern
-from airflow_provider_autoenhance.storage import is_file, is_missing, list_files, path_in_store
+from airflow_provider_autoenhance.storage import StoredFile, is_file, is_missing, list_files, path_in_store
 from airflow_provider_autoenhance.storage.location import Location, locate, locate_folder, plain_part
 
 log = logging.getLogger(__name__)
+
+#: Glob patterns, or one.
+Patterns = str | Iterable[str] | None
 
 #: Airflow's default ``[core] max_map_length``.
 MAX_GROUPS = 1024
 
 
 def list_groups(
-    source: str,
-    destination: str,
+    source: coerce.Place,
+    destination: coerce.Place,
     *,
     source_conn_id: str | None = None,
     destination_conn_id: str | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: Patterns = (),
+    exclude: Patterns = (),
     max_groups: int = MAX_GROUPS,
     missing_ok: bool = False,
 ) -> list[dict[str, Any]]:
@@ -47,27 +51,28 @@ def list_groups(
 
         AutoenhanceEnhanceOperator.partial(task_id="enhance", preview=False).expand_kwargs(list_listings())
 
-    :param source: folder whose subfolders are the listings.
+    :param source: folder whose subfolders are the listings, as text or as a path object.
     :param destination: folder that gets one subfolder per listing.
     :param source_conn_id: Airflow connection of the source.
     :param destination_conn_id: Airflow connection of the destination. Results that lie below the source are left out; where nobody names
         a connection, the destination counts as in the same store.
-    :param include: glob patterns of photos; by default every type that Autoenhance takes.
-    :param exclude: glob patterns to leave out.
+    :param include: glob patterns of photos, or one; by default every type that Autoenhance takes.
+    :param exclude: glob patterns to leave out, or one.
     :param max_groups: most items to return.
     :param missing_ok: a local folder that does not exist has no groups, as one in a bucket; the folder above it must exist.
     :returns: ``source`` (a folder, or several), ``destination`` and ``recursive`` per item, in order of names.
     :raises SettingsError: the source or the destination is not the URI of a folder.
     :raises SourceError: the source cannot be listed.
     """
-    root = locate_folder(source, conn_id=source_conn_id)
-    target = locate_folder(destination, conn_id=destination_conn_id)
+    owner = "list_groups"
+    source, destination = coerce.required(owner, "source", source), coerce.required(owner, "destination", destination)
+    root = locate_folder(source, conn_id=coerce.text(owner, "source_conn_id", source_conn_id))
+    target = locate_folder(destination, conn_id=coerce.text(owner, "destination_conn_id", destination_conn_id))
     results = path_in_store(target if target.conn_id else replace(target, conn_id=root.conn_id), root)
     if missing_ok and is_missing(root):
         return []
-    patterns = tuple(include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     folders: dict[str, None] = {}
-    for file in list_files(root.uri, conn_id=root.conn_id, include=patterns, exclude=(*exclude, *NEVER_PHOTOS)):
+    for file in photos_under(root, owner, include, exclude):
         path = file.uri.removeprefix(root.uri)
         if results is None or not path.startswith(results):
             folder, slash, _ = path.partition("/")
@@ -115,6 +120,13 @@ def refuse_file(source: str, folder: Location) -> None:
     refuse_pattern(folder)
     if not source.endswith("/") and is_file(locate(source, conn_id=folder.conn_id, error=SettingsError)):
         raise SourceError(f"{folder.uri.rstrip('/')} is a file. Name the folder that it lies in.")
+
+
+def photos_under(folder: Location, owner: str, include: Patterns, exclude: Patterns) -> Iterator[StoredFile]:
+    """List the photos below a folder, with the patterns of a helper's caller."""
+    included = coerce.texts(owner, "include", include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+    excluded = (*coerce.texts(owner, "exclude", exclude), *NEVER_PHOTOS)
+    return list_files(folder.uri, conn_id=folder.conn_id, include=included, exclude=excluded)
 
 
 def spelled(uri: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.storage.base import (
     BLOCK,
@@ -128,12 +129,12 @@ def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:
 
 
 def list_files(
-    uri: str,
+    uri: coerce.Place,
     *,
     conn_id: str | None = None,
     recursive: bool = True,
-    include: Sequence[str] = ("*",),
-    exclude: Sequence[str] = (),
+    include: str | Iterable[str] | None = ("*",),
+    exclude: str | Iterable[str] | None = (),
     access: SourceAccess = DEFAULT_ACCESS,
     strict: bool = False,
 ) -> Iterator[StoredFile]:
@@ -148,25 +149,29 @@ def list_files(
         def list_photos():
             return [file.uri for file in list_files("s3://listings/elm/", include=["*.jpg"])]
 
-    :param uri: a folder; a trailing slash may be left out.
+    :param uri: a folder, as text or as a path object; a trailing slash may be left out.
     :param conn_id: Airflow connection of the store.
     :param recursive: also look into subfolders.
-    :param include: glob patterns, upper and lower case alike. One without a slash is held against the file's name, one
-        with a slash against its path under the folder; ``*`` crosses slashes there.
+    :param include: glob patterns, or one; all files without any. Upper and lower case are alike. A pattern without a slash is held
+        against the file's name, one with a slash against its path under the folder; ``*`` crosses slashes there.
     :param exclude: patterns that keep a file out, whatever ``include`` says.
     :param access: what may be read.
     :param strict: of a local destination: fail where a folder in it cannot be read, follow links, and name what is not a file too, instead
         of leaving it out with a warning.
     :raises SourceError: no such bucket or local folder, not allowed, or a web address.
     """
-    location = locate(uri, conn_id=conn_id, error=SourceError)
+    owner = "list_files"
+    conn_id = coerce.text(owner, "conn_id", conn_id)
+    location = locate(coerce.text(owner, "uri", uri) or "", conn_id=conn_id, error=SourceError)
+    included = coerce.texts(owner, "include", include) or ("*",)
+    excluded = coerce.texts(owner, "exclude", exclude)
     found = store_of(location, access).list(recursive=recursive, strict=strict)
     root = location.uri.rstrip("/") + "/"
     return (
         file
         for file in found
-        if _matches(file, root, include)
-        and not _matches(file, root, exclude)
+        if _matches(file, root, included)
+        and not _matches(file, root, excluded)
         and not file.name.startswith(OWN_PREFIX)
         and _can_be_named(file)
     )

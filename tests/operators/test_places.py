@@ -12,12 +12,14 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.dag_helpers.arrivals import arrived_folders, changed_folders
 from airflow_provider_autoenhance.dag_helpers.listings import list_groups
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
+from airflow_provider_autoenhance.storage import list_files
 from tests.support.batch import outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -467,3 +469,49 @@ def test_a_file_or_a_pattern_has_no_folders(maple: SimpleNamespace, folder: Path
 def test_a_list_of_nothing_is_told(maple: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
     assert list_groups("s3://listings/elm/", "s3://enhanced/") == []
     assert "Without photos: s3://listings/elm/: does not exist, or holds nothing that is a photo" in caplog.messages
+
+
+@pytest.mark.parametrize("spelling", [lambda text: text, lambda text: f" {text} ", lambda text: f"['{text}']"])
+def test_one_pattern_is_a_pattern_and_not_its_letters(
+    maple: SimpleNamespace, spelling: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    maple.put("elm/1.png", photo())
+    chosen: dict[str, Any] = {"include": spelling("*.png"), "exclude": spelling("0.*")}
+    assert [file.uri for file in list_files("s3://listings/", **chosen)] == ["s3://listings/elm/1.png"]
+    assert changed_folders("s3://listings/", None, **chosen) == ["s3://listings/elm/"]
+    assert [each["source"] for each in list_groups("s3://listings/", "s3://enhanced/", **chosen)] == [
+        "s3://listings/elm/"
+    ]
+    assert [file.name for file in list_files("s3://listings/", exclude=spelling("0.*"))] == ["1.png", "1.jpg"]
+
+
+def test_patterns_that_a_template_left_empty_are_the_usual_ones(maple: SimpleNamespace) -> None:
+    for empty in (None, "None", " ", [], [""]):
+        none: dict[str, Any] = {"include": empty, "exclude": empty}
+        assert len(list(list_files("s3://listings/", **none))) == 2
+        assert len(list_groups("s3://listings/", "s3://enhanced/", **none)) == 1
+        assert len(changed_folders("s3://listings/", None, **none)) == 2
+
+
+def test_helpers_take_paths_and_texts_with_spaces_around(maple: SimpleNamespace, folder: Path, tmp_path: Path) -> None:
+    path = ObjectStoragePath("s3://photos@listings/maple")
+    there: dict[Any, str] = {" s3://listings/maple/ ": "s3://listings/maple/", path: "s3://photos@listings/maple/"}
+    for source, uri in (there | {folder: f"{folder}/"}).items():
+        items = list_groups(source, tmp_path / "out", max_groups=1)
+        assert items[0] == {"source": uri, "destination": f"{tmp_path}/out/", "recursive": False}
+        assert items[1]["source"] == f"{uri}sub/"
+        public = uri.replace("photos@", "")
+        assert changed_folders(source, None) == [public, f"{public}sub/"]
+        assert len(list(list_files(source))) == 2
+        assert arrived_folders([{"folder": f" {uri}sub/ "}], source, " s3://enhanced/ ") == [
+            {"source": f"{uri}sub/", "destination": "s3://enhanced/sub/"}
+        ]
+    for act in (
+        lambda: list_groups(None, "s3://enhanced/"),  # type: ignore[arg-type]
+        lambda: list_groups("s3://listings/", " "),
+        lambda: changed_folders("None", None),
+        lambda: arrived_folders([], "", "s3://enhanced/"),
+        lambda: list_files(" "),
+    ):
+        with pytest.raises(AutoenhanceError, match="is empty"):
+            act()
