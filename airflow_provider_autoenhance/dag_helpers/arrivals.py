@@ -9,7 +9,14 @@ from typing import Any
 
 from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, Patterns, photos_under, refuse_file, spelled
+from airflow_provider_autoenhance.dag_helpers.listings import (
+    MAX_GROUPS,
+    Patterns,
+    photos_under,
+    refuse_file,
+    results_under,
+    spelled,
+)
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.storage.location import locate_folder, path_inside, plain_part
 
@@ -74,7 +81,8 @@ def arrived_folders(
 
     Each folder is returned once, and not at all where one above it is. An event without a folder, and a run without events (by hand),
     mean all of ``source``; what is up to date there costs nothing. A folder outside ``source`` is left alone, with a warning: whoever
-    may write an event may not choose what is read.
+    may write an event may not choose what is read. Results below ``source`` are announced as photos are, and are left out; a folder in
+    which both lie means all of ``source``, as that task tells them apart.
 
     >>> arrived_folders([{"folder": "s3://in/elm/"}, {"folder": "s3://in/elm/up/"}], "s3://in/", "s3://out/")
     [{'source': 's3://in/elm/', 'destination': 's3://out/elm/'}]
@@ -84,15 +92,20 @@ def arrived_folders(
     :param destination: folder for the results; folders keep their path.
     :param max_folders: of more, all of ``source`` is one task.
     :returns: ``source`` and ``destination`` per folder, in order of names.
+    :raises SettingsError: the source or the destination is not the URI of a folder.
+    :raises SourceError: one lies in the other, and one of the connections in them cannot be used.
     """
     owner = "arrived_folders"
     source = spelled(coerce.required(owner, "source", source))
     destination = spelled(coerce.required(owner, "destination", destination))
-    extras, root = list(extras), locate_folder(source).uri
+    extras, place = list(extras), locate_folder(source)
+    root, results = place.uri, results_under(place, locate_folder(destination))
     named = [extra.get(FOLDER) for extra in extras]
     inside = {path for path in (_path_under(root, folder) for folder in named if folder) if path is not None}
     if not all(named) or not named:
         inside.add("")
+    if results:
+        inside = {"" if results.startswith(path) else path for path in inside if not path.startswith(results)}
     paths: list[str] = []
     for path in sorted(inside):  # a folder comes right before what lies in it
         if not (paths and path.startswith(paths[-1])):

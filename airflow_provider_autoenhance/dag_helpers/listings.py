@@ -41,7 +41,8 @@ def list_groups(
     """List the folders of photos right under a folder, as arguments for ``AutoenhanceEnhanceOperator.partial(...).expand_kwargs()``.
 
     Bounded by listings, not by photos. Where there are more folders than ``max_groups``, neighbours share a task. Photos that lie in
-    ``source`` itself are a group of their own.
+    ``source`` itself are a group of their own. Where photos lie beside the results, in the same folder of ``source``, all of it is one
+    task: that one tells results from photos.
 
     ::
 
@@ -68,7 +69,7 @@ def list_groups(
     source, destination = coerce.required(owner, "source", source), coerce.required(owner, "destination", destination)
     root = locate_folder(source, conn_id=coerce.text(owner, "source_conn_id", source_conn_id))
     target = locate_folder(destination, conn_id=coerce.text(owner, "destination_conn_id", destination_conn_id))
-    results = path_in_store(target if target.conn_id else replace(target, conn_id=root.conn_id), root)
+    results = results_under(root, target)
     if missing_ok and is_missing(root):
         return []
     folders: dict[str, None] = {}
@@ -76,6 +77,10 @@ def list_groups(
         path = file.uri.removeprefix(root.uri)
         if results is None or not path.startswith(results):
             folder, slash, _ = path.partition("/")
+            if (
+                slash and results and results.startswith(folder + slash)
+            ):  # of a task over that folder alone, earlier results are photos
+                return [{"source": spelled(source), "destination": spelled(destination), "recursive": True}]
             folders[folder + slash if slash else ""] = None
     _leave_nameless_out(root, folders)
     if not folders:
@@ -127,6 +132,15 @@ def photos_under(folder: Location, owner: str, include: Patterns, exclude: Patte
     included = coerce.texts(owner, "include", include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     excluded = (*coerce.texts(owner, "exclude", exclude), *NEVER_PHOTOS)
     return list_files(folder.uri, conn_id=folder.conn_id, include=included, exclude=excluded)
+
+
+def results_under(source: Location, destination: Location) -> str | None:
+    """Where in a source folder the results lie: their path, ``None`` where they do not. Where a destination names no connection, it counts
+    as in the source's store.
+
+    :raises SourceError: one of the connections cannot be used.
+    """
+    return path_in_store(destination if destination.conn_id else replace(destination, conn_id=source.conn_id), source)
 
 
 def spelled(uri: str) -> str:

@@ -515,3 +515,35 @@ def test_helpers_take_paths_and_texts_with_spaces_around(maple: SimpleNamespace,
     ):
         with pytest.raises(AutoenhanceError, match="is empty"):
             act()
+
+
+@pytest.mark.parametrize("destination", ["enhanced", "maple/enhanced", "elm/enhanced/deep"])
+@pytest.mark.parametrize("helper", ["arrivals", "groups"])
+@pytest.mark.parametrize("store", ["s3", "disk"])
+def test_results_in_the_source_are_never_enhanced_again(
+    enhance: Enhance,
+    maple: SimpleNamespace,
+    folder: Path,
+    autoenhance: Sandbox,
+    destination: str,
+    helper: str,
+    store: str,
+) -> None:
+    source = "s3://listings/" if store == "s3" else f"{folder.parent}/"
+    for night in range(3):
+        found = changed_folders(source, None)
+        items = (
+            arrived_folders([{"folder": each} for each in found], source, source + destination)
+            if helper == "arrivals"
+            else list_groups(source, source + destination)
+        )
+        assert sum(enhance(**each, run_id=f"night-{night}")["photos"] for each in items) == 2
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+
+
+def test_an_event_about_results_alone_is_work_for_nobody() -> None:
+    for folder in ("s3://in/out/", "s3://in/out/elm/", "s3a://in/out/elm/1.jpg"):
+        assert arrived_folders([{"folder": folder}], "s3://in/", "s3://in/out/") == []
+    assert arrived_folders([{"folder": "s3://in/outer/"}], "s3://in/", "s3://in/out/") == [
+        {"source": "s3://in/outer/", "destination": "s3://in/out/outer/"}
+    ]
