@@ -15,7 +15,14 @@ from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
 from airflow_provider_autoenhance.pipeline.sources import refuse_pattern
-from airflow_provider_autoenhance.storage import StoredFile, is_file, is_missing, list_files, path_in_store
+from airflow_provider_autoenhance.storage import (
+    DEFAULT_ACCESS,
+    StoredFile,
+    is_file,
+    is_missing,
+    list_files,
+    path_in_store,
+)
 from airflow_provider_autoenhance.storage.location import Location, locate, locate_folder, plain_part
 
 log = logging.getLogger(__name__)
@@ -84,7 +91,7 @@ def list_groups(
             folders[folder + slash if slash else ""] = None
     _leave_nameless_out(root, folders)
     if not folders:
-        refuse_file(source, root)
+        refuse_file(source, root, missing_ok=missing_ok)
         if not missing_ok:
             log.warning("Without photos: %s: does not exist, or holds nothing that is a photo", root.uri)
     return _groups(folders, spelled(source), spelled(destination), max_groups)
@@ -116,13 +123,19 @@ def group_name(source: str | Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 
-def refuse_file(source: str, folder: Location) -> None:
+def refuse_file(source: str, folder: Location, *, missing_ok: bool = False) -> None:
     """Say what a source is in which no photo was found, where it is not a folder.
 
+    :param missing_ok: only warn of a pattern.
     :raises SettingsError: it is a pattern.
     :raises SourceError: it is a file.
     """
-    refuse_pattern(folder)
+    try:
+        refuse_pattern(folder, DEFAULT_ACCESS)
+    except SettingsError as error:
+        if not missing_ok:
+            raise
+        log.warning("%s", error)
     if not source.endswith("/") and is_file(locate(source, conn_id=folder.conn_id, error=SettingsError)):
         raise SourceError(f"{folder.uri.rstrip('/')} is a file. Name the folder that it lies in.")
 

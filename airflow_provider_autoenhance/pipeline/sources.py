@@ -15,6 +15,7 @@ from airflow_provider_autoenhance.storage import (
     DEFAULT_ACCESS,
     SourceAccess,
     StoredFile,
+    has_anything,
     is_file,
     is_missing,
     list_files,
@@ -140,7 +141,7 @@ class Sources:
             return location
         file = is_file(location, self.access)
         if file is None:
-            refuse_pattern(location)
+            refuse_pattern(location, self.access)
             file = location.name.lower().endswith(PHOTO_EXTENSIONS)
         return location if file else locate_folder(location.full_uri, conn_id=location.conn_id)
 
@@ -186,12 +187,12 @@ def twice(uri: str) -> SettingsError:
     )
 
 
-def refuse_pattern(location: Location) -> None:
-    """Refuse a place at which nothing was found, where its name is a pattern.
+def refuse_pattern(location: Location, access: SourceAccess) -> None:
+    """Refuse a place at which no photo was found, where its name is a pattern and nothing at all lies there.
 
     :raises SettingsError: naming the argument for patterns.
     """
-    if re.search(r"[*?]|\[.+\]", location.key):
+    if re.search(r"[*?]|\[.+\]", location.key) and not has_anything(location, access):
         raise SettingsError(
             f"{location.uri} is not there. A source is a folder or a file, and never a pattern: give the folder as source, and "
             f"{location.name!r} as include."

@@ -46,6 +46,7 @@ __all__ = [
     "SourceAccess",
     "StoredFile",
     "StreamCheck",
+    "has_anything",
     "is_file",
     "is_missing",
     "list_files",
@@ -198,6 +199,14 @@ def is_missing(folder: Location, access: SourceAccess = DEFAULT_ACCESS) -> bool:
     except SourceError:
         return False
     return True
+
+
+def has_anything(folder: Location, access: SourceAccess = DEFAULT_ACCESS) -> bool:
+    """Whether a folder is there, with or without photos.
+
+    :raises SourceError: it cannot be listed.
+    """
+    return store_of(folder, access).has_anything()
 
 
 def same_store(one: Location, other: Location) -> bool:

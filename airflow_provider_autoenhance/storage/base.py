@@ -212,6 +212,10 @@ class Store(ABC):
     def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
         """Yield the files under a folder, in order of their names; a file's own place yields that file."""
 
+    def has_anything(self) -> bool:
+        """Whether a folder is there, be it without photos."""
+        return next(iter(self.list(recursive=True, strict=False)), None) is not None
+
     @abstractmethod
     def destination(self) -> Destination:
         """Name the file for writing."""

@@ -87,6 +87,10 @@ class LocalStore(Store):
             more = f" and {len(left_out) - _NAMES_TOLD} more" if len(left_out) > _NAMES_TOLD else ""
             log.warning("Left out of %s: %s%s", self.location.uri, "; ".join(left_out[:_NAMES_TOLD]), more)
 
+    def has_anything(self) -> bool:
+        """Whether there is anything of this name."""
+        return os.path.lexists(self._allowed())
+
     def destination(self) -> Destination:
         """Name the file for writing."""
         return LocalDestination(self)

@@ -66,6 +66,11 @@ class S3Store(Store):
             if empty and key and not key.endswith("/") and (found := self.head()):
                 yield found
 
+    def has_anything(self) -> bool:
+        """Whether an object lies under the prefix, or its marker does: consoles make an empty one called as the folder."""
+        with self.explained(SourceError):
+            return super().has_anything() or (bool(self.location.key) and self.head() is not None)
+
     def destination(self) -> Destination:
         """Name the object for writing."""
         return S3Destination(self)

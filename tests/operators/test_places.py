@@ -547,3 +547,22 @@ def test_an_event_about_results_alone_is_work_for_nobody() -> None:
     assert arrived_folders([{"folder": "s3://in/outer/"}], "s3://in/", "s3://in/out/") == [
         {"source": "s3://in/outer/", "destination": "s3://in/out/outer/"}
     ]
+
+
+@pytest.mark.parametrize("name", ["Elm [sold]", "[kw 48]", "really?", "***"])
+def test_a_folder_is_not_a_pattern_where_it_exists(
+    enhance: Enhance, s3: SimpleNamespace, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    s3.put(f"{name}/readme.txt", b"x")
+    s3.put(f"marked/{name}/", b"")
+    for source in (f"{tmp_path}/{name}/", f"s3://listings/{name}/", f"s3://listings/marked/{name}/"):
+        caplog.clear()
+        assert enhance(source, "s3://enhanced/")["photos"] == 0
+        assert list_groups(source, "s3://enhanced/") == changed_folders(source, None) == []
+        assert f"Without photos: {source}" in caplog.text
+    for absent in (f"{tmp_path}/x{name}/", f"s3://listings/x{name}/"):
+        assert list_groups(absent, "s3://enhanced/", missing_ok=True) == []
+        with pytest.raises(AirflowFailException, match="never a pattern"):
+            enhance(absent, "s3://enhanced/")
+    assert "never a pattern" in caplog.text

@@ -167,7 +167,7 @@ def _tell_empty(job: Job, filled: Container[str]) -> None:
         location for location in job.sources.locations if location.uri.endswith("/") and location.uri not in filled
     ]
     for location in empty:
-        refuse_pattern(location)
+        refuse_pattern(location, job.sources.access)
     if not empty:
         return
     told = f"{', '.join(location.uri for location in empty)}: does not exist, or holds nothing that is a photo"
