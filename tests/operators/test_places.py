@@ -566,3 +566,17 @@ def test_a_folder_is_not_a_pattern_where_it_exists(
         with pytest.raises(AirflowFailException, match="never a pattern"):
             enhance(absent, "s3://enhanced/")
     assert "never a pattern" in caplog.text
+
+
+def test_what_the_provider_writes_is_never_a_photo(
+    enhance: Enhance, maple: SimpleNamespace, folder: Path, tmp_path: Path
+) -> None:
+    for place in ("s3://enhanced/", f"{tmp_path}/out/"):
+        enhance("s3://listings/maple/", place)
+        enhance(["s3://listings/maple/sub/", f"{folder}/"], place, run_id="several")
+        groups = list_groups(place, "s3://listings/again/", include="*")
+        assert [each["source"] for each in groups] == [place, f"{place}maple/", f"{place}sub/"]
+        assert ".autoenhance" not in str(changed_folders(place, None, include="*"))
+        summary = enhance(place, f"{tmp_path}/again/{place[:2]}/", include="*", run_id="again", preview=True)
+        assert (summary["photos"], summary["landed"]) == (4, 4)
+        assert not [name for name in landed(tmp_path / "again") if "manifest" in name]

@@ -25,8 +25,8 @@ from airflow_provider_autoenhance.storage.location import Location, locate
 
 log = logging.getLogger(__name__)
 
-#: What photographers' computers leave among the photos.
-NEVER_PHOTOS = ("._*", f"*/{RECORDS_FOLDER}/*")
+#: What photographers' computers leave among the photos, and what a batch writes beside its results.
+NEVER_PHOTOS = ("._*", f"{RECORDS_FOLDER}/*", f"*/{RECORDS_FOLDER}/*", "autoenhance-manifest*.jsonl")
 
 
 def list_folders(job: Job) -> list[Folder]:
