@@ -49,7 +49,7 @@ def changed_folders(
 
     :param source: folder that is looked through, with all folders below it, as text or as a path object.
     :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is listed again.
-    :param source_conn_id: Airflow connection of the source.
+    :param source_conn_id: Airflow connection of a source that names none.
     :param include: glob patterns of photos, or one; by default every type that Autoenhance takes.
     :param exclude: glob patterns to leave out, or one.
     :param max_folders: of more, ``source`` alone is returned, which stands for all.

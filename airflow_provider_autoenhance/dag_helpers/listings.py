@@ -61,9 +61,9 @@ def list_groups(
 
     :param source: folder whose subfolders are the listings, as text or as a path object.
     :param destination: folder that gets one subfolder per listing.
-    :param source_conn_id: Airflow connection of the source.
-    :param destination_conn_id: Airflow connection of the destination. Results that lie below the source are left out; where nobody names
-        a connection, the destination counts as in the same store.
+    :param source_conn_id: Airflow connection of a source that names none.
+    :param destination_conn_id: Airflow connection of a destination that names none. Results that lie below the source are left out; where
+        nobody names a connection, the destination counts as in the same store.
     :param include: glob patterns of photos, or one; by default every type that Autoenhance takes.
     :param exclude: glob patterns to leave out, or one.
     :param max_groups: most items to return.

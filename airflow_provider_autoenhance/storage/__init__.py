@@ -95,8 +95,8 @@ def open_source(
 
     :param uri: ``s3://[conn_id@]bucket/key``, ``http(s)://...``, ``file:///path``, ``/path``, or any scheme that
         Airflow has a filesystem for; 1 to 4096 characters.
-    :param conn_id: Airflow connection of the store; for S3 ``aws_default`` when not given. None for the web and local
-        files.
+    :param conn_id: Airflow connection of the store, where the URI names none; for S3 ``aws_default`` without either. None for the web and
+        local files.
     :param access: what may be read.
     :raises SourceError: missing, not readable, not allowed, or not a file.
     :raises ServerError, UnreachableError: the store failed for the moment.
@@ -120,7 +120,7 @@ def open_destination(uri: str, *, conn_id: str | None = None) -> Destination:
     """Name a file to be written. Nothing is touched yet; see ``Destination.check_writable``.
 
     :param uri: as for ``open_source``, but not the web.
-    :param conn_id: Airflow connection of the store.
+    :param conn_id: Airflow connection of the store, where the URI names none.
     :raises DestinationError: the URI cannot be a destination, or the store takes no file of that name.
     """
     location = locate(uri, conn_id=conn_id, error=DestinationError)
@@ -151,7 +151,7 @@ def list_files(
             return [file.uri for file in list_files("s3://listings/elm/", include=["*.jpg"])]
 
     :param uri: a folder, as text or as a path object; a trailing slash may be left out.
-    :param conn_id: Airflow connection of the store.
+    :param conn_id: Airflow connection of the store, where the URI names none.
     :param recursive: also look into subfolders.
     :param include: glob patterns, or one; all files without any. Upper and lower case are alike. A pattern without a slash is held
         against the file's name, one with a slash against its path under the folder; ``*`` crosses slashes there.

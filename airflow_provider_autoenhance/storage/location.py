@@ -42,7 +42,7 @@ class Location:
     :param bucket: the part between ``://`` and the first slash, without connection id or credentials; empty for local
         files.
     :param key: the rest: an S3 key, or an absolute local path. A folder's ends in one slash, but for a bucket's own, which is empty.
-    :param conn_id: Airflow connection, from the argument or from ``s3://conn_id@bucket/key``.
+    :param conn_id: Airflow connection, from ``s3://conn_id@bucket/key`` or from the argument.
     :param uri: the URI to show and to store: no connection id, no credentials, no presigned query.
     :param given: the URI as given. Never shown.
     """
@@ -125,7 +125,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     ``..`` and doubled slashes; a folder's URI ends in one slash.
 
     :param uri: ``s3://[conn_id@]bucket/key``, ``https://host/path``, ``gs://...``, ``file:///path`` or ``/path``.
-    :param conn_id: wins over a connection id inside the URI.
+    :param conn_id: for a URI that names none; a connection inside the URI wins.
     :param error: class to raise for a URI that means nothing.
     """
     if not uri or not uri.strip():
@@ -160,7 +160,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         scheme = "s3"
     if key.endswith("/"):
         key = key.rstrip("/") + "/" if key.strip("/") else ""
-    return Location(scheme, bucket, key, conn_id or user or None, redact_url(f"{scheme}://{bucket}/{key}"), uri)
+    return Location(scheme, bucket, key, user or conn_id or None, redact_url(f"{scheme}://{bucket}/{key}"), uri)
 
 
 def locate_folder(uri: str, *, conn_id: str | None = None, error: type[AutoenhanceError] = SettingsError) -> Location:

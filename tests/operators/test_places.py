@@ -19,7 +19,7 @@ from airflow_provider_autoenhance.dag_helpers.arrivals import arrived_folders, c
 from airflow_provider_autoenhance.dag_helpers.listings import list_groups
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
-from airflow_provider_autoenhance.storage import list_files
+from airflow_provider_autoenhance.storage import list_files, open_source
 from tests.support.batch import outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -580,3 +580,22 @@ def test_what_the_provider_writes_is_never_a_photo(
         summary = enhance(place, f"{tmp_path}/again/{place[:2]}/", include="*", run_id="again", preview=True)
         assert (summary["photos"], summary["landed"]) == (4, 4)
         assert not [name for name in landed(tmp_path / "again") if "manifest" in name]
+
+
+def test_the_connection_in_a_uri_wins_over_the_argument(
+    enhance: Enhance, maple: SimpleNamespace, other_store: Any, autoenhance: Sandbox
+) -> None:
+    other_store.put_object(Bucket="listings", Key="elm/9.jpg", Body=photo(shade=99))
+    given = "s3://photos@listings/"
+    mine: dict[str, Any] = {"source_conn_id": "other"}
+    assert [each["source"] for each in list_groups(given, "s3://enhanced/", **mine)] == [f"{given}maple/"]
+    assert changed_folders(given, None, **mine) == ["s3://listings/maple/", "s3://listings/maple/sub/"]
+    assert [file.name for file in list_files(given, conn_id="other")] == ["0.jpg", "1.jpg"]
+    assert [file.name for file in list_files("s3://listings/", conn_id="other")] == ["9.jpg"]
+    with open_source(f"{given}maple/0.jpg", conn_id="other") as opened:
+        assert opened.size == len(photo(shade=50))
+    assert enhance(given, "s3://photos@enhanced/", destination_conn_id="other", **mine)["landed"] == 2
+    about = {"image_id": autoenhance.ledger()["images"][0]["image_id"], "destination": "s3://photos@enhanced/one.jpg"}
+    run(AutoenhanceDownloadImageOperator(task_id="fetch", destination_conn_id="other", **about))
+    assert outputs(maple) == ["maple/0.jpg", "maple/sub/1.jpg", "one.jpg"]
+    assert "Contents" not in other_store.list_objects_v2(Bucket="enhanced")

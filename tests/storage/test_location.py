@@ -119,7 +119,8 @@ def test_names_that_fit(uri: str, fits: bool) -> None:
 
 
 def test_an_explicit_connection_wins() -> None:
-    assert locate("s3://inside@bucket/a", conn_id="explicit", error=SourceError).conn_id == "explicit"
+    assert locate("s3://inside@bucket/a", conn_id="beside", error=SourceError).conn_id == "inside"
+    assert locate("s3://bucket/a", conn_id="beside", error=SourceError).conn_id == "beside"
 
 
 @pytest.mark.parametrize(
