@@ -16,7 +16,16 @@ from airflow_provider_autoenhance.api.redact import redact_url
 MAX_URI_LENGTH = 4096
 _S3_SCHEMES = frozenset({"s3", "s3a", "s3n"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_ONE_SLASH = re.compile(r"(https?|s3|gs|abfs|file):/", re.IGNORECASE)
+
+#: What looks like a URI without ``//``: any word before ``:/``, and a known one before ``:`` alone. One letter is a Windows drive.
+_ONE_SLASH = re.compile(
+    r"([a-z][a-z0-9+.-]+):[/\\]|(https?|s3[an]?|gc?s|abfss?|wasbs?|az|adl|oss|oci|cos|r2|sftp|ftps?|ssh|smb|hdfs|webdavs?|dbfs|file):",
+    re.IGNORECASE,
+)
+
+#: What only a shell fills in, and only Windows reads.
+_HOME = re.compile(r"~[^/\\]*([/\\]|\Z)|\$\{?\w+\}?([/\\]|\Z)|\$\(|%\w+%")
+_WINDOWS = re.compile(r"[a-z]:([/\\]|\Z)|\\\\", re.IGNORECASE)
 _LOCAL_SCHEMES = frozenset({"", "file", "local"})
 _WEB_SCHEMES = frozenset({"http", "https"})
 
@@ -137,8 +146,8 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     scheme, separator, rest = uri.partition("://")
     if not separator:
         scheme, rest = "", uri
-        if _ONE_SLASH.match(uri):
-            raise error(f"{redact_url(uri)} lacks a slash: a scheme is followed by ://")
+        if reason := _not_a_path(uri):
+            raise error(reason)
     scheme = scheme.lower()
     if scheme in _LOCAL_SCHEMES:
         return _local(uri, rest, has_authority=bool(separator), error=error)
@@ -205,6 +214,20 @@ def path_inside(uri: str, folder: str) -> str | None:
     if place + "/" == root:
         return ""
     return place.removeprefix(root) if place.startswith(root) else None
+
+
+def _not_a_path(text: str) -> str | None:
+    """Say what a text without ``://`` is that would become an odd folder of the worker's current one, ``None`` where it is a path."""
+    if _ONE_SLASH.match(text):
+        scheme, _, rest = text.partition(":")
+        rest = rest.lstrip("/\\")
+        plain = redact_url(f"{scheme}://{'/' if scheme.lower() == 'file' else ''}{rest}")
+        return f"A URI lacks a slash: a scheme is followed by ://. Write {plain}, or ./ before it if it is a folder's name."
+    if _HOME.match(text):
+        return f"{redact_url(text)!r}: only a shell fills in what it begins with. Write the whole path, such as /home/airflow/photos/."
+    if _WINDOWS.match(text):
+        return f"{redact_url(text)!r} is a path of Windows. Write one of the worker, such as /data/photos/, or /mnt/c/photos/ on WSL."
+    return None
 
 
 def _local(uri: str, rest: str, *, has_authority: bool, error: type[AutoenhanceError]) -> Location:

@@ -599,3 +599,22 @@ def test_the_connection_in_a_uri_wins_over_the_argument(
     run(AutoenhanceDownloadImageOperator(task_id="fetch", destination_conn_id="other", **about))
     assert outputs(maple) == ["maple/0.jpg", "maple/sub/1.jpg", "one.jpg"]
     assert "Contents" not in other_store.list_objects_v2(Bucket="enhanced")
+
+
+@pytest.mark.parametrize("place", [Path("s3a://enhanced/x"), "gcs:/enhanced/x/", "~/out/", "$HOME/out/", "C:\\out\\"])
+def test_what_is_not_a_path_is_refused_before_anything_is_sent(
+    enhance: Enhance,
+    maple: SimpleNamespace,
+    autoenhance: Sandbox,
+    tmp_path: Path,
+    place: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for source, destination in (("s3://listings/maple/", place), (place, "s3://enhanced/")):
+        with pytest.raises((AirflowFailException, AutoenhanceError), match=r"Write "):
+            enhance(source, destination)
+        with pytest.raises(AutoenhanceError, match=r"Write "):
+            list_groups(source, destination)
+    assert autoenhance.ledger()["images_created"] == 0
+    assert list(tmp_path.rglob("*.jpg")) == []

@@ -215,3 +215,46 @@ def test_a_key_before_the_bucket_is_refused_unseen(uri: str) -> None:
 def test_what_has_a_colon_for_another_reason_is_taken() -> None:
     assert locate("hdfs://conn@host:9000/a.jpg", conn_id=None, error=SourceError).conn_id == "conn"
     assert locate("https://user:pw@host:8443/a.jpg", conn_id=None, error=SourceError).uri == "https://host:8443/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("s3a:/bucket/x/", "Write s3a://bucket/x/"),
+        ("gcs:/bucket/x", "Write gcs://bucket/x"),
+        ("sftp:/host/x", "Write sftp://host/x"),
+        ("S3:bucket/x", "Write S3://bucket/x"),
+        ("s3:KEY:SECRET@bucket/x", "Write s3://bucket/x"),
+        ("file:data/x", "Write file:///data/x"),
+        ("foo+bar:/x", r"Write foo\+bar://x"),
+        ("~", "only a shell"),
+        ("~/out/", "only a shell"),
+        ("~airflow/out/", "only a shell"),
+        ("$HOME/out/", "only a shell"),
+        ("${HOME}/out/", "only a shell"),
+        ("$(pwd)/out/", "only a shell"),
+        ("%USERPROFILE%\\out", "only a shell"),
+        ("C:\\out\\", "path of Windows"),
+        ("d:/out/", "path of Windows"),
+        ("\\\\server\\share\\", "path of Windows"),
+    ],
+)
+def test_what_is_not_a_path_is_not_taken_for_one(given: str, told: str) -> None:
+    for read in (
+        lambda: locate(given, conn_id=None, error=SettingsError),
+        lambda: locate_folder(given),
+        lambda: list_files(given),
+        lambda: open_destination(given),
+    ):
+        with pytest.raises(AutoenhanceError, match=told) as refused:
+            read()
+        assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["kw:48/", "12:30/", "./~out/", "a~b/", "./s3:/x/", "cost$/", "100%/", "/data/~/", "/x/C:/y/"]
+)
+def test_odd_names_of_local_folders_are_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = name if name.startswith("/") else f"{tmp_path}/{name.removeprefix('./')}"
+    assert locate(name, conn_id=None, error=SettingsError).uri == there
