@@ -364,6 +364,8 @@ def _unspelled(owner: str, name: str, value: Any) -> Any:
     if isinstance(value, str):
         _refuse_printed(owner, name, value.strip())
         found = from_text(value)
+        if isinstance(found, Mapping) or (found is value and _is_printed_list(value.strip())):
+            raise SettingsError(f"{owner}: {name} takes text or a list of texts, not {quoted(value)}.")
         return settled(found) if is_list(found) else value
     return settled(value)
 
@@ -388,6 +390,20 @@ def _is_unset(setting: str, value: Any) -> bool:
 def _is_nan(value: Any) -> bool:
     """Whether a value is what tables hold where nothing is."""
     return isinstance(value, float | Decimal | date) and str(value).lower() in ("nan", "nat")
+
+
+def _is_printed_list(spelled: str) -> bool:
+    """Whether a text is spelled like a list of texts that holds more than Python can read back, such as ``nan``."""
+    if spelled[:1] not in ("[", "(", "{"):
+        return False
+    import ast
+
+    try:
+        parts = list(ast.walk(ast.parse(spelled, mode="eval").body))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    listed = isinstance(parts[0], ast.List | ast.Tuple | ast.Set | ast.Dict)
+    return listed and any(isinstance(each, ast.Constant) and isinstance(each.value, str) for each in parts)
 
 
 def _is_printed_array(spelled: str) -> bool:

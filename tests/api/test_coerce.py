@@ -111,6 +111,13 @@ def test_a_pattern_is_not_taken_for_an_object(value: str) -> None:
     assert text("Task", "name", value) == value
 
 
+@pytest.mark.parametrize("value", [{"a.jpg": 1}, {}, ["a.jpg", math.nan], ("a.jpg", ...), {"a.jpg", math.inf}])
+def test_what_is_printed_and_cannot_be_read_back_is_not_a_pattern(value: Any) -> None:
+    for read in (texts, places):
+        with pytest.raises(SettingsError, match="include takes text"):
+            read("Task", "include", str(value))
+
+
 def test_a_pattern_is_one_line() -> None:
     assert texts("Task", "include", " *.jpg\n") == ("*.jpg",)
     for value in ("a.jpg\nb.jpg", ["a.jpg\r\nb.jpg"], "['a.jpg\\nb.jpg']"):
