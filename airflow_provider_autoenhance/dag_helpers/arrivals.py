@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.dag_helpers.listings import (
     MAX_GROUPS,
     Patterns,
@@ -124,6 +125,6 @@ def _path_under(root: str, folder: Any) -> str | None:
     except SettingsError:
         path = None
     if path is None or ".." in path.replace("\\", "/").split("/"):
-        log.warning("Left alone: %.200r, which an event names, is not a folder in %s", folder, root)
+        log.warning("Left alone: %.200r, which an event names, is not a folder in %s", redact_url(given), root)
         return None
     return "".join(f"{name}/" for name in path.split("/") if name not in ("", "."))

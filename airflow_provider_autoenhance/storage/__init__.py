@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from airflow_provider_autoenhance.api import coerce
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
+from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.storage.base import (
     BLOCK,
     HEAD,
@@ -27,6 +28,7 @@ from airflow_provider_autoenhance.storage.base import (
 from airflow_provider_autoenhance.storage.location import (
     Location,
     has_control_character,
+    hides_part,
     is_text,
     locate,
     path_inside,
@@ -142,7 +144,7 @@ def list_files(
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
     An empty folder yields nothing. A single file's own URI yields that file. A folder whose name holds a control character is left out,
-    with a warning.
+    with a warning, and so is a name in which something looks like a credential (``?key=``).
 
     ::
 
@@ -230,7 +232,12 @@ def path_in_store(place: Location, folder: Location) -> str | None:
 
 def _can_be_named(file: StoredFile) -> bool:
     """A URI with a control character is taken from nobody, and one that is not text from no store. A file of such a name fails alone; a
-    folder has no place for its records."""
+    folder has no place for its records. What looks like a credential is not even shown."""
+    if hides_part(file.uri):
+        log.warning(
+            "Left out %r: what follows in its name looks like a credential. Give it another name.", redact_url(file.uri)
+        )
+        return False
     folder = file.uri.rpartition("/")[0]
     if has_control_character(folder):
         odd = "holds a control character"

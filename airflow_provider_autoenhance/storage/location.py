@@ -111,6 +111,11 @@ def is_text(uri: str) -> bool:
     return True
 
 
+def hides_part(uri: str) -> bool:
+    """Whether a part of a file's name looks like a credential. It is never shown or written down, so what remains is of another place."""
+    return redact_url(uri) != uri
+
+
 def unwritable(location: Location) -> str | None:
     """Say why a file of this name cannot be written, whatever lies in its store; ``None`` where it can."""
     key, reason = location.key, None
@@ -129,9 +134,9 @@ def unwritable(location: Location) -> str | None:
 def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> Location:
     """Parse a URI or a local path.
 
-    Keys are taken literally: ``#``, ``?`` and ``%20`` are part of the name, as in Airflow's ObjectStoragePath and
-    unlike in a web address. A relative path counts from the worker's current directory and is shown absolute, a local path without ``.``,
-    ``..`` and doubled slashes; a folder's URI ends in one slash.
+    Keys are taken literally: ``#``, ``?`` and ``%20`` are part of the name, as in Airflow's ObjectStoragePath and unlike in a web address;
+    but a name in which something looks like a credential is refused. A relative path counts from the worker's current directory and is
+    shown absolute, a local path without ``.``, ``..`` and doubled slashes; a folder's URI ends in one slash.
 
     :param uri: ``s3://[conn_id@]bucket/key``, ``https://host/path``, ``gs://...``, ``file:///path`` or ``/path``.
     :param conn_id: for a URI that names none; a connection inside the URI wins.
@@ -169,7 +174,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         scheme = "s3"
     if key.endswith("/"):
         key = key.rstrip("/") + "/" if key.strip("/") else ""
-    return Location(scheme, bucket, key, user or conn_id or None, redact_url(f"{scheme}://{bucket}/{key}"), uri)
+    return _whole(Location(scheme, bucket, key, user or conn_id or None, f"{scheme}://{bucket}/{key}", uri), error)
 
 
 def locate_folder(uri: str, *, conn_id: str | None = None, error: type[AutoenhanceError] = SettingsError) -> Location:
@@ -238,7 +243,17 @@ def _local(uri: str, rest: str, *, has_authority: bool, error: type[AutoenhanceE
             raise error(f"{redact_url(uri)} names a host. Write a local file as file:///folder/photo.jpg.")
         path = slash + tail
     absolute = _plain_path(path if path.startswith("/") else f"{Path.cwd()}/{path}")
-    return Location("file", "", absolute, None, redact_url(absolute), uri)
+    return _whole(Location("file", "", absolute, None, absolute, uri), error)
+
+
+def _whole(location: Location, error: type[AutoenhanceError]) -> Location:
+    """Refuse a place whose name cannot be shown whole."""
+    if hides_part(location.uri):
+        raise error(
+            f"{redact_url(location.uri)}: what follows in this name looks like a credential (?key=, ?token=, ?sig=), and would be left "
+            "out of it wherever it is written down. Give the file or folder another name; a credential belongs in an Airflow connection."
+        )
+    return location
 
 
 def _plain_path(path: str) -> str:

@@ -618,3 +618,52 @@ def test_what_is_not_a_path_is_refused_before_anything_is_sent(
             list_groups(source, destination)
     assert autoenhance.ledger()["images_created"] == 0
     assert list(tmp_path.rglob("*.jpg")) == []
+
+
+# Names that hold what looks like a credential
+
+
+@pytest.mark.parametrize("store", ["s3", "disk"])
+def test_a_name_that_cannot_be_written_down_is_left_out_and_the_others_land(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    tmp_path: Path,
+    autoenhance: Sandbox,
+    store: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for number, key in enumerate(("a.jpg", "a.jpg?token=1.jpg", "a.jpg?token=2.jpg", "in?key=3/b.jpg", "maybe?.jpg")):
+        body = photo(shade=40 + 9 * number)
+        (tmp_path / "in" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / key).write_bytes(body)
+        s3.put(f"in/{key}", body)
+    source = "s3://listings/in/" if store == "s3" else f"{tmp_path}/in/"
+    for night, done in enumerate(("landed", "skipped")):
+        summary = enhance(source, f"{tmp_path}/out/", run_id=f"night-{night}")
+        assert (summary["photos"], summary[done]) == (2, 2)
+    assert landed(tmp_path / "out") == ["a.jpg", "maybe_.jpg"]
+    assert f"Left out '{source}a.jpg': what follows" in caplog.text
+    assert "token=1" not in caplog.text
+    assert [each["source"] for each in list_groups(source, "s3://enhanced/")] == [source]
+    assert changed_folders(source, None) == [source]
+    for one in (
+        [f"{source}a.jpg?token=1.jpg", f"{source}a.jpg?token=2.jpg"],
+        f"{source}in?key=3/",
+        f"{source}in?key=3",
+    ):
+        with pytest.raises(AirflowFailException, match="looks like a credential"):
+            enhance(one, f"{tmp_path}/out/")
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+
+
+@pytest.mark.parametrize("destination", ["s3://enhanced/d?key=1/", "{disk}/d?key=1/"])
+def test_no_output_goes_where_a_cut_name_leads(
+    enhance: Enhance, maple: SimpleNamespace, tmp_path: Path, autoenhance: Sandbox, destination: str
+) -> None:
+    maple.client.put_object(Bucket="enhanced", Key="d0.jpg", Body=b"another's")
+    (tmp_path / "d0.jpg").write_bytes(b"another's")
+    with pytest.raises((AirflowFailException, AutoenhanceError), match="looks like a credential"):
+        enhance("s3://listings/maple/", destination.format(disk=tmp_path))
+    assert autoenhance.ledger()["images_created"] == 0
+    assert maple.client.get_object(Bucket="enhanced", Key="d0.jpg")["Body"].read() == b"another's"
+    assert (tmp_path / "d0.jpg").read_bytes() == b"another's"

@@ -258,3 +258,35 @@ def test_odd_names_of_local_folders_are_taken(name: str, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     there = name if name.startswith("/") else f"{tmp_path}/{name.removeprefix('./')}"
     assert locate(name, conn_id=None, error=SettingsError).uri == there
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "s3://conn@bucket/a.jpg?token=SECRET",
+        "s3://bucket/in?key=SECRET/",
+        "gs://bucket/a?x=1&sig=SECRET",
+        "abfs://container/a.jpg?sv=2024&sig=SECRET",
+        "/data/in?key=SECRET/",
+        "file:///data/a.jpg?X-Amz-Signature=SECRET",
+        "data/a.jpg?password=SECRET.jpg",
+    ],
+)
+def test_a_name_that_cannot_be_shown_whole_is_refused(given: str) -> None:
+    for read in (
+        lambda: locate(given, conn_id=None, error=SettingsError),
+        lambda: locate_folder(given),
+        lambda: open_source(given),
+        lambda: list_files(given),
+        lambda: open_destination(given),
+        lambda: path_inside(given, "/data/"),
+    ):
+        with pytest.raises(AutoenhanceError, match="looks like a credential") as refused:
+            read()
+        assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["is it?.jpg", "house #4?.jpg", "a?x=1.jpg", "key=1.jpg", "a@b.jpg", "a?monkey=1.jpg"])
+def test_other_odd_names_are_whole(name: str) -> None:
+    for folder in ("s3://bucket/", "gs://bucket/", "/data/"):
+        assert locate(folder + name, conn_id=None, error=SettingsError).uri == folder + name
