@@ -244,7 +244,10 @@ def test_a_destination_in_the_source_is_no_source_however_it_is_spelled(
     for night, source in enumerate((f"{folder}/", f"{tmp_path}/up/maple/", f"file://{folder}//", f"{folder}/")):
         assert enhance(source, destination, run_id=f"night-{night}")["photos"] == 2
     assert autoenhance.ledger()["credits"]["spent"] <= 4  # through a link, a file has another name
-    assert [each["source"] for each in list_groups(f"{tmp_path}/in", destination)] == [f"{folder}/"]
+    items = list_groups(f"{tmp_path}/in", destination)
+    assert [each["source"] for each in items] == [f"{tmp_path}/in/"], (
+        "a task over maple/ alone would enhance what lies in maple/out/"
+    )
 
 
 @pytest.fixture
