@@ -130,8 +130,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("data", "message"),
         [
-            (b"", "no ICC profile"),
-            (b"junk" * 100, "no ICC profile"),
+            (b"", "not an ICC profile"),
+            (b"junk" * 100, "not an ICC profile"),
             (cmyk()[:-1], "cut short"),
             (gray(), "neither an RGB nor a CMYK output profile"),
             (wide_gamut(), "is RGB, but color_space says CMYK"),
