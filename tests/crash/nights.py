@@ -24,7 +24,6 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
-from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.records import now
 from tests.crash.effects import Effects
 from tests.support.photos import photo
@@ -126,6 +125,7 @@ class Nights(RuleBasedStateMachine):
         self.photos: dict[str, int] = {}
         self.settings = {"enhance_type": "warm"}
         self.tries: Counter[str] = Counter()
+        self.manifest_uri: str | None = None
         #: By run, settings and selection: each is a batch of its own, with limits of its own.
         self.spent: Counter[tuple[str, str, str]] = Counter()
         #: Images that a person has deleted.
@@ -315,7 +315,8 @@ class Nights(RuleBasedStateMachine):
     def styled(self, summary: dict[str, Any], began: str) -> dict[str, Any]:
         """What landed in a try has the settings that were asked for. The sandbox hands back the upload, so the books tell."""
         images = {image["image_id"]: image for image in self.sandbox.ledger()["images"]}
-        for row in self.manifest("landed") if self.photos else ():
+        self.manifest_uri = summary["manifest"]
+        for row in self.manifest("landed"):
             if row["at"] >= began:
                 assert images[row["image_id"]]["settings"].items() >= self.settings.items(), "landed in another style"
         return summary
@@ -366,8 +367,9 @@ class Nights(RuleBasedStateMachine):
             time.sleep(0.01)
 
     def manifest(self, status: str) -> list[dict[str, Any]]:
-        """The manifest's rows of a status."""
-        rows = map(json.loads, (self.destination / MANIFEST).read_text().splitlines())
+        """Rows of a status in the manifest of the latest run; without photos there is none."""
+        lines = Path(self.manifest_uri).read_text().splitlines() if self.manifest_uri else []
+        rows = map(json.loads, lines)
         return [row for row in rows if row["status"] == status]
 
     def unexplained(self, ledger: dict[str, Any]) -> set[str]:

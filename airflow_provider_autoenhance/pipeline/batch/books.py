@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited
-from airflow_provider_autoenhance.pipeline.batch.manifest import manifest_uri, write_manifest
+from airflow_provider_autoenhance.pipeline.batch.manifest import find_manifest, write_manifest
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
@@ -99,8 +99,8 @@ class Books:
         """
         if not self._plan.decisions:
             return None
-        uri = manifest_uri(self._job)
-        if any(map(self.is_open, self._plan.folders)):
+        uri, there = find_manifest(self._job)
+        if not there or any(map(self.is_open, self._plan.folders)):
             write_manifest(self._job, uri, self._manifest_lines)
         return uri
 

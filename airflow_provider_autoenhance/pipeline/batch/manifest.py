@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
-from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.records import to_line, write_lines
 from airflow_provider_autoenhance.storage import EVERYWHERE, HEAD, open_destination, read_range
@@ -18,13 +17,15 @@ from airflow_provider_autoenhance.storage import EVERYWHERE, HEAD, open_destinat
 MANIFEST = "autoenhance-manifest.jsonl"
 
 
-def manifest_uri(job: Job) -> str:
-    """Where the rows of a batch lie. Tasks over a list of sources name them by these."""
+def find_manifest(job: Job) -> tuple[str, bool]:
+    """Where the rows of a batch lie, and whether they are there. Tasks over a list of sources name them by these."""
     sources = job.sources.uris
-    name = MANIFEST if len(sources) == 1 else _digested(*sources)
-    if _is_own(job, job.destination + name):
-        return job.destination + name
-    return job.destination + _digested(job.run.dag_id, job.run.task_id, job.selection)
+    uri = job.destination + (MANIFEST if len(sources) == 1 else _digested(*sources))
+    there = _is_there(uri, job)
+    if not there or _is_own(job, uri):
+        return uri, there
+    uri = job.destination + _digested(job.run.dag_id, job.run.task_id, job.selection)
+    return uri, _is_there(uri, job)
 
 
 def write_manifest(job: Job, uri: str, lines: Callable[[], Iterable[bytes]]) -> None:
@@ -47,25 +48,23 @@ def _owner(job: Job) -> dict[str, str]:
     return {"dag_id": run.dag_id, "task_id": run.task_id, "run_id": run.run_id, "selection": job.selection[:8]}
 
 
-def _is_own(job: Job, uri: str) -> bool:
-    """Whether a manifest is not there, or is this task's to write over.
+def _is_there(uri: str, job: Job) -> bool:
+    return open_destination(uri, conn_id=job.destination_conn_id).stat() is not None
 
-    The file of a mapped task is its own only if it is about the same photos: those beside it have the same name and run.
+
+def _is_own(job: Job, uri: str) -> bool:
+    """Whether a manifest is this task's to write over.
+
+    The file of a mapped task is its own only if it is about the same photos: those beside it have the same name.
     """
-    try:
-        line = read_range(uri, 0, HEAD, conn_id=job.destination_conn_id, access=EVERYWHERE).partition(b"\n")[0]
-    except SourceError:
-        if open_destination(uri, conn_id=job.destination_conn_id).stat() is None:
-            return True
-        raise
+    line = read_range(uri, 0, HEAD, conn_id=job.destination_conn_id, access=EVERYWHERE).partition(b"\n")[0]
     own, found = _owner(job), {}
     with suppress(ValueError):
         found = json.loads(line)
     if not isinstance(found, dict) or "dag_id" not in found:
         return True  # as written before rows named their task
     same_task = (found["dag_id"], found.get("task_id")) == (own["dag_id"], own["task_id"])
-    other_run = found.get("run_id") != own["run_id"] and not job.run.mapped
-    return same_task and (found.get("selection") == own["selection"] or other_run)
+    return same_task and (not job.run.mapped or found.get("selection") == own["selection"])
 
 
 def _digested(*parts: str) -> str:
