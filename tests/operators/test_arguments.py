@@ -469,6 +469,7 @@ def test_the_decorator_has_the_same_arguments() -> None:
             autoenhance_task(**{name: value})
 
 
+@pytest.mark.one_version
 @BOTH
 def test_on_a_real_airflow(native: bool, autoenhance: Sandbox, airflow_db: None, tmp_path: Path) -> None:
     folder = tmp_path / "in" / "20260201"
