@@ -84,9 +84,8 @@ def list_groups(
         path = file.uri.removeprefix(root.uri)
         if results is None or not path.startswith(results):
             folder, slash, _ = path.partition("/")
-            if (
-                slash and results and results.startswith(folder + slash)
-            ):  # of a task over that folder alone, earlier results are photos
+            if slash and results and results.startswith(folder + slash):
+                # To a task over that folder alone, earlier results would be photos.
                 return [{"source": spelled(source), "destination": spelled(destination), "recursive": True}]
             folders[folder + slash if slash else ""] = None
     _leave_nameless_out(root, folders)

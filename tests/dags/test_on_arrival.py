@@ -1,4 +1,4 @@
-"""The DAG that runs when photos arrive, and the one that tells of them, on a real Airflow."""
+"""The DAG that runs when photos arrive, and the one that announces them, on a real Airflow."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_arrives_is_enhanced_once_and_told_on(autoenhance: Sandbox, s3: Sim
         {"folder": "s3://listings/arrivals/day/elm/"},
         {"folder": "s3://listings/arrivals/day/maple/"},
     ]
-    s3.put("arrivals/old/birch/1.jpg", photo())  # nobody tells of it
+    s3.put("arrivals/old/birch/1.jpg", photo())  # nobody announces it
     happen({"folder": "s3://aws_default@listings/arrivals/day/elm"})  # the same again
     happen({"folder": "s3://listings/arrivals/day/elm/"})
 

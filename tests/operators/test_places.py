@@ -20,24 +20,19 @@ from airflow_provider_autoenhance.dag_helpers.listings import list_groups
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from airflow_provider_autoenhance.storage import list_files, open_source
-from tests.support.batch import outputs
+from tests.support.batch import Enhance, enhance_to, outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import connection_of, run
 
 pytestmark = pytest.mark.usefixtures("short_waits")
-Enhance = Callable[..., dict[str, Any]]
 
 MAPLE = ["maple/0.jpg", "maple/sub/1.jpg"]
 
 
 @pytest.fixture
 def enhance(autoenhance: Sandbox) -> Enhance:
-    def work(source: Any, destination: str, *, run_id: str = "night-1", **options: Any) -> dict[str, Any]:
-        about = {"source": source, "destination": destination, "preview": False, "poll_interval": 0.1} | options
-        return dict(run(AutoenhanceEnhanceOperator(task_id="enhance", **about), run_id=run_id))
-
-    return work
+    return enhance_to
 
 
 @pytest.fixture

@@ -49,14 +49,15 @@ class Elsewhere:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
         self.arrived, self.go_on = threading.Event(), threading.Event()
         self.error: Exception | None = None
-        original, mine = Claims.check, []
+        self.claims: list[Claims] = []
+        self.check = Claims.check
 
         def check(held: Claims) -> None:
-            mine[:] = mine or [held]
-            if held is mine[0]:
+            self.claims = self.claims or [held]
+            if held is self.claims[0]:
                 self.arrived.set()
                 self.go_on.wait(60)
-            original(held)
+            self.check(held)
 
         monkeypatch.setattr(Claims, "check", check)
         self._thread = threading.Thread(target=self._run, args=(options,))
@@ -76,12 +77,18 @@ class Elsewhere:
         assert not self._thread.is_alive()
 
 
+Begin = Callable[..., Elsewhere]
+
+
 @pytest.fixture
-def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Elsewhere]]:
-    """Return a function that lets a run begin on another worker."""
+def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Return a function that lets a run over some photos begin on another worker, with the seconds that count for leases from then on."""
     begun: list[Elsewhere] = []
 
-    def begin(**options: Any) -> Elsewhere:
+    def begin(photos: int = 2, *, patience: float = 60.0, renew: float = 10.0, **options: Any) -> Elsewhere:
+        monkeypatch.setattr(lease, "PATIENCE_SECONDS", patience)
+        monkeypatch.setattr(lease, "RENEW_SECONDS", renew)
+        fill(s3, photos)
         begun.append(Elsewhere(monkeypatch, **options))
         return begun[-1]
 
@@ -91,10 +98,9 @@ def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_a_run_waits_for_the_one_at_work_and_finds_everything_done(
-    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Callable[..., Elsewhere], caplog: Any
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Begin, caplog: Any
 ) -> None:
-    fill(s3, 3)
-    other = elsewhere()
+    other = elsewhere(3)
     threading.Timer(0.5, other.go_on.set).start()
     summary = enhance(run_id="here")
     other.end()
@@ -106,9 +112,8 @@ def test_a_run_waits_for_the_one_at_work_and_finds_everything_done(
 
 
 def test_a_run_that_waits_too_long_names_the_other_and_can_be_retried(
-    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Callable[..., Elsewhere]
+    enhance: Enhance, autoenhance: Sandbox, elsewhere: Begin
 ) -> None:
-    fill(s3, 2)
     other = elsewhere()
     with pytest.raises(errors.FolderBusyError, match="nightly/enhance elsewhere is still at work") as raised:
         enhance(run_id="here", timeout=0.1)
@@ -119,7 +124,7 @@ def test_a_run_that_waits_too_long_names_the_other_and_can_be_retried(
 
 
 def test_other_folders_do_not_wait(
-    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Callable[..., Elsewhere]
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Begin
 ) -> None:
     fill(s3, 2, "day/maple")
     fill(s3, 2, "day/oak")
@@ -132,16 +137,9 @@ def test_other_folders_do_not_wait(
 
 
 def test_a_claim_that_nobody_renews_is_taken_over_and_who_stood_still_makes_nothing(
-    enhance: Enhance,
-    s3: SimpleNamespace,
-    autoenhance: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    elsewhere: Callable[..., Elsewhere],
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Begin
 ) -> None:
-    fill(s3, 2)
-    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 60.0)
-    other = elsewhere()
+    other = elsewhere(patience=0.5, renew=60.0)
     assert enhance(run_id="here")["landed"] == 2
     other.end()
     assert isinstance(other.error, errors.FolderBusyError) and "stood still" in str(other.error)
@@ -151,16 +149,9 @@ def test_a_claim_that_nobody_renews_is_taken_over_and_who_stood_still_makes_noth
 
 
 def test_a_frozen_worker_that_thaws_looks_before_it_goes_on(
-    enhance: Enhance,
-    s3: SimpleNamespace,
-    autoenhance: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    elsewhere: Callable[..., Elsewhere],
+    enhance: Enhance, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, elsewhere: Begin
 ) -> None:
     """All its threads stood still, the one that renews the lease among them, which is the first to run again."""
-    fill(s3, 2)
-    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
     keep, frozen, renewed = lease.Lease._keep, [], threading.Event()
 
     def keep_when_thawed(held: lease.Lease) -> None:
@@ -170,7 +161,7 @@ def test_a_frozen_worker_that_thaws_looks_before_it_goes_on(
         keep(held)
 
     monkeypatch.setattr(lease.Lease, "_keep", keep_when_thawed)
-    other = elsewhere()
+    other = elsewhere(patience=1.0, renew=0.1)
     assert enhance(run_id="here")["landed"] == 2
     renewed.set()
     time.sleep(0.5)
@@ -179,28 +170,43 @@ def test_a_frozen_worker_that_thaws_looks_before_it_goes_on(
     assert autoenhance.ledger()["images_created"] == 2
 
 
-def test_who_stood_still_goes_on_where_nobody_took_its_place(
-    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[..., Elsewhere]
+def test_no_thread_goes_on_before_another_one_has_looked(
+    autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, elsewhere: Begin
 ) -> None:
-    fill(s3, 2)
-    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.2)
-    other = elsewhere()
+    """The thread that looks has renewed the lease by then."""
+    other = elsewhere(renew=60.0)
+    (held,), looks, looking, seen = other.claims, Claims._look, threading.Event(), threading.Event()
+
+    def look(*args: Any) -> Any:
+        looking.set()
+        seen.wait(60)
+        return looks(*args)
+
+    monkeypatch.setattr(Claims, "_look", look)
+    held._lease._renewed -= 3600
+    threads = [threading.Thread(target=other.check, args=(held,)) for _ in range(2)]
+    threads[0].start()
+    assert looking.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)
+    assert threads[1].is_alive()
+    seen.set()
+    for thread in threads:
+        thread.join(60)
+    other.end()
+    assert other.summary["landed"] == 2
+
+
+def test_who_stood_still_goes_on_where_nobody_took_its_place(autoenhance: Sandbox, elsewhere: Begin) -> None:
+    other = elsewhere(patience=0.2)
     time.sleep(0.5)
     other.end()
     assert other.summary["landed"] == 2
 
 
-def test_a_new_try_ends_the_one_before_it(
-    enhance: Enhance,
-    s3: SimpleNamespace,
-    autoenhance: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    elsewhere: Callable[..., Elsewhere],
-) -> None:
+def test_a_new_try_ends_the_one_before_it(enhance: Enhance, autoenhance: Sandbox, elsewhere: Begin) -> None:
     """Airflow may take a task for dead that still runs; its next try lets it notice, and the first one writes over nothing."""
-    fill(s3, 2)
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.3)
-    other = elsewhere()
+    other = elsewhere(renew=0.3)
     assert enhance(run_id="elsewhere", try_number=2)["landed"] == 2
     other.end()
     assert isinstance(other.error, errors.FolderBusyError)
@@ -210,10 +216,9 @@ def test_a_new_try_ends_the_one_before_it(
 
 @pytest.mark.parametrize("left", [{"ended": True}, {"token": "of another try"}, None, b"", b"[]", b'{"token": 1}'])
 def test_a_lease_that_proves_nothing_holds_nobody_up(
-    enhance: Enhance, s3: SimpleNamespace, elsewhere: Callable[..., Elsewhere], left: Any
+    enhance: Enhance, s3: SimpleNamespace, elsewhere: Begin, left: Any
 ) -> None:
-    fill(s3, 1)
-    other = elsewhere()
+    other = elsewhere(1)
     (key,) = leases(s3)
     if isinstance(left, dict):
         left = json.dumps(json.loads(s3.get(key)) | left).encode()

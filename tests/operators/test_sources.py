@@ -12,25 +12,20 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from tests.storage.web_host import Host, page
+from tests.support.batch import Enhance, enhance_to
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import connection_of, run
+from tests.support.tasks import connection_of
 
 pytestmark = pytest.mark.usefixtures("short_waits")
-Enhance = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def enhance(autoenhance: Sandbox) -> Enhance:
-    def work(source: Any, destination: str, *, run_id: str = "night-1", **options: Any) -> dict[str, Any]:
-        about = {"source": source, "destination": destination, "preview": False, "poll_interval": 0.1} | options
-        return dict(run(AutoenhanceEnhanceOperator(task_id="enhance", **about), run_id=run_id))
-
-    return work
+    return enhance_to
 
 
 @pytest.fixture

@@ -308,3 +308,13 @@ def test_an_order_that_cannot_be_read_is_unknown_and_nothing_is_bought(
     autoenhance.faults([])
     assert books(autoenhance) == (2, 2)
     assert enhance(settings=MODERN, run_id="night-2")["credits"] == 0
+
+
+def test_a_credit_is_answered_for_once_whatever_hides_the_row_that_noted_it(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    assert enhance(run_id="night-1", settings=WARM)["credits"] == 2
+    assert enhance(run_id="night-2", settings=WARM, preview=True)["credits"] == 0
+    assert enhance(run_id="night-3", settings=MODERN)["credits"] == 0
+    assert sum(autoenhance.ledger()["credits"]["by_image"].values()) == 2

@@ -11,8 +11,15 @@ from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOpe
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from tests.support.photos import photo
+from tests.support.tasks import run
 
 Enhance = Callable[..., dict[str, Any]]
+
+
+def enhance_to(source: Any, destination: str, *, run_id: str = "night-1", **options: Any) -> dict[str, Any]:
+    """Run the operator from one place to another."""
+    about = {"source": source, "destination": destination, "preview": False, "poll_interval": 0.1} | options
+    return dict(run(AutoenhanceEnhanceOperator(task_id="enhance", **about), run_id=run_id))
 
 
 def operator(**options: Any) -> AutoenhanceEnhanceOperator:

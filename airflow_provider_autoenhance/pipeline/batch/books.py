@@ -50,8 +50,7 @@ class Books:
     def note(self, folder: FolderPlan, row: Row) -> None:
         """Take a row. Each credit is answered for once: by the run that wrote of it first."""
         self._changed = True
-        others = [record.rows.get(row.fingerprint) for record in folder.others.values()]
-        if any(other is not None and other.image_id == row.image_id and other.credit_spent for other in others):
+        if row.image_id in folder.noted:
             row.credit_spent = False
         known = folder.own.rows.get(row.fingerprint)
         if known is not None and known.image_id == row.image_id:

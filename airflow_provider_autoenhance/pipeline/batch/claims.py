@@ -3,8 +3,8 @@
 A claim stands in the record of the run that works on the folder, beside the outputs, and names the :mod:`lease
 <airflow_provider_autoenhance.pipeline.batch.lease>` of its process. A process writes its claim first, then looks at the folder's records
 once more. It goes to work only if nobody else claims the folder, and nothing has changed since it planned. Of two that write at the same
-moment, each sees the other, so at most one goes on. That takes nothing of a store but that what was written is seen by who reads later;
-no conditional write, which many stores lack.
+moment, each sees the other, so at most one goes on. That takes nothing of a store but that who reads later sees what was
+written: not a conditional write, which many stores lack.
 
 A deferred task claims nothing: what it has made is in its record, and another run takes that over.
 """
@@ -12,6 +12,7 @@ A deferred task claims nothing: what it has made is in its record, and another r
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,9 +46,12 @@ class Claims:
         self._books = books
         self._held: list[FolderPlan] = []
         self._lease = Lease(job.lease_uri, job.destination_conn_id)
+        #: This process stood still, and nobody has looked yet whether another one has gone on.
+        self._lapsed = False
+        self._looking = threading.Lock()
         #: Records of the runs that work on folders in which this one has work.
         self.blockers: list[Record] = []
-        #: Whether such folders changed under the plan, so that it has to be made anew.
+        #: Whether such folders changed under the plan, so that it has to be made again.
         self.outdated = False
 
     def take(self, folders: Iterable[FolderPlan]) -> list[FolderPlan]:
@@ -77,14 +81,19 @@ class Claims:
 
         :raises FolderBusyError: another run may be at work; the next try sees what it has done.
         """
-        if not self._job.durable or self._lease.is_fresh:
+        if not self._job.durable or (self._lease.is_fresh and not self._lapsed):
             return
-        if not self._lease.renew() or any(map(self._changed, self._held)):
-            self._books.is_over = True  # what the records say now is newer than what is known here
-            raise FolderBusyError(
-                f"{self._job.destination}: this worker stood still, and another try or run has gone on in its place. "
-                "The next try sees what that has done."
-            )
+        with self._looking:
+            if self._lease.is_fresh and not self._lapsed:
+                return
+            self._lapsed = True  # renewed, the lease is fresh; still the other threads wait for what this one sees
+            if not self._lease.renew() or not all(self._look(each) == ([], True) for each in self._held):
+                self._books.is_over = True  # what the records say now is newer than what is known here
+                raise FolderBusyError(
+                    f"{self._job.destination}: this worker stood still, and another try or run has gone on in its place. "
+                    "The next try sees what that has done."
+                )
+            self._lapsed = False
 
     def release(self) -> None:
         """Let others work on the folders."""
@@ -98,35 +107,44 @@ class Claims:
             self._lease.end()
 
     def _take(self, folder: FolderPlan) -> bool:
-        if self._find_blocker(folder, folder.others.values()):
+        if self._is_blocked(folder, self._living(folder.others.values())):
             return False
         folder.own.claim = self._lease.claim
         self._books.write(folder.own, folder)
         until = time.monotonic() + _STEP_BACK_SECONDS
         while True:
-            changed = self._changed(folder)
-            # Looked at again, too, is who was dead before: a process that stood still may go on.
-            known = {**folder.others, **{record.run: record for record in changed}}
-            rivals = [record for record in known.values() if record is not folder.own and self._lives(record)]
+            rivals, as_known = self._look(folder)
             # Of two that claim at the same moment, the first by id waits for the other to step back.
             if not rivals or time.monotonic() > until or any(folder.own.run > rival.run for rival in rivals):
                 break
             time.sleep(0.1)
-        if not self._find_blocker(folder, rivals) and all(_is_known(folder, record) for record in changed):
+        if not self._is_blocked(folder, rivals) and as_known:
             return True
         self.outdated |= folder.works
         folder.own.claim = None
         self._books.write(folder.own, folder)
         return False
 
-    def _find_blocker(self, folder: FolderPlan, records: Iterable[Record]) -> bool:
-        found = [record for record in records if self._lives(record)]
+    def _is_blocked(self, folder: FolderPlan, rivals: list[Record]) -> bool:
         if folder.works:  # nobody waits for what is only to be tidied up
-            self.blockers += found
-        return bool(found)
+            self.blockers += rivals
+        return bool(rivals)
 
-    def _lives(self, record: Record) -> bool:
-        return record.claim is not None and Watched(record.claim, self._job.destination_conn_id).is_alive()
+    def _living(self, records: Iterable[Record]) -> list[Record]:
+        """Those whose runs claim the folder, and may be at work."""
+        conn_id = self._job.destination_conn_id
+        return [each for each in records if each.claim is not None and Watched(each.claim, conn_id).is_alive()]
+
+    def _look(self, folder: FolderPlan) -> tuple[list[Record], bool]:
+        """Look at a folder's records.
+
+        :returns: those whose runs may be at work, and whether all say what they said when the plan was made.
+        """
+        changed = self._changed(folder)
+        # Who was dead before is looked at again, too: a process that stood still may go on.
+        known = {**folder.others, **{record.run: record for record in changed}}
+        rivals = self._living(each for each in known.values() if each.run != folder.own.run)
+        return rivals, all(self._is_as_known(folder, record) for record in changed)
 
     def _changed(self, folder: FolderPlan) -> list[Record]:
         """The folder's records that are not as they were planned with, or as this process wrote them."""
@@ -139,13 +157,13 @@ class Claims:
             if is_record(file.uri) and (file.uri not in folder.etags or folder.etags[file.uri] != file.etag)
         ]
 
-
-def _is_known(folder: FolderPlan, record: Record) -> bool:
-    """Whether a record says what it said when the plan was made, but for its claim."""
-    known = folder.own if record.run == folder.own.run else folder.others.get(record.run)
-    if known is None:
-        return not record.orders and not record.rows
-    return [*record.unclaimed_lines()] == [*known.unclaimed_lines()]
+    def _is_as_known(self, folder: FolderPlan, record: Record) -> bool:
+        if record.run == folder.own.run:
+            return record.claim == self._lease.claim
+        known = folder.others.get(record.run)
+        if known is None:
+            return not (record.orders or record.rows)
+        return [*record.unclaimed_lines()] == [*known.unclaimed_lines()]
 
 
 def wait_for_others(job: Job, blockers: Sequence[Record], until: float) -> None:

@@ -90,7 +90,7 @@ class Transfer:
         row.outputs = outputs
         row.request = self._job.request
         row.credits = int(decision.paid or self._buys)
-        row.credit_spent = self._buys and not (decision.paid and decision.noted)
+        row.credit_spent = self._buys
         row.answered = dict(decision.style.answered if decision.seen is None else decision.seen)
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
@@ -98,9 +98,8 @@ class Transfer:
     def failed_download(self, decision: Decision, error: Exception) -> Row:
         """A row for an image that may be bought, though no file of it has landed."""
         row = self.failure(decision, error)
-        bought = self._buys and (decision.paid or self._is_bought(decision.image_id or ""))
-        row.credit_spent = bought and not (decision.paid and decision.noted)
-        row.credits = int(decision.paid or bought)
+        row.credit_spent = self._buys and (decision.paid or self._is_bought(decision.image_id or ""))
+        row.credits = int(decision.paid or row.credit_spent)
         return row
 
     @property

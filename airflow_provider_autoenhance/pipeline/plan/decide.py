@@ -23,12 +23,10 @@ _PASSING_REASON = re.compile(r"\b(limit|quota|try again|timed? ?out|temporar\w*)
 REFUSED = "Autoenhance merged no image from these exposures"
 
 #: Why a photo whose image was there, and is no longer, failed.
-GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it anew"
-
+GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it again"
 
 #: Why a photo failed whose image somebody gives other settings again and again.
 RESTYLED = "somebody had its image enhanced with other settings while this run waited for it; the next try has it enhanced as asked"
-
 
 #: Why an image that was made for a photo is enhanced again.
 OTHER_SETTINGS = "its image has been enhanced with other settings since"
@@ -79,7 +77,6 @@ class Decision:
     :param lacking: the image is enhanced, with other settings than it should be.
     :param other: the image is under way with other settings; when it is enhanced, the plan is made again.
     :param bought: the photo was bought before, in whatever settings.
-    :param noted: a row has written of the image's credit.
     :param image_name: the image's name where it is not the photo's: it was made for other settings, or somebody has renamed it.
     :param replaces: files of an earlier style that are overwritten.
     """
@@ -96,7 +93,6 @@ class Decision:
     lacking: bool = False
     other: bool = False
     bought: bool = False
-    noted: bool = False
     image_name: str | None = None
     replaces: tuple[str, ...] = ()
 

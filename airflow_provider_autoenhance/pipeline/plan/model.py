@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.shown import counted, quoted
@@ -69,6 +70,12 @@ class FolderPlan:
         for decision in self.decisions:
             if decision.submits and not (decision.creates and decision.photo.exposures):
                 yield decision, next(places) if decision.creates else decision.order_id or ""
+
+    @cached_property
+    def noted(self) -> frozenset[str | None]:
+        """Images of whose credit a row of another run has written, in whatever settings."""
+        rows = (row for record in self.others.values() for row in record.rows.values())
+        return frozenset(row.image_id for row in rows if row.noted)
 
     @property
     def works(self) -> bool:

@@ -56,7 +56,7 @@ class _Above:
         if len(folder) < len(self._root):
             return None
         if folder not in self._known:
-            self._known[folder] = _told(folder) if self._is_file(folder) else self.reason(folder)
+            self._known[folder] = _no_folder(folder) if self._is_file(folder) else self.reason(folder)
         return self._known[folder]
 
     def _is_file(self, uri: str) -> bool:
@@ -86,5 +86,5 @@ def _taken(path: str) -> str | None:
     return f"{path} is a folder, and no file can take its place. Give one of them another name."
 
 
-def _told(path: str) -> str:
+def _no_folder(path: str) -> str:
     return f"{path} is a file, and nothing can lie in it. Give one of them another name."

@@ -97,7 +97,9 @@ def _plan_folder(
             earlier=before,
         )
 
-    decisions = [_told(decided(photo), job, state, present) for photo in sorted(photos, key=lambda photo: photo.path)]
+    decisions = [
+        _with_history(decided(photo), job, state, present) for photo in sorted(photos, key=lambda photo: photo.path)
+    ]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
     return FolderPlan(
         state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings, etags=state.etags
@@ -119,16 +121,16 @@ def _style(job: Job, row: Row | None, image: Image | None, state: FolderState) -
     return Style(job.settings, row.answered)
 
 
-def _told(decision: Decision, job: Job, state: FolderState, present: Mapping[str, StoredFile]) -> Decision:
-    """Add what the records say beyond the photo's own row: whether it is bought again, whether a row has its image's credit, and which file
-    of an earlier style is overwritten."""
+def _with_history(decision: Decision, job: Job, state: FolderState, present: Mapping[str, StoredFile]) -> Decision:
+    """Add what the records say beyond the photo's own row: whether it is bought again, and which file of an earlier style is
+    overwritten."""
     if not decision.works:
         return decision
     rows = state.styles.earlier_rows(decision.photo)
     lying = {output["uri"] for row in rows for output in row.outputs if lies_there(output, present)}
     replaced = tuple(target for target in decision.photo.targets if target in lying)
     bought = decision.bought or (job.on_existing != "reenhance" and any(row.credits for row in rows))
-    return replace(decision, replaces=replaced, bought=bought, noted=state.styles.is_noted(decision.image_id))
+    return replace(decision, replaces=replaced, bought=bought)
 
 
 def _readonly(state: FolderState, reason: str) -> FolderPlan:

@@ -39,10 +39,6 @@ class Styles:
         """How an image that was made for other settings has to be enhanced; ``None`` where nobody knows what has to be taken back."""
         return instead(asked, self._known.asked_of.get(image_id, [None]), self._known.learned, now)
 
-    def is_noted(self, image_id: str | None) -> bool:
-        """Whether a row has written of an image's credit."""
-        return image_id in self._known.noted
-
     @cached_property
     def _known(self) -> _Known:
         known = _Known()
@@ -52,8 +48,6 @@ class Styles:
                 known.by_bytes[made_of(row)].append(fingerprint)
             if row.image_id:
                 known.asked_of[row.image_id].append(row.settings)
-                if row.noted:
-                    known.noted.add(row.image_id)
             if row.status == "landed" and row.settings is not None:
                 for name in row.answered.keys() - row.settings.keys():
                     if row.at >= latest.get(name, ""):
@@ -68,13 +62,11 @@ class _Known:
     :param by_bytes: fingerprints with an image that landed or was bought, by what it was made from.
     :param asked_of: by image, the settings that it was enhanced with.
     :param learned: what the account has where a setting is not given, as the latest photo shows that landed without it.
-    :param noted: images of whose credit a row has written.
     """
 
     by_bytes: dict[Bytes, list[str]] = field(default_factory=lambda: defaultdict(list))
     asked_of: dict[str, list[Mapping[str, Any] | None]] = field(default_factory=lambda: defaultdict(list))
     learned: dict[str, Any] = field(default_factory=dict)
-    noted: set[str] = field(default_factory=set)
 
 
 def bought_images(orders: Iterable[Order], brackets: Iterable[BracketOrder]) -> Mapping[Bytes, Image]:
