@@ -14,7 +14,7 @@ UV := $(BIN)/uv
 CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 
-# Airflow is two thousand modules: compiled anew in each of the processes that a command starts, they take most of its time.
+# Airflow is two thousand modules: compiled again in each of the processes that a command starts, they take most of its time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -68,10 +68,10 @@ wheel: | $(UV) ## Build the wheel, and the archive of its source, into dist/
 	@$(UV) build --quiet --python $(BIN)/python --out-dir dist .
 	@ls dist/*.whl
 
-samples: | $(UV) ## Render the sample photos anew from their scenes (needs POV-Ray)
+samples: | $(UV) ## Render the sample photos again from their scenes (needs POV-Ray)
 	@$(UV) run --quiet --no-project --python $(PYTHON) --with-requirements samples/requirements.txt python samples/render.py $(ARGS)
 
-profiles: ## Compile the print profiles anew from free data (needs Debian's argyll and icc-profiles-free)
+profiles: ## Compile the print profiles again from free data (needs Debian's argyll and icc-profiles-free)
 	@$(PYTHON) profiles/build.py $(ARGS)
 
 clean: ## Delete environments, caches and what the commands left behind

@@ -83,7 +83,7 @@ def arrived_folders(
     Each folder is returned once, and not at all where one above it is. An event without a folder, and a run without events (by hand),
     mean all of ``source``; what is up to date there costs nothing. A folder outside ``source`` is left alone, with a warning: whoever
     may write an event may not choose what is read. Results below ``source`` are announced as photos are, and are left out; a folder in
-    which both lie means all of ``source``, as that task tells them apart.
+    which both lie means all of ``source``: that task keeps them apart.
 
     >>> arrived_folders([{"folder": "s3://in/elm/"}, {"folder": "s3://in/elm/up/"}], "s3://in/", "s3://out/")
     [{'source': 's3://in/elm/', 'destination': 's3://out/elm/'}]

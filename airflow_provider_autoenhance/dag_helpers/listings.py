@@ -49,7 +49,7 @@ def list_groups(
 
     Bounded by listings, not by photos. Where there are more folders than ``max_groups``, neighbours share a task. Photos that lie in
     ``source`` itself are a group of their own. Where photos lie beside the results, in the same folder of ``source``, all of it is one
-    task: that one tells results from photos.
+    task, which keeps results and photos apart.
 
     ::
 

@@ -30,7 +30,7 @@ ON_EXISTING = {
     "reprocess": "other settings: enhance the bought image again, no credit",
     "skip": "other settings: another image, a credit for each photo",
     "redownload": "download all again; other settings: a credit for each photo",
-    "reenhance": "make all anew: a credit for each photo",
+    "reenhance": "make all again: a credit for each photo",
 }
 
 _RESTAGE = "restage_"

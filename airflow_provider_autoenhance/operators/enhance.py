@@ -133,7 +133,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param on_existing: what becomes of photos that were enhanced before (templated). ``reprocess``: what is up to date is skipped, and a
         photo that was bought in other settings has the same image enhanced again with the new ones, which costs nothing. ``skip``: the
         same, but other settings make another image, which costs again. ``redownload``: as ``skip``, and what is up to date is downloaded
-        again from the image that is paid. ``reenhance``: each photo is made and paid for anew, once in each run.
+        again from the image that is paid. ``reenhance``: each photo is made and paid for again, once in each run.
     :param if_empty: what a source folder is that does not exist or holds nothing that is a photo, each of several on its own: ``warn``
         names it in the log, and the others are enhanced; ``fail`` fails the task before anything is sent. A file that is named and is not
         there always fails it.
@@ -408,7 +408,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         """Wait for what is under way; in the triggerer, where nothing else is left to do here.
 
         :param error: what an earlier wait ended with. What is gone ends a wait, and the batch has seen for itself what that is.
-        :returns: what the wait ended with, and whether the plan has to be made anew.
+        :returns: what the wait ended with, and whether the plan has to be made again.
         """
         from airflow_provider_autoenhance.api.waiting import Wait
 

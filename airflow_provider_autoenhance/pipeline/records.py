@@ -98,7 +98,7 @@ def made_of(row: Row) -> frozenset[tuple[str, str | None, int]]:
 
 
 class Rows(MutableMapping[str, Row]):
-    """Rows by fingerprint. Each is kept as its line, compressed, far less than an object takes, and made anew for whoever asks."""
+    """Rows by fingerprint. Each is kept as its line, compressed, far less than an object takes, and unpacked when it is read."""
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}

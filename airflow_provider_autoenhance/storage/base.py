@@ -196,7 +196,7 @@ class Store(ABC):
 
     @property
     def service(self) -> str:
-        """What tells this store from another of its scheme, where a connection decides that."""
+        """What distinguishes this store from another of its scheme, where a connection decides that."""
         return ""
 
     @abstractmethod

@@ -46,11 +46,11 @@ class ObjectStore(Store):
 
     @property
     def service(self) -> str:
-        """The account or server that the connection leads to, as far as its filesystem tells."""
+        """The account or server that the connection leads to, as far as its filesystem shows."""
         with self.explained(SourceError):
             filesystem, _ = self.attach(SourceError)
-        told = {name: getattr(filesystem, name, None) or filesystem.storage_options.get(name) for name in _SERVER}
-        return repr([*filesystem.storage_args, *sorted((name, str(value)) for name, value in told.items() if value)])
+        found = {name: getattr(filesystem, name, None) or filesystem.storage_options.get(name) for name in _SERVER}
+        return repr([*filesystem.storage_args, *sorted((name, str(value)) for name, value in found.items() if value)])
 
     def open(self) -> Source:
         """Open a file for reading."""

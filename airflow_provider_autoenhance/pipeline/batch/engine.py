@@ -119,7 +119,7 @@ class Batch:
 
     @property
     def is_outdone(self) -> bool:
-        """Whether others work on folders that this one has work in, or have changed them: the plan has to be made anew."""
+        """Whether others work on folders that this one has work in, or have changed them: the plan has to be made again."""
         return self._claims.outdated or bool(self._claims.blockers)
 
     def wait_for_others(self, until: float) -> None:

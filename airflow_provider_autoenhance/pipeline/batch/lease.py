@@ -1,4 +1,4 @@
-"""Proof that a process is alive: a small file that it writes anew every few seconds, and removes at its end.
+"""Proof that a process is alive: a small file that it rewrites every few seconds, and removes at its end.
 
 No clock is compared with another machine's: whoever asks watches whether the file changes. So a dead process is found out after
 :data:`PATIENCE_SECONDS`, and at once where its file is gone.
@@ -153,7 +153,7 @@ def _write(uri: str, conn_id: str | None, token: str, *, ended: bool = False) ->
 
 
 def _read(uri: str, conn_id: str | None) -> dict[str, Any]:
-    """Read a lease; empty where there is none, or somebody wrote something else there."""
+    """Read a lease; empty where the file does not exist, or holds something else."""
     if open_destination(uri, conn_id=conn_id).stat() is None:
         return {}
     try:

@@ -131,7 +131,7 @@ class Transfer:
         row = self.row(decision, "failed", reason=str(described))
         row.transient = described.retryable
         if isinstance(described, (errors.NotFoundError, errors.UploadUrlExpiredError, errors.ConflictError)):
-            # The next try reads the order, and makes the image anew; in another order, where this one is gone.
+            # The next try reads the order, and makes the image again; in another order, where this one is gone.
             row.transient = True
         return row
 

@@ -170,12 +170,12 @@ def _tell_empty(job: Job, filled: Container[str]) -> None:
         refuse_pattern(location, job.sources.access)
     if not empty:
         return
-    told = f"{', '.join(location.uri for location in empty)}: does not exist, or holds nothing that is a photo"
+    described = f"{', '.join(location.uri for location in empty)}: does not exist, or holds nothing that is a photo"
     if job.if_empty == "fail":
         raise SourceError(
-            f"{told}. Check source, include and exclude; with if_empty='warn' the other sources are enhanced."
+            f"{described}. Check source, include and exclude; with if_empty='warn' the other sources are enhanced."
         )
-    log.warning("Without photos: %s", told)
+    log.warning("Without photos: %s", described)
 
 
 def _files(job: Job) -> Iterator[Found]:

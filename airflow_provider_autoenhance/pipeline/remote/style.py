@@ -134,8 +134,8 @@ def _unfolded(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(sky, str):
         return dict(settings)
     replaced = _plain(sky) is not None
-    told = {"sky_replacement": replaced, **({"cloud_type": sky} if replaced else {})}
-    return {**settings, "restage": {name: value for name, value in restage.items() if name != "sky"}, **told}  # type: ignore[union-attr]
+    sky_settings = {"sky_replacement": replaced, **({"cloud_type": sky} if replaced else {})}
+    return {**settings, "restage": {name: value for name, value in restage.items() if name != "sky"}, **sky_settings}  # type: ignore[union-attr]
 
 
 def _can_be_sent(name: str, value: Any) -> bool:
