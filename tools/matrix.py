@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.airflow_home import REPOSITORY, RUN, clean_environment
 from tools.console import detail, step, table
 from tools.processes import Children, ProcessError, leave_on_signals
-from tools.report_counts import counts
+from tools.report_counts import counts, failures
 
 VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2")
 ENVIRONMENTS = REPOSITORY / ".envs"
@@ -135,6 +135,8 @@ def run_cell(children: Children, cell: Cell, arguments: list[str]) -> Outcome:
         problem = str(failure)
     outcome = Outcome(cell.version, time.monotonic() - started, problem, *counts(report))
     detail(f"{cell.version}: {outcome.passed} passed, {outcome.failed} failed{f' - {problem}' if problem else ''}")
+    for failure in failures(report):
+        detail(f"  {failure}")
     return outcome
 
 

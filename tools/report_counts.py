@@ -18,6 +18,18 @@ def counts(report: Path) -> tuple[int, int, int]:
     return total - failed - errors - skipped, failed + errors, skipped
 
 
+def failures(report: Path) -> list[str]:
+    """Return a line for each failed test of pytest's report: its name, and the first line of what it raised."""
+    if not report.exists():
+        return []
+    lines = []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        for raised in (*case.findall("failure"), *case.findall("error")):
+            said = (raised.get("message") or "").splitlines()
+            lines.append(f"{case.get('classname')}::{case.get('name')}: {said[0] if said else 'nothing said'}")
+    return lines
+
+
 def main(reports: list[Path]) -> None:
     """Print the sums."""
     passed, failed, skipped = (sum(column) for column in zip(*map(counts, reports), strict=True))

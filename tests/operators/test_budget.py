@@ -1,9 +1,8 @@
-"""What a batch may ask for: few calls, no second work, bounded concurrency, quick plans."""
+"""What a batch may ask for: few calls, no second work, bounded concurrency."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,8 +156,8 @@ def test_one_poisoned_photo_in_fifty(enhance: Enhance, autoenhance: Sandbox, tmp
     assert len(list(Path(where["destination"]).glob("*.jpg"))) == 49
 
 
-def test_ten_thousand_photos_are_planned_quickly(autoenhance: Sandbox, tmp_path: Path) -> None:
-    """Quickly: in processor time, which no busy machine stretches. 0.2 s were measured."""
+def test_ten_thousand_photos_are_planned_without_a_request(autoenhance: Sandbox, tmp_path: Path) -> None:
+    """`make bench ARGS=growth` measures how long it takes."""
     from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 
     where = folder_of(tmp_path, 10_000)
@@ -168,12 +167,9 @@ def test_ten_thousand_photos_are_planned_quickly(autoenhance: Sandbox, tmp_path:
         destination=where["destination"],
         preview=False,
     )
-    began = time.process_time()
     plan = make_plan(job, AutoenhanceHook())
-    seconds = time.process_time() - began
     assert len(plan.decisions) == 10_000
     assert len(plan.folders[0].free) == 40
-    assert seconds < 5
     assert api_requests(autoenhance) == {}
 
 
