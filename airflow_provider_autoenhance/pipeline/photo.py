@@ -57,14 +57,16 @@ class Folder:
     """Photos that share orders and a record: those of one folder, or all.
 
     :param source: URI of the folder.
-    :param destination: URI of the folder for the outputs.
+    :param destination: URI of the folder for the outputs and the record.
     :param name: what people read in Autoenhance's web app.
+    :param related: URIs of all folders whose records may be about these photos or their outputs, its own among them.
     """
 
     source: str
     destination: str
     name: str
     photos: Sequence[Photo]
+    related: tuple[str, ...] = ()
 
 
 def bytes_of(photo: Photo) -> Bytes:

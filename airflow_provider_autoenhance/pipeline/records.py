@@ -156,6 +156,7 @@ class Record:
     :param grouping: which exposures belong together, as read from them, so that unchanged ones are not read again.
     :param orphans: exposures at Autoenhance that no image came of, for the manifest.
     :param claim: while a process works on the folder, the ``lease`` that it renews, and the ``token`` in it.
+    :param folder: URI of the folder that it lies in, which it does not say itself.
     """
 
     run: str
@@ -167,7 +168,13 @@ class Record:
     grouping: dict[str, Any] | None = None
     orphans: list[dict[str, Any]] = field(default_factory=list)
     claim: dict[str, str] | None = None
+    folder: str = ""
     rows: Rows = field(default_factory=Rows)
+
+    @property
+    def uri(self) -> str:
+        """Where it lies."""
+        return record_uri(self.folder, self.run)
 
     @property
     def unfinished(self) -> bool:
@@ -211,7 +218,8 @@ class Record:
         raise ValueError(f"line {position}: {problem}")
 
     def _header(self) -> dict[str, Any]:
-        return {"version": VERSION} | {name: value for name, value in vars(self).items() if name != "rows"}
+        own = {name: value for name, value in vars(self).items() if name not in ("rows", "folder")}
+        return {"version": VERSION} | own
 
 
 class NewerRecordError(Exception):
@@ -321,6 +329,11 @@ def record_uri(folder: str, run: str) -> str:
     return f"{folder}{RECORDS_FOLDER}/{run}.jsonl"
 
 
+def folder_of(uri: str) -> str:
+    """URI of the folder that a record is about."""
+    return uri.rpartition(f"{RECORDS_FOLDER}/")[0]
+
+
 def is_record(uri: str) -> bool:
     """Whether a listed file is a record: named by its run's id. What copying and systems leave beside them is not."""
     return re.search(rf"/{re.escape(RECORDS_FOLDER)}/[0-9a-f-]{{36}}\.jsonl\Z", uri) is not None
@@ -344,7 +357,8 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     except ValueError as error:
         problem = f"is damaged, {error}"
     else:
-        if record_uri("", record.run) == f"{RECORDS_FOLDER}/{uri.rpartition('/')[2]}":
+        record.folder = folder_of(uri)
+        if record.uri == uri:
             return record
         problem = "is damaged, line 1: its 'run' is not the file's name"
     raise DestinationError(

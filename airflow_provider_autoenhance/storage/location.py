@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -206,7 +207,8 @@ def plain_part(path: str) -> str:
 def path_inside(uri: str, folder: str) -> str | None:
     """Return the path of a place under a folder of the same store; empty for the folder itself, ``None`` outside.
 
-    It sees through spelling: connection ids, ``s3a://``, ``file://``, links and dots. Two connections may lead to two stores, which
+    It sees through spelling: connection ids, ``s3a://``, ``file://``, links, dots, and folders of a disk that are mounted twice or whose
+    names take capitals for small letters. Two connections may lead to two stores, which
     :func:`~airflow_provider_autoenhance.storage.path_in_store` tells apart.
 
     >>> path_inside("s3://conn@photos/in/maple/1.jpg", "s3://photos/in")
@@ -214,11 +216,28 @@ def path_inside(uri: str, folder: str) -> str | None:
 
     :raises SettingsError: when one is not a URI.
     """
-    place = locate(uri, conn_id=None, error=SettingsError).place
-    root = locate(folder if folder.endswith("/") else folder + "/", conn_id=None, error=SettingsError).place
+    inner = locate(uri, conn_id=None, error=SettingsError)
+    outer = locate(folder if folder.endswith("/") else folder + "/", conn_id=None, error=SettingsError)
+    place, root = inner.place, outer.place
     if place + "/" == root:
         return ""
-    return place.removeprefix(root) if place.startswith(root) else None
+    if place.startswith(root):
+        return place.removeprefix(root)
+    wanted = on_disk(outer)
+    above = accumulate(f"{name}/" for name in place.split("/")) if wanted and inner.scheme == "file" else ()
+    same = (each for each in above if on_disk(replace(outer, key=each)) == wanted)
+    return next(("" if place + "/" == each else place.removeprefix(each) for each in same), None)
+
+
+def on_disk(folder: Location) -> str | None:
+    """What tells a local folder that exists from all others, by whichever name or mount it is reached; ``None`` of others."""
+    if folder.scheme != "file":
+        return None
+    try:
+        found = os.stat(folder.key)  # noqa: PTH116
+    except OSError:
+        return None
+    return f"disk {found.st_dev}, {found.st_ino}/"
 
 
 def _not_a_path(text: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,9 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from tests.support.batch import Enhance, event_of, operator
+from airflow_provider_autoenhance.pipeline.batch import claims, lease
+from tests.support.batch import Enhance, event_of, fill, operator
+from tests.support.elsewhere import Begin, Elsewhere
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
@@ -22,6 +25,24 @@ from tests.support.tasks import context
 @pytest.fixture(autouse=True)
 def early_events(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
     monkeypatch.setattr("airflow_provider_autoenhance.triggers.orders.EARLIEST_EVENT_SECONDS", 0.1)
+    monkeypatch.setattr(claims, "POLL_SECONDS", (0.02,))
+
+
+@pytest.fixture
+def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Return a function that lets a run over some photos begin on another worker, with the seconds that count for leases from then on."""
+    begun: list[Elsewhere] = []
+
+    def begin(photos: int = 2, *, patience: float = 60.0, renew: float = 10.0, **options: Any) -> Elsewhere:
+        monkeypatch.setattr(lease, "PATIENCE_SECONDS", patience)
+        monkeypatch.setattr(lease, "RENEW_SECONDS", renew)
+        fill(s3, photos)
+        begun.append(Elsewhere(monkeypatch, **options))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.end()
 
 
 @pytest.fixture

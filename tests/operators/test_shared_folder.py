@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,24 +15,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.batch import claims, lease, photo_steps
+from airflow_provider_autoenhance.pipeline.batch import lease, photo_steps
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims
 from airflow_provider_autoenhance.storage.s3 import S3Destination
-from tests.support.batch import Enhance, event_of, fill, operator, outputs
+from tests.support.batch import Enhance, enhanced_by, event_of, fill, operator, outputs
+from tests.support.elsewhere import Begin
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "POLL_SECONDS", (0.02,))
-
-
-def enhanced_by(sibling: int, **options: Any) -> dict[str, Any]:
-    """Run one of several mapped tasks."""
-    it = operator(**options)
-    return it.execute(context(it, map_index=sibling))
 
 
 def leases(s3: SimpleNamespace) -> list[str]:
@@ -41,60 +31,6 @@ def leases(s3: SimpleNamespace) -> list[str]:
 
 def records(s3: SimpleNamespace) -> list[dict[str, Any]]:
     return [json.loads(s3.get(key).splitlines()[0]) for key in s3.keys() if key.endswith(".jsonl") and "/.auto" in key]
-
-
-class Elsewhere:
-    """A run on another worker, which stands still where it is about to upload."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
-        self.arrived, self.go_on = threading.Event(), threading.Event()
-        self.error: Exception | None = None
-        self.claims: list[Claims] = []
-        self.check = Claims.check
-
-        def check(held: Claims) -> None:
-            self.claims = self.claims or [held]
-            if held is self.claims[0]:
-                self.arrived.set()
-                self.go_on.wait(60)
-            self.check(held)
-
-        monkeypatch.setattr(Claims, "check", check)
-        self._thread = threading.Thread(target=self._run, args=(options,))
-        self._thread.start()
-        assert self.arrived.wait(60)
-
-    def _run(self, options: dict[str, Any]) -> None:
-        it = operator(**options)
-        try:
-            self.summary = it.execute(context(it, run_id="elsewhere"))
-        except errors.AutoenhanceError as error:
-            self.error = error
-
-    def end(self) -> None:
-        self.go_on.set()
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-
-
-Begin = Callable[..., Elsewhere]
-
-
-@pytest.fixture
-def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Return a function that lets a run over some photos begin on another worker, with the seconds that count for leases from then on."""
-    begun: list[Elsewhere] = []
-
-    def begin(photos: int = 2, *, patience: float = 60.0, renew: float = 10.0, **options: Any) -> Elsewhere:
-        monkeypatch.setattr(lease, "PATIENCE_SECONDS", patience)
-        monkeypatch.setattr(lease, "RENEW_SECONDS", renew)
-        fill(s3, photos)
-        begun.append(Elsewhere(monkeypatch, **options))
-        return begun[-1]
-
-    yield begin
-    for each in begun:
-        each.end()
 
 
 def test_a_run_waits_for_the_one_at_work_and_finds_everything_done(

@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOpe
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from tests.support.photos import photo
-from tests.support.tasks import run
+from tests.support.tasks import context, run
 
 Enhance = Callable[..., dict[str, Any]]
 
@@ -33,6 +33,12 @@ def operator(**options: Any) -> AutoenhanceEnhanceOperator:
         "concurrency": 4,
     }
     return AutoenhanceEnhanceOperator(**defaults | options)
+
+
+def enhanced_by(sibling: int, **options: Any) -> dict[str, Any]:
+    """Run one of several mapped tasks."""
+    it = operator(**options)
+    return it.execute(context(it, map_index=sibling))
 
 
 async def event_of(trigger: Any) -> Any:

@@ -15,7 +15,7 @@ from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
-from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri, to_line, write_lines
+from airflow_provider_autoenhance.pipeline.records import Record, Row, to_line, write_lines
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, orphans
 
 #: An open record of another run is closed after this time even if images of it never matched a photo again.
@@ -126,8 +126,8 @@ class Books:
     def write(self, record: Record, folder: FolderPlan) -> None:
         """Write a record."""
         if self._job.durable and not folder.readonly and not self.is_over:
-            uri = record_uri(folder.folder.destination, record.run)
-            folder.etags[uri] = write_lines(uri, self._job.destination_conn_id, record.to_lines).etag
+            written = write_lines(record.uri, self._job.destination_conn_id, record.to_lines)
+            folder.etags[record.uri] = written.etag
 
     def _manifest_lines(self) -> Iterator[bytes]:
         for folder in self._plan.folders:
@@ -140,7 +140,8 @@ class Books:
                     line = steps.row(decision, "held", reason=decision.reason).to_line()
                 yield line
             for record in folder.records:
-                yield from map(to_line, record.orphans)
+                if record.folder == folder.folder.destination:
+                    yield from map(to_line, record.orphans)
 
 
 def _belongs_to(order_id: str, row: Row | None) -> bool:

@@ -14,16 +14,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import chain, compress
 
-from airflow_provider_autoenhance.api.errors import AutoenhanceError, FolderBusyError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, FolderBusyError, SourceError
 from airflow_provider_autoenhance.pipeline.batch.books import Books
 from airflow_provider_autoenhance.pipeline.batch.lease import Lease, Watched
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import Record, is_record, read_record
-from airflow_provider_autoenhance.storage import EVERYWHERE, list_files
+from airflow_provider_autoenhance.pipeline.records import Record, folder_of, is_record, read_record
+from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, has_anything, list_files
+from airflow_provider_autoenhance.storage.location import locate, path_inside
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,11 @@ POLL_SECONDS = 1.0, 2.0, 5.0
 _STEP_BACK_SECONDS = 3.0
 #: How often a run that waits says so.
 _SAY_SECONDS = 60.0
+#: So many folders are listed one by one.
+_MAX_LISTED = 8
+
+_Listed = Callable[[str], list[StoredFile]]
+"""Lists the records of a folder, each folder once."""
 
 
 class Claims:
@@ -68,8 +76,11 @@ class Claims:
             self.outdated = True
         elif wanted:
             with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-claim") as pool:
-                taken = pool.map(self._take, wanted)
-                self._held = [folder for folder, held in zip(wanted, taken, strict=True) if held]
+                free = list(pool.map(self._claim, wanted))  # all, before anything is looked at
+                claimed = list(compress(wanted, free))
+                listed = cache(self._records_in)
+                taken = pool.map(lambda folder: self._take(folder, listed), claimed)
+                self._held = list(compress(claimed, taken))
         return self._held
 
     def holds(self, folder: FolderPlan) -> bool:
@@ -87,7 +98,8 @@ class Claims:
             if self._lease.is_fresh and not self._lapsed:
                 return
             self._lapsed = True  # renewed, the lease is fresh; still the other threads wait for what this one sees
-            if not self._lease.renew() or not all(self._look(each) == ([], True) for each in self._held):
+            listed = cache(self._records_in)
+            if not self._lease.renew() or not all(self._look(each, listed) == ([], True) for each in self._held):
                 self._books.is_over = True  # what the records say now is newer than what is known here
                 raise FolderBusyError(
                     f"{self._job.destination}: this worker stood still, and another try or run has gone on in its place. "
@@ -106,18 +118,22 @@ class Claims:
         finally:
             self._lease.end()
 
-    def _take(self, folder: FolderPlan) -> bool:
+    def _claim(self, folder: FolderPlan) -> bool:
         if self._is_blocked(folder, self._living(folder.others.values())):
             return False
         folder.own.claim = self._lease.claim
         self._books.write(folder.own, folder)
+        return True
+
+    def _take(self, folder: FolderPlan, listed: _Listed) -> bool:
         until = time.monotonic() + _STEP_BACK_SECONDS
         while True:
-            rivals, as_known = self._look(folder)
+            rivals, as_known = self._look(folder, listed)
             # Of two that claim at the same moment, the first by id waits for the other to step back.
             if not rivals or time.monotonic() > until or any(folder.own.run > rival.run for rival in rivals):
                 break
             time.sleep(0.1)
+            listed = cache(self._records_in)
         if not self._is_blocked(folder, rivals) and as_known:
             return True
         self.outdated |= folder.works
@@ -131,35 +147,57 @@ class Claims:
         return bool(rivals)
 
     def _living(self, records: Iterable[Record]) -> list[Record]:
-        """Those whose runs claim the folder, and may be at work."""
-        conn_id = self._job.destination_conn_id
-        return [each for each in records if each.claim is not None and Watched(each.claim, conn_id).is_alive()]
+        """Those of other runs that claim the folder, and may be at work."""
+        claims = [(each, each.claim) for each in records if each.claim and each.claim != self._lease.claim]
+        return [each for each, claim in claims if self._is_held(each, claim)]
 
-    def _look(self, folder: FolderPlan) -> tuple[list[Record], bool]:
+    def _is_held(self, record: Record, claim: dict[str, str]) -> bool:
+        try:
+            return Watched(claim, self._job.destination_conn_id).is_alive()
+        except AutoenhanceError as error:
+            if error.retryable or path_inside(record.folder, folder_of(claim["lease"])) is not None:
+                raise
+            return False  # it was copied from a place that is closed to this task
+
+    def _look(self, folder: FolderPlan, listed: _Listed) -> tuple[list[Record], bool]:
         """Look at a folder's records.
 
         :returns: those whose runs may be at work, and whether all say what they said when the plan was made.
         """
-        changed = self._changed(folder)
+        changed = self._changed(folder, listed)
         # Who was dead before is looked at again, too: a process that stood still may go on.
         known = {**folder.others, **{record.run: record for record in changed}}
         rivals = self._living(each for each in known.values() if each.run != folder.own.run)
         return rivals, all(self._is_as_known(folder, record) for record in changed)
 
-    def _changed(self, folder: FolderPlan) -> list[Record]:
-        """The folder's records that are not as they were planned with, or as this process wrote them."""
-        conn_id = self._job.destination_conn_id
-        records = f"{folder.folder.destination}{RECORDS_FOLDER}/"
-        listed = list_files(records, conn_id=conn_id, access=EVERYWHERE, strict=True)
+    def _changed(self, folder: FolderPlan, listed: _Listed) -> list[Record]:
+        """The records about the folder's photos that are not as they were planned with, or as this process wrote them."""
+        related = {*folder.folder.related, folder.own.folder, *(record.folder for record in folder.others.values())}
+        # Many folders are listed from above, which takes fewer calls.
+        files = chain.from_iterable(map(listed, related)) if len(related) <= _MAX_LISTED else listed("")
         return [
-            read_record(file.uri, conn_id)
-            for file in listed
-            if is_record(file.uri) and (file.uri not in folder.etags or folder.etags[file.uri] != file.etag)
+            read_record(file.uri, self._job.destination_conn_id)
+            for file in files
+            if folder_of(file.uri) in related and (file.uri not in folder.etags or folder.etags[file.uri] != file.etag)
         ]
 
+    def _records_in(self, folder: str) -> list[StoredFile]:
+        """List the records of a folder; of all under the destination where it is empty."""
+        uri = f"{folder}{RECORDS_FOLDER}/" if folder else self._job.destination
+        conn_id = self._job.destination_conn_id
+        try:
+            listed = list_files(uri, conn_id=conn_id, access=EVERYWHERE, strict=True)
+            return [file for file in listed if is_record(file.uri)]
+        except SourceError:
+            if has_anything(locate(uri, conn_id=conn_id, error=SourceError), EVERYWHERE):
+                raise
+            return []  # a folder above or beside, in which nobody has written a record
+
     def _is_as_known(self, folder: FolderPlan, record: Record) -> bool:
+        if record.claim == self._lease.claim:
+            return True
         if record.run == folder.own.run:
-            return record.claim == self._lease.claim
+            return False
         known = folder.others.get(record.run)
         if known is None:
             return not (record.orders or record.rows)
@@ -176,17 +214,15 @@ def wait_for_others(job: Job, blockers: Sequence[Record], until: float) -> None:
     pauses = iter(POLL_SECONDS)
     pause, said = 0.0, 0.0
     while watched:
-        for record, lease in watched:
-            try:
-                alive = lease.is_alive()
-            except AutoenhanceError as error:
-                log.warning("Whether %s is still at work cannot be seen: %s", record.origin, error)
-                alive = True
-            if not alive:
+        dead = [lease for record, lease in watched if not _is_alive(record, lease)]
+        # Those that died together are found out together.
+        if dead and all(lease in dead or lease.is_judged for _, lease in watched):
+            for lease in dead:
                 lease.bury()
-                return
-        first = watched[0][0]
-        if time.time() > until:
+            return
+        first, lease = watched[0]
+        # Before that, nobody knows whether it is alive: with a short timeout, each try would begin to watch again.
+        if time.time() > until and lease.is_judged:
             raise FolderBusyError(
                 f"{job.destination}: {first.origin} is still at work there, so this run has made nothing. "
                 "Let that run end, or stop it, then clear this task."
@@ -196,3 +232,11 @@ def wait_for_others(job: Job, blockers: Sequence[Record], until: float) -> None:
             log.info("Waiting: %s works on the same folder under %s", first.origin, job.destination)
         pause = next(pauses, pause)
         time.sleep(pause)
+
+
+def _is_alive(record: Record, lease: Watched) -> bool:
+    try:
+        return lease.is_alive()
+    except AutoenhanceError as error:
+        log.warning("Whether %s is still at work cannot be seen: %s", record.origin, error)
+        return True

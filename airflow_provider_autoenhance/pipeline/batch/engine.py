@@ -69,7 +69,7 @@ class Batch:
         """Read what is there, here and at Autoenhance, and plan. Changes nothing.
 
         :param resumed: the try goes on after a wait.
-        :param worked: folders by destination on which the try has worked before, where it does not go on after a wait.
+        :param worked: ids of its records of the folders on which the try has worked before, where it does not go on after a wait.
         """
         delivery = prepare(hook, job.outputs, conn_id=job.destination_conn_id, preview=job.preview)
         return cls(hook, job, make_plan(job, hook, resumed=resumed, worked=worked), delivery)
@@ -90,7 +90,7 @@ class Batch:
     def submit(self) -> set[str]:
         """Claim the folders; create and upload what is missing there, and download what is ready, many at a time.
 
-        :returns: the folders by destination that are worked on.
+        :returns: the ids of this run's records of the folders that are worked on.
         """
         folders = self._claims.take(each for each in self.plan.folders if each.works or self._books.is_open(each))
         for folder in folders:
@@ -115,7 +115,7 @@ class Batch:
                 with self._workers(verb, number) as threads:
                     threads.add(work)
                     threads.work()
-        return {folder.folder.destination for folder in folders}
+        return {folder.own.run for folder in folders}
 
     @property
     def is_outdone(self) -> bool:

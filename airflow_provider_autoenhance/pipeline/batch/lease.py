@@ -117,6 +117,13 @@ class Watched:
         self._conn_id = conn_id
         self._beat: object = self
         self._since = 0.0
+        self._first = time.monotonic()
+        self._beats = 0
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it was watched for long enough to know: its process has renewed it meanwhile, or was given the time to."""
+        return self._beats > 1 or time.monotonic() - self._first > 1.5 * PATIENCE_SECONDS
 
     def is_alive(self) -> bool:
         """Whether the other process may still be at work. Only after several looks is a file that stays the same a dead one's.
@@ -132,6 +139,7 @@ class Watched:
             return False
         if found.get("beat") != self._beat:
             self._beat, self._since = found.get("beat"), time.monotonic()
+            self._beats += 1
         return time.monotonic() - self._since < PATIENCE_SECONDS
 
     def bury(self) -> None:

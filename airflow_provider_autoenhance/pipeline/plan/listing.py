@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +22,7 @@ from airflow_provider_autoenhance.storage import (
     path_in_store,
     same_store,
 )
-from airflow_provider_autoenhance.storage.location import Location, locate
+from airflow_provider_autoenhance.storage.location import Location, locate, on_disk
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def _check_originals(job: Job, folders: Iterable[Folder]) -> None:
     originals: dict[str, str] = {}
     for photo in photos:
         place = places.of(_without_link(photo.source))
-        if place.rpartition("/")[0] + "/" in written:
+        if _folder_of(place) in written:
             conn_id = photo.origin.conn_id
             if conn_id not in stores:
                 stores[conn_id] = same_store(replace(destination, conn_id=conn_id), destination)
@@ -140,9 +141,10 @@ class _Places:
         self._folders: dict[str, str] = {}
 
     def folder_of(self, uri: str) -> str:
-        folder = uri.rpartition("/")[0] + "/"
+        folder = _folder_of(uri)
         if folder not in self._folders:
-            self._folders[folder] = locate(folder, conn_id=None, error=SettingsError).place
+            location = locate(folder, conn_id=None, error=SettingsError)
+            self._folders[folder] = on_disk(location) or location.place
         return self._folders[folder]
 
     def of(self, uri: str) -> str:
@@ -203,10 +205,30 @@ def _results_under(root: Location, destination: Location) -> str | None:
 
 def _folder(job: Job, root: str, folder: str, photos: list[Photo]) -> Folder:
     photos.sort(key=lambda photo: photo.path)
-    source = photos[0].source.rpartition("/")[0] + "/" if job.group_by == "folder" else root
-    return Folder(
-        source=source,
-        destination=job.destination + (folder + "/" if folder else ""),
-        name=source.rstrip("/").rpartition("/")[2],
-        photos=photos,
-    )
+    source = _folder_of(photos[0].source) if job.group_by == "folder" else root
+    written = {_folder_of(target) for photo in photos for target in photo.targets}
+    # A template that leaves the folder out has the photos of many folders go into one.
+    apart = all(target.endswith(f"/{folder}/") for target in written) if folder else True
+    destination = job.destination + (folder + "/" if folder and apart else "")
+    related = {destination, *written, *_folders_of_paths(job, root, photos)}
+    related |= {above for each in related for above in _above(each, job.destination)}
+    return Folder(source, destination, source.rstrip("/").rpartition("/")[2], photos, tuple(sorted(related)))
+
+
+def _folders_of_paths(job: Job, root: str, photos: Iterable[Photo]) -> Iterator[str]:
+    """Yield the folders in which photos lie without a template: as it is, and where their source had one more beside it, or none."""
+    prefix = root.rstrip("/").rpartition("/")[2] + "/"
+    for folder in {photo.path.rpartition("/")[0] + "/" for photo in photos}:
+        path = folder.removeprefix("/")
+        yield from (job.destination + each for each in (path, prefix + path, path.removeprefix(prefix)))
+
+
+def _folder_of(uri: str) -> str:
+    return uri.rpartition("/")[0] + "/"
+
+
+def _above(folder: str, root: str) -> Iterator[str]:
+    """Yield a folder and those above it, up to the root."""
+    yield root
+    for end in re.finditer("/", folder.removeprefix(root)):
+        yield root + folder.removeprefix(root)[: end.end()]

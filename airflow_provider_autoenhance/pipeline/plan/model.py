@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.api.shown import counted, quoted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder
 from airflow_provider_autoenhance.pipeline.plan.decide import OTHER_SETTINGS, Decision, Step
-from airflow_provider_autoenhance.pipeline.records import Record, Rows, latest_rows
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 
 _GONE = "its image is gone from Autoenhance, or nobody knows what it was enhanced with before and has to be taken back"
@@ -31,14 +31,16 @@ class FolderPlan:
     """The decisions and records of one folder.
 
     :param own: this run's record, new or read back.
-    :param others: records of other runs, by id.
+    :param others: records of other runs, by id; of those of folders above and beside, too, which may be about the same photos.
+    :param asked: what is known of photos of which another task has made other files since.
     :param orders: the open orders, as read.
     :param brackets: those of them that hold exposures.
     :param free: places left in this run's orders, by order id.
     :param merges: what is to be merged in which of this run's orders of exposures.
     :param lost: this run's orders that were deleted in Autoenhance; their ids cannot be taken again.
     :param warnings: about the grouping of exposures, or a damaged record; a line each.
-    :param etags: those of the records that it was planned with, by URI, and of what this process has written since.
+    :param etags: those of the records under the destination that the plan was made with, by URI, and of what this process has written
+        since; all folders of a plan share them.
     :param readonly: none of its records is written: one is damaged, and somebody has to restore it first, or there is no place for one.
     """
 
@@ -53,6 +55,7 @@ class FolderPlan:
     lost: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     etags: dict[str, str | None] = field(default_factory=dict)
+    asked: Mapping[str, Row] = field(default_factory=dict)
     readonly: bool = False
 
     @property
@@ -62,7 +65,9 @@ class FolderPlan:
 
     def rows(self) -> Rows:
         """What is known of each fingerprint; the latest wins, and in doubt this run's own."""
-        return latest_rows(self.records)
+        rows = latest_rows(self.records)
+        rows.update((fingerprint, row) for fingerprint, row in self.asked.items() if fingerprint not in self.own.rows)
+        return rows
 
     def placed(self) -> Iterator[tuple[Decision, str]]:
         """Yield what is submitted one by one, each with its order: what makes an image gets a place in one of this run's orders."""

@@ -10,7 +10,6 @@ from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
-from airflow_provider_autoenhance.pipeline.records import record_uri
 from airflow_provider_autoenhance.storage.location import locate, unwritable
 
 
@@ -31,7 +30,7 @@ def fail_unfit(plan: Plan, job: Job) -> None:
     files = set() if place.is_object_store else _written(plan)
     above = _Above(job.destination, files, on_disk=on_disk)
     for folder in plan.folders:
-        record = record_uri(folder.folder.destination, folder.own.run)
+        record = folder.own.uri
         reason = (unnameable(record) or above.reason(record)) if job.durable else None
         if reason:  # not even the record has a place
             folder.readonly = True

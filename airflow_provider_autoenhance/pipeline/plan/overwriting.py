@@ -3,51 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
+from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import Row
+from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.storage import StoredFile
 
+_WAY_OUT = "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination"
 
-def check_overwriting(job: Job, folder: FolderPlan, present: Mapping[str, StoredFile]) -> None:
-    """Refuse a plan that would write over what another photo, or another task, has landed or waits for, as the records say.
 
-    A task may write over its own photos: what changed, or was asked for in another style.
+def spare_others(job: Job, folder: FolderPlan, present: Mapping[str, StoredFile]) -> None:
+    """Keep a plan from writing over what another photo, or another task, has landed or waits for, as the records say.
+
+    Where the file is the same task's, its photo fails, and the others go on. A task may write over its own photos: what changed, or was
+    asked for in another style.
 
     :param present: the files under the destination, by URI.
-    :raises SettingsError: naming both.
+    :raises SettingsError: the file is another task's; names both.
     """
     mine = {target: each.photo for each in folder.decisions if each.works for target in each.photo.targets}
-    if not mine:
-        return
-    for record in folder.others.values():
+    taken: dict[str, str] = {}
+    for record in folder.others.values() if mine else ():
         sibling = job.run.mapped and record.origin == folder.own.origin
         other_task = sibling or not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ")
         for row in record.rows.values():
-            for target in _targets(row, present):
+            for target in _targets(record, row, present):
                 photo = mine.get(target)
                 if photo is None:
                     continue
                 if not _is_same_file(row, photo):
-                    raise SettingsError(
+                    conflict = (
                         f"{photo.source} would become {target}, which is made from {row.source} ({record.origin}); "
-                        "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."
                     )
-                styled = row.settings is not None and row.settings != job.settings
-                differs = styled or (row.status == "landed" and row.request != job.request)
-                if other_task and differs:
+                    if other_task:
+                        raise SettingsError(f"{conflict}{_WAY_OUT}.")
+                    taken[photo.fingerprint] = f"{conflict}delete that file if nobody wants it any more, or {_WAY_OUT}"
+                elif other_task and _differs(row, job):
                     raise SettingsError(
-                        f"{photo.source} would become {target}, which {record.origin} makes in other settings; set destination_template, "
-                        "for example to '{folder}{stem}-{fingerprint}.jpg', or another destination."
+                        f"{photo.source} would become {target}, which {record.origin} makes in other settings; {_WAY_OUT}."
                     )
+    folder.decisions[:] = [
+        replace(each, step=Step.KEEP, reason=taken[each.photo.fingerprint])
+        if each.works and each.photo.fingerprint in taken
+        else each
+        for each in folder.decisions
+    ]
 
 
-def _targets(row: Row, present: Mapping[str, StoredFile]) -> Iterator[str]:
+def _differs(row: Row, job: Job) -> bool:
+    styled = row.settings is not None and row.settings != job.settings
+    return styled or (row.status == "landed" and row.request != job.request)
+
+
+def _targets(record: Record, row: Row, present: Mapping[str, StoredFile]) -> Iterator[str]:
     """Files of a row that are there, or will be."""
-    if row.status == "pending":
+    if row.status == "pending" and not record.complete:
         yield from row.targets
     for output in row.outputs:
         found = present.get(output["uri"])

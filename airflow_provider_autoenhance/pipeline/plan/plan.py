@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, li
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.names import fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
-from airflow_provider_autoenhance.pipeline.plan.overwriting import check_overwriting
+from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others
 from airflow_provider_autoenhance.pipeline.plan.state import (
     FolderState,
     find_image,
@@ -37,7 +37,7 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False, worked:
     """Plan a batch: listing calls, one read per record, one read per order that is still open. Changes nothing.
 
     :param resumed: the try goes on after a wait.
-    :param worked: folders by destination in which it goes on otherwise, for it has worked on them before.
+    :param worked: ids of its records of the folders in which it goes on otherwise, for it has worked on them before.
     """
     plan = Plan(_plan_folders(job, hook, resumed, worked))
     check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
@@ -54,11 +54,11 @@ def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Contai
         folders = list_folders(job)
         present = listing.result()
     plans = [
-        _plan_folder(job, hook, state, present, resumed or state.folder.destination in worked)
+        _plan_folder(job, hook, state, present, resumed or state.own.run in worked)
         for state in read_state(job, hook, folders, present)
     ]
     for plan in plans:
-        check_overwriting(job, plan, present)
+        spare_others(job, plan, present)
     return plans
 
 
@@ -102,7 +102,15 @@ def _plan_folder(
     ]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
     return FolderPlan(
-        state.folder, own, state.others, decisions, state.orders, brackets, warnings=files.warnings, etags=state.etags
+        state.folder,
+        own,
+        state.others,
+        decisions,
+        state.orders,
+        brackets,
+        warnings=files.warnings,
+        etags=state.etags,
+        asked=state.asked,
     )
 
 

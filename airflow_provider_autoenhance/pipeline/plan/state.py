@@ -15,13 +15,21 @@ from typing import Any
 from airflow_provider_autoenhance.api.errors import DestinationError, NotFoundError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
+from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.plan.styles import Styles
-from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, is_record, latest_rows, read_record
+from airflow_provider_autoenhance.pipeline.records import (
+    Record,
+    Row,
+    Rows,
+    folder_of,
+    is_record,
+    latest_rows,
+    read_record,
+)
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order
 from airflow_provider_autoenhance.storage import StoredFile
@@ -34,9 +42,10 @@ class FolderState:
     :param own: this run's record, new or read back.
     :param others: records of other runs, by id.
     :param rows: what became of each photo, by fingerprint.
+    :param asked: those of ``rows`` that are not the latest: another task has made other files of the photo since.
     :param orders: the open orders, as read.
     :param brackets: those of them that hold brackets.
-    :param etags: those of the records that were read, by URI.
+    :param etags: those of all records under the destination, by URI.
     :param images: images that rows name and that matter now, by id; ``None``: gone from Autoenhance.
     :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
@@ -50,12 +59,25 @@ class FolderState:
     brackets: list[BracketOrder] = field(default_factory=list)
     etags: dict[str, str | None] = field(default_factory=dict)
     images: dict[str, Image | None] = field(default_factory=dict)
+    asked: dict[str, Row] = field(default_factory=dict)
     damage: DestinationError | None = None
 
     @cached_property
     def styles(self) -> Styles:
         """What the records say of the photos in other settings."""
         return Styles(self.rows)
+
+    def as_asked(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[tuple[str, Row]]:
+        """Yield the rows by which photos are up to date, where a later row of another run is about other files."""
+        for photo in self.files.photos:
+            rows = [row for other in self.others.values() if (row := other.rows.get(photo.fingerprint)) is not None]
+            if len(rows) < 2 or self.rows[photo.fingerprint].run == self.own.run:
+                continue
+            for row in sorted(rows, key=lambda row: row.at, reverse=True):
+                if is_up_to_date(job, row, self.own.run, present=is_present(photo, row, present)):
+                    if row != self.rows[photo.fingerprint]:
+                        yield photo.fingerprint, row
+                    break
 
     def rows_with_images(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[Row]:
         """Yield the rows whose images have to be looked at before anything is decided: of photos that landed and have to be downloaded
@@ -90,7 +112,7 @@ def read_state(
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
         records = _read_records(job, folders, present, pool)
-        found = [_state(job, folder, listed) for folder, listed in zip(folders, records, strict=True)]
+        found = [_state(job, folder, listed, present) for folder, listed in zip(folders, records, strict=True)]
         damages = [each.damage for each in found if each.damage]
         if damages and len(damages) == len(found):
             raise damages[0]
@@ -102,12 +124,9 @@ def read_state(
         filled = zip(merged, pool.map(partial(read_brackets, hook), merged.values()), strict=True)
         brackets = {order_id: order for order_id, order in filled if order.brackets}
         images = _read_images(job, hook, found, orders, present, pool)
-    etags: dict[str, dict[str, str | None]] = defaultdict(dict)
-    for uri, file in present.items():
-        if is_record(uri):
-            etags[uri.rpartition("/")[0]][uri] = file.etag
+    etags = {uri: file.etag for uri, file in present.items() if is_record(uri)}
     for each, ids in zip(found, open_orders, strict=True):
-        each.etags = etags[each.folder.destination + RECORDS_FOLDER]
+        each.etags = etags
         each.orders = {order_id: orders[order_id] for order_id in ids if order_id in orders}
         each.brackets = [brackets[order_id] for order_id in each.orders if order_id in brackets]
         each.images = images
@@ -176,10 +195,10 @@ def find_images(
 def _read_records(
     job: Job, folders: Iterable[Folder], present: Iterable[str], pool: ThreadPoolExecutor
 ) -> Iterator[list[Record | DestinationError]]:
-    """Yield each folder's records; in the place of a damaged one, what is wrong with it."""
+    """Yield the records that may be about each folder's photos; in the place of a damaged one, what is wrong with it."""
     by_folder: dict[str, list[str]] = defaultdict(list)
     for uri in filter(is_record, present):
-        by_folder[uri.rpartition("/")[0]].append(uri)
+        by_folder[folder_of(uri)].append(uri)
 
     def read(uri: str) -> Record | DestinationError:
         try:
@@ -187,16 +206,19 @@ def _read_records(
         except DestinationError as error:
             return error
 
-    listed = [by_folder[folder.destination + RECORDS_FOLDER] for folder in folders]
-    records = pool.map(read, [uri for uris in listed for uri in uris])
-    return ([next(records) for _ in uris] for uris in listed)
+    listed = [[uri for related in folder.related for uri in by_folder.get(related, ())] for folder in folders]
+    uris = list(dict.fromkeys(chain.from_iterable(listed)))
+    records = dict(zip(uris, pool.map(read, uris), strict=True))
+    return ([records[uri] for uri in each] for each in listed)
 
 
-def _state(job: Job, folder: Folder, read: Sequence[Record | DestinationError]) -> FolderState:
+def _state(
+    job: Job, folder: Folder, read: Sequence[Record | DestinationError], present: Mapping[str, StoredFile]
+) -> FolderState:
     run = job.key(folder.source, folder.destination)
     origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
     others = {record.run: record for record in read if isinstance(record, Record)}
-    own = others.pop(run, None) or Record(run, origin, submitted_at=time.time())
+    own = others.pop(run, None) or Record(run, origin, submitted_at=time.time(), folder=folder.destination)
     damage = next((each for each in read if isinstance(each, DestinationError)), None)
     if damage:
         return FolderState(folder, own, others, Rows(), GroupedFiles(list(folder.photos)), damage=damage)
@@ -206,4 +228,7 @@ def _state(job: Job, folder: Folder, read: Sequence[Record | DestinationError]) 
     rows = latest_rows(records)
     files = group_files(job, folder.photos, records, rows)
     own.grouping = files.grouping
-    return FolderState(folder, own, others, rows, files)
+    state = FolderState(folder, own, others, rows, files)
+    for fingerprint, row in state.as_asked(job, present):
+        state.asked[fingerprint] = rows[fingerprint] = row
+    return state
