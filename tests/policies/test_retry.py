@@ -105,7 +105,8 @@ def test_a_sensor_that_is_to_be_skipped_is_skipped() -> None:
 def test_below_3_3_it_says_what_to_do_instead(autoenhance: Sandbox) -> None:
     with pytest.raises(AirflowOptionalProviderFeatureException, match=r"needs Airflow 3\.3 or later"):
         AutoenhanceRetryPolicy(longest_delay=timedelta(hours=1))
-    delete = AutoenhanceDeleteImageOperator(task_id="delete", image_id=" ")
+    delete = AutoenhanceDeleteImageOperator(task_id="delete", image_id="{{ params.image }}")
+    delete.image_id = " "  # as the template renders
     with pytest.raises(AirflowFailException, match="SettingsError"):
         delete.execute(context(delete))
 
