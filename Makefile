@@ -41,7 +41,7 @@ e2e-webhook: $(INSTALLED) ## Let the sandbox's webhook wake a DAG on a live Airf
 	@$(BIN)/python -m tools.e2e_webhook $(ARGS)
 
 torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes, brackets among them, against the promises (EXAMPLES=...)
-	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_stateful.py tests/crash/test_image_nights.py $(ARGS)
+	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -o faulthandler_timeout=0 -n $(WORKERS) tests/crash/test_stateful.py tests/crash/test_image_nights.py $(ARGS)
 
 hostile: $(INSTALLED) ## Play 2,000 hostile answers (HOSTILE_ANSWERS=...) to every hook method, and answers of 300 MB, with a fresh seed (SEED=...)
 	@$(BIN)/python -m tests.hostile --answers $(HOSTILE_ANSWERS) $(addprefix --seed ,$(SEED)) $(ARGS)

@@ -26,7 +26,7 @@ class BracketNights(Nights):
         *ENDPOINTS, "v3_brackets_post", "v3_orders_order_id_brackets_get", "delete_bracket", "process_order",
     )  # fmt: skip
     brackets: ClassVar[str] = "exif"
-    selections: ClassVar[tuple[str, ...]] = ("folder",)  # a part of a bracket is another photo
+    selections: ClassVar[tuple[str, ...]] = ("all",)  # a part of a bracket is another photo
 
     @staticmethod
     def picture(name: str, version: int) -> bytes:

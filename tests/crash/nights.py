@@ -113,8 +113,9 @@ class Nights(RuleBasedStateMachine):
     names: ClassVar[tuple[str, ...]] = ("a.jpg", "b.jpg", "up/c.jpg")
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
     brackets: ClassVar[str] = "none"
-    #: What a task may work on: the folder; a mapped task's share of it, which has books of its own; the folder named more than once.
-    selections: ClassVar[tuple[str, ...]] = ("folder", "folder", "share", "rest", "overlapping")
+    #: What a task may work on: all photos as one group; folder by folder, with books in each; a mapped task's share of them, which has
+    #: books of its own; the folder named more than once.
+    selections: ClassVar[tuple[str, ...]] = ("all", "all", "by folder", "share", "rest", "overlapping")
 
     def __init__(self) -> None:
         super().__init__()
@@ -275,7 +276,8 @@ class Nights(RuleBasedStateMachine):
         """Arguments that select photos."""
         folder = f"{self.source}/"
         return {
-            "folder": {},
+            "all": {},
+            "by folder": {"group_by": "folder"},
             "share": {"include": ["a*"]},
             "rest": {"exclude": ["a*"]},
             "overlapping": {"source": [folder, f"{folder}up/", f"{self.source}/./{self.names[0]}"]},

@@ -28,6 +28,7 @@ def watched(copying_sandbox: Sandbox) -> Any:
     patch = pytest.MonkeyPatch()
     patch.setattr("airflow_provider_autoenhance.api.exchange.LONGEST_WAIT_SECONDS", 0.001)
     patch.setattr("airflow_provider_autoenhance.pipeline.batch.claims.POLL_SECONDS", (0.01,))
+    patch.setattr("airflow_provider_autoenhance.pipeline.batch.lease.Watched.is_judged", True)
     patch.setattr("airflow_provider_autoenhance.pipeline.remote.process.ARRIVAL_POLLS", (0.0, 0.01, 0.01))
     patch.setattr("airflow_provider_autoenhance.pipeline.remote.images.LOST_ORDER_POLLS", (0.0, 0.01))
     connection = json.loads(connection_of(copying_sandbox, "AUTOENHANCE_DEFAULT"))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import Record, Row
+from airflow_provider_autoenhance.pipeline.records import Row
 from airflow_provider_autoenhance.storage import StoredFile
+
+#: Autoenhance keeps an image for so long. After that nobody downloads it any more.
+_KEPT = timedelta(days=45)
 
 _WAY_OUT = "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination"
 
@@ -27,11 +31,12 @@ def spare_others(job: Job, folder: FolderPlan, present: Mapping[str, StoredFile]
     """
     mine = {target: each.photo for each in folder.decisions if each.works for target in each.photo.targets}
     taken: dict[str, str] = {}
+    kept_since = (datetime.now(UTC) - _KEPT).isoformat()
     for record in folder.others.values() if mine else ():
         sibling = job.run.mapped and record.origin == folder.own.origin
         other_task = sibling or not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ")
         for row in record.rows.values():
-            for target in _targets(record, row, present):
+            for target in _targets(row, present, kept_since):
                 photo = mine.get(target)
                 if photo is None:
                     continue
@@ -59,9 +64,9 @@ def _differs(row: Row, job: Job) -> bool:
     return styled or (row.status == "landed" and row.request != job.request)
 
 
-def _targets(record: Record, row: Row, present: Mapping[str, StoredFile]) -> Iterator[str]:
+def _targets(row: Row, present: Mapping[str, StoredFile], kept_since: str) -> Iterator[str]:
     """Files of a row that are there, or will be."""
-    if row.status == "pending" and not record.complete:
+    if row.status == "pending" and row.at > kept_since:
         yield from row.targets
     for output in row.outputs:
         found = present.get(output["uri"])
