@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from tools.airflow_home import REPOSITORY, clean_environment
@@ -41,6 +42,12 @@ class LocalService:
         connection = self._connection("AUTOENHANCE")
         host = str(connection["host"])
         return host if "://" in host else f"http://{host}:{connection['port']}"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a sandbox, which is the Autoenhance and the S3 of one host, and not the real Autoenhance."""
+        endpoint = self._connection("AWS")["extra"]["endpoint_url"]
+        return urlsplit(self.api).hostname == urlsplit(endpoint).hostname
 
     @property
     def assets(self) -> str:
@@ -178,9 +185,13 @@ def key_of(photo: Path) -> str:
     return photo.relative_to(PHOTOS).as_posix()
 
 
-if __name__ == "__main__":  # docker-compose.yaml fills the buckets of its own sandbox so
-    fill_buckets(
-        LocalService({name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}),
-        sample_photos(brackets=True),
-        all_dags=True,
-    )
+def main() -> None:
+    """Fill the buckets of docker-compose.yaml; without photos where the real Autoenhance would be paid for them."""
+    service = LocalService({name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")})
+    photos = sample_photos(brackets=True) if service.is_free else []
+    fill_buckets(service, photos, all_dags=True)
+    print(f"{len(photos)} sample photos lie in s3://{SOURCE_BUCKET}/")
+
+
+if __name__ == "__main__":
+    main()

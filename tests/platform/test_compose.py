@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import stat
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tools.local_service import LocalService
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yaml"
@@ -87,8 +90,14 @@ def test_connections_are_json_once_the_environment_is_filled_in(connection: str)
 
 
 def _make_secrets(folder: Path) -> dict[str, str]:
+    """Make the secrets; by path under the folder, of which each service mounts its own part."""
     subprocess.run([sys.executable, str(ROOT / "docker" / "make_secrets.py"), str(folder)], check=True)
-    return {file.name: file.read_text() for file in folder.iterdir()}
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def _mounts(service: dict[str, Any]) -> dict[str, str]:
+    """Volumes by the folder at which a service has them."""
+    return {volume.split(":")[1]: volume.split(":")[0] for volume in service.get("volumes", [])}
 
 
 def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
@@ -98,14 +107,46 @@ def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     assert [name for name in first if first[name] == other[name]] == []
 
 
-def test_every_secret_file_that_a_service_reads_is_made(tmp_path: Path) -> None:
-    made = set(_make_secrets(tmp_path))
-    environments = [str(value) for service in SERVICES.values() for value in service.get("environment", {}).values()]
-    paths = [word for text in environments for word in shlex.split(text) if word.startswith("/run/airflow-secrets/")]
-    assert paths
-    assert {Path(path).name for path in paths} <= made
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_secret_that_a_service_reads_is_made_for_it(tmp_path: Path, name: str) -> None:
+    service = SERVICES[name]
+    made = _make_secrets(tmp_path)
+    parts = {target.rpartition("/")[2]: volume for target, volume in _mounts(SERVICES["secrets"]).items()}
+    texts = [*map(str, service.get("environment", {}).values()), *map(str, service.get("command", []))]
+    read = [Path(word) for text in texts for word in shlex.split(text) if re.match(r"/run/\w+-\w+/", word)]
+    for path in read:
+        volume = _mounts(service)[str(path.parent)]
+        part = next(part for part, of in parts.items() if of == volume)
+        assert f"{part}/{path.name}" in made
+
+
+def test_a_worker_has_neither_the_database_nor_the_keys_of_the_server(tmp_path: Path) -> None:
+    assert {name for name in _make_secrets(tmp_path) if name.startswith("worker/")} == {
+        "worker/api-secret-key", "worker/celery-broker-url", "worker/celery-result-backend",
+    }  # fmt: skip
+    assert _mounts(SERVICES["worker"])["/run/airflow-secrets"] == "secrets-worker"
+    assert "login" not in _mounts(SERVICES["worker"]).values()
+
+
+def test_airflow_may_write_the_file_of_logins(tmp_path: Path) -> None:
+    """The API server opens it for appending."""
+    _make_secrets(tmp_path)
+    mounted = next(volume for volume in SERVICES["api-server"]["volumes"] if volume.startswith("login:"))
+    assert not mounted.endswith(":ro")
+    if os.geteuid() == 0:
+        assert (tmp_path / "login" / "passwords.json").stat().st_uid == 50000
 
 
 def test_other_users_in_the_containers_can_read_the_secrets(tmp_path: Path) -> None:
     _make_secrets(tmp_path)
-    assert all(file.stat().st_mode & stat.S_IROTH for file in tmp_path.iterdir())
+    assert all(file.stat().st_mode & stat.S_IROTH for file in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(("host", "free"), [("http://sandbox:8787", True), ("https://api.autoenhance.ai", False)])
+def test_sample_photos_are_put_only_where_nobody_pays(host: str, free: bool) -> None:
+    connections = {
+        name: re.sub(r"\$\{AUTOENHANCE_HOST[^}]*\}", host, str(value))
+        for name, value in SERVICES["sample-photos"]["environment"].items()
+        if name.startswith("AIRFLOW_CONN_")
+    }
+    assert LocalService(connections).is_free is free
