@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.api.shown import quoted
+from airflow_provider_autoenhance.api.shown import last_part, quoted
 
 #: Reads an argument: whose it is, its name, and the value.
 Reader = Callable[[str, str, Any], Any]
@@ -33,6 +33,9 @@ _PRINTED_OBJECT = re.compile(
 
 #: How a list of paths is spelled in text.
 _PRINTED_PATH = r"\b(?:Pure)?(?:Posix|Windows)Path\((('|\").*?\2)\)"
+
+#: How the files end that downloads are written to.
+_IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".avif", ".jxl")
 
 _SCALARS = (str, int, float, Decimal, UUID, date)
 _NOT_FINITE = (math.inf, -math.inf)
@@ -191,13 +194,32 @@ def places(owner: str, name: str, value: Any) -> str | list[str]:
 
 
 def file_or_folder(owner: str, name: str, value: Any) -> str:
-    """Return the URI of a file, or of a folder, which ends in a slash: a path object, which has lost its own, gets one where the folder
-    is there.
+    """Return the URI of a file, or of a folder, which ends in a slash. A path object has lost its own: it gets one where the folder is
+    there, or its name has no extension. A text gets one where the folder is there.
 
     :raises SettingsError: as :func:`required`.
     """
     found = required(owner, name, value)
-    return found.rstrip("/") + "/" if is_path(value) and is_local_folder(found) else found
+    nameless = is_path(value) and not re.search(r"[^/]\.[a-z][a-z0-9]{1,4}\Z", found, re.IGNORECASE)
+    return found.rstrip("/") + "/" if nameless or is_local_folder(found) else found
+
+
+def folder(owner: str, name: str, value: Any) -> str:
+    """Return the URI of a folder, which ends in a slash.
+
+    :raises SettingsError: as :func:`required`, and where it is named like an image, and is not a folder on this disk.
+    """
+    found = required(owner, name, value)
+    if names_image(found):
+        raise SettingsError(
+            f"{owner}: {name} {quoted(last_part(found))} is named like one image, and several go there. Give a folder, ending in '/'."
+        )
+    return found.rstrip("/") + "/"
+
+
+def names_image(place: str) -> bool:
+    """Whether a destination, or a template of one, is the name of an image file."""
+    return place.lower().endswith(_IMAGES) and not is_local_folder(place)
 
 
 def groups(owner: str, name: str, value: Any) -> list[list[str]] | None:
@@ -354,7 +376,7 @@ def from_text(value: Any) -> Any:
 
 #: Readers of what is text in the end. Of these, what a native template makes a number of is rendered as text instead: ``2026_02_01`` is a
 #: number to Python, and a folder to people.
-TEXTS: frozenset[Reader] = frozenset({text, required, texts, paths, places, file_or_folder, groups})
+TEXTS: frozenset[Reader] = frozenset({text, required, texts, paths, places, file_or_folder, folder, groups})
 
 
 def _unspelled(owner: str, name: str, value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from string import Formatter
 
@@ -19,6 +20,15 @@ def format_of_extension(name: str) -> str | None:
     extension = name.rpartition("/")[2].rpartition(".")[2].lower()
     extension = ALIASES.get(extension, extension)
     return extension if extension in EXTENSIONS else None
+
+
+def folded(name: str) -> str:
+    """What names have in common that some file systems take for one: macOS and Windows ignore case, and how an accent is encoded.
+
+    >>> folded("CAF\u00c9.jpg") == folded("cafe\u0301.jpg")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def safe_path(path: str) -> str:

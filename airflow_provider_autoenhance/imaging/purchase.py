@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_autoenhance.api.errors import SettingsError
-from airflow_provider_autoenhance.imaging.naming import output_name
+from airflow_provider_autoenhance.imaging.naming import folded, output_name
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 
 #: Rendering that local outputs are encoded from: every pixel as it is, at full width.
@@ -62,7 +62,7 @@ def output_names(
     for output in outputs:
         format = output.format or "jpeg"
         name = output_name(path, format, template=output.name_template or template, fingerprint=fingerprint)
-        if name.casefold() in (other.casefold() for other in names):
+        if folded(name) in map(folded, names):
             raise SettingsError(
                 f"two outputs would both be named {name!r}; give one a name_template, for example '{{folder}}{{stem}}-{len(names) + 1}'."
             )

@@ -41,6 +41,7 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
     :param source: URI of the photo, as the upload task gets it (templated). Optional, but it keeps photos of the same name apart, and
         makes a mapped list safe to re-order and to re-expand.
     :param metadata: JSON object that comes back with the bracket (templated).
+    :raises SourceError: the source is a folder; nothing was sent.
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
@@ -83,11 +84,15 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
             return push_result(context, result)
 
     def _wanted(self, context: Context) -> UploadTicket:
-        from airflow_provider_autoenhance.api.redact import redact_url
         from airflow_provider_autoenhance.pipeline.remote.identity import task_metadata
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
+        from airflow_provider_autoenhance.pipeline.transfer.upload import PhotoSource
 
-        source = redact_url(self.source) if self.source else None
+        source = None
+        if self.source:
+            photo = PhotoSource(self.source, access=self.hook.source_access)
+            photo.check_one_file()
+            source = photo.place
         metadata = task_metadata(context["ti"], self.bracket_name, source=source, user=self.metadata)
         return UploadTicket(self.bracket_name, self.order_id, {}, metadata, kind="bracket")
 

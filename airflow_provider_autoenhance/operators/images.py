@@ -6,6 +6,7 @@ For whole folders, a batch operator does the same with fewer tasks and calls.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,7 +16,13 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.api.shown import last_part, quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push_result, task_run
+from airflow_provider_autoenhance.operators.base import (
+    ArgumentError,
+    AutoenhanceBaseOperator,
+    outputs,
+    push_result,
+    task_run,
+)
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     :param metadata: JSON object that comes back with the image (templated).
     :param content_type: MIME type of the photo; only API versions before 2025-05-05 take it (templated).
     :raises SettingsError: on a setting that is wrong or that the pinned API version does not know; nothing was sent.
+    :raises SourceError: the source is a folder; nothing was sent.
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
@@ -106,7 +114,6 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
             return push_result(context, result)
 
     def _wanted(self, run_order: str, context: Context) -> UploadTicket:
-        from airflow_provider_autoenhance.api.redact import redact_url
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.pipeline.remote.identity import task_metadata
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
@@ -117,7 +124,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
         metadata = task_metadata(
             context["ti"],
             self.image_name,
-            source=redact_url(self.source) if self.source else None,
+            source=photo.place if photo else None,
             user=self.metadata,
             settings=settings,
             fingerprint=photo.fingerprint(settings) if photo else None,
@@ -285,6 +292,16 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         return image
 
 
+def _refuse_one_file(destination: Any) -> None:
+    """Refuse one file for several mapped tasks: it is named, and its template, if it is one, does not tell them apart."""
+    text = str(destination) if isinstance(destination, str) or coerce.is_path(destination) else ""
+    if coerce.names_image(text) and not re.search(r"{[{%].*\b(map_index|task|ti|task_instance)\b", text):
+        raise ArgumentError(
+            f"AutoenhanceDownloadImageOperator: all mapped tasks would write to {last_part(text)!r}, each over the other. Give a folder, "
+            "ending in '/', or map the destination too."
+        )
+
+
 class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream an image from Autoenhance to a file, whole or not at all.
 
@@ -302,7 +319,8 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         )
 
     :param image_id: id of the image (templated).
-    :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated).
+    :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated). A path object
+        without an extension is a folder. Neither an original nor what a batch has made of another photo is written over.
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param variant: ``enhanced``, or ``original`` (the upload; for HDR the merged picture).
     :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
@@ -310,6 +328,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         into a folder (templated).
     :raises NoCreditsError: no credit is left; the enhanced image waits.
     :raises DestinationError: not writable; nothing was spent.
+    :raises SettingsError: an original, or another photo's file, would be written over; nothing was spent.
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
@@ -343,6 +362,14 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self.preview: Any = preview
         self.output_spec = output_spec
         self.check_arguments()
+        if any(True for _ in self.iter_mapped_task_groups()):
+            _refuse_one_file(destination)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """As of each operator; and what stands here is the destination of all mapped tasks."""
+        _refuse_one_file(kwargs.get("destination"))
+        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""

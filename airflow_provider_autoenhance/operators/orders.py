@@ -236,7 +236,8 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         )
 
     :param order_id: id of the order (templated).
-    :param destination: folder URI; files are named after their images (templated).
+    :param destination: folder URI; files are named after their images, and images of one name get a piece of their id (templated).
+        Neither an original nor what a batch has made of another photo is written over.
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param preview: small free renderings, as the API's default is. ``False`` spends one credit an image the first time (templated).
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files
@@ -244,11 +245,12 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     :param concurrency: downloads at a time.
     :raises NoCreditsError: no credit is left; the enhanced images wait.
     :raises DestinationError: not writable; nothing was spent.
+    :raises SettingsError: an original, or another photo's file, would be written over; nothing was spent.
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "order_id": coerce.required,
-        "destination": coerce.required,
+        "destination": coerce.folder,
         "destination_conn_id": coerce.text,
         "preview": coerce.boolean,
         "output_spec": outputs,
@@ -286,7 +288,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
 
         with task_run(self, context, label=self.order_id):
             folder = PhotoTarget(
-                uri=self.destination.rstrip("/") + "/",
+                uri=self.destination,
                 conn_id=self.destination_conn_id,
                 outputs=outputs_of(self.output_spec),
                 preview=self.preview,

@@ -352,28 +352,33 @@ def path_arguments() -> list[Any]:
 @BOTH
 @pytest.mark.parametrize(("task", "name"), path_arguments())
 def test_a_path_is_where_it_points_to(task: type[Any], name: str, native: bool, tmp_path: Path) -> None:
+    reader = task.readers()[name]
     folder, file = tmp_path / "20260201", tmp_path / "a.jpg"
     folder.mkdir()
-    file.touch()
+    if reader is coerce.folder:  # which may be called as a file is
+        file.mkdir()
+    else:
+        file.touch()
     stored = ObjectStoragePath(f"file://{file}")
-    several = task.readers()[name] in (coerce.places, coerce.paths)
+    several = reader in (coerce.places, coerce.paths)
+    slash = "/" if reader is coerce.folder else ""
     for value, expected in [
         (file, str(file)), (PurePosixPath(file), str(file)), (stored, str(stored)),
         (tmp_path / "{{ params.name }}", str(file)), (ObjectStoragePath(f"file://{tmp_path}/{{{{ params.name }}}}"), str(stored)),
     ]:  # fmt: skip
         found = read(made(task, native=native, **{name: value}), name, name="a.jpg")
-        assert found == ((expected,) if name == "paths" else expected)
+        assert found == ((expected,) if name == "paths" else expected + slash)
         if several:
             found = read(made(task, native=native, **{name: [value, str(file)]}), name, name="a.jpg")
             assert list(found) == [expected, str(file)]
     if native:
         for value, expected in [(file, str(file)), (stored, str(stored))]:
             found = read(made(task, native=True, **{name: "{{ params.value }}"}), name, value=value)
-            assert found == ((expected,) if name == "paths" else expected)
+            assert found == ((expected,) if name == "paths" else expected + slash)
     if name == "source" and several:  # a path object has lost the slash that tells a folder from a file
         for value in (folder, ObjectStoragePath(f"file://{folder}")):
             assert read(made(task, native=native, source=[value, file]), name) == [f"{value}/", str(file)]
-    if task.readers()[name] is coerce.file_or_folder:
+    if reader is coerce.file_or_folder:
         assert read(made(task, native=native, **{name: folder}), name) == f"{folder}/"
 
 
@@ -393,6 +398,7 @@ BAD: dict[Any, list[Any]] = {
     coerce.text: [b"a", ["a", "b"], {"a": 1}, True],
     coerce.required: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None],
     coerce.file_or_folder: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None],
+    coerce.folder: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None, "/data/all.jpg"],
     coerce.places: [b"a", {"a": 1}, True, "", "None", None, [], [["a"]], [""], [None]],
     coerce.texts: [b"a", {"a": 1}, True, [["a"]], [True]],
     coerce.paths: [b"a", {"a": 1}, True, [["a"]], [True], [], "", "[]", "None", "()", [""], set()],

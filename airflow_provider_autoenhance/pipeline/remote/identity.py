@@ -5,6 +5,8 @@
   (apache/airflow#72725).
 - ``fingerprint`` says which bytes (URI, etag, size) in which settings. A batch writes it; so does the create operator, if it is given a
   ``source`` in a store that it can look at. The upload makes the image again if the file has changed since, so the fingerprint stays true.
+- ``airflow_source`` is the URI of the photo, as a single-image operator was given it; a batch calls it ``source``. No download is written
+  over that file.
 - An exposure of a batch holds its own fingerprint as ``exposure``; its ``fingerprint`` is that of the photo which it becomes a part of.
 
 An image of the same identity or fingerprint is gone on with, unless both fingerprints are known and differ. So within one order, a batch
@@ -37,9 +39,10 @@ IDENTITY_KEY = "airflow_identity"
 ORIGIN_KEY = "airflow_origin"
 FINGERPRINT_KEY = "fingerprint"
 EXPOSURE_KEY = "exposure"
+SOURCE_KEY = "airflow_source"
 
 _MARKS = (IDENTITY_KEY, FINGERPRINT_KEY, EXPOSURE_KEY)
-_RESERVED = (IDENTITY_KEY, FINGERPRINT_KEY, ORIGIN_KEY)
+_RESERVED = (IDENTITY_KEY, FINGERPRINT_KEY, ORIGIN_KEY, SOURCE_KEY)
 
 
 def run_order_id(dag_id: str, run_id: str) -> str:
@@ -67,7 +70,7 @@ def task_metadata(
     """Return what a single-image task creates an image or exposure with.
 
     :param ti: the task instance.
-    :param source: URI without credentials.
+    :param source: URI without credentials, the same for each spelling.
     :param user: the metadata that the DAG asks for.
     :param fingerprint: of the source in these settings, where it is known.
     :raises SettingsError: when the DAG asks for a key that is ours.
@@ -77,7 +80,8 @@ def task_metadata(
     inputs = [ti.dag_id, ti.run_id, ti.task_id, name, source, settings or {}, user]
     identity = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
     marks = {IDENTITY_KEY: identity, ORIGIN_KEY: f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"}
-    return {**user, **marks, **({FINGERPRINT_KEY: fingerprint} if fingerprint else {})}
+    known = {SOURCE_KEY: source, FINGERPRINT_KEY: fingerprint}
+    return {**user, **marks, **{key: value for key, value in known.items() if value}}
 
 
 def image_metadata(photo: Photo) -> dict[str, Any]:
@@ -100,6 +104,11 @@ def mark(made: Image | Bracket, key: str) -> str | None:
     """Read one of our marks in the metadata of an image or exposure; somebody else's may hold anything under the same key."""
     value = made.metadata.get(key)
     return value if isinstance(value, str) else None
+
+
+def source_of(made: Image | Bracket) -> str | None:
+    """Return the URI of the photo that an image or exposure was made from, where its metadata says so."""
+    return mark(made, SOURCE_KEY) or mark(made, "source")
 
 
 def is_own(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
@@ -125,7 +134,7 @@ def same_as(
     :param only_ours: they come from the order of a DAG run, in which nobody else puts anything.
     """
     made, name = list(made), clean_text(name)  # names come back cleaned, as all text of an answer does
-    same = [each for each in made if _is_same(each, metadata)]
+    same = [each for each in made if _is_same(each, name, metadata)]
     return same or [each for each in made if name_of(each) == name and _counts_by_name(each, metadata, only_ours)]
 
 
@@ -134,14 +143,19 @@ def name_of(made: Image | Bracket) -> str:
     return made.image_name if isinstance(made, Image) else made.name
 
 
-def _is_same(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
+def _is_same(made: Image | Bracket, name: str, metadata: Mapping[str, Any]) -> bool:
     fingerprints = {mark(made, FINGERPRINT_KEY), metadata.get(FINGERPRINT_KEY)}
     if len(fingerprints - {None}) == 2:
         return False  # the file has changed
     if is_own(made, metadata):
         return True
     if IDENTITY_KEY in metadata and mark(made, IDENTITY_KEY):
-        return False  # another task's, which may enhance it again or delete it
+        # An identity of an older version tells spellings of one source apart.
+        own = (
+            mark(made, ORIGIN_KEY) == metadata.get(ORIGIN_KEY) and not mark(made, SOURCE_KEY) and name_of(made) == name
+        )
+        if not own:
+            return False  # another task's, which may enhance it again or delete it
     asked = {key: value for key, value in metadata.items() if key not in _RESERVED}
     by_bytes = isinstance(made, Image) and None not in fingerprints  # an exposure's fingerprint is its photo's
     return by_bytes and all(made.metadata.get(key) == value for key, value in asked.items())

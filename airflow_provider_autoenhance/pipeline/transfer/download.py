@@ -14,6 +14,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, format_of_extension
 from airflow_provider_autoenhance.imaging.purchase import Purchase, output_names
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
+from airflow_provider_autoenhance.pipeline.transfer.overwriting import check_overwriting
 from airflow_provider_autoenhance.storage import open_destination
 from airflow_provider_autoenhance.storage.location import locate_folder
 
@@ -47,6 +48,8 @@ class PhotoTarget:
         :raises SettingsError: when a folder's URI is of another place than it seems, a file's extension and its format contradict each
             other, or one file is to hold several outputs.
         """
+        if self.untouched:
+            return self
         if self.uri.endswith("/"):
             folder = locate_folder(self.uri).full_uri
             return replace(self, uri=folder, outputs=tuple(output.with_format() for output in self.outputs))
@@ -76,24 +79,38 @@ def download_photo(hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str)
     """Download an image; everything that can be checked is checked before a credit is spent.
 
     :returns: ``image_id``, ``credit_spent``, and ``outputs`` with the facts of each; the facts of the first stand at the top too.
+    :raises SettingsError: an original, or a file that a batch has made of another photo, would be written over.
     """
     image = hook.get_image(image_id)
+    _check_ready(image, target.variant)
+    target = target.with_formats(image)
+    files = dict.fromkeys(target.uris(image), image)
+    for uri in files:
+        open_destination(uri, conn_id=target.conn_id)  # refuses what is no place for a file
+    check_overwriting(hook, files, target.conn_id, folder=target.uri.rpartition("/")[0] + "/")
+    return land(hook, target, image)
+
+
+def land(hook: AutoenhanceHook, target: PhotoTarget, image: Image) -> dict[str, Any]:
+    """Download an image to places that hold nobody else's file; as :func:`download_photo`.
+
+    :param target: with formats.
+    """
     _check_ready(image, target.variant)
     if target.untouched:
         delivery = Delivery(Purchase(target.outputs, target.outputs, ()), None, target.variant, target.preview)
     else:
-        target = target.with_formats(image)
         delivery = prepare(hook, target.outputs, conn_id=target.conn_id, variant=target.variant, preview=target.preview)
     destinations = [open_destination(uri, conn_id=target.conn_id) for uri in target.uris(image)]
     for destination in destinations:
         destination.check_writable()
-    outputs = delivery.deliver(hook, image_id, destinations, about=image.label)
+    outputs = delivery.deliver(hook, image.image_id, destinations, about=image.label)
     spent = target.variant == "enhanced" and not (target.preview or image.downloaded or hook.config.extra.dev_mode)
     for output in outputs:
         log.info("%s landed at %s (%s bytes)", image.label, output["uri"], output["size"])
     if spent:
         log.info("%s cost one credit", image.label)
-    return {"image_id": image_id, **outputs[0], "credit_spent": spent, "outputs": outputs}
+    return {"image_id": image.image_id, **outputs[0], "credit_spent": spent, "outputs": outputs}
 
 
 def _check_ready(image: Image, variant: Variant) -> None:

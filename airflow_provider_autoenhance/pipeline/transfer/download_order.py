@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
@@ -14,9 +15,10 @@ from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import redact_text
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.imaging.output import file_name
+from airflow_provider_autoenhance.imaging.naming import folded
 from airflow_provider_autoenhance.pipeline.remote.images import check_whole
-from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, download_photo
+from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, land
+from airflow_provider_autoenhance.pipeline.transfer.overwriting import check_overwriting
 from airflow_provider_autoenhance.storage.naming import public_uri
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
     :param folder: its ``uri`` ends in ``/``.
     :returns: ``order_id``, ``name``, ``destination``, the numbers ``images``, ``landed`` and ``failed``, the first ``failures``,
         ``bytes``, ``credits``.
+    :raises SettingsError: an original, or a file that a batch has made of another photo, would be written over; nothing was spent.
     :raises AutoenhanceError: the first error, when at least one download failed, naming how many.
     """
     check_whole(order)
@@ -38,11 +41,16 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
     lost = [image for image in order.images if image.status in (ImageStatus.ERROR, ImageStatus.EXPIRED)]
     for image in lost:
         log.warning("Left out: %s: %s", image.label, _reason(image))
+    ready = [image for image in order.images if image.status is ImageStatus.PROCESSED]
+    targets = _targets(order, folder)
+    files = {uri: image for image in ready for uri in targets[image.image_id].uris(image)}
+    check_overwriting(hook, files, folder.conn_id, folder=folder.uri, order=order)
+
+    def download(image: Image) -> dict[str, Any]:
+        return land(hook, targets[image.image_id], hook.get_image(image.image_id))
+
     with ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="autoenhance") as pool:
-        running = [
-            (image, pool.submit(download_photo, hook, target, image_id=image.image_id))
-            for image, target in _targets(order, folder)
-        ]
+        running = [(image, pool.submit(download, image)) for image in ready]
         for image, future in running:
             try:
                 landed.append(future.result())
@@ -80,17 +88,37 @@ def _reason(image: Image) -> str:
     return redact_text(image.status_reason or str(image.status))
 
 
-def _targets(order: Order, folder: PhotoTarget) -> Iterator[tuple[Image, PhotoTarget]]:
-    """Give each enhanced image files of its own; images of one name get a piece of their id."""
-    ready = [image for image in order.images if image.status is ImageStatus.PROCESSED]
-    names = {image.image_id: image.image_name or image.image_id for image in ready}
-    shared = Counter(file_name(name, "jpeg") for name in names.values())
-    for image in ready:
-        name = names[image.image_id]
-        if shared[file_name(name, "jpeg")] > 1:
-            stem, dot, extension = name.rpartition(".")
-            name = f"{stem or name}-{image.image_id[:8]}{dot}{extension}"
-        yield image, replace(folder, name=name)
+def _targets(order: Order, folder: PhotoTarget) -> Mapping[str, PhotoTarget]:
+    """Give each image of an order files of its own, by id. Where names are one, or some file systems take them for one, they get a piece
+    of the image's id; whether an image is enhanced changes nothing about that.
+
+    :raises SettingsError: two would be one file all the same.
+    """
+    targets = {
+        each.image_id: replace(folder, name=each.image_name or each.image_id).with_formats(each)
+        for each in order.images
+    }
+    for digits in (8, None):
+        shared = _shared(order, targets)
+        for image in shared:
+            stem, dot, extension = (image.image_name or "").rpartition(".")
+            name = f"{stem or image.image_name}-{image.image_id[:digits]}{dot}{extension}" if stem else image.image_id
+            targets[image.image_id] = replace(targets[image.image_id], name=name)
+        if not shared:
+            return targets
+    if shared := _shared(order, targets):
+        raise errors.SettingsError(
+            f"order {order.order_id}: several images would become {shared[0].image_name!r}; put {{fingerprint}} into the output's "
+            "name_template, or leave it out."
+        )
+    return targets
+
+
+def _shared(order: Order, targets: Mapping[str, PhotoTarget]) -> list[Image]:
+    """The images one of whose files would be another's too."""
+    names = {each.image_id: set(map(folded, targets[each.image_id].uris(each))) for each in order.images}
+    taken = Counter(chain.from_iterable(names.values()))
+    return [each for each in order.images if any(taken[name] > 1 for name in names[each.image_id])]
 
 
 def _raise(order: Order, broken: list[tuple[Image, errors.AutoenhanceError]], landed: int) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.coerce import is_local_folder
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.photo import upload_body
 from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import Job, fingerprint_of
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.remote.create import Made, discard, ensure
 from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, Source, SourceAccess, StoredFile, open_source
+from airflow_provider_autoenhance.pipeline.sources import refuse_pattern
+from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, Source, SourceAccess, StoredFile, is_file, open_source
+from airflow_provider_autoenhance.storage.location import Location, locate
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 
 log = logging.getLogger(__name__)
@@ -44,6 +50,44 @@ class PhotoSource:
     access: SourceAccess = DEFAULT_ACCESS
     etag: str | None = None
     converted: Sequence[OutputSpec] = ()
+
+    @property
+    def place(self) -> str:
+        """Its URI without connection and credentials, the same however it is spelled; on a disk, links are followed."""
+        location = locate(self.uri, conn_id=None, error=errors.SourceError)
+        return os.path.realpath(location.key) if location.scheme == "file" else location.place
+
+    def check_one_file(self) -> None:
+        """Refuse a folder and a pattern. A file that cannot be read from here may be there all the same.
+
+        :raises SourceError: it is a folder.
+        :raises SettingsError: it is a pattern, and nothing of that name is there.
+        """
+        location = locate(self.uri, conn_id=self.conn_id, error=errors.SourceError)
+        named = location.name.lower().endswith(PHOTO_EXTENSIONS) and not re.search(r"[*?\[]", location.key)
+        if location.is_web or (named and not is_local_folder(location.uri)):
+            return
+        if location.uri.endswith("/") or self._is_folder(location):
+            raise errors.SourceError(
+                f"{location.uri} is a folder, and this task takes one file. Give it the file, or the folder to AutoenhanceEnhanceOperator."
+            )
+
+    def _is_folder(self, location: Location) -> bool:
+        try:
+            with self._source():  # in a bucket, a file may be called as a folder is
+                return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, the upload meets it too
+            problem = errors.unexpected(error, "the source")
+        try:
+            found = is_file(location, self.access)
+            if found is None:
+                refuse_pattern(location, self.access)
+        except errors.SettingsError:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            log.debug("Whether the source is a file cannot be seen from here: %s", problem)
+            return False
+        return found is False
 
     @contextmanager
     def open(self) -> Iterator[tuple[StoredFile, CheckedReader]]:
@@ -85,16 +129,23 @@ class PhotoSource:
         A web address may hold for one look only, and differs from others by a query that no fingerprint knows.
 
         :param settings: as the wire has them.
+        :raises AutoenhanceError: it is a folder or a pattern.
         """
         if self.uri.lower().startswith(("http://", "https://")):
             return None
         try:
             with self._source() as source:
-                return fingerprint_of(source.uri, source.etag, source.size, settings)
+                return self.fingerprint_of(source.file, settings)
         except Exception as error:  # noqa: BLE001 - whatever it is, the upload meets it too
+            self.check_one_file()
             found = errors.unexpected(error, "the source")
             log.info("A batch cannot find this image by its photo, because the create task cannot read that: %s", found)
             return None
+
+    def fingerprint_of(self, file: StoredFile, settings: Mapping[str, Any]) -> str:
+        """Return the fingerprint of what was found."""
+        uri = self.place if file.uri.startswith("/") else file.uri
+        return fingerprint_of(uri, file.etag, file.size, settings)
 
     def _source(self) -> Source:
         return open_source(self.uri, conn_id=self.conn_id, access=self.access)
@@ -108,6 +159,7 @@ def upload_photo(
     :param token: sealed upload ticket of the creation, empty when the image was adopted.
     :returns: the id of the image that has the bytes.
     """
+    photo.check_one_file()
     ticket = UploadTicket.open(token, hook.config.api_key, about=f"image {image_id}") if token else None
     try:
         image = hook.get_image(image_id)
@@ -130,6 +182,7 @@ def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: st
     :param token: sealed upload ticket of the creation, empty when the exposure was adopted.
     :returns: the id of the exposure that has the bytes.
     """
+    photo.check_one_file()
     about = f"exposure {bracket_id}"
     ticket = UploadTicket.open(token, hook.config.api_key, about=about, kind="bracket") if token else None
     current = next((each for each in hook.list_brackets(order_id) if each.bracket_id == bracket_id), None)
@@ -177,7 +230,7 @@ def _upload(
     of_batch = bool(about)
     with photo.looked_at() as (file, opened):
         if not of_batch and FINGERPRINT_KEY in wanted.metadata:
-            now = fingerprint_of(file.uri, file.etag, file.size, wanted.settings)
+            now = photo.fingerprint_of(file, wanted.settings)
             if wanted.metadata[FINGERPRINT_KEY] != now:  # the photo has changed since
                 wanted, made = replace(wanted, metadata={**wanted.metadata, FINGERPRINT_KEY: now}), None
 

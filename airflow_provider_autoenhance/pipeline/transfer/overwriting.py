@@ -1,0 +1,132 @@
+"""What a download of single images must not be written over: original photos, and what a batch has made of other photos."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Bracket, Image, Order
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.records import Record, is_record, read_record
+from airflow_provider_autoenhance.pipeline.remote.identity import name_of, source_of
+from airflow_provider_autoenhance.pipeline.remote.images import read_order
+from airflow_provider_autoenhance.storage import EVERYWHERE, list_files, open_destination
+from airflow_provider_autoenhance.storage.location import locate
+
+log = logging.getLogger(__name__)
+
+
+def check_overwriting(
+    hook: AutoenhanceHook, files: Mapping[str, Image], conn_id: str | None, *, folder: str, order: Order | None = None
+) -> None:
+    """Refuse to write over an original, as the metadata of images says, or over what a batch has made of another photo, as its records say.
+
+    :param files: URIs to be written, each with its image.
+    :param conn_id: connection of their store.
+    :param folder: the destination, or the folder of a file.
+    :param order: that of the images, where all of them are downloaded.
+    :raises SettingsError: naming the file.
+    """
+    originals = _Originals(hook)
+    for each in order.images if order else files.values():
+        originals.add(each)
+    if order is None:
+        originals.add_neighbours(files)
+    for uri, image in files.items():
+        if original := originals.at(uri):
+            raise errors.SettingsError(
+                f"{image.label} would be written over {_shown(uri)}, the original of {original!r}; photos are never written over. "
+                "Choose another destination."
+            )
+    _check_records(originals, files, conn_id, folder)
+
+
+class _Originals:
+    """Files that images were made from, by place."""
+
+    def __init__(self, hook: AutoenhanceHook) -> None:
+        self._hook = hook
+        self._places: dict[str, Image | Bracket] = {}
+        self._exposures: dict[str, tuple[Bracket, ...]] = {}
+
+    def add(self, image: Image) -> None:
+        """Add what an image was made from: its photo; or the exposures of its order, where its metadata names none."""
+        for made in [image] if source_of(image) else self._exposures_of(image):
+            if source := source_of(made):
+                self._places[_place(source)] = made
+
+    def add_neighbours(self, files: Mapping[str, Image]) -> None:
+        """Where an image would be written beside its own original, add those of its order: its name may be another's."""
+        folders = {place.rpartition("/")[0] for place in self._places}
+        for uri, image in files.items():
+            if image.order_id and _place(uri).rpartition("/")[0] in folders:
+                order = read_order(self._hook, image.order_id, whole=False)
+                for each in order.images if order else ():
+                    self.add(each)
+                return
+
+    def at(self, uri: str) -> str | None:
+        """Name whose original lies at a place."""
+        made = self._places.get(_place(uri))
+        return name_of(made) if made else None
+
+    def is_of(self, source: str, image: Image) -> bool:
+        """Whether a file is what an image was made from."""
+        made = self._places.get(_place(source))
+        return made is not None and made.image_id == image.image_id
+
+    def _exposures_of(self, image: Image) -> tuple[Bracket, ...]:
+        if image.order_id and image.order_id not in self._exposures:
+            try:
+                self._exposures[image.order_id] = self._hook.list_brackets(image.order_id)
+            except errors.NotFoundError:
+                self._exposures[image.order_id] = ()
+        return self._exposures.get(image.order_id or "", ())
+
+
+def _check_records(originals: _Originals, files: Mapping[str, Image], conn_id: str | None, folder: str) -> None:
+    names = {uri.rpartition("/")[2] for uri in files}
+    mine = {_place(uri): (uri, image) for uri, image in files.items()}
+    for place in dict.fromkeys([folder, *(uri.rpartition("/")[0] + "/" for uri in files)]):
+        for record in _records(place, conn_id):
+            for row in record.rows.values():
+                to_come = row.targets if row.status == "pending" else []
+                for target in chain(to_come, (output["uri"] for output in row.outputs)):
+                    if target.rpartition("/")[2] not in names or _place(target) not in mine:
+                        continue
+                    uri, image = mine[_place(target)]
+                    if row.image_id == image.image_id or originals.is_of(row.source, image):
+                        continue
+                    if target in to_come or open_destination(uri, conn_id=conn_id).stat() is not None:
+                        raise errors.SettingsError(
+                            f"{image.label} would be written over {target}, which {record.origin} makes from {row.source}. "
+                            "Choose another destination, or another name."
+                        )
+
+
+def _records(folder: str, conn_id: str | None) -> Iterator[Record]:
+    """Yield the records of batches in a folder. Where the connection may write and not list, no batch has worked there with it."""
+    place = f"{folder}{RECORDS_FOLDER}/"
+    location = locate(place, conn_id=conn_id, error=errors.SettingsError)
+    if location.scheme == "file" and not os.path.isdir(location.key):  # noqa: PTH112
+        return
+    try:
+        found = [file.uri for file in list_files(place, conn_id=conn_id, access=EVERYWHERE, recursive=False)]
+    except errors.SourceError as error:
+        log.debug("Records of batches cannot be listed: %s", error)
+        return
+    yield from (read_record(uri, location.conn_id) for uri in found if is_record(uri))
+
+
+def _place(uri: str) -> str:
+    """What tells a file from all others of its store, however it is spelled; on a disk, links are followed."""
+    location = locate(uri, conn_id=None, error=errors.SettingsError)
+    return os.path.realpath(location.key) if location.scheme == "file" else location.place
+
+
+def _shown(uri: str) -> str:
+    return locate(uri, conn_id=None, error=errors.SettingsError).uri
