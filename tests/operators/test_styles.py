@@ -297,6 +297,28 @@ def test_max_credits_holds_nothing_that_is_free(enhance: Enhance, s3: SimpleName
     assert (summary["landed"], summary["held"], summary["credits"]) == (3, 0, 0)
 
 
+@pytest.mark.parametrize("shots", SHOTS[:2])
+@pytest.mark.parametrize("settings", [MODERN, WARM], ids=["restyled", "downloaded again"])
+def test_a_retry_counts_what_its_photos_cost_and_not_what_is_free(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, settings: Any, shots: Any
+) -> None:
+    number = shoot(s3, shots)
+    enhance(settings=WARM, **shots)
+    delete_outputs(s3)
+    options = {"settings": settings, "run_id": "night-2", "max_credits": 1, **shots}
+    endpoint = "POST /v3/images/{id}/process" if settings is MODERN else "download_enhanced_image"
+    autoenhance.faults([{"endpoint": endpoint, "kind": "500", "count": 99}])
+    with pytest.raises(errors.ServerError):
+        enhance(**options)
+    autoenhance.faults([])
+    for name, at in (("x.jpg", 50), ("y.jpg", 60)):  # come before the retry
+        s3.put(f"maple/{name}", exposure(at, 0) if shots else photo(shade=200 + at))
+    for _ in range(2):
+        summary = enhance(**options, try_number=2)
+        assert (summary["landed"], summary["held"], summary["credits"]) == (number + 1, 1, 1)
+    assert books(autoenhance) == (number + 1, number + 1)
+
+
 def test_an_order_that_cannot_be_read_is_unknown_and_nothing_is_bought(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:

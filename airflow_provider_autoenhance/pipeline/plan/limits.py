@@ -18,7 +18,7 @@ def hold_back(plan: Plan, job: Job) -> None:
         folder.own.chosen = _chosen_before(folder, job)
     chosen = {fingerprint for folder in plan.folders for fingerprint in folder.own.chosen or ()}
     images = len(chosen)
-    credits = len(chosen) if not job.preview else 0
+    credits = sum(_costs(folder, job) for folder in plan.folders)
     for folder in plan.folders:
         kept = list(folder.own.chosen or ())
         for number, decision in enumerate(folder.decisions):
@@ -35,6 +35,26 @@ def hold_back(plan: Plan, job: Job) -> None:
             credits += cost
             kept.append(decision.photo.fingerprint)
         folder.own.chosen = kept
+
+
+def _costs(folder: FolderPlan, job: Job) -> int:
+    """Credits that what was chosen before has cost this run, or will. Images that others have bought cost nothing."""
+    if job.preview:
+        return 0
+    decisions = {decision.photo.fingerprint: decision for decision in folder.decisions}
+
+    def is_free(fingerprint: str) -> bool:
+        decision, row = decisions.get(fingerprint), folder.own.rows.get(fingerprint)
+        if row is not None and row.credit_spent:
+            return False
+        if decision is None:
+            return False  # its file is gone, and its image may have been bought
+        if decision.step is Step.SKIP:
+            return True  # landed, and this run has not bought it
+        image_id = decision.image_id or (row.image_id if row is not None else None)
+        return image_id in folder.noted or (decision.paid and decision.order_id not in folder.own.orders)
+
+    return sum(not is_free(fingerprint) for fingerprint in folder.own.chosen or ())
 
 
 def _chosen_before(folder: FolderPlan, job: Job) -> list[str]:
