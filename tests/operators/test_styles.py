@@ -186,6 +186,34 @@ def test_an_image_that_is_gone_is_made_anew_which_costs(
     assert "bought again, because its image is gone" in caplog.text
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("lost", ["files", "one file", "format"])
+@pytest.mark.parametrize("shots", SHOTS[:2])
+def test_a_photo_whose_image_is_gone_is_enhanced_again_from_its_image_in_another_style(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool, lost: str, shots: Any
+) -> None:
+    number = shoot(s3, shots)
+    options = {"deferrable": deferrable, **shots}
+    enhance(settings=WARM, **options)
+    warm, files = [image["image_id"] for image in live(autoenhance)], {key: s3.get(key) for key in outputs(s3)}
+    enhance(settings=MODERN, on_existing="skip", run_id="night-2", destination_template="modern/{name}", **options)
+    assert books(autoenhance) == (2 * number, 2 * number)
+    for image_id in warm:
+        AutoenhanceHook().delete_image(image_id)
+    landed, left = number, [key for key in outputs(s3) if "/modern/" not in key]
+    if lost == "format":
+        options["output_spec"] = "png"
+    elif lost == "one file":
+        landed, left = 1, left[:1]
+    for key in left if lost != "format" else ():
+        s3.client.delete_object(Bucket="enhanced", Key=key)
+    summary = enhance(settings=WARM, run_id="night-3", **options)
+    assert (summary["landed"], summary["credits"], books(autoenhance)) == (landed, 0, (2 * number, 2 * number))
+    assert [image["settings"]["enhance_type"] for image in live(autoenhance)].count("warm") == landed
+    if lost != "format":
+        assert {key: s3.get(key) for key in files} == files
+
+
 def test_what_cannot_be_taken_back_is_made_anew_and_what_is_known_is_not(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:

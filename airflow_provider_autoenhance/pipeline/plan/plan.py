@@ -81,7 +81,13 @@ def _plan_folder(
             image = None
         elif row is not None and row.image_id and (image is None or landed):
             image = min(filter(None, (image, _named(hook, row, state))), key=rank, default=None)
-        before = None if landed or not reprocesses else earlier(photo, job.settings, state.styles, state.images, bought)
+        gone = landed and image is None and not is_up_to_date(job, row, own.run, present=there)
+        before = None
+        if reprocesses and (gone or not landed):
+            if gone:  # nobody has looked at the others yet, for its own image was enough
+                for each in state.styles.earlier_rows(photo):
+                    _named(hook, each, state)
+            before = earlier(photo, job.settings, state.styles, state.images, bought)
         return decide(
             photo,
             job=job,
@@ -93,7 +99,7 @@ def _plan_folder(
             merging=next((each.order.order_id for each in brackets if each.is_merging(photo)), None),
             refused=any(each.refused(photo) for each in brackets),
             style=_style(job, row, image, state),
-            gone=landed and image is None,
+            gone=gone,
             earlier=before,
         )
 
