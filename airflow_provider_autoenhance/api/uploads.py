@@ -61,8 +61,8 @@ def check_upload(answer: Answer, about: str, content_type: str) -> None:
         )
     if answer.status == 403:
         raise errors.UploadError(
-            f"{about}: the upload host refused the signature (403). It covers the Content-Type; {content_type!r} was sent. "
-            "Leave content_type unset unless api_version is older than 2025-05-05.",
+            f"{about}: the upload host refused the signature (403). It covers the Content-Type; {content_type!r} was sent, as the upload "
+            "address says, or else the content_type that was given. Leave that unset, and clear the create task for a new address.",
             status_code=answer.status,
         )
     if answer.status in (408, 429) or answer.status >= 500:

@@ -19,6 +19,7 @@ SECRET = "s3cr3tValue%2B1"
     [
         f"AWSAccessKeyId=ASIAEXAMPLE&Signature={SECRET}&Expires=1790000000",
         f"content-type=image/jpeg&Signature={SECRET}&x-amz-security-token={SECRET}",
+        f"x-amz-meta-image_id=1&Signature={SECRET}&AWSAccessKeyId={SECRET}&Expires=1790000000",
         f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={SECRET}",
         f"GoogleAccessId=a@b&Signature={SECRET}",
         f"sv=2024-01-01&sig={SECRET}",

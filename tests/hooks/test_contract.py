@@ -184,12 +184,17 @@ def test_an_order_tells_when_it_was_made(hook: AutoenhanceHook) -> None:
     assert abs(created - time.time()) < 60
 
 
+@pytest.mark.parametrize("content_type", [None, "image/jpeg", "application/octet-stream"])
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("version", ["2024-10-01", "2025-01-01", "2025-05-08", "2025-08-31", "2026-10-01"])
 def test_every_pinned_version_works(
-    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox, version: str
+    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox, version: str, named: bool, content_type: str | None
 ) -> None:
+    autoenhance.settings(upload_url_names_type=named)
     hook = connect(api_version=version)
-    image = processed(hook, content_type="application/octet-stream")
+    created = hook.create_image("kitchen.jpg", content_type=content_type)
+    hook.upload_photo(created.upload_url, photo(), sent_at_creation=content_type)
+    image = until_final(hook, created.image.image_id)
     hook.download_image(image.image_id, read_all)
     assert autoenhance.ledger()["credits"]["spent"] == 0
     hook.download_image(image.image_id, read_all, preview=False)

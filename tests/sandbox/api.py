@@ -107,6 +107,11 @@ def ok(answer: httpx.Response) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def upload_url(created: dict[str, Any]) -> str:
+    """Return where the bytes go, under any of its three names."""
+    return str(next(created[key] for key in ("upload_url", "upload_file_url", "s3PutObjectUrl") if key in created))
+
+
 def signed_type(url: str) -> str:
     """Return the Content-Type that an upload URL asks for."""
     return parse_qs(urlsplit(url).query).get("content-type", ["application/octet-stream"])[0]

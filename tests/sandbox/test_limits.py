@@ -47,11 +47,12 @@ def test_json_that_breaks_parsers_is_a_bad_request(api: Api, sandbox: Sandbox, b
 @pytest.mark.parametrize(
     "query",
     [
-        "X-Amz-Signature=%C3%A9&X-Amz-Date=20260101T000000Z&X-Amz-Expires=99999999",
-        "X-Amz-Signature=a&X-Amz-Date=20260101T000000Z&X-Amz-Expires=99999999999999999999",
-        "X-Amz-Signature=a&X-Amz-Date=20260101T000000Z&X-Amz-Expires=" + "9" * 5000,
-        "X-Amz-Signature=a&X-Amz-Date=99991231T235959Z&X-Amz-Expires=99999999",
-        "X-Amz-Signature=%00&X-Amz-Date=%00&X-Amz-Expires=%FF",
+        "AWSAccessKeyId=a&Signature=%C3%A9&Expires=9999999999",
+        "AWSAccessKeyId=a&Signature=a&Expires=99999999999999999999",
+        "AWSAccessKeyId=a&Signature=a&Expires=" + "9" * 5000,
+        "AWSAccessKeyId=a&Signature=a&Expires=-1",
+        "AWSAccessKeyId=a&Signature=a&Expires=1",
+        "AWSAccessKeyId=%00&Signature=%00&Expires=%FF",
     ],
 )
 @pytest.mark.parametrize("path", ["GET /autoenhanceapi-sandbox/renders/", "PUT /autoenhanceapi-sandbox/uploads/"])

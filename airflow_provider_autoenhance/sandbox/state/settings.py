@@ -20,6 +20,7 @@ class Settings(BaseModel):
     :param merging_seconds: the same for grouping an order's exposures.
     :param render: ``enhance`` works on the pixels; ``copy`` hands the upload back, for load tests.
     :param upload_url_seconds: life of an upload URL; an image never uploaded by then is ``expired``.
+    :param upload_url_names_type: whether an upload URL names the Content-Type in its query, as the vendor's do.
     :param upload_flag_lag_seconds: how long ``is_uploaded`` of an exposure lags its upload.
     :param asset_url_seconds: life of the URL that a download redirects to.
     :param asset_hops: redirects before the bytes of a download, 1 or 2.
@@ -55,6 +56,7 @@ class Settings(BaseModel):
     merging_seconds: Range = (0.2, 0.5)
     render: Literal["enhance", "copy"] = "enhance"
     upload_url_seconds: int = Field(3600, ge=1)
+    upload_url_names_type: bool = True
     upload_flag_lag_seconds: float = Field(0.0, ge=0)
     asset_url_seconds: int = Field(300, ge=1)
     asset_hops: int = Field(1, ge=1, le=2)

@@ -48,6 +48,8 @@ class World:
         self.assets: dict[str, Asset] = {}
         self.asset_names: dict[str, str] = {}
         self.upload_keys: dict[str, tuple[str, str]] = {}
+        #: The Content-Types that an upload may have.
+        self.upload_types: dict[str, frozenset[str]] = {}
         #: Exposures that a merge under way has taken.
         self.claimed: set[str] = set()
         self.merges: Counter[str] = Counter()

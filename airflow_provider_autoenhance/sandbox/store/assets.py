@@ -45,7 +45,7 @@ def _presigned(call: Call, place: str, key: str) -> str:
 def _asset(call: Call, place: str) -> tuple[str, Asset]:
     world, key = call.world, call.params["key"]
     path = f"/{BUCKET}/{place}/{key}"
-    world.signer.verify("GET", path, call.scope["query_string"].decode(), call.headers, now=world.now())
+    world.signer.verify("GET", path, call.scope["query_string"].decode(), now=world.now())
     asset = world.assets.get(key)
     if asset is None:
         raise StorageError(404, "NoSuchKey", "The specified key does not exist.", Key=key)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from airflow_provider_autoenhance.sandbox.errors import StorageError
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.photo.files import Upload
+from airflow_provider_autoenhance.sandbox.state.signing import does_not_match
 from airflow_provider_autoenhance.sandbox.state.world import World
 
 BUCKET = "autoenhanceapi-sandbox"
@@ -41,10 +42,14 @@ MEDIA_TYPES = {
 }
 
 
+ANY_TYPE = "application/octet-stream"
+
+
 def upload_url(call: Call, kind: str, identifier: str, name: str, content_type: str | None) -> str:
     """Presign the one upload of an image or exposure.
 
-    API versions with ``upload_url`` name the Content-Type in the URL. Older ones only sign it.
+    A type that was given at creation is the only one that the upload may have. Without one, the type that the name suggests goes
+    through, and ``application/octet-stream``.
 
     :param call: the request that creates it.
     :param kind: ``image_id`` or ``bracket_id``.
@@ -55,18 +60,17 @@ def upload_url(call: Call, kind: str, identifier: str, name: str, content_type: 
     world = call.world
     key = uuid.uuid4().hex
     world.upload_keys[key] = (kind, identifier)
-    if content_type is None:
-        content_type = MEDIA_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
-    extra = {f"x-amz-meta-{kind}": identifier}
-    if call.version.has_brackets:
-        extra["content-type"] = content_type
+    guess = content_type or MEDIA_TYPES.get(PurePosixPath(name).suffix.lower(), ANY_TYPE)
+    world.upload_types[key] = frozenset([guess] if content_type else [guess, ANY_TYPE])
+    extra = {f"x-amz-meta-{kind}": identifier, "x-amz-security-token": uuid.uuid4().hex}
+    if world.settings.upload_url_names_type:
+        extra["content-type"] = guess
     return world.signer.presign(
         "PUT",
         call.service.asset_base(call.host_name()),
         f"/{BUCKET}/uploads/{key}",
         now=world.now(),
         seconds=world.settings.upload_url_seconds,
-        content_type=content_type,
         extra=extra,
     )
 
@@ -74,9 +78,11 @@ def upload_url(call: Call, kind: str, identifier: str, name: str, content_type: 
 async def put_object(call: Call) -> Response:
     world, key = call.world, call.params["key"]
     path = f"/{BUCKET}/uploads/{key}"
-    world.signer.verify("PUT", path, call.scope["query_string"].decode(), call.headers, now=world.now())
+    world.signer.verify("PUT", path, call.scope["query_string"].decode(), now=world.now())
     if key not in world.upload_keys:
         raise StorageError(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+    if call.headers.get("content-type", "") not in world.upload_types[key]:
+        raise does_not_match()
     length = _content_length(call)
     partial = world.folder / "uploads" / f"{key}-{uuid.uuid4().hex}"
     try:
