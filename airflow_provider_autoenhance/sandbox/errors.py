@@ -130,6 +130,20 @@ def html_response(status: int, text: str = "") -> Response:
     return Response(body, status, media_type="text/html")
 
 
+def redirect_response(status: int, location: str) -> Response:
+    """Build a redirect as Flask does, with a small page that names the address.
+
+    :param status: HTTP status.
+    :param location: absolute address.
+    """
+    shown = escape(location, {'"': "&quot;"})
+    body = (
+        "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n"
+        f'<p>You should be redirected automatically to the target URL: <a href="{shown}">{shown}</a>. If not, click the link.\n'
+    )
+    return Response(body, status, {"Location": location}, "text/html")
+
+
 def fault_response(status: int, *, storage: bool, html: bool, message: str | None = None) -> Response:
     """Build an injected error in the style of its host.
 

@@ -92,9 +92,9 @@ class Api:
         return self.http.get(f"/v3/images/{image_id}/enhanced", params=params, headers=headers)
 
     def asset(self, redirect: httpx.Response, **headers: str) -> httpx.Response:
-        """Follow a redirect without the key."""
+        """Follow a redirect, and those that it leads to, without the key."""
         assert redirect.status_code == 302, redirect.text
-        return self.plain.get(redirect.headers["location"], headers=headers)
+        return self.plain.get(redirect.headers["location"], headers=headers, follow_redirects=True)
 
     def bytes(self, image_id: str, **query: Any) -> bytes:
         answer = self.asset(self.enhanced(image_id, **query))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from html import escape
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -90,7 +91,7 @@ def test_a_watermark_can_be_asked_for(api: Api, image_id: str) -> None:
         ({"scale": 1.5}, "scale"),
         ({"max_width": 0}, "max_width"),
         ({"dpi": 71}, "dpi"),
-        ({"preview": "yes"}, "preview"),
+        ({"preview": "maybe"}, "preview"),
     ],
 )
 def test_bad_parameters_are_named_and_cost_nothing(
@@ -103,6 +104,7 @@ def test_bad_parameters_are_named_and_cost_nothing(
 
 
 def test_the_asset_host_answers_as_s3_does(api: Api, image_id: str, sandbox: Sandbox) -> None:
+    sandbox.settings(asset_hops=1)
     redirect = api.enhanced(image_id, preview=False)
     answer = api.asset(redirect)
     assert urlsplit(redirect.headers["location"]).netloc == urlsplit(sandbox.asset_url).netloc
@@ -125,11 +127,33 @@ def test_an_asset_url_expires_and_cannot_be_changed(api: Api, image_id: str, san
     assert "Request has expired" in api.plain.get(location).text
 
 
-def test_the_asset_may_be_two_redirects_away(api: Api, image_id: str, sandbox: Sandbox) -> None:
-    sandbox.settings(asset_hops=2)
-    first = api.asset(api.enhanced(image_id))
-    assert first.status_code == 302
-    assert opened(api.asset(first).content).format == "JPEG"
+@pytest.mark.parametrize("hops", [1, 2])
+def test_the_asset_is_some_redirects_away_and_each_page_names_the_next(
+    api: Api, image_id: str, sandbox: Sandbox, hops: int
+) -> None:
+    sandbox.settings(asset_hops=hops)
+    answer = api.enhanced(image_id)
+    for _ in range(hops):
+        assert (answer.status_code, answer.headers["content-type"]) == (302, "text/html; charset=utf-8")
+        assert escape(answer.headers["location"]) in answer.text
+        answer = api.plain.get(answer.headers["location"])
+    assert opened(answer.content).format == "JPEG"
+
+
+@pytest.mark.parametrize("spelled", ["True", "1", "yes", "on"])
+def test_flags_are_read_as_the_vendor_s_framework_reads_them(
+    api: Api, image_id: str, sandbox: Sandbox, spelled: str
+) -> None:
+    assert api.http.get(f"/v3/images/{image_id}/enhanced", params={"preview": spelled}).status_code == 302
+    dev = {"x-dev-mode": spelled}
+    assert api.http.get(f"/v3/images/{image_id}/enhanced?preview=no", headers=dev).status_code == 302
+    assert sandbox.ledger()["credits"]["spent"] == 0
+
+
+def test_the_original_needs_no_key_in_2024(api: Api, image_id: str, sandbox: Sandbox) -> None:
+    url = f"{sandbox.url}/v3/images/{image_id}/original"
+    answers = [api.plain.get(url, headers={"x-api-version": date}).status_code for date in ("2024-10-01", "2025-01-01")]
+    assert answers == [302, 401]
 
 
 def test_a_key_that_follows_the_redirect_is_noticed(api: Api, image_id: str, sandbox: Sandbox) -> None:

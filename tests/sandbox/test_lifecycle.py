@@ -24,7 +24,7 @@ def test_an_uploaded_photo_is_enhanced_and_bought_once(api: Api, sandbox: Sandbo
     assert books["credits"]["by_image"] == {image["image_id"]: 1}
     assert books["credits"]["remaining"] == 999
     assert books["uploads"][0]["sha256"] == hashlib.sha256(data).hexdigest()
-    assert books["images"][0]["metadata"] == {"source": "s3://in/1.jpg"}
+    assert books["images"][0]["metadata"] == {"source": "s3://in/1.jpg", "MIMEType": "image/jpeg"}
     assert books["api_key_hosts"] == [sandbox.address]
 
 

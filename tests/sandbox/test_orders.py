@@ -221,9 +221,57 @@ def test_a_bracket_is_kept_as_sent_and_can_be_deleted(api: Api, sandbox: Sandbox
     made = api.bracket(order_id, "dsc1.jpg", metadata={"etag": "abc"})
     api.put(made["upload_url"], photo())
     row = api.http.get(f"/v3/orders/{order_id}/brackets").json()["brackets"][0]
-    assert (row["name"], row["metadata"], row["is_uploaded"]) == ("dsc1.jpg", {"etag": "abc"}, False)
+    assert (row["name"], row["metadata"], row["is_uploaded"]) == (
+        "dsc1.jpg", {"etag": "abc", "MIMEType": "image/jpeg"}, False,
+    )  # fmt: skip
     sandbox.settings(clock_offset_seconds=101)
     assert api.http.get(f"/v3/brackets/{made['bracket_id']}").json()["is_uploaded"] is True
     assert api.http.delete(f"/v3/brackets/{made['bracket_id']}").status_code == 204
     assert api.http.get(f"/v3/orders/{order_id}/brackets").json()["brackets"] == []
     assert api.http.post("/v3/brackets/", json={"order_id": "none", "name": "a.jpg"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("written", "uploaded", "merged"),
+    [
+        ("beside", {"mine": 1, "MIMEType": "image/jpeg"}, {"Manually Grouped": True}),
+        ("instead", {"MIMEType": "image/jpeg"}, {"Manually Grouped": True}),
+        ("never", {"mine": 1}, None),
+    ],
+)
+def test_autoenhance_writes_into_the_metadata(
+    api: Api, sandbox: Sandbox, written: str, uploaded: dict[str, object], merged: dict[str, object] | None
+) -> None:
+    sandbox.settings(metadata_written=written)
+    assert api.finished(photo(), metadata={"mine": 1})["metadata"] == uploaded
+    order_id = api.order()["order_id"]
+    made = [api.bracket(order_id, f"{number}.jpg", metadata={"mine": 1}) for number in range(2)]
+    assert [
+        api.put(each["upload_url"], shot).status_code for each, shot in zip(made, bracket((0, 2)), strict=True)
+    ] == [200, 200]
+    listed = api.http.get(f"/v3/orders/{order_id}/brackets").json()["brackets"]
+    assert [each["metadata"] for each in listed] == [uploaded, uploaded]
+    api.process(order_id, images=[{"bracket_ids": [each["bracket_id"] for each in made]}])
+    assert api.wait_order(order_id)["images"][0]["metadata"] == merged
+
+
+def test_processing_an_order_of_images_makes_a_second_image_of_each(api: Api, sandbox: Sandbox) -> None:
+    first = api.finished(photo(), "kitchen.jpg", metadata={"mine": 1})
+    order_id = first["order_id"]
+
+    def brackets() -> list[tuple[str, str]]:
+        listed = api.http.get(f"/v3/orders/{order_id}/brackets").json()["brackets"]
+        return [(each["name"], each["image_id"]) for each in listed]
+
+    assert brackets() == [("kitchen.jpg", first["image_id"])]
+    assert api.process(order_id, enhance_type="warm").status_code == 200
+    time.sleep(0.6)
+    images = api.wait_order(order_id)["images"]
+    assert images[0] == first | {"metadata": first["metadata"]}
+    second = images[1]
+    assert (second["image_name"], second["metadata"]) == ("kitchen.jpg", {"Manually Grouped": False})
+    assert (second["enhance_type"], bool(second["preset_id"]), second["downloaded"]) == ("warm", True, False)
+    assert brackets() == [("kitchen.jpg", second["image_id"])]
+    api.process(order_id)
+    time.sleep(0.6)
+    assert len(api.wait_order(order_id)["images"]) == 2

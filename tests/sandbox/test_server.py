@@ -234,8 +234,8 @@ def test_https_on_all_ports(tmp_path: Path) -> None:
         assert host.startswith("https://")
         with httpx.Client(verify=trusted, headers={"x-api-key": "sandbox-key"}) as client:
             created = client.post(f"{host}/v3/images/", json={"image_name": "a.jpg"}).json()
-            assert created["upload_url"].startswith("https://")
-            put = client.put(created["upload_url"], content=photo(), headers={"Content-Type": "image/jpeg"})
+            assert created["s3PutObjectUrl"].startswith("https://")
+            put = client.put(created["s3PutObjectUrl"], content=photo(), headers={"Content-Type": "image/jpeg"})
             assert put.status_code == 200
             s3 = client.get(f"{host}/sandbox/health").json()["s3"]
             assert client.put(f"{s3}/photos").status_code == 200

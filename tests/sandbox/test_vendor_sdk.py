@@ -41,7 +41,11 @@ def test_a_photo(client: Any, sandbox: Sandbox) -> None:
     created = client.create_image(image_name="kitchen.jpg", enhance_type="warm", metadata={"listing": "42"})
     upload(created.upload_url, photo(exposure=0.4))
     image = until(lambda: client.retrieve_image(id=created.image_id), lambda image: image.status == "processed")
-    assert (image.enhance_type, image.metadata, image.scene) == ("warm", {"listing": "42"}, "kitchen")
+    assert (image.enhance_type, image.metadata, image.scene) == (
+        "warm",
+        {"listing": "42", "MIMEType": "image/jpeg"},
+        "kitchen",
+    )
     data = client.download_enhanced_image(id=image.image_id, preview=False, format="png")
     assert decode(bytes(data)).shape == (160, 240, 3)
     assert client.retrieve_image(id=image.image_id).downloaded is True

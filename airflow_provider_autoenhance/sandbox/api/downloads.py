@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from starlette.responses import Response
 
 from airflow_provider_autoenhance.sandbox.api import schemas
-from airflow_provider_autoenhance.sandbox.errors import ApiError, html_response, invalid
+from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid, redirect_response
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.photo.decoding import media_type
 from airflow_provider_autoenhance.sandbox.photo.files import Asset
@@ -51,7 +51,7 @@ async def download_watermark(call: Call) -> Response:
 
 async def download_original(call: Call) -> Response:
     wanted = _wanted(call, "original", preview_default=False)
-    image = call.world.image(call.params["id"], call.owner.user_id)
+    image = call.world.image(call.params["id"], call.account.user_id if call.account else None)
     source = image.original if image.exposure_ids else _uploaded(image)
     if source is None:
         raise _not_ready(call)
@@ -130,6 +130,4 @@ def _redirect(call: Call, image: Image, asset: Asset) -> Response:
     suffix = "." + asset.content_type.rpartition("/")[2].replace("jpeg", "jpg")
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in PurePosixPath(image.name).stem)
     location = asset_url(call, asset, f"{safe[:80] or 'image'}{suffix}", image.name)
-    answer = html_response(302, "You should be redirected automatically to the asset.")
-    answer.headers["Location"] = location
-    return answer
+    return redirect_response(302, location)

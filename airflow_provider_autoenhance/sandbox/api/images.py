@@ -16,13 +16,27 @@ from airflow_provider_autoenhance.sandbox.store import uploads
 
 
 def chosen_settings(body: dict[str, Any], version: Version) -> dict[str, Any]:
-    """Pick from a body what an API version takes as preferences.
+    """Pick from a body what an API version takes as preferences. ``restage.sky`` is kept as ``sky_replacement`` and ``cloud_type``.
 
     :param body: a checked body.
     :param version: the API version.
     """
     kept = {*schemas.preferences(version), "finetune_settings", "threesixty"}
-    return {name: value for name, value in body.items() if name in kept}
+    chosen = {name: value for name, value in body.items() if name in kept}
+    restage = chosen.get("restage")
+    if version.has_restage_sky and restage and restage.get("sky"):
+        replaced = restage["sky"] != "AS_SHOT"
+        chosen["restage"] = {name: value for name, value in restage.items() if name != "sky"} or None
+        chosen.update(sky_replacement=replaced, cloud_type=restage["sky"] if replaced else None)
+    return chosen
+
+
+def without_nulls(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a null has cleared.
+
+    :param settings: preferences as the caller gave them.
+    """
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 async def create_image(call: Call) -> Response:
@@ -41,7 +55,7 @@ async def create_image(call: Call) -> Response:
         account.user_id,
         now,
         now + world.settings.upload_url_seconds,
-        chosen_settings(body, call.version),
+        without_nulls(chosen_settings(body, call.version)),
         body.get("metadata"),
         body.get("rating"),
         body.get("content_type") or body.get("contentType"),
@@ -51,11 +65,12 @@ async def create_image(call: Call) -> Response:
     order.updated_at = now
     call.service.webhooks.image_registered(world, image)
     url = uploads.upload_url(call, "image_id", image_id, image.name, image.content_type)
-    return JSONResponse({**views.image_out(image, call.version), call.version.upload_url_key: url})
+    return JSONResponse({**views.image_out(image, call.version), call.version.upload_url_key("image_id"): url})
 
 
 def _fresh_id(call: Call, body: dict[str, Any]) -> str:
-    image_id: str = body.get("image_id") or str(uuid.uuid4())
+    chosen = body.get("image_id") if call.world.settings.chosen_image_ids else None
+    image_id: str = chosen or str(uuid.uuid4())
     if image_id in call.world.images or image_id in call.world.exposures:
         raise ApiError(409)
     return image_id
@@ -83,7 +98,7 @@ def _create_legacy_exposure(call: Call, body: dict[str, Any]) -> Response:
     order.exposure_ids.append(exposure.exposure_id)
     url = uploads.upload_url(call, "bracket_id", exposure.exposure_id, exposure.name, exposure.content_type)
     shown = views.image_out(_as_image(call, exposure), call.version)
-    return JSONResponse({**shown, call.version.upload_url_key: url})
+    return JSONResponse({**shown, call.version.upload_url_key("image_id"): url})
 
 
 def _as_image(call: Call, exposure: Exposure) -> Image:
@@ -118,7 +133,7 @@ async def process_image(call: Call) -> Response:
     body = await call.json(schemas.image_update(call.version))
     if image.upload is None and not image.exposure_ids:
         raise invalid("json", {"id": ["The image has not been uploaded yet."]})
-    image.settings.update(chosen_settings(body, call.version))
+    image.settings = without_nulls({**image.settings, **chosen_settings(body, call.version)})
     image.name = body.get("image_name", image.name)
     image.metadata = body.get("metadata", image.metadata)
     image.rating = body.get("rating", image.rating)

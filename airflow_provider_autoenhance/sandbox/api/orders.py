@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_autoenhance.sandbox.api import schemas, views
-from airflow_provider_autoenhance.sandbox.api.images import chosen_settings
+from airflow_provider_autoenhance.sandbox.api.images import chosen_settings, without_nulls
 from airflow_provider_autoenhance.sandbox.errors import invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.state.merging import MergeRequest
@@ -70,6 +70,8 @@ async def delete_order(call: Call) -> Response:
         world.delete("image", image.image_id)
     for exposure in world.order_exposures(order):
         exposure.deleted = True
+        if exposure.of_image:
+            continue
         world.delete("bracket", exposure.exposure_id)
     return Response(status_code=204)
 
@@ -79,7 +81,7 @@ async def process_order(call: Call) -> Response:
     order = world.order(call.params["id"], call.owner.user_id)
     body = await call.json(schemas.process_order(call.version))
     explicit = _explicit_groups(call, order, body.get("images"))
-    settings = chosen_settings(body, call.version)
+    settings = without_nulls(chosen_settings(body, call.version))
     size = body.get("number_of_brackets_per_image", 0)
     call.service.merging.start(world, order, MergeRequest(settings, explicit, size))
     return JSONResponse(views.order_out(world, order, call.version))
@@ -122,7 +124,7 @@ async def create_exposure(call: Call) -> Response:
     order.exposure_ids.append(exposure.exposure_id)
     order.updated_at = world.now()
     url = uploads.upload_url(call, "bracket_id", exposure.exposure_id, exposure.name, None)
-    return JSONResponse({**views.exposure_out(world, exposure), "upload_url": url})
+    return JSONResponse({**views.exposure_out(world, exposure), call.version.upload_url_key("bracket_id"): url})
 
 
 async def retrieve_exposure(call: Call) -> Response:

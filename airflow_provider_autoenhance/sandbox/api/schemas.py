@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -13,7 +14,8 @@ from airflow_provider_autoenhance.sandbox.state.world import page_start
 
 STYLES = ("property", "property_usa", "warm", "neutral", "modern", "authentic")
 CLOUDS = ("CLEAR", "LOW_CLOUD", "HIGH_CLOUD", "LOW_CLOUD_LOW_SAT")
-WINDOW_PULLS = ("NONE", "ONLY_WINDOWS", "WINDOWS_WITH_SKIES")
+SKIES = ("CLEAR", "LOW_CLOUD", "LOW_CLOUD_LOW_SAT", "HIGH_CLOUD", "WHISPY_CLOUD", "DUSK_CLOUD")
+WINDOW_PULLS = ("NONE", "ONLY_WINDOWS", "WINDOWS_WITH_SKIES", "WITH_SKIES")
 PERSPECTIVES = ("DEFAULT_ENABLED", "PRESERVE_CONTENT", "PRIORITIZE_PERSPECTIVE")
 LEVELS = ("NONE", "LOW", "MEDIUM", "HIGH")
 CATEGORIES = (
@@ -54,20 +56,12 @@ class Body(Schema):
         unknown = INCLUDE
 
 
-class Flag(fields.Boolean):
-    """A boolean of JSON. marshmallow's own also takes ``"yes"`` and ``1``."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return value
-
-
 class Whole(fields.Integer):
-    """A whole number of JSON, ``3.0`` too. marshmallow's own also takes ``"3"`` and cuts 3.7."""
+    """A whole number, as text too. marshmallow's own also cuts 3.7, and takes ``"1_000"``."""
 
     def _validated(self, value: Any) -> int:
-        if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
+        whole = value.is_integer() if isinstance(value, float) else isinstance(value, int)
+        if not whole and not (isinstance(value, str) and re.fullmatch("-?[0-9]{1,4000}", value)):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
 
@@ -88,11 +82,8 @@ def _one_of(*choices: str, nullable: bool = False) -> fields.String:
     return fields.String(validate=OneOf(choices), allow_none=nullable)
 
 
-def _query_flag() -> fields.Boolean:
-    return fields.Boolean(truthy={"true"}, falsy={"false"})
-
-
 class Restage(Body):
+    sky = _one_of("AS_SHOT", *SKIES, nullable=True)
     fire_in_fireplaces = _one_of("AS_SHOT", "ALIGHT")
     grass = _one_of("AS_SHOT", "GREEN")
     photographer = _one_of("AS_SHOT", "REMOVE")
@@ -124,52 +115,60 @@ class ReportIn(Body):
 
 class PageQuery(Schema):
     offset = PageToken()
-    per_page = fields.Integer(validate=Range(1, MAX_PAGE))
+    per_page = Whole(validate=Range(1, MAX_PAGE))
 
 
 class DownloadQuery(Schema):
-    preview = _query_flag()
-    watermark = _query_flag()
-    finetune = _query_flag()
-    visible_disclosure = _query_flag()
+    preview = fields.Boolean()
+    watermark = fields.Boolean()
+    finetune = fields.Boolean()
+    visible_disclosure = fields.Boolean()
     format = _one_of(*FORMATS)
-    quality = fields.Integer(validate=Range(1, 90))
-    max_width = fields.Integer(validate=Range(1))
+    quality = Whole(validate=Range(1, 90))
+    max_width = Whole(validate=Range(1))
     scale = fields.Float(validate=Range(0.0, 1.0))
-    dpi = fields.Integer(validate=Range(72, MAX_DPI))
+    dpi = Whole(validate=Range(72, MAX_DPI))
 
 
+def _flag() -> fields.Boolean:
+    return fields.Boolean(allow_none=True)
+
+
+def _text() -> fields.String:
+    return fields.String(allow_none=True)
+
+
+# A null stands for a preference that is not set: SDK 1.0.0 to 1.0.4 send every slider so.
 _PREFERENCES: Fields = {
-    "ai_version": fields.String(),
-    "cloud_type": _one_of(*CLOUDS, nullable=True),
-    "enhance": Flag(),
-    "enhance_type": _one_of(*STYLES),
-    "lens_correction": Flag(),
-    "privacy": Flag(allow_none=True),
-    "sky_replacement": Flag(),
-    "upscale": Flag(),
-    "vertical_correction": Flag(),
+    "ai_version": _text(),
+    "enhance": _flag(),
+    "enhance_type": _one_of(*STYLES, nullable=True),
+    "lens_correction": _flag(),
+    "privacy": _flag(),
+    "upscale": _flag(),
+    "vertical_correction": _flag(),
 }
-_WINDOW_PULL: Fields = {"window_pull": Flag(allow_none=True)}
+_SKY: Fields = {"sky_replacement": _flag(), "cloud_type": _one_of(*CLOUDS, nullable=True)}
+_WINDOW_PULL: Fields = {"window_pull": _flag()}
+_WINDOW_PULL_TYPE: Fields = {"window_pull_type": _one_of(*WINDOW_PULLS, nullable=True)}
 _LATE_2025: Fields = {
-    "window_pull_type": _one_of(*WINDOW_PULLS, nullable=True),
-    "preset_id": fields.String(allow_none=True),
+    "preset_id": _text(),
     "restage": fields.Nested(Restage, allow_none=True),
-    "tripod_hide": Flag(allow_none=True),
+    "tripod_hide": _flag(),
 }
 _PERSPECTIVE: Fields = {
-    "perspective_correction": Flag(),
-    "perspective_correction_mode": _one_of(*PERSPECTIVES),
+    "perspective_correction": _flag(),
+    "perspective_correction_mode": _one_of(*PERSPECTIVES, nullable=True),
 }
 _IMAGE: Fields = {
     "image_name": fields.String(),
-    "order_id": fields.String(),
+    "order_id": _text(),
     "metadata": fields.Dict(allow_none=True),
     "finetune_settings": fields.Dict(allow_none=True),
-    "rating": Whole(validate=Range(0, 5)),
-    "threesixty": Flag(),
+    "rating": Whole(validate=Range(0, 5), allow_none=True),
+    "threesixty": _flag(),
 }
-_OLD_IMAGE: Fields = {"content_type": fields.String(), "contentType": fields.String(), "hdr": Flag()}
+_OLD_IMAGE: Fields = {"hdr": _flag()}
 
 
 def preferences(version: Version) -> Fields:
@@ -177,18 +176,27 @@ def preferences(version: Version) -> Fields:
 
     :param version: the API version.
     """
-    known = _PREFERENCES | (_LATE_2025 if version.has_window_pull_type else _WINDOW_PULL)
+    known = dict(_PREFERENCES)
+    if not version.has_restage_sky:
+        known |= _SKY
+    if version.has_window_pull:
+        known |= _WINDOW_PULL
+    if version.has_window_pull_type:
+        known |= _WINDOW_PULL_TYPE
+    if version.has_restage:
+        known |= _LATE_2025
     if version.has_perspective:
         known |= _PERSPECTIVE
     if version.has_sliders:
-        known |= {name: _one_of(*LEVELS) for name in SLIDERS}
+        known |= {name: _one_of(*LEVELS, nullable=True) for name in SLIDERS}
     return known
 
 
 @lru_cache
 def image_in(version: Version) -> Schema:
     """Return the body that creates an image."""
-    own: Fields = {"image_name": fields.String(required=True), "image_id": fields.String()}
+    own: Fields = {"image_name": fields.String(required=True), "image_id": _text()}
+    own |= {"content_type": _text(), "contentType": _text()}
     return _body(preferences(version) | _IMAGE | own | ({} if version.has_brackets else _OLD_IMAGE))
 
 

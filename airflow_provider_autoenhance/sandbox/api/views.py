@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_autoenhance.sandbox.api.schemas import CLOUDS
 from airflow_provider_autoenhance.sandbox.http.versions import SLIDERS, Version
 from airflow_provider_autoenhance.sandbox.state.models import Exposure, Image, Order
 from airflow_provider_autoenhance.sandbox.state.world import World
@@ -12,10 +13,8 @@ from airflow_provider_autoenhance.sandbox.state.world import World
 _DEFAULTS: dict[str, Any] = {
     "enhance": True,
     "enhance_type": "neutral",
-    "cloud_type": None,
     "lens_correction": True,
     "privacy": False,
-    "sky_replacement": False,
     "upscale": False,
     "vertical_correction": True,
 }
@@ -36,28 +35,54 @@ def image_out(image: Image, version: Version) -> dict[str, Any]:
         "ai_version": version.ai_version(chosen.get("ai_version")),
         **{name: chosen.get(name, default) for name, default in _DEFAULTS.items()},
     }
-    if version.has_status:
-        out["status"] = image.status
-    else:
-        out.update(enhanced=image.status == "processed", error=image.status in ("error", "expired"))
-        out["is_threesixty"] = bool(chosen.get("threesixty"))
-        if image.content_type:
-            out["image_type"] = image.content_type
+    out.update(_state(image, version))
+    if version.has_metadata_out or version.flags_beside_status:
+        out["status_reason"] = image.status_reason
     if version.has_metadata_out:
-        out.update(status_reason=image.status_reason, metadata=image.metadata)
+        out["metadata"] = image.metadata
     if version.has_brackets:
         out["finetune_settings"] = chosen.get("finetune_settings")
     if version.has_window_pull_type:
-        out["window_pull_type"] = chosen.get("window_pull_type", "NONE")
-        out.update(restage=chosen.get("restage"), preset_id=chosen.get("preset_id"), parent_image_id=None)
-    else:
+        out["window_pull_type"] = _full_name(chosen.get("window_pull_type", "NONE"))
+    if not version.has_restage_sky:
+        cloud = chosen.get("cloud_type")
+        out["sky_replacement"] = chosen.get("sky_replacement", False)
+        out["cloud_type"] = cloud if cloud in CLOUDS else None
+    if version.has_window_pull:
         out["window_pull"] = chosen.get("window_pull", False)
+    if version.has_restage:
+        out.update(restage=_restage(chosen, version), preset_id=chosen.get("preset_id"), parent_image_id=None)
     if version.has_perspective:
         out["perspective_correction"] = chosen.get("perspective_correction", True)
         out["perspective_correction_mode"] = chosen.get("perspective_correction_mode", "DEFAULT_ENABLED")
     if version.has_sliders:
         out.update({name: chosen[name] for name in SLIDERS if name in chosen})
     return out
+
+
+def _state(image: Image, version: Version) -> dict[str, Any]:
+    """Say where an image stands, in all the words of a version."""
+    out: dict[str, Any] = {"status": image.status} if version.has_status else {}
+    if version.has_flags:
+        out.update(enhanced=image.status == "processed", error=image.status in ("error", "expired"))
+    if version.has_image_type:
+        out["is_threesixty"] = bool(image.settings.get("threesixty"))
+        if image.content_type:
+            out["image_type"] = image.content_type
+    return out
+
+
+def _restage(chosen: dict[str, Any], version: Version) -> dict[str, Any] | None:
+    """Fold the sky into ``restage``: always since it has its place there, before that where one was chosen."""
+    restage: dict[str, Any] | None = chosen.get("restage")
+    if not version.has_restage_sky and "sky_replacement" not in chosen:
+        return restage
+    sky = chosen.get("cloud_type") or "CLEAR" if chosen.get("sky_replacement") else "AS_SHOT"
+    return {**(restage or {}), "sky": sky}
+
+
+def _full_name(window_pull_type: str) -> str:
+    return "WINDOWS_WITH_SKIES" if window_pull_type == "WITH_SKIES" else window_pull_type
 
 
 def order_out(world: World, order: Order, version: Version, sort_by: str | None = None) -> dict[str, Any]:

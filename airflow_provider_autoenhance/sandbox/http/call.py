@@ -9,7 +9,6 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from marshmallow import Schema, ValidationError, fields
-from marshmallow.validate import OneOf
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
@@ -18,6 +17,7 @@ from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid, unaut
 from airflow_provider_autoenhance.sandbox.http.versions import Version
 from airflow_provider_autoenhance.sandbox.state.models import Account
 from airflow_provider_autoenhance.sandbox.state.service import Service
+from airflow_provider_autoenhance.sandbox.state.settings import Settings
 from airflow_provider_autoenhance.sandbox.state.world import World
 
 MOST_BODY_BYTES = 16 << 20
@@ -28,7 +28,7 @@ class _Headers(Schema):
     """The headers that choose how the API answers."""
 
     version = fields.Date(data_key="x-api-version")
-    dev_mode = fields.String(data_key="x-dev-mode", validate=OneOf(["true", "false"]))
+    dev_mode = fields.Boolean(data_key="x-dev-mode")
 
 
 _HEADERS = _Headers()
@@ -43,7 +43,7 @@ class Route:
     :param template: path, with its parameters in braces.
     :param name: operation id in the contract.
     :param handler: answers its requests.
-    :param keyed: whether it asks for an API key.
+    :param keyed: whether it asks for an API key; a date is the first API version that does.
     :param until: first API version that no longer has it.
     :param control: whether it steers the sandbox itself: no key, no faults, not counted.
     """
@@ -52,9 +52,12 @@ class Route:
     template: str
     name: str
     handler: Handler
-    keyed: bool = True
-    until: str | None = None
+    keyed: bool | str = True
+    until: str | Callable[[Settings], str] | None = None
     control: bool = False
+
+    def is_keyed(self, version: Version) -> bool:
+        return version.date >= self.keyed if isinstance(self.keyed, str) else self.keyed
 
     @property
     def label(self) -> str:
@@ -86,7 +89,9 @@ class Call:
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        self.version = Version(self.world.settings.account_api_version)
+        settings = self.world.settings
+        self.version = self._version(settings.account_api_version, settings.account_shape)
+        self.dev_mode = False
         self.account: Account | None = None
         self._body: bytes | None = None
 
@@ -116,9 +121,9 @@ class Call:
     def body_was_read(self) -> bool:
         return self._body is not None
 
-    @property
-    def dev_mode(self) -> bool:
-        return self.headers.get("x-dev-mode") == "true"
+    def _version(self, date: str, account_shape: str | None) -> Version:
+        settings = self.world.settings
+        return Version(date, account_shape, settings.flags_beside_status, settings.window_pull_type_from)
 
     def authorize(self) -> None:
         """Check key and version headers.
@@ -126,12 +131,14 @@ class Call:
         :raises ApiError: 401, 404 (not in this version) or 422.
         """
         self.account = self.world.accounts.get(self.headers.get("x-api-key", ""))
-        if self.route.keyed and self.account is None:
+        given = _checked(_HEADERS, self.headers, "headers", unknown="exclude")
+        if "version" in given:
+            self.version = self._version(given["version"].isoformat(), None)
+        self.dev_mode = given.get("dev_mode", False)
+        if self.account is None and self.route.is_keyed(self.version):
             raise unauthorized()
-        date = _checked(_HEADERS, self.headers, "headers", unknown="exclude").get("version")
-        if date is not None:
-            self.version = Version(date.isoformat())
-        if self.route.until and self.version.date >= self.route.until:
+        until = self.route.until(self.world.settings) if callable(self.route.until) else self.route.until
+        if until and self.version.date >= until:
             raise ApiError(404)
 
     async def body(self) -> bytes:

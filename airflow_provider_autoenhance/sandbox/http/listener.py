@@ -61,7 +61,8 @@ class Listener:
             self._note_keys(scope)
             route, params = self._router.match(method, path, scope["query_string"].decode("latin-1"))
         except Redirect as redirect:
-            await redirect.response()(scope, receive, send)
+            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").strip()
+            await redirect.response(f"{scope['scheme']}://{host}")(scope, receive, send)
             return
         except ApiError as error:
             await self._unrouted(scope, error)(scope, receive, send)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from airflow_provider_autoenhance.sandbox.errors import ApiError, html_response, not_found
+from airflow_provider_autoenhance.sandbox.errors import ApiError, not_found, redirect_response
 from airflow_provider_autoenhance.sandbox.http.call import Route
 
 
@@ -23,10 +23,12 @@ class Redirect(Exception):  # noqa: N818 - an answer, not an error
         self.location = location
         super().__init__(location)
 
-    def response(self) -> Response:
-        answer = html_response(308, f"You should be redirected automatically to {self.location}.")
-        answer.headers["Location"] = self.location
-        return answer
+    def response(self, origin: str) -> Response:
+        """Build the answer.
+
+        :param origin: scheme and host by which the client came.
+        """
+        return redirect_response(308, origin + self.location)
 
 
 class Router:

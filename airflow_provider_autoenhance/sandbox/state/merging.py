@@ -15,6 +15,9 @@ from airflow_provider_autoenhance.sandbox.state.processing import Processing
 from airflow_provider_autoenhance.sandbox.state.webhooks import Webhooks
 from airflow_provider_autoenhance.sandbox.state.world import World
 
+#: The shared preset "natural", which stands for what an account has chosen.
+ACCOUNT_PRESET = "b02886eb-a8e8-4ffc-bcd4-e9c901dddb52"
+
 
 @dataclass(frozen=True)
 class MergeRequest:
@@ -45,12 +48,14 @@ class Merging:
     def start(self, world: World, order: Order, request: MergeRequest) -> None:
         """Begin to group the uploaded exposures that do not belong to an image yet. Without any, this does nothing.
 
+        The upload of a plain image is free too, once: it goes into a second image, and the first stays as it is.
+
         :param world: where they are.
         :param order: their order.
         :param request: how to group them.
         """
         chosen = list(chain(*request.groups)) if request.groups else world.order_exposures(order)
-        free = [each for each in chosen if each.upload and not each.image_id and each.exposure_id not in world.claimed]
+        free = [each for each in chosen if each.upload and each.is_free and each.exposure_id not in world.claimed]
         if not free:
             return
         world.claimed.update(exposure.exposure_id for exposure in free)
@@ -88,6 +93,9 @@ class Merging:
         now = world.now()
         first = group[0]
         alone = len(group) == 1
+        settings = dict(request.settings)
+        if first.of_image:
+            settings.setdefault("preset_id", ACCOUNT_PRESET)
         image = Image(
             str(uuid.uuid4()),
             first.name,
@@ -95,13 +103,14 @@ class Merging:
             order.user_id,
             now,
             now + world.settings.upload_url_seconds,
-            dict(request.settings),
-            first.metadata if alone else None,
+            settings,
+            first.metadata if alone and not first.of_image else None,
             exposure_ids=[exposure.exposure_id for exposure in group],
         )
         world.images[image.image_id] = image
         order.image_ids.append(image.image_id)
         order.updated_at = now
+        world.write_metadata(image, {"Manually Grouped": bool(request.groups)})
         for exposure in group:
             exposure.image_id = image.image_id
         self._webhooks.image_registered(world, image)

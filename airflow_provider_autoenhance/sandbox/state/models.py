@@ -34,6 +34,7 @@ class Image:
     :param upload: its file; None for a bracket.
     :param exposure_ids: those of a bracket.
     :param processing_runs: all that were started.
+    :param exposure_id: under which its order lists its upload among the exposures.
     """
 
     image_id: str
@@ -57,6 +58,7 @@ class Image:
     original: Asset | None = None
     enhanced: Asset | None = None
     processing_runs: int = 0
+    exposure_id: str = ""
 
     def refresh(self, now: float) -> None:
         """Expire an image whose upload URL ran out unused."""
@@ -70,6 +72,7 @@ class Exposure:
     """One file of a bracketed shot; the vendor calls it a "bracket".
 
     :param image_id: the image that it became part of.
+    :param of_image: the image whose upload it is; empty where it was registered as an exposure.
     :param legacy_image: whether it was created as an image with ``hdr``, as API versions up to 2025-01-01 do.
     """
 
@@ -84,6 +87,12 @@ class Exposure:
     image_id: str | None = None
     deleted: bool = False
     legacy_image: bool = False
+    of_image: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may go into an image; the upload of a plain image may do so once more."""
+        return self.image_id in (None, self.of_image or None)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Range = tuple[float, float]
 MOST_URL_CHARACTERS = 2000
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class Settings(BaseModel):
@@ -33,6 +34,14 @@ class Settings(BaseModel):
     :param retry_after: seconds in a ``Retry-After`` header on those 429s; None sends no header.
     :param latency_ms: delay added to each API call, in milliseconds.
     :param account_api_version: the version that applies to calls without ``x-api-version``.
+    :param account_shape: under which name these calls get an image's upload URL.
+    :param flags_beside_status: whether ``enhanced`` and ``error`` stand beside ``status`` at every API version, and ``image_type`` and
+        ``is_threesixty`` up to 2025-01-01; without it, the flags end and ``status`` begins on 2024-07-01.
+    :param metadata_written: what becomes of the caller's ``metadata`` when Autoenhance writes into it, at an upload and when an order is
+        processed: it stands ``beside`` what is written, which goes ``instead`` of it, or is ``never`` written.
+    :param window_pull_type_from: first API version that knows ``window_pull_type``.
+    :param preview_path_until: first API version without ``GET /v3/images/{id}/preview``.
+    :param chosen_image_ids: whether an ``image_id`` in a creation becomes the image's id; without it, it is ignored.
     :param not_ready_status: status of a download before the image is ready, 404 or 422.
     :param strict: refuse fields that the contract doesn't name with 422, where the vendor ignores them.
     :param short_pages: list pages hold one order less than asked for, as the contract allows.
@@ -59,7 +68,7 @@ class Settings(BaseModel):
     upload_url_names_type: bool = True
     upload_flag_lag_seconds: float = Field(0.0, ge=0)
     asset_url_seconds: int = Field(300, ge=1)
-    asset_hops: int = Field(1, ge=1, le=2)
+    asset_hops: int = Field(2, ge=1, le=2)
     max_upload_bytes: int = Field(5 * 1024**3, ge=0)
     upload_digests: bool = True
     max_megapixels: float = Field(150.0, gt=0)
@@ -67,7 +76,13 @@ class Settings(BaseModel):
     same_name_limit: int = Field(30, ge=0)
     retry_after: int | None = None
     latency_ms: float = Field(0.0, ge=0)
-    account_api_version: str = Field("2025-08-31", pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    account_api_version: str = Field("2025-08-31", pattern=DATE)
+    account_shape: Literal["s3PutObjectUrl", "upload_url", "upload_file_url"] = "s3PutObjectUrl"
+    flags_beside_status: bool = True
+    metadata_written: Literal["beside", "instead", "never"] = "beside"
+    window_pull_type_from: str = Field("2025-05-05", pattern=DATE)
+    preview_path_until: str = Field("2025-08-31", pattern=DATE)
+    chosen_image_ids: bool = True
     not_ready_status: Literal[404, 422] = 404
     strict: bool = False
     short_pages: bool = False

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_autoenhance.sandbox.errors import ApiError, not_found
-from airflow_provider_autoenhance.sandbox.photo.files import Asset
+from airflow_provider_autoenhance.sandbox.photo.files import Asset, Upload
 from airflow_provider_autoenhance.sandbox.state.models import Account, Exposure, Image, Order
 from airflow_provider_autoenhance.sandbox.state.settings import Settings
 from airflow_provider_autoenhance.sandbox.state.signing import Signer
@@ -173,6 +173,31 @@ class World:
         if exposure is None or exposure.deleted or user_id not in (None, exposure.user_id):
             raise not_found()
         return exposure
+
+    def write_metadata(self, made: Image | Exposure, words: dict[str, Any]) -> None:
+        """Write into the metadata of an image or exposure, as Autoenhance does.
+
+        :param made: the image or exposure.
+        :param words: what is written.
+        """
+        kept = made.metadata if self.settings.metadata_written == "beside" else None
+        if self.settings.metadata_written != "never":
+            made.metadata = {**(kept or {}), **words}
+
+    def register_upload(self, image: Image, upload: Upload) -> None:
+        """List the upload of an image among its order's exposures, as Autoenhance does with every upload.
+
+        :param image: the image.
+        :param upload: its file.
+        """
+        exposure = self.exposures.get(image.exposure_id)
+        if exposure is None:
+            image.exposure_id = str(uuid.uuid4())
+            exposure = Exposure(image.exposure_id, image.name, image.order_id, image.user_id, self.now())
+            exposure.image_id, exposure.of_image = image.image_id, image.image_id
+            self.exposures[exposure.exposure_id] = exposure
+            self.orders[image.order_id].exposure_ids.append(exposure.exposure_id)
+        exposure.upload, exposure.metadata = upload, image.metadata
 
     def is_uploaded(self, exposure: Exposure) -> bool:
         upload = exposure.upload

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import uuid
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_autoenhance.sandbox.errors import StorageError
+from airflow_provider_autoenhance.sandbox.errors import StorageError, redirect_response
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.photo.files import Asset
 from airflow_provider_autoenhance.sandbox.store.uploads import BUCKET, REQUEST_ID
@@ -54,7 +54,7 @@ def _asset(call: Call, place: str) -> tuple[str, Asset]:
 
 async def follow_hop(call: Call) -> Response:
     key, _ = _asset(call, "hop")
-    return RedirectResponse(_presigned(call, "renders", key), 302)
+    return redirect_response(302, _presigned(call, "renders", key))
 
 
 async def get_object(call: Call) -> Response:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from airflow_provider_autoenhance.sandbox.errors import StorageError
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.photo.files import Upload
+from airflow_provider_autoenhance.sandbox.state.models import Exposure
 from airflow_provider_autoenhance.sandbox.state.signing import does_not_match
 from airflow_provider_autoenhance.sandbox.state.world import World
 
@@ -162,10 +163,12 @@ def _attach(call: Call, world: World, key: str, upload: Upload) -> None:
         {kind: identifier, "size": upload.size, "sha256": upload.sha256, "content_type": upload.content_type}
         | {"at": upload.at},
     )
-    if kind == "bracket_id":
-        world.exposures[identifier].upload = upload
+    made = world.exposures[identifier] if kind == "bracket_id" else world.images[identifier]
+    made.upload = upload
+    world.write_metadata(made, {"MIMEType": MEDIA_TYPES.get(PurePosixPath(made.name).suffix.lower(), ANY_TYPE)})
+    if isinstance(made, Exposure):
         return
-    image = world.images[identifier]
-    image.upload = upload
+    image = made
+    world.register_upload(image, upload)
     if image.status == "waiting" and not image.deleted:
         call.service.processing.start(world, image)
