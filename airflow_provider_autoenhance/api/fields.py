@@ -6,8 +6,8 @@ import re
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 
-#: Where the answer to a creation says where the bytes go; the second is what old accounts get.
-UPLOAD_URL_KEYS = ("upload_url", "s3PutObjectUrl")
+#: Where the answer to a creation says where the bytes go: by version, and by account where none is pinned.
+UPLOAD_URL_KEYS = ("upload_url", "upload_file_url", "s3PutObjectUrl")
 
 _LONGEST_ID = 512
 

@@ -164,7 +164,7 @@ def parse_image(body: Any) -> Image:
 
 
 def parse_created_image(body: Any) -> CreatedImage:
-    """Read the answer to a creation: the image and its upload URL (``upload_url``, or ``s3PutObjectUrl`` for old accounts)."""
+    """Read the answer to a creation: the image and its upload URL (under any of :data:`UPLOAD_URL_KEYS`)."""
     return CreatedImage(parse_image(body), _upload_url(body))
 
 
@@ -249,14 +249,16 @@ def _keys(body: Mapping[str, Any]) -> str:
 
 
 def _image_status(answer: Mapping[str, Any]) -> ImageStatus:
-    """Newer versions send ``status``; until mid-2024 there were the flags ``enhanced`` and ``error``."""
+    """The flags ``enhanced`` and ``error`` may stand beside ``status``, or alone. Alone they do not say whether an image has its bytes."""
     spelled = (_text(answer.get("status")) or "").lower()
     known = _STATUS_ALIASES.get(spelled) or (ImageStatus(spelled) if spelled in set(ImageStatus) else None)
-    if answer.get("error") and known is not ImageStatus.PROCESSED:
+    if answer.get("error") and not (known and known.final):
         return ImageStatus.ERROR
-    if known is None:
-        return ImageStatus.PROCESSED if answer.get("enhanced") is True else ImageStatus.PROCESSING
-    return known
+    if known is None and answer.get("enhanced") is True:
+        return ImageStatus.PROCESSED
+    if known is None and not spelled and "enhanced" in answer:
+        return ImageStatus.WAITING
+    return known or ImageStatus.PROCESSING
 
 
 def _metadata(answer: Mapping[str, Any]) -> Mapping[str, Any]:

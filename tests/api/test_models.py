@@ -25,6 +25,11 @@ from airflow_provider_autoenhance.api.models import ImageStatus
         ({"status": "processing", "error": True}, ImageStatus.ERROR),
         ({"status": "processing", "enhanced": True}, ImageStatus.PROCESSING),
         ({"status": "processed", "error": False}, ImageStatus.PROCESSED),
+        ({"status": "processed", "error": False, "enhanced": True}, ImageStatus.PROCESSED),
+        ({"status": "waiting", "error": False, "enhanced": False}, ImageStatus.WAITING),
+        ({"status": "expired", "error": True, "enhanced": False}, ImageStatus.EXPIRED),
+        ({"error": False, "enhanced": False}, ImageStatus.WAITING),
+        ({"status": "polishing", "enhanced": False}, ImageStatus.PROCESSING),
     ],
 )
 def test_status_of_any_version(answer: dict[str, object], status: ImageStatus) -> None:
@@ -49,7 +54,9 @@ def test_an_image_keeps_what_is_not_modelled_and_never_the_upload_url() -> None:
 
 
 def test_old_accounts_name_the_upload_url_otherwise() -> None:
-    assert models.parse_created_image({"image_id": "i", "s3PutObjectUrl": "https://x"}).upload_url == "https://x"
+    for name in ("upload_url", "upload_file_url", "s3PutObjectUrl"):
+        assert models.parse_created_image({"image_id": "i", name: "https://x"}).upload_url == "https://x"
+        assert models.parse_created_bracket({"bracket_id": "i", name: "https://x"}).upload_url == "https://x"
     with pytest.raises(ValueError, match=r"not an upload URL .*image_id, other"):
         models.parse_created_image({"image_id": "i", "other": 1})
 

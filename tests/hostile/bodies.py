@@ -196,8 +196,14 @@ REDIRECTS: dict[str, Kind] = {
 def _upload_address(name: str) -> Kind:
     def spoil(draft: Draft) -> None:
         address = addresses(draft.places)[name]
-        keys = draft.rng.choice((("upload_url", "s3PutObjectUrl"), ("upload_url",), ("s3PutObjectUrl",)))
-        rest = {key: value for key, value in draft.document.items() if key not in ("upload_url", "s3PutObjectUrl")}
+        keys = draft.rng.choice(
+            (("upload_url", "s3PutObjectUrl"), ("upload_url",), ("s3PutObjectUrl",), ("upload_file_url",))
+        )
+        rest = {
+            key: value
+            for key, value in draft.document.items()
+            if key not in ("upload_url", "upload_file_url", "s3PutObjectUrl")
+        }
         draft.body = dumped(rest | dict.fromkeys(keys, address))
 
     return spoil
