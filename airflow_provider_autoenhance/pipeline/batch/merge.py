@@ -14,7 +14,7 @@ from airflow_provider_autoenhance.pipeline.photo import Photo, merged_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 from airflow_provider_autoenhance.pipeline.remote.create import discard
-from airflow_provider_autoenhance.pipeline.remote.identity import EXPOSURE_KEY, exposure_metadata
+from airflow_provider_autoenhance.pipeline.remote.identity import exposure_mark, exposure_metadata, exposures_by_mark
 from airflow_provider_autoenhance.pipeline.remote.process import Grouping, process_order, wait_for_arrival
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
@@ -41,9 +41,10 @@ class Merge:
         self._failed: dict[str, errors.AutoenhanceError] = {}
         self._bracket_ids: dict[tuple[str, str], str] = {}
         for decision in decisions if begun else ():
+            marks = exposures_by_mark(decision.photo.exposures)
             for bracket in begun.brackets_of(decision.photo) if begun else ():
                 if bracket.is_uploaded:
-                    key = decision.photo.fingerprint, str(bracket.metadata[EXPOSURE_KEY])
+                    key = decision.photo.fingerprint, marks[exposure_mark(bracket) or ""]
                     self._bracket_ids.setdefault(key, bracket.bracket_id)
 
     def upload(self, decision: Decision, exposure: Photo) -> int:

@@ -15,7 +15,12 @@ from typing import Any
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.remote.identity import EXPOSURE_KEY, FINGERPRINT_KEY, mark
+from airflow_provider_autoenhance.pipeline.remote.identity import (
+    FINGERPRINT_KEY,
+    exposure_mark,
+    exposures_by_mark,
+    mark,
+)
 from airflow_provider_autoenhance.pipeline.remote.images import rank
 
 
@@ -48,8 +53,8 @@ class BracketOrder:
 
     def brackets_of(self, photo: Photo) -> list[Bracket]:
         """The exposures registered for a photo."""
-        exposures = {exposure.fingerprint for exposure in photo.exposures}
-        numbers = sorted(number for fingerprint in exposures for number in self._by_exposure.get(fingerprint, ()))
+        marks = exposures_by_mark(photo.exposures)
+        numbers = sorted(number for each in marks for number in self._by_exposure.get(each, ()))
         found = (self.brackets[number] for number in numbers)
         return [each for each in found if mark(each, FINGERPRINT_KEY) in (None, photo.fingerprint)]
 
@@ -92,37 +97,40 @@ class BracketOrder:
         :param exposures: by fingerprint, in the order that they are to have.
         """
         places = {fingerprint: number for number, fingerprint in enumerate(exposures)}
+        marks = exposures_by_mark(exposures.values())
         for brackets in self._by_image.values():
-            files = {mark(remote, EXPOSURE_KEY) or "" for remote in brackets}
+            files = {marks.get(exposure_mark(remote) or "", "") for remote in brackets}
             if files <= exposures.keys():
                 yield [exposures[fingerprint] for fingerprint in sorted(files, key=places.__getitem__)]
 
     def uploaded(self, exposures: Mapping[str, Photo]) -> list[Photo]:
         """The exposures that the order has the bytes of."""
-        held = {mark(remote, EXPOSURE_KEY) for remote in self.brackets if remote.is_uploaded}
+        marks = exposures_by_mark(exposures.values())
+        held = {marks.get(exposure_mark(remote) or "") for remote in self.brackets if remote.is_uploaded}
         return [exposure for fingerprint, exposure in exposures.items() if fingerprint in held]
 
     def _holds(self, photo: Photo) -> bool:
-        held = {mark(remote, EXPOSURE_KEY) for remote in self.brackets_of(photo) if remote.is_uploaded}
+        marks = exposures_by_mark(photo.exposures)
+        held = {marks.get(exposure_mark(remote) or "") for remote in self.brackets_of(photo) if remote.is_uploaded}
         return bool(photo.exposures) and all(exposure.fingerprint in held for exposure in photo.exposures)
 
     def _grouped_from(self, photo: Photo) -> Image | None:
         """The image that Autoenhance by itself merged from all of a photo's exposures and no other."""
-        wanted = {exposure.fingerprint for exposure in photo.exposures}
+        wanted, marks = {exposure.fingerprint for exposure in photo.exposures}, exposures_by_mark(photo.exposures)
         ids = {
             image_id
             for image_id, brackets in self._by_image.items()
-            if {mark(remote, EXPOSURE_KEY) for remote in brackets} == wanted
+            if {marks.get(exposure_mark(remote) or "") for remote in brackets} == wanted
         }
         return min((image for image in self.order.images if image.image_id in ids), key=rank, default=None)
 
     @cached_property
     def _by_exposure(self) -> Mapping[str, list[int]]:
-        """Places in ``brackets`` by the exposure's fingerprint, as far as their metadata hold it."""
+        """Places in ``brackets`` by what an exposure is known by."""
         numbers: dict[str, list[int]] = {}
         for number, remote in enumerate(self.brackets):
-            if isinstance(fingerprint := remote.metadata.get(EXPOSURE_KEY), str):
-                numbers.setdefault(fingerprint, []).append(number)
+            if (known_by := exposure_mark(remote)) is not None:
+                numbers.setdefault(known_by, []).append(number)
         return numbers
 
     @cached_property
@@ -160,9 +168,10 @@ def orphans(order: BracketOrder, photos: Iterable[Photo]) -> Iterator[dict[str, 
     """
     used: dict[tuple[str, str], str] = {}
     for photo in photos:
+        marks = exposures_by_mark(photo.exposures)
         for remote in order.brackets_of(photo):
             if remote.is_uploaded:
-                used.setdefault((photo.fingerprint, mark(remote, EXPOSURE_KEY) or ""), remote.bracket_id)
+                used.setdefault((photo.fingerprint, marks[exposure_mark(remote) or ""]), remote.bracket_id)
     for remote in order.brackets:
         if remote.image_id or remote.bracket_id in used.values():
             continue

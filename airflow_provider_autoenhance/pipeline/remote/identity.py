@@ -14,9 +14,9 @@ goes on with what single-image tasks have made, and a single-image task with wha
 image lacks. Beyond its own orders a batch takes nothing: its records name these before anything is made, and no others. A single-image
 task never goes on with another one's image, which that may enhance again or delete.
 
-Autoenhance may empty or replace ``metadata``. What a batch finds without our marks counts by its name, which holds a piece of the
-fingerprint. What a single-image task finds does so in its run's own order; in an order that the DAG names, only if its metadata is empty.
-Nothing is deleted by its name alone.
+Autoenhance writes into ``metadata``, and may empty or replace it. What a batch finds without our marks, images and exposures, counts by
+its name, which holds a piece of the fingerprint. What a single-image task finds does so in its run's own order; in an order that the DAG
+names, only if its metadata is empty or Autoenhance has written into it. Nothing is deleted by its name alone.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ ORIGIN_KEY = "airflow_origin"
 FINGERPRINT_KEY = "fingerprint"
 EXPOSURE_KEY = "exposure"
 SOURCE_KEY = "airflow_source"
+
+#: Keys that Autoenhance writes, perhaps in the place of all others: at an upload, and when an order is processed.
+_WRITTEN_BY_API = {"MIMEType", "Manually Grouped"}
 
 _MARKS = (IDENTITY_KEY, FINGERPRINT_KEY, EXPOSURE_KEY)
 _RESERVED = (IDENTITY_KEY, FINGERPRINT_KEY, ORIGIN_KEY, SOURCE_KEY)
@@ -111,6 +114,17 @@ def source_of(made: Image | Bracket) -> str | None:
     return mark(made, SOURCE_KEY) or mark(made, "source")
 
 
+def exposures_by_mark(exposures: Iterable[Photo]) -> dict[str, str]:
+    """Return the fingerprints of exposures by what they are known by at Autoenhance: see :func:`exposure_mark`."""
+    known = {clean_text(exposure.image_name): exposure.fingerprint for exposure in exposures}
+    return known | {fingerprint: fingerprint for fingerprint in known.values()}
+
+
+def exposure_mark(made: Bracket) -> str | None:
+    """What an exposure of a batch is known by: its mark; where its metadata has none of our keys, its name."""
+    return mark(made, EXPOSURE_KEY) if made.metadata.keys() & set(_MARKS) else made.name
+
+
 def is_own(made: Image | Bracket, metadata: Mapping[str, Any]) -> bool:
     """Whether something was created for just this. If it never got its bytes, it may be deleted.
 
@@ -162,8 +176,8 @@ def _is_same(made: Image | Bracket, name: str, metadata: Mapping[str, Any]) -> b
 
 
 def _counts_by_name(made: Image | Bracket, metadata: Mapping[str, Any], only_ours: bool) -> bool:
-    if IDENTITY_KEY in metadata and not only_ours:  # users choose such names, here and in the web app
-        return isinstance(made, Image) and not made.metadata
+    if IDENTITY_KEY in metadata and not only_ours and made.metadata and not _WRITTEN_BY_API & made.metadata.keys():
+        return False  # somebody else's: users choose such names, here and in the web app
     return not is_marked(made)
 
 

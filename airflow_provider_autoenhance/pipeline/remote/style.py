@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image
-from airflow_provider_autoenhance.api.settings import PREFERENCES, WireSettings
+from airflow_provider_autoenhance.api.settings import CLEARABLE, PREFERENCES, WireSettings
 
 #: Settings that change nothing about the picture.
 _NO_STYLE = ("rating",)
-
-#: Settings that a null clears.
-_CLEARED_BY_NULL = ("privacy", "cloud_type", "restage", "finetune_settings")
 
 #: What the API's documentation says of settings that nobody gives. Its style and its preset are the account's own.
 _DOCUMENTED: Mapping[str, Any] = {
@@ -66,6 +63,8 @@ class Style:
             for name, value in self.answered.items()
             if name not in asked and name in now and _can_be_sent(name, value) and not _same(name, value, now[name])
         }
+        if "sky_replacement" in restored and self.answered.get("cloud_type"):
+            restored.setdefault("cloud_type", self.answered["cloud_type"])  # newer versions take both as one
         if restored.get("restage") == {}:
             restored["restage"] = None  # an empty object may change nothing
         return WireSettings({**restored, **self.asked}) if other or restored else None
@@ -139,7 +138,7 @@ def _unfolded(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _can_be_sent(name: str, value: Any) -> bool:
-    return name in PREFERENCES and (value is not None or name in _CLEARED_BY_NULL)
+    return name in PREFERENCES and (value is not None or name in CLEARABLE)
 
 
 def _same(name: str, wanted: Any, now: Any, *, sure: bool = True) -> bool:
