@@ -43,7 +43,8 @@ class Row:
     :param exposures: ``source``, ``etag`` and ``size`` of each file that a merged photo is made from.
     :param settings: what was asked for the image; ``None`` in rows of older versions.
     :param answered: the settings that the API answered of the image when it was as asked.
-    :param reprocessed: this run has had the image enhanced again, so not a second time.
+    :param reprocessed: this run has had the image enhanced again.
+    :param rounds: how often, since it began to wait for it.
     """
 
     source: str
@@ -67,6 +68,7 @@ class Row:
     settings: dict[str, Any] | None = None
     answered: dict[str, Any] = field(default_factory=dict)
     reprocessed: bool = False
+    rounds: int = 0
     at: str = ""
 
     @property
@@ -256,6 +258,7 @@ _ROW = Typed(
     size=count,
     targets=texts,
     credits=frozenset({0, 1}).__contains__,
+    rounds=count,
     outputs=objects(uri=text, size=count, etag=optional(text)),
     seconds=lambda value: all(map(number, value.values())),
     exposures=objects(source=text, size=count, etag=optional(text)),

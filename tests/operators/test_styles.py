@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from tests.support.batch import Enhance, event_of, fill, manifest, operator, outputs
 from tests.support.photos import exposure, photo
@@ -368,3 +372,132 @@ def test_a_credit_is_answered_for_once_whatever_hides_the_row_that_noted_it(
     assert enhance(run_id="night-2", settings=WARM, preview=True)["credits"] == 0
     assert enhance(run_id="night-3", settings=MODERN)["credits"] == 0
     assert sum(autoenhance.ledger()["credits"]["by_image"].values()) == 2
+
+
+# While a run is at it
+
+
+def person(image_id: str, settings: dict[str, Any]) -> None:
+    """Somebody has an image enhanced with other settings, and that is done at once."""
+    hook = AutoenhanceHook()
+    hook.process_image(image_id, settings=settings)
+    while hook.get_image(image_id).status is ImageStatus.PROCESSING:
+        time.sleep(0.02)
+
+
+def meddle(monkeypatch: pytest.MonkeyPatch, moment: str, times: int) -> Callable[[], int]:
+    """Have somebody restyle an image at a moment of a run, so often. Returns how often that has happened."""
+    lock, left, inside = threading.Lock(), [times], threading.local()
+    original = getattr(AutoenhanceHook, {"looked": "get_order"}.get(moment, moment))
+
+    def strike(image_id: str) -> None:
+        with lock:
+            strikes = left[0] > 0
+            left[0] -= strikes
+        if strikes:
+            inside.person = True
+            try:
+                person(image_id, MODERN)
+            finally:
+                inside.person = False
+
+    def meddled(self: AutoenhanceHook, *given: Any, **options: Any) -> Any:
+        if getattr(inside, "person", False):
+            return original(self, *given, **options)
+        if moment == "download_image":  # just before the bytes are asked for
+            strike(given[0])
+        answer = original(self, *given, **options)
+        if moment == "process_image":
+            strike(given[0])
+        elif moment == "looked":
+            for image in answer.images[:1]:
+                strike(image.image_id)
+        return answer
+
+    monkeypatch.setattr(AutoenhanceHook, original.__name__, meddled)
+    return lambda: times - left[0]
+
+
+def to_its_end(run_id: str = "night-1", **options: Any) -> dict[str, Any]:
+    """Run a task through all its deferrals."""
+    step = lambda it: it.execute(context(it, run_id=run_id))  # noqa: E731
+    while True:
+        try:
+            return dict(step(operator(**options)))
+        except TaskDeferred as deferral:
+            event = asyncio.run(event_of(deferral.trigger))
+            step = lambda it, event=event: it.execute_complete(context(it, run_id=run_id), event)  # noqa: E731
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("moment", ["looked", "download_image", "process_image"])
+@pytest.mark.parametrize("earlier", ["nothing", "landed before", "another style", "died ready"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_restyle_while_a_run_is_at_it_is_taken_back(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool, moment: str, earlier: str, times: int
+) -> None:  # fmt: skip
+    fill(s3, 2)
+    files = {}
+    options = {"deferrable": deferrable, "settings": WARM}
+    if earlier in ("landed before", "another style"):
+        to_its_end("night-0", settings=WARM if earlier == "landed before" else {"enhance_type": "property"})
+        delete_outputs(s3)
+    elif earlier == "died ready":
+        autoenhance.faults([{"endpoint": "download_enhanced_image", "kind": "503", "count": 99}])
+        with pytest.raises(errors.AutoenhanceError):
+            to_its_end(**options)
+        autoenhance.faults([])
+    with monkeypatch.context() as patch:
+        struck = meddle(patch, moment, times)
+        summary = to_its_end(**options)
+        assert struck() == (times if moment != "process_image" or earlier == "another style" else 0)
+    assert (summary["landed"], summary["failed"], books(autoenhance)) == (2, 0, (2, 2))
+    assert [image["settings"]["enhance_type"] for image in live(autoenhance)] == ["warm", "warm"]
+    files = {key: s3.get(key) for key in outputs(s3)}
+    delete_outputs(s3)
+    assert to_its_end("night-2", **options)["landed"] == 2
+    assert {key: s3.get(key) for key in outputs(s3)} == files, "as asked, all the time"
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_whoever_restyles_it_for_ever_fails_the_photo_for_now(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    fill(s3, 1)
+    with monkeypatch.context() as patch:
+        meddle(patch, "download_image", 1000)
+        with pytest.raises(errors.ServerError, match="again and again"):
+            to_its_end(settings=WARM, deferrable=deferrable)
+    assert runs(autoenhance)[0] < 30
+    summary = to_its_end(settings=WARM, deferrable=deferrable)
+    assert (summary["landed"], books(autoenhance)) == (1, (1, 1))
+    assert live(autoenhance)[0]["settings"]["enhance_type"] == "warm"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_two_deferred_runs_that_want_two_styles_of_one_image_both_get_theirs(
+    s3: SimpleNamespace, autoenhance: Sandbox, seconds: float
+) -> None:
+    fill(s3, 2)
+    styles = {"warm": WARM, "modern": MODERN}
+    pictures = {}
+    for name, settings in styles.items():
+        to_its_end(f"first {name}", settings=settings, destination_template=f"{{stem}}-{name}.jpg")
+        pictures[name] = [s3.get(key) for key in outputs(s3) if name in key]
+    delete_outputs(s3)
+    autoenhance.settings(processing_seconds=[seconds, seconds])
+    waiting: dict[str, Any] = {name: lambda it, name=name: it.execute(context(it, run_id=name)) for name in styles}
+    summaries = {}
+    while waiting:  # each in its turn, from one deferral to the next
+        for name, step in list(waiting.items()):
+            it = operator(settings=styles[name], deferrable=True, destination_template=f"{{stem}}-{name}.jpg")
+            try:
+                summaries[name] = step(it)
+                del waiting[name]
+            except TaskDeferred as deferral:
+                event = asyncio.run(event_of(deferral.trigger))
+                waiting[name] = lambda it, name=name, event=event: it.execute_complete(context(it, run_id=name), event)
+    assert [(each["landed"], each["failed"]) for each in summaries.values()] == [(2, 0), (2, 0)]
+    assert books(autoenhance) == (2, 2)
+    for name in styles:
+        assert [s3.get(key) for key in outputs(s3) if name in key] == pictures[name]

@@ -6,6 +6,7 @@ It may die at any line. The next try reads what is there, here and at Autoenhanc
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any, Self
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -27,7 +29,7 @@ from airflow_provider_autoenhance.pipeline.batch.waiting import Look, Watcher
 from airflow_provider_autoenhance.pipeline.batch.workers import Workers, workers
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, restyled
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
@@ -36,6 +38,9 @@ from airflow_provider_autoenhance.pipeline.remote.images import make_order, read
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 
 log = logging.getLogger(__name__)
+
+#: For so long before a deferral nobody looks again at what has landed: an order has but few calls, and no enhancement takes less.
+_UNSEEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Batch:
         self._watcher = Watcher(hook, self.in_flight)
         self._books = Books(job, plan, self._steps)
         self._claims = Claims(job, self._books)
+        #: What has landed, and whose image has to be looked at once more.
+        self._landed: list[Awaited] = []
 
     @classmethod
     def planned(cls, hook: AutoenhanceHook, job: Job, *, resumed: bool = False, worked: Container[str] = ()) -> Batch:
@@ -114,7 +121,7 @@ class Batch:
             if number:
                 with self._workers(verb, number) as threads:
                     threads.add(work)
-                    threads.work()
+                    self._check_styles(threads)
         return {folder.own.run for folder in folders}
 
     @property
@@ -135,21 +142,31 @@ class Batch:
 
         :returns: the orders that are still waited for; with each, how many final images it will list, as far as that is known.
         """
-        orders: dict[str, int | None] = {}
+        orders: dict[str, Order] = {}
+        began = time.monotonic()
         with self._workers("Landed", len(self.in_flight)) as threads:
             for order_id in self.in_flight.orders():
                 look = self._watcher.look(order_id)
                 threads.add(self._after(look))
-                if self.in_flight.of(order_id):
-                    orders[order_id] = self._watcher.expected(look.order)
+                if not look.restyled:
+                    orders[order_id] = look.order
             threads.work()
-        return orders
+            waiting = len(self.in_flight)
+            if not waiting or time.monotonic() - began > _UNSEEN_SECONDS:
+                self._check_styles(threads)
+            self._landed.clear()
+            if len(self.in_flight) > waiting:  # what is enhanced again shows in a new look alone
+                orders = {}
+        return {
+            order_id: self._watcher.expected(orders.get(order_id) or self._watcher.read(order_id))
+            for order_id in self.in_flight.orders()
+        }
 
     def watch(self, wait: Wait) -> bool:
         """Download what gets ready, until nothing is waited for any more. Orders are read while photos are downloaded.
 
         :param wait: decides how long to wait.
-        :returns: whether Autoenhance has grouped exposures, so that the orders have to be read again.
+        :returns: whether the orders have to be read again: Autoenhance has grouped exposures, or an image is enhanced again.
         :raises DeadlineError: it takes too long; what is ready has landed.
         """
         with self._workers("Landed", len(self.in_flight)) as threads:
@@ -162,7 +179,7 @@ class Batch:
                 if pause is None:
                     break
                 threads.work(pause)
-            threads.work()
+            self._check_styles(threads)
         return bool(self.in_flight)
 
     def end_wait(self, error: errors.AutoenhanceError) -> None:
@@ -228,8 +245,8 @@ class Batch:
         done = self._steps(folder).submit(decision, order_id)
         if not isinstance(done, Submitted):
             return Outcome(0, True, partial(self._books.note, folder, done))
-        placed = replace(decision, step=Step.WAIT, image_id=done.image_id, order_id=done.order_id)
-        return Outcome(decision.photo.size, False, partial(self.in_flight.add, Awaited(folder, placed, done.seconds)))
+        awaited = Awaited(folder, done.decision, done.seconds)
+        return Outcome(decision.photo.size, False, partial(self.in_flight.add, awaited))
 
     def _upload_exposure(self, folder: FolderPlan, merge: Merge, decision: Decision, exposure: Photo) -> Outcome:
         """Upload an exposure. After an order's last one its images are made."""
@@ -269,7 +286,8 @@ class Batch:
         """Note what has ended; return the work of downloading what is enhanced."""
         for awaited, reason in look.ended:
             self._books.note(awaited.folder, self._steps(awaited.folder).unenhanced(awaited.decision, reason))
-        return [self._to_download(awaited) for awaited in look.enhanced]
+        again = [partial(self._enhance_again, awaited) for awaited in look.restyled]
+        return [*again, *map(self._to_download, look.enhanced)]
 
     def _to_download(self, awaited: Awaited) -> Callable[[], Outcome]:
         self.in_flight.downloads[awaited.decision.photo.fingerprint] = awaited
@@ -282,8 +300,39 @@ class Batch:
         def note() -> None:
             self._books.note(awaited.folder, row)
             del self.in_flight.downloads[row.fingerprint]
+            if row.status == "landed":
+                self._landed.append(awaited)
 
         return Outcome(sum(output["size"] for output in row.outputs), row.status != "landed", note)
+
+    def _check_styles(self, threads: Workers[Outcome]) -> None:
+        """Look once more at the images of what has landed: somebody may have had one enhanced with other settings meanwhile. It is enhanced
+        again as asked, and waited for."""
+        threads.work()
+        landed, self._landed = self._landed, []
+        images = self._watcher.images_of(landed)
+        for awaited in landed:
+            image = images.get(awaited.decision.image_id or "")
+            if image is not None and (again := restyled(awaited.decision, image)):
+                threads.add([partial(self._enhance_again, replace(awaited, decision=again))])
+        threads.work()
+
+    def _enhance_again(self, awaited: Awaited) -> Outcome:
+        """Have an image enhanced as asked once more, unless that was done too often already."""
+        self._claims.check()
+        folder, decision, steps = awaited.folder, awaited.decision, self._steps(awaited.folder)
+        kept = decision.step is Step.KEEP
+        done = steps.unenhanced(decision, decision.reason) if kept else steps.submit(decision, awaited.order_id)
+
+        def note() -> None:
+            self.in_flight.downloads.pop(decision.photo.fingerprint, None)
+            if isinstance(done, Submitted):
+                folder.own.submitted_at = time.time()
+                self.in_flight.add(replace(awaited, decision=done.decision))
+            else:
+                self._books.note(folder, done)
+
+        return Outcome(0, not isinstance(done, Submitted), note)
 
     def _read_merges(self, folder: FolderPlan) -> list[BracketOrder]:
         orders = [order for order_id in folder.merges if (order := read_order(self.hook, order_id))]

@@ -61,7 +61,7 @@ class Merge:
         try:
             marks = exposure_metadata(photo, exposure)
             wanted = UploadTicket(exposure.image_name, self.order_id, {}, marks, kind="bracket")
-            self._bracket_ids[key] = upload_new(self._hook, self._job, exposure, wanted)
+            self._bracket_ids[key] = upload_new(self._hook, self._job, exposure, wanted).id
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this exposure's

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -13,6 +15,7 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, RESTYLED, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
+from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
@@ -23,11 +26,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Submitted:
-    """An image that is being enhanced."""
+    """A photo whose image is being enhanced.
 
-    photo: Photo
-    image_id: str
-    order_id: str
+    :param decision: what is waited for.
+    :param seconds: what that took.
+    """
+
+    decision: Decision
     seconds: float
 
 
@@ -55,30 +60,32 @@ class Transfer:
         try:
             if decision.step is Step.REPROCESS:
                 image_id, order_id = decision.image_id or "", decision.order_id or order_id
-                self._hook.process_image(image_id, settings=decision.settings)
+                seen: Mapping[str, Any] = seen_settings(self._hook.process_image(image_id, settings=decision.settings))
                 if decision.reason:
                     log.info("Photo %r is enhanced again, which is free: %s", photo.path, decision.reason)
             else:
                 if decision.step is Step.REPLACE and decision.image_id:
                     self._hook.delete_image(decision.image_id)
                 wanted = UploadTicket(photo.image_name, order_id, self._job.settings, image_metadata(photo))
-                image_id = upload_new(self._hook, self._job, photo, wanted)
+                made = upload_new(self._hook, self._job, photo, wanted)
+                image_id, seen = made.id, made.seen
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
             # The order may hold an image all the same: its answer got lost, or the upload failed.
             return self.failure(replace(decision, order_id=decision.order_id or order_id), error)
-        return Submitted(photo, image_id, order_id, time.monotonic() - began)
+        placed = replace(decision, step=Step.WAIT, image_id=image_id, order_id=order_id)
+        if decision.style.is_answered_by(seen):  # else the first look shows what Autoenhance answers of it
+            placed = replace(placed, style=decision.style.taught(seen), seen=seen)
+        return Submitted(placed, time.monotonic() - began)
 
     def fetch(self, decision: Decision, upload_seconds: float = 0.0) -> Row:
-        """Land an enhanced photo.
+        """Land an enhanced photo, as its image was last seen.
 
         :raises AutoenhanceError: only what every other photo would meet too.
         """
         began = time.monotonic()
         photo, image_id = decision.photo, decision.image_id or ""
-        if decision.seen is not None and decision.style.lacks(decision.seen):
-            return self.unenhanced(decision, RESTYLED)
         try:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
             outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
@@ -161,6 +168,7 @@ class Transfer:
             exposures=[{"source": each.source, "etag": each.etag, "size": each.size} for each in photo.exposures],
             settings=dict(self._job.settings),
             answered=decision.style.remembered(None if decision.other else decision.seen),
-            reprocessed=decision.settings is not None,
+            reprocessed=decision.settings is not None or decision.rounds > 0,
+            rounds=decision.rounds,
             at=now(),
         )

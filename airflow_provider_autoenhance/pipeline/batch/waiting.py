@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,11 @@ from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.waiting import is_idle
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
-from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED
+from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED, restyled
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
+
+log = logging.getLogger(__name__)
 
 #: Looks in a row that have to agree before an order counts as empty. One proves nothing: right after a creation an order may lag.
 _LOOKS = 2
@@ -24,6 +27,7 @@ class Look:
     """What one look at an order showed.
 
     :param enhanced: photos that can be downloaded.
+    :param restyled: photos whose image somebody has had enhanced with other settings: what each needs.
     :param ended: photos that will not be enhanced, each with the reason.
     :param other: how many are enhanced, with other settings than asked for.
     :param goes_on: whether another look at this order may show more.
@@ -31,6 +35,7 @@ class Look:
 
     order: Order
     enhanced: list[Awaited] = field(default_factory=list)
+    restyled: list[Awaited] = field(default_factory=list)
     ended: list[tuple[Awaited, str | None]] = field(default_factory=list)
     other: int = 0
     goes_on: bool = False
@@ -55,7 +60,7 @@ class Watcher:
 
         :raises AutoenhanceError: it cannot be read; nothing is concluded from that.
         """
-        look = Look(self._read(order_id))
+        look = Look(self.read(order_id))
         order, waiting = look.order, self._in_flight.of(order_id)
         is_empty = not order.images and (order.is_deleted or is_idle(order))
         self._empty[order_id] = self._empty[order_id] + 1 if is_empty else 0
@@ -113,11 +118,26 @@ class Watcher:
         elif image.status.final:
             self._in_flight.remove(seen)
             if image.status is ImageStatus.PROCESSED:
-                look.enhanced.append(seen)
+                again = restyled(decision, image)
+                if again:
+                    look.restyled.append(replace(seen, decision=again))
+                else:
+                    look.enhanced.append(seen)
             else:
                 look.ended.append((seen, image.status_reason))
 
-    def _read(self, order_id: str) -> Order:
+    def images_of(self, awaited: Sequence[Awaited]) -> Mapping[str, Image]:
+        """Read photos' images, order by order; without those that cannot be read."""
+        found: dict[str, Image] = {}
+        for order_id in dict.fromkeys(each.order_id for each in awaited):
+            try:
+                found |= {image.image_id: image for image in self.read(order_id).images}
+            except errors.AutoenhanceError as error:
+                log.warning("Whether what has landed is still as asked could not be seen: %s", error)
+        return found
+
+    def read(self, order_id: str) -> Order:
+        """Read an order; one that is gone is deleted."""
         try:
             order = self._hook.get_order(order_id)
         except errors.NotFoundError:

@@ -26,7 +26,13 @@ REFUSED = "Autoenhance merged no image from these exposures"
 GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it again"
 
 #: Why a photo failed whose image somebody gives other settings again and again.
-RESTYLED = "somebody had its image enhanced with other settings while this run waited for it; the next try has it enhanced as asked"
+RESTYLED = (
+    "somebody had its image enhanced with other settings again and again while this run waited for it; the next try has it "
+    "enhanced as asked"
+)
+
+#: How often a run has an image enhanced as asked. Whoever wants another style of it, another run above all, is done before.
+MOST_ROUNDS = 8
 
 #: Why an image that was made for a photo is enhanced again.
 OTHER_SETTINGS = "its image has been enhanced with other settings since"
@@ -75,6 +81,7 @@ class Decision:
     :param seen: the image's settings, as last answered.
     :param settings: what the image is enhanced again with; ``None``: it is not.
     :param lacking: the image is enhanced, with other settings than it should be.
+    :param rounds: how often this run has had the image enhanced again, with this decision.
     :param other: the image is under way with other settings; when it is enhanced, the plan is made again.
     :param bought: the photo was bought before, in whatever settings.
     :param image_name: the image's name where it is not the photo's: it was made for other settings, or somebody has renamed it.
@@ -91,6 +98,7 @@ class Decision:
     seen: Mapping[str, Any] | None = field(default=None, compare=False)
     settings: WireSettings | None = field(default=None, compare=False)
     lacking: bool = False
+    rounds: int = 0
     other: bool = False
     bought: bool = False
     image_name: str | None = None
@@ -176,8 +184,9 @@ def decide(
     if earlier is not None and earlier.usable and earlier.paid and not job.preview:
         image = image if image is not None and image.downloaded else None  # it would be bought, and the other one is
     if image is not None:
-        again = row is not None and row.run == own and row.reprocessed and row.image_id == image.image_id
-        decision = _by_image(photo, image, style, resumed, again=again)
+        mine = row if row is not None and row.run == own and row.image_id == image.image_id else None
+        again, rounds = mine is not None and mine.reprocessed, mine.rounds if mine is not None and resumed else 0
+        decision = _by_image(photo, image, style, resumed, again=again, rounds=rounds)
         reason = OTHER_SETTINGS if decision.lacking else decision.reason
         return replace(decision, reason=reason)
     if row is not None and row.status == "landed" and not gone:
@@ -200,13 +209,44 @@ def decide(
     return Decision(photo, Step.CREATE, style=Style(job.settings), bought=bought)
 
 
-def _by_image(photo: Photo, image: Image, style: Style, resumed: bool, *, again: bool = False) -> Decision:
+def restyled(decision: Decision, image: Image) -> Decision | None:
+    """Decide about an image that was to be downloaded, or has been: whether somebody has had it enhanced with other settings.
+
+    :returns: ``None``: it is as asked.
+    """
+    lacking = decision.style.lacks(seen_settings(image))
+    if not lacking:
+        return None
+    found = replace(decision, image_id=image.image_id, paid=decision.paid or image.downloaded)
+    if decision.rounds >= MOST_ROUNDS:
+        return replace(found, step=Step.KEEP, reason=RESTYLED)
+    settings = WireSettings({**lacking, **decision.style.asked})
+    return replace(
+        found,
+        step=Step.REPROCESS,
+        settings=settings,
+        reason=OTHER_SETTINGS,
+        seen=None,
+        lacking=True,
+        rounds=decision.rounds + 1,
+    )
+
+
+def after(decision: Decision, seen: Mapping[str, Any]) -> Decision:
+    """Let another run, which waits for the image as it is, land it first."""
+    return replace(decision, step=Step.WAIT, seen=seen, settings=None, lacking=False, other=True)
+
+
+def _by_image(
+    photo: Photo, image: Image, style: Style, resumed: bool, *, again: bool = False, rounds: int = 0
+) -> Decision:
     """Decide by an image.
 
     :param again: this run has had it enhanced again already. What Autoenhance answered then is as near as it comes.
+    :param rounds: how often, since it began to wait for it.
     """
     seen, asked = seen_settings(image), style.asked
-    style = style.answered_only() if again else style
+    style = style.answered_only() if again and style.answered else style
     lacking = style.lacks(seen)
     step = {
         ImageStatus.PROCESSED: Step.REPROCESS if lacking else Step.DOWNLOAD,
@@ -219,15 +259,31 @@ def _by_image(photo: Photo, image: Image, style: Style, resumed: bool, *, again:
     reason = image.status_reason
     if resumed and image.status is ImageStatus.ERROR:
         step = Step.KEEP
-    elif resumed and again and step is Step.REPROCESS:
+    elif rounds >= MOST_ROUNDS and step is Step.REPROCESS:
         step, reason = Step.KEEP, RESTYLED
     paid = image.downloaded and step is not Step.REPLACE
-    decision = Decision(photo, step, image.image_id, image.order_id, paid, reason, style, seen, bought=image.downloaded)
+    decision = Decision(
+        photo,
+        step,
+        image.image_id,
+        image.order_id,
+        paid,
+        reason,
+        style,
+        seen,
+        rounds=rounds,
+        bought=image.downloaded,
+    )
     if image.image_name and image.image_name != clean_text(photo.image_name):
         decision = replace(decision, image_name=image.image_name)
     if step is Step.REPROCESS:
-        settings = WireSettings({**(lacking or {}), **asked})
-        return replace(decision, settings=settings, seen=None, lacking=image.status is ImageStatus.PROCESSED)
+        return replace(
+            decision,
+            settings=WireSettings({**(lacking or {}), **asked}),
+            seen=None,
+            lacking=image.status is ImageStatus.PROCESSED,
+            rounds=rounds + 1,
+        )
     return replace(decision, other=step is Step.WAIT and bool(lacking))
 
 

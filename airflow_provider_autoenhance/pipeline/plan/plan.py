@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 from airflow_provider_autoenhance.api.models import Image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, decide, is_up_to_date
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, after, decide, is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
@@ -29,7 +31,7 @@ from airflow_provider_autoenhance.pipeline.plan.state import (
 from airflow_provider_autoenhance.pipeline.plan.styles import bought_images, earlier
 from airflow_provider_autoenhance.pipeline.records import Row, now
 from airflow_provider_autoenhance.pipeline.remote.images import rank
-from airflow_provider_autoenhance.pipeline.remote.style import Style
+from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 from airflow_provider_autoenhance.storage import StoredFile
 
 
@@ -88,7 +90,7 @@ def _plan_folder(
                 for each in state.styles.earlier_rows(photo):
                     _named(hook, each, state)
             before = earlier(photo, job.settings, state.styles, state.images, bought)
-        return decide(
+        decision = decide(
             photo,
             job=job,
             row=row,
@@ -102,6 +104,28 @@ def _plan_folder(
             gone=gone,
             earlier=before,
         )
+        # Of two runs that have taken the image from each other, one lets the other land; else each would be too late each time.
+        overtaken = resumed and image is not None and decision.lacking and decision.rounds and decision.rounds % 2 == 0
+        if (
+            overtaken
+            and image is not None
+            and any(
+                own.run < other.run and Style(other.settings or {}, other.answered).lacks(seen_settings(image)) is None
+                for other in pending().get(image.image_id, ())
+            )
+        ):
+            return after(decision, seen_settings(image))
+        return decision
+
+    @cache
+    def pending() -> Mapping[str, list[Row]]:
+        """What other runs wait for, by image."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for record in state.others.values():
+            for row in record.rows.values():
+                if row.status == "pending" and row.image_id:
+                    found[row.image_id].append(row)
+        return found
 
     decisions = [
         _with_history(decided(photo), job, state, present) for photo in sorted(photos, key=lambda photo: photo.path)

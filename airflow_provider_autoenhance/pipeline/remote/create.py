@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,11 +34,13 @@ class Made:
 
     :param ticket: says where its bytes go; without ``upload_url`` they are there already.
     :param status: of an image.
+    :param seen: an image's settings, as answered.
     """
 
     id: str
     ticket: UploadTicket
     status: ImageStatus = ImageStatus.WAITING
+    seen: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def adopted(self) -> bool:
@@ -166,5 +168,5 @@ def _create(hook: AutoenhanceHook, wanted: UploadTicket) -> Made:
 def _made(thing: Image | Bracket, wanted: UploadTicket, upload_url: str = "") -> Made:
     ticket = replace(wanted, order_id=thing.order_id or wanted.order_id, upload_url=upload_url)
     if isinstance(thing, Image):
-        return Made(thing.image_id, ticket, thing.status)
+        return Made(thing.image_id, ticket, thing.status, seen_settings(thing))
     return Made(thing.bracket_id, ticket)

@@ -77,6 +77,10 @@ class Style:
         """Take the first answer after the image was asked for as what Autoenhance answers of it, spelled as it may be."""
         return Style(self.asked, self.remembered(seen))
 
+    def is_answered_by(self, seen: Mapping[str, Any]) -> bool:
+        """Whether an answer holds all settings that were asked for."""
+        return _unfolded(self.asked).keys() <= seen.keys()
+
     def remembered(self, seen: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return what to remember of an image that is under way to this style.
 

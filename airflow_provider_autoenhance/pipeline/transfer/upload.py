@@ -173,7 +173,7 @@ def upload_photo(
     if ticket is None:
         raise errors.ImageExpiredError(f"image {image_id} has no bytes and no upload ticket. Clear its create task.")
     waiting = image is not None and image.status is ImageStatus.WAITING
-    return _upload(hook, photo, ticket, Made(image_id, ticket) if waiting else None, content_type=content_type)
+    return _upload(hook, photo, ticket, Made(image_id, ticket) if waiting else None, content_type=content_type).id
 
 
 def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: str, order_id: str, token: str) -> str:
@@ -193,14 +193,14 @@ def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: st
         raise errors.NotFoundError(
             f"{about} of order {order_id} has no bytes and no upload ticket. Clear its create task."
         )
-    return _upload(hook, photo, ticket, Made(bracket_id, ticket) if current else None)
+    return _upload(hook, photo, ticket, Made(bracket_id, ticket) if current else None).id
 
 
-def upload_new(hook: AutoenhanceHook, job: Job, photo: Photo, wanted: UploadTicket) -> str:
+def upload_new(hook: AutoenhanceHook, job: Job, photo: Photo, wanted: UploadTicket) -> Made:
     """Make a place for a file of a batch, and upload it there. The file is opened and looked at before anything is created.
 
     :param wanted: the image or exposure; nothing like it is there.
-    :returns: the id of what has the bytes.
+    :returns: what has the bytes.
     :raises SourceError: the file is bad, or its name is not text: Autoenhance would be asked to keep it, and might not give it back.
     """
     try:
@@ -220,7 +220,7 @@ def _upload(
     *,
     about: str = "",
     content_type: str | None = None,
-) -> str:
+) -> Made:
     """Put the bytes where they belong. Where the upload URL has expired, the image or exposure is made again, once.
 
     :param made: what waits for the bytes, where a task has made it.
@@ -234,9 +234,9 @@ def _upload(
             if wanted.metadata[FINGERPRINT_KEY] != now:  # the photo has changed since
                 wanted, made = replace(wanted, metadata={**wanted.metadata, FINGERPRINT_KEY: now}), None
 
-        def put(made: Made) -> str:
+        def put(made: Made) -> Made:
             if made.adopted:
-                return made.id
+                return made
             name = about or made.label
             sent = wanted.content_type or content_type
             try:
@@ -247,7 +247,7 @@ def _upload(
                 raise
             if not of_batch:
                 log.info("Uploaded %s to %s", redact_url(photo.uri), name)
-            return made.id
+            return made
 
         try:
             return put(made or ensure(hook, wanted, fresh=of_batch))
