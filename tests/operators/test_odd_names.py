@@ -12,11 +12,12 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_autoenhance.dag_helpers.listings import list_groups
+from airflow_provider_autoenhance.imaging.naming import folded
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from tests.support.batch import Enhance, outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import run
+from tests.support.tasks import connection_of, run
 
 LATIN_1 = os.fsdecode(b"caf\xe9")
 Attempt = Callable[..., dict[str, str]]
@@ -174,3 +175,38 @@ def test_a_single_image_is_not_bought_for_a_name_that_cannot_be(
         with pytest.raises(AirflowFailException, match=r"bytes, and|not text"):
             run(task)
     assert autoenhance.ledger()["credits"]["spent"] == 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("caf\u00e9.jpg", "cafe\u0301.jpg"),
+        ("a.jpg", "A.jpg"),
+        ("z/\u00c5.jpg", "z/A\u030a.jpg"),
+        ("Maple/a.jpg", "maple/a.jpg"),
+    ],
+)
+@pytest.mark.parametrize("to", ["s3://enhanced/out/", "{disk}/out/new/"])
+def test_names_that_some_stores_take_for_one(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, tmp_path: Path, names: tuple[str, str], to: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for number, name in enumerate(names):
+        s3.put(f"in/{name}", photo(shade=50 + 20 * number))
+    where = {"source": "s3://listings/in/", "destination": to.format(disk=tmp_path)}
+    folds = to.startswith("{")
+    if folds:  # this disk tells them apart, and macOS's does not
+        exists = Path.exists
+
+        def folding(path: Path, **how: Any) -> bool:
+            return exists(path, **how) or folded(path.name) in (folded(each.name) for each in path.parent.glob("*"))
+
+        monkeypatch.setattr(Path, "exists", folding)
+        with pytest.raises(AirflowFailException, match="are one file there"):
+            enhance(**where)
+        assert autoenhance.ledger()["images_created"] == 0
+        monkeypatch.undo()
+        monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", connection_of(autoenhance, "AUTOENHANCE_DEFAULT"))
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection_of(autoenhance, "AWS_DEFAULT"))
+    assert enhance(**where)["landed"] == 2, "this destination tells them apart"
+    assert enhance(**where, run_id="night-2")["skipped"] == 2

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container
+import tempfile
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
+from pathlib import Path
 
-from airflow_provider_autoenhance.api.errors import DestinationError
+from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError
+from airflow_provider_autoenhance.imaging.naming import folded
 from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.storage.base import OWN_PREFIX
 from airflow_provider_autoenhance.storage.location import locate, unwritable
 
 
@@ -35,6 +40,42 @@ def fail_unfit(plan: Plan, job: Job) -> None:
         if reason:  # not even the record has a place
             folder.readonly = True
         _fail(folder, lambda target, reason=reason: reason or above.reason(target))  # type: ignore[misc]
+
+
+def check_folded(photos: Iterable[Photo], job: Job) -> None:
+    """Refuse a plan in which two outputs have names that the destination takes for one: some disks ignore case, or how an accent is
+    encoded.
+
+    :raises SettingsError: naming both photos.
+    """
+    targets: dict[str, tuple[str, str]] = {}
+    for photo in photos:
+        for target in photo.targets:
+            source, first = targets.setdefault(folded(target), (photo.source, target))
+            if first != target and _is_folded(job, first, target):
+                raise SettingsError(
+                    f"{source} and {photo.source} would become {first} and {target}, which are one file there; "
+                    "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
+                )
+
+
+def _is_folded(job: Job, one: str, other: str) -> bool:
+    """Whether a destination takes two names for one. A disk is asked; an object store tells all names apart; of the others nobody knows."""
+    place = locate(job.destination, conn_id=None, error=DestinationError)
+    if place.scheme != "file":
+        return not place.is_object_store
+    pair = next(each for each in zip(one.split("/"), other.split("/"), strict=True) if each[0] != each[1])
+    try:
+        with tempfile.TemporaryDirectory(prefix=OWN_PREFIX, dir=_lowest_folder(place.key)) as probe:
+            (Path(probe) / pair[0]).touch()
+            return (Path(probe) / pair[1]).exists()
+    except OSError:  # in doubt nothing is written over
+        return True
+
+
+def _lowest_folder(path: str) -> Path:
+    """The folder, or the lowest one above it that is there."""
+    return next(each for each in (Path(path), *Path(path).parents) if each.is_dir())
 
 
 class _Above:

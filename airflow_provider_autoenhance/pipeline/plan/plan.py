@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
-from airflow_provider_autoenhance.pipeline.plan.names import fail_unfit
+from airflow_provider_autoenhance.pipeline.plan.names import check_folded, fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others
 from airflow_provider_autoenhance.pipeline.plan.state import (
@@ -42,7 +42,9 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False, worked:
     :param worked: ids of its records of the folders in which it goes on otherwise, for it has worked on them before.
     """
     plan = Plan(_plan_folders(job, hook, resumed, worked))
-    check_targets(decision.photo for decision in plan.decisions if decision.step is not Step.OMIT)
+    photos = [decision.photo for decision in plan.decisions if decision.step is not Step.OMIT]
+    check_targets(photos)
+    check_folded(photos, job)
     fail_unfit(plan, job)
     hold_back(plan, job)
     for folder in plan.folders:
