@@ -19,6 +19,7 @@ from airflow_provider_autoenhance.storage import (
     is_file,
     is_missing,
     list_files,
+    matches,
     open_source,
     same_store,
 )
@@ -59,6 +60,29 @@ class Found:
     named: bool = False
 
 
+class Patterns:
+    """The patterns of a task, and which of them have matched nothing so far.
+
+    :param include: of what is taken; without any, all photos.
+    :param exclude: of what is left out, whatever ``include`` says.
+    """
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include, self._exclude = tuple(include), tuple(exclude)
+        self._unused = {"include": dict.fromkeys(self._include), "exclude": dict.fromkeys(self._exclude)}
+
+    def takes(self, file: StoredFile, root: str) -> bool:
+        """Whether a file under a folder is taken."""
+        for unused in self._unused.values():
+            for pattern in [each for each in unused if matches(file, root, (each,))]:
+                del unused[pattern]
+        return not matches(file, root, self._exclude)
+
+    def unused(self, argument: str) -> list[str]:
+        """Patterns of an argument that have matched nothing."""
+        return list(self._unused[argument])
+
+
 @dataclass(frozen=True)
 class Sources:
     """All sources of a batch.
@@ -97,12 +121,16 @@ class Sources:
         """What the sources are called; a folder's URI ends in a slash."""
         return tuple(location.uri for location in self.locations)
 
-    def find(self, *, recursive: bool, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Found]:
+    def find(
+        self, *, recursive: bool, include: Sequence[str], exclude: Sequence[str], patterns: Patterns
+    ) -> Iterator[Found]:
         """Yield all files, by listing calls; single files, and those of ``paths``, are looked at one by one.
 
         Where sources lie in each other, a file is found in the outermost first. A local folder that does not exist has no files, as one in
         a bucket; the folder above it must exist.
 
+        :param exclude: what is never a photo.
+        :param patterns: the task's own; what they leave out is left out too.
         :raises SourceError: one cannot be read.
         """
         if self.paths:
@@ -122,6 +150,8 @@ class Sources:
             )
             try:
                 for file in files:
+                    if not patterns.takes(file, root):
+                        continue
                     path = safe_path(prefix + file.uri.removeprefix(root))
                     yield Found(root, path, SourceFile(file.uri, file.uri, conn_id), file)
             except SourceError:

@@ -52,6 +52,7 @@ __all__ = [
     "is_file",
     "is_missing",
     "list_files",
+    "matches",
     "open_destination",
     "open_source",
     "path_in_store",
@@ -173,8 +174,8 @@ def list_files(
     return (
         file
         for file in found
-        if _matches(file, root, included)
-        and not _matches(file, root, excluded)
+        if matches(file, root, included)
+        and not matches(file, root, excluded)
         and not file.name.startswith(OWN_PREFIX)
         and _can_be_named(file)
     )
@@ -249,6 +250,7 @@ def _can_be_named(file: StoredFile) -> bool:
     return False
 
 
-def _matches(file: StoredFile, root: str, patterns: Sequence[str]) -> bool:
+def matches(file: StoredFile, root: str, patterns: Sequence[str]) -> bool:
+    """Whether a file under a folder matches one of the patterns; see :func:`list_files`."""
     name, path = file.name.lower(), file.uri.removeprefix(root).lower()
     return any(fnmatchcase(path if "/" in pattern else name, pattern.lower()) for pattern in patterns)

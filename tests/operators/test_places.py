@@ -483,6 +483,36 @@ def test_one_pattern_is_a_pattern_and_not_its_letters(
     assert [file.name for file in list_files("s3://listings/", exclude=spelling("0.*"))] == ["1.png", "1.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"include": ["*.jpg", "*.jpge"]}, "include matches nothing with '*.jpge'"),
+        ({"include": "*.JPG", "exclude": ["sub/*.tif", "1.*"]}, "exclude matches nothing with 'sub/*.tif'"),
+        ({"include": ["0.*", "sub/*", "maple/*"]}, "include matches nothing with 'maple/*'"),
+        ({"include": ["0.*", "sub/*"], "exclude": ["*.png"]}, "exclude matches nothing with '*.png'"),
+        ({"include": ["*.jpg"], "exclude": ["sub/*"]}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("stored", ["s3", "disk"])
+def test_a_pattern_that_matches_nothing_is_named(
+    enhance: Enhance, maple: SimpleNamespace, folder: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any],
+    told: str | None, stored: str,
+) -> None:  # fmt: skip
+    source = "s3://listings/maple/" if stored == "s3" else f"{folder}/"
+    strict = told is not None and told.startswith("include")
+    assert enhance(source, "s3://enhanced/", plan_only=True, **options)["photos"] == (
+        1 if "sub/*" in str(options.get("exclude")) or "1.*" in str(options) else 2
+    )
+    warnings = [record.getMessage() for record in caplog.records if "matches nothing" in record.getMessage()]
+    assert warnings == ([f"Check the spelling: {told}"] if told else [])
+    if strict:
+        with pytest.raises(AirflowFailException, match="matches nothing"):
+            enhance(source, "s3://enhanced/", plan_only=True, if_empty="fail", **options)
+    else:
+        assert enhance(source, "s3://enhanced/", plan_only=True, if_empty="fail", **options)["photos"]
+
+
 def test_patterns_that_a_template_left_empty_are_the_usual_ones(maple: SimpleNamespace) -> None:
     for empty in (None, "None", " ", [], [""]):
         none: dict[str, Any] = {"include": empty, "exclude": empty}

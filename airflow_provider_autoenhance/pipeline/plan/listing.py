@@ -10,10 +10,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError, SourceError
+from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, single_photo
-from airflow_provider_autoenhance.pipeline.sources import Found, SourceFile, refuse_pattern, twice
+from airflow_provider_autoenhance.pipeline.sources import Found, Patterns, SourceFile, refuse_pattern, twice
 from airflow_provider_autoenhance.storage import (
     EVERYWHERE,
     StoredFile,
@@ -40,7 +41,8 @@ def list_folders(job: Job) -> list[Folder]:
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
     seen: dict[str, SourceFile] = {}
     filled: set[str] = set()
-    for each in _files(job):
+    patterns = Patterns(job.include, job.exclude)
+    for each in _files(job, patterns):
         filled.add(each.root)
         first = seen.setdefault(each.origin.uri, each.origin)
         if first is each.origin:
@@ -50,6 +52,7 @@ def list_folders(job: Job) -> list[Folder]:
         elif not _one_store(first, each.origin):
             raise twice(first.uri)
     _tell_empty(job, filled)
+    _tell_unused(job, patterns)
     folders = [_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
     _check_originals(job, folders)
     return folders
@@ -180,11 +183,28 @@ def _tell_empty(job: Job, filled: Container[str]) -> None:
     log.warning("Without photos: %s", described)
 
 
-def _files(job: Job) -> Iterator[Found]:
+def _tell_unused(job: Job, patterns: Patterns) -> None:
+    """Name the patterns that match nothing, as misspelled ones do.
+
+    :raises SourceError: with ``if_empty="fail"``, where nothing is taken by one. What is left out may well be missing on some nights.
+    """
+    if job.sources.paths or not any(location.uri.endswith("/") for location in job.sources.locations):
+        return
+    for argument in ("include", "exclude"):
+        if unused := patterns.unused(argument):
+            described = f"{argument} matches nothing with {', '.join(map(quoted, unused))}"
+            if job.if_empty == "fail" and argument == "include":
+                raise SourceError(
+                    f"{described}. Check its spelling; with if_empty='warn' the other photos are enhanced."
+                )
+            log.warning("Check the spelling: %s", described)
+
+
+def _files(job: Job, patterns: Patterns) -> Iterator[Found]:
     include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     destination = _destination(job)
     left_out: dict[tuple[str, str | None], str | None] = {}
-    for each in job.sources.find(recursive=job.recursive, include=include, exclude=(*job.exclude, *NEVER_PHOTOS)):
+    for each in job.sources.find(recursive=job.recursive, include=include, exclude=NEVER_PHOTOS, patterns=patterns):
         if each.named:
             yield each
             continue
