@@ -68,6 +68,25 @@ def is_void(value: Any) -> bool:
     return value is None or any(each.__name__ == "Undefined" for each in type(value).__mro__)
 
 
+def plain(value: Any) -> Any:
+    """Return what tables and databases hold as Python's own: a scalar of NumPy or pandas, and a ``Decimal``, alone or in a list or object.
+
+    >>> plain({"rating": Decimal("3"), "scale": Decimal("0.5")})
+    {'rating': 3, 'scale': 0.5}
+    """
+    if isinstance(value, Mapping):
+        found = {name: plain(each) for name, each in value.items()}
+        return value if all(found[name] is value[name] for name in found) else found
+    if isinstance(value, list | tuple):
+        items = [plain(each) for each in value]
+        return value if all(item is each for item, each in zip(items, value, strict=True)) else items
+    if hasattr(type(value), "dtype") and hasattr(type(value), "item") and not getattr(value, "ndim", 0):
+        value = value.item()
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
 def is_local_folder(uri: str) -> bool:
     """Whether a folder of the worker's own disk has this URI."""
     path = uri.removeprefix("file://")
@@ -122,6 +141,7 @@ def text(owner: str, name: str, value: Any) -> str | None:
 
     :raises SettingsError: when it is neither text, nor a number, a date or a path.
     """
+    value = value if isinstance(value, Decimal) else plain(value)
     if is_void(value) or _is_nan(value):
         return None
     if (isinstance(value, _SCALARS) and not isinstance(value, bool) and value not in _NOT_FINITE) or is_path(value):
@@ -243,7 +263,7 @@ def mapping(owner: str, name: str, value: Any) -> dict[str, Any]:
     """
     if is_void(value):
         return {}
-    found = from_text(value)
+    found = plain(from_text(value))
     if not isinstance(found, Mapping):
         raise SettingsError(f"{owner}: {name} takes an object, not {quoted(value)}.")
     return found if isinstance(found, dict) else dict(found)
@@ -259,7 +279,7 @@ def settings(owner: str, name: str, value: Any) -> dict[str, Any]:
     found = mapping(owner, name, value)
     if isinstance(found, WireSettings):
         return found
-    given = {setting: each for setting, each in found.items() if not _is_unset(setting, each)}
+    given = {setting: _whole(setting, each) for setting, each in found.items() if not _is_unset(setting, each)}
     if isinstance(switches := given.get("restage"), Mapping):
         given["restage"] = {switch: each for switch, each in switches.items() if not is_void(each)}
     check_settings(given)
@@ -289,6 +309,7 @@ def whole_number(owner: str, name: str, value: Any) -> int | None:
 
     :raises SettingsError: when it is anything else.
     """
+    value = plain(value)
     if is_void(value):
         return None
     spelled = str(value).strip()
@@ -299,6 +320,7 @@ def whole_number(owner: str, name: str, value: Any) -> int | None:
 
 def without_fraction(value: Any) -> Any:
     """Return 3 for ``3.0``, and ``5%`` for ``5.0%``, which forms and tables make of them; anything else as it is."""
+    value = plain(value)
     spelled = (
         re.fullmatch(r"\s*([0-9]+)\.0+\s*(%?)\s*", str(value)) if isinstance(value, str | float | Decimal) else None
     )
@@ -336,10 +358,10 @@ def seconds(owner: str, name: str, value: Any) -> float:
 
     :raises SettingsError: when it is anything else, or negative.
     """
-    found = math.nan
+    found, value = math.nan, plain(value)
     if isinstance(value, timedelta):
         found = value.total_seconds()
-    elif isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
+    elif isinstance(value, int | float | str) and not isinstance(value, bool):
         found = _spelled_duration(str(value).strip())
     if not (0 <= found < math.inf):
         raise SettingsError(f"{owner}: {name} takes seconds or a timedelta, not {quoted(value)}.")
@@ -407,6 +429,14 @@ def _is_unset(setting: str, value: Any) -> bool:
     known = PREFERENCES.get(setting)
     named = known is not None and isinstance(value, str) and value.strip().upper() in known.values
     return (is_void(value) or _is_nan(value)) and not named
+
+
+def _whole(setting: str, value: Any) -> Any:
+    """A setting that is a whole number without the fraction that tables give it."""
+    from airflow_provider_autoenhance.api.settings import PREFERENCES
+
+    known = PREFERENCES.get(setting)
+    return without_fraction(value) if known is not None and known.kind is int else value
 
 
 def _is_nan(value: Any) -> bool:

@@ -201,4 +201,11 @@ def autoenhance_task(
         decorated_operator_class=AutoenhanceDecoratedOperator,
         **AutoenhanceDecoratedOperator.kept(kwargs),
     )
-    return decorator
+    return _settling(decorator) if python_callable is not None else lambda function: _settling(decorator(function))  # type: ignore[return-value]
+
+
+def _settling(task: Any) -> Any:
+    """Have ``override`` keep its arguments as the decorator does: each call of the task makes an operator of them."""
+    override = task.override
+    task.override = lambda **kwargs: _settling(override(**AutoenhanceDecoratedOperator.kept(kwargs)))
+    return task

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.triggers.images import Event
 
 
+_PACKAGE = f"{__name__.partition('.')[0]}."
+
 #: The map index's name is handed to Airflow's template by value: on some versions ``task`` in it is not rendered yet.
 _LABEL = "autoenhance_label"
 _LABEL_TEMPLATE = f"{{{{ {_LABEL} }}}}"
@@ -125,7 +127,7 @@ def outputs(owner: str, name: str, value: Any) -> Any:
     """Read an ``output_spec``."""
     from airflow_provider_autoenhance.imaging.output import outputs_of
 
-    return None if value is None else outputs_of(coerce.from_text(value))
+    return None if value is None else outputs_of(coerce.plain(coerce.from_text(value)))
 
 
 class _Covered:
@@ -166,10 +168,14 @@ class AutoenhanceMixin:
     def check_literals(cls, given: Mapping[str, Any]) -> None:
         """Read what stands in the DAG file itself, so that a bad value is an import error and not a failed night.
 
+        What a class derived by others leaves empty, it may set later.
+
         :raises ArgumentError: naming the argument.
         """
-        owner = _owner(cls)
+        owner, own = _owner(cls), cls.__module__.startswith(_PACKAGE)
         for name, read in cls.readers().items():
+            if not own and coerce.is_void(given.get(name)):
+                continue
             if name in given and (name not in cls.template_fields or coerce.is_literal(given[name])):
                 try:
                     read(owner, name, given[name])

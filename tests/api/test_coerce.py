@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -11,18 +12,22 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from jinja2 import Undefined
 
 from airflow_provider_autoenhance.api.coerce import (
     boolean,
     mapping,
+    number_between,
     places,
     required,
     seconds,
+    settings,
     text,
     texts,
     whole_number,
+    without_fraction,
 )
 from airflow_provider_autoenhance.api.errors import SettingsError
 
@@ -203,3 +208,30 @@ def test_forms_make_floats_of_whole_numbers() -> None:
 def test_a_whole_number_is_nothing_else(value: Any) -> None:
     with pytest.raises(SettingsError, match="Task: max_images takes a whole number"):
         whole_number("Task", "max_images", value)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint16, np.float32, np.float64, Decimal, int, float])
+def test_numbers_of_tables_are_numbers(kind: Any) -> None:
+    three = kind(3)
+    assert (whole_number("Task", "n", three), seconds("Task", "t", three), without_fraction(three)) == (3, 3.0, 3)
+    assert number_between(0, 5)("Task", "n", three) == 3
+    found = mapping("Task", "m", {"rating": three, "many": [three, {"deep": three}], "text": np.str_("a")})
+    assert json.loads(json.dumps(found)) == {"rating": 3, "many": [3, {"deep": 3}], "text": "a"}
+    assert settings("Task", "settings", {"rating": three}) == {"rating": 3}
+    for value in (kind(0), kind(1)):
+        assert texts("Task", "include", [value])[0] in ("0", "0.0", "1", "1.0")
+
+
+def test_what_else_tables_hold() -> None:
+    assert texts("Task", "include", np.array(["a.jpg", "b.jpg"])) == ("a.jpg", "b.jpg")
+    assert (boolean("Task", "preview", np.bool_(True)), text("Task", "id", np.str_("a"))) == (True, "a")
+    assert text("Task", "day", np.datetime64("2026-02-01")) == "2026-02-01"
+    assert seconds("Task", "timeout", np.timedelta64(90, "s")) == 90.0
+    assert text("Task", "id", np.int64(20260201)) == "20260201"
+    for nothing in (np.float64("nan"), np.float32("nan"), Decimal("nan")):
+        assert text("Task", "id", nothing) is None
+    assert whole_number("Task", "n", Decimal("1E+2")) == 100
+    with pytest.raises(SettingsError):
+        whole_number("Task", "n", np.float32(1.5))
+    with pytest.raises(SettingsError):
+        whole_number("Task", "n", np.bool_(True))

@@ -251,7 +251,11 @@ def test_what_can_be_gone_through_only_once_reaches_tasks_that_are_made_later(
             def asks() -> str:
                 return str(pair["source"])
 
-            several = [asks().operator, asks().operator]
+            other = asks.override(exclude=make()).override(retries=1)
+            again = autoenhance_task(destination=pair["destination"])(asks.function).override(
+                exclude=make(), plan_only=True
+            )
+            several = [asks().operator, asks().operator, *(each().operator for each in (other, other, again, again))]
         for it in (mapped.unmap({"plan_only": True}), mapped.unmap({"plan_only": True}), *several):
             assert executed(it)["photos"] == 1
     with pytest.raises(SettingsError, match="exclude takes text"), DAG("nightly", schedule=None):
@@ -326,6 +330,28 @@ def test_a_derived_class_may_set_its_arguments_late() -> None:
     with DAG("nightly", schedule=None):
         it = Derived(task_id="it", source="/in/", destination="/out/", room=20260201)
     assert read(it, "room") == "20260201"
+
+    class Placed(face.AutoenhanceEnhanceOperator):
+        source: Any = ""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(source="", destination=None, **options)
+            self.source, self.destination = "/in/", "/out/"
+
+    class Unplaced(face.AutoenhanceDownloadImageOperator):
+        destination: Any = ""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(destination=self.destination, **options)
+
+    with DAG("nightly", schedule=None):
+        it = Placed(task_id="placed")
+        unplaced = Unplaced(task_id="unplaced", image_id="x")
+        with pytest.raises(SettingsError, match="preview takes true or false"):
+            Placed(task_id="wrong", preview="perhaps")
+    assert read(it, "source") == "/in/"
+    with pytest.raises(SettingsError, match="destination is empty"):
+        read(unplaced, "destination")
 
 
 @BOTH
