@@ -63,7 +63,10 @@ def connection_fields() -> dict[str, dict[str, Any]]:
     """Form fields of the connection's extra; defaults as in :class:`~airflow_provider_autoenhance.api.config.Extra`."""
     return {
         "api_version": _field(
-            "API version", "Behaviour version of the API, YYYY-MM-DD", type="string", default="2025-08-31"
+            "API version",
+            "Behaviour version of the API, YYYY-MM-DD; empty: the account's own",
+            type="string",
+            default="2026-11-09",
         ),
         "dev_mode": _field("Dev mode", "Spend no credits; full-size downloads carry a watermark", default=False),
         "timeout_seconds": _field("Timeout", "Seconds that an answer may take", type="number", default=60),

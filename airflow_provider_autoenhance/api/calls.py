@@ -55,19 +55,24 @@ class Call(Generic[T]):
 def create_image(
     image_name: str,
     *,
+    image_id: str | None = None,
     order_id: str | None = None,
     settings: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     content_type: str | None = None,
     version: str = versions.DEFAULT_VERSION,
 ) -> Call[models.CreatedImage]:
-    """Register an image. ``content_type`` is sent only to the old versions that sign it into the upload URL.
+    """Register an image. ``content_type`` is sent only to the old versions that sign it into the upload URL, and where none is pinned.
+
+    :param image_id: chosen by the caller; a taken one is a :class:`~airflow_provider_autoenhance.api.errors.ConflictError`. An API
+        version that does not know it chooses another.
 
     :param settings: wire settings (:func:`~airflow_provider_autoenhance.api.settings.wire_settings`).
     """
     body: dict[str, Any] = {**(settings or {}), "image_name": image_name}
-    body |= _given(order_id=_optional_id(order_id), metadata=dict(metadata) if metadata else None)
-    if content_type and version < versions.BRACKETS:
+    body |= _given(image_id=_optional_id(image_id), order_id=_optional_id(order_id))
+    body |= _given(metadata=dict(metadata) if metadata else None)
+    if content_type and (not version or version < versions.BRACKETS):
         body["content_type"] = content_type
     return Call("POST", "/v3/images/", f"image {image_name!r}", _created_image, body=body, repeatable=False)
 
@@ -129,7 +134,7 @@ def download_image(
     :param rendering: further query parameters (``format``, ``quality``, ``max_width``, ...).
     """
     about = f"image {image_id}"
-    if variant == "enhanced" and preview and version < versions.QUERY_RENDERING:
+    if variant == "enhanced" and preview and versions.older(version, versions.QUERY_RENDERING):
         return Call("GET", _path("/v3/images/{}/preview", image_id), about, _nothing)
     query = {**(rendering or {}), "preview": str(preview).lower()}
     path = _path("/v3/images/{}/" + variant, image_id)
@@ -220,7 +225,7 @@ def process_order(
         body["images"] = [{"bracket_ids": list(group)} for group in groups]
     if brackets_per_image:
         body["number_of_brackets_per_image"] = brackets_per_image
-    verb = "process" if version >= versions.BRACKETS else "merge"
+    verb = "merge" if versions.older(version, versions.BRACKETS) else "process"
     path = _path("/v3/orders/{}/" + verb, order_id)
     return Call("POST", path, f"order {order_id}", _order_if_any, body=body, repeatable=False)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Extra:
     """The connection's extra fields.
 
-    :param api_version: behaviour version of the API, ``YYYY-MM-DD``.
+    :param api_version: behaviour version of the API, ``YYYY-MM-DD``; empty leaves it to the account.
     :param dev_mode: spend no credits; full-size downloads carry a watermark.
     :param timeout_seconds: seconds that an answer may take; of a download, without a further 64 KiB. A call that meets only slow
         answers ends after three times as long.
@@ -69,5 +69,6 @@ class ApiConfig:
         common = {"User-Agent": self.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         if not to_api:
             return common
-        own = {"x-api-key": self.api_key, "x-api-version": self.extra.api_version, "Content-Type": "application/json"}
-        return common | own | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})
+        own = {"x-api-key": self.api_key, "Content-Type": "application/json"}
+        version = {"x-api-version": self.extra.api_version} if self.extra.api_version else {}
+        return common | own | version | ({"x-dev-mode": "true"} if self.extra.dev_mode else {})

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_autoenhance.api import versions
 from airflow_provider_autoenhance.api.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
+_CLOUDS = ("CLEAR", "LOW_CLOUD", "HIGH_CLOUD", "LOW_CLOUD_LOW_SAT")
+#: Skies that ``restage.sky`` alone can say.
+_NEW_SKIES = ("WHISPY_CLOUD", "DUSK_CLOUD")
+#: The sky of ``sky_replacement`` without ``cloud_type``, where it has to have a name.
+_PLAIN_SKY = "CLEAR"
 _SLIDER_VALUES = ("NONE", "LOW", "MEDIUM", "HIGH")
 
 
@@ -40,7 +48,7 @@ class Preference:
 
     def known_to(self, version: str) -> bool:
         """Say whether this API version takes the preference."""
-        return self.since <= version < self.until
+        return not version or self.since <= version < self.until
 
     def values_for(self, version: str) -> tuple[str, ...]:
         """Return the values that this API version takes."""
@@ -63,16 +71,14 @@ PREFERENCES: dict[str, Preference] = {
     ),
     "ai_version": Preference(str, "AI version: latest, stable, beta, a number such as 5.3, or a family such as 5.x"),
     "sky_replacement": Preference(bool, "Replace a dull sky"),
-    "cloud_type": Preference(
-        str, "Clouds of the replaced sky", values=("CLEAR", "LOW_CLOUD", "HIGH_CLOUD", "LOW_CLOUD_LOW_SAT")
-    ),
+    "cloud_type": Preference(str, "Clouds of the replaced sky", values=_CLOUDS),
     "window_pull": Preference(bool, "Recover the view through windows", until=versions.WINDOW_PULL_TYPE),
     "window_pull_type": Preference(
         str,
         "Recover the view through windows",
         values=("NONE", "ONLY_WINDOWS", "WINDOWS_WITH_SKIES"),
         aliases={"WITH_SKIES": "WINDOWS_WITH_SKIES"},
-        since=versions.WINDOW_PULL_TYPE,
+        since=versions.BRACKETS,
     ),
     "vertical_correction": Preference(bool, "Straighten vertical lines (on unless switched off)"),
     "perspective_correction": Preference(bool, "Correct the perspective", since=versions.PERSPECTIVE),
@@ -88,7 +94,7 @@ PREFERENCES: dict[str, Preference] = {
     "tripod_hide": Preference(bool, "Hide the tripod in 360-degree photos", since=versions.WINDOW_PULL_TYPE),
     "restage": Preference(
         dict,
-        "In-painting switches: fire_in_fireplaces, grass, photographer, tvs",
+        "In-painting switches: fire_in_fireplaces, grass, photographer, sky, tvs",
         since=versions.WINDOW_PULL_TYPE,
     ),
     "finetune_settings": Preference(
@@ -108,16 +114,30 @@ PREFERENCES: dict[str, Preference] = {
     "sharpen_level": _slider("Sharpening"),
 }
 
+#: What the oldest pages name beside the preferences; sent as they are.
+OLDEST: dict[str, Preference] = {
+    "content_type": Preference(str, "MIME type of the upload", until=versions.BRACKETS, orders=False),
+    "hdr": Preference(bool, "The photo is one exposure of a bracketed shot", until=versions.BRACKETS, orders=False),
+    "is_threesixty": Preference(bool, "The photo is a 360-degree panorama", until=versions.NO_SLIDERS, orders=False),
+}
+
 #: Allowed values of ``restage``; other switches pass through, because the vendor adds to them.
 RESTAGE_VALUES: dict[str, tuple[str, ...]] = {
     "fire_in_fireplaces": ("AS_SHOT", "ALIGHT"),
     "grass": ("AS_SHOT", "GREEN"),
     "photographer": ("AS_SHOT", "REMOVE"),
+    "sky": ("AS_SHOT", *_CLOUDS, *_NEW_SKIES),
     "tvs": ("AS_SHOT", "BLACK_OUT"),
 }
 
 #: Key under which settings that this provider does not know yet pass through unchecked.
 EXTRA = "extra"
+
+#: Key that names settings to clear: they are sent as null.
+CLEAR = "clear"
+
+#: Settings that a null clears.
+CLEARABLE = ("privacy", "cloud_type", "restage", "finetune_settings")
 
 
 class EnhancementSettings(dict[str, Any]):
@@ -130,12 +150,17 @@ class EnhancementSettings(dict[str, Any]):
     >>> EnhancementSettings(enhance_type="warm", sky_replacement=True)
     {'enhance_type': 'warm', 'sky_replacement': True}
 
+    :param clear: settings to clear on an image that has them: any of :data:`CLEARABLE`.
     :param extra: settings that are newer than this provider; sent as they are.
     :raises SettingsError: on an unknown name or a value that is not allowed.
     """
 
-    def __init__(self, *, extra: Mapping[str, Any] | None = None, **preferences: Any) -> None:
+    def __init__(
+        self, *, clear: Sequence[str] | None = None, extra: Mapping[str, Any] | None = None, **preferences: Any
+    ) -> None:
         super().__init__({name: value for name, value in preferences.items() if value is not None})
+        if clear:
+            self[CLEAR] = clear
         if extra:
             self[EXTRA] = dict(extra)
         check_settings(self)
@@ -154,7 +179,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     :raises SettingsError: on an unknown name or a value that is not allowed.
     """
     for name, value in settings.items():
-        if name != EXTRA and value is not None and not _is_template(value):
+        if name == CLEAR:
+            _cleared(value)
+        elif name != EXTRA and value is not None and not _is_template(value):
             _wire_value(name, _preference(name), value)
 
 
@@ -162,6 +189,8 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
     """Check settings against the pinned API version and spell them as the wire does.
 
     ``None`` values count as not set (a form leaves them so). Text such as ``"true"`` is taken for a bool, because Jinja renders text.
+    A sky is spelled with ``sky_replacement`` and ``cloud_type``, as far as these can say it, at every version: so the same wish has the
+    same settings, and the same fingerprint. :func:`for_version` spells it as a version does.
 
     :param settings: an :class:`EnhancementSettings`, a mapping, or JSON text of one; :class:`WireSettings` are returned as they are.
     :param version: API version, ``YYYY-MM-DD``.
@@ -171,19 +200,83 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
     if isinstance(settings, WireSettings):
         return settings
     given = _as_mapping(settings)
-    wire: dict[str, Any] = {}
+    wire: dict[str, Any] = dict.fromkeys(_cleared(given.get(CLEAR)))
     for name, value in given.items():
-        if value is None or name == EXTRA:
+        if value is None or name in (EXTRA, CLEAR):
             continue
-        preference = _preference(name)
-        _check_version(name, preference, version)
-        if order and not preference.orders:
+        wire[name] = _wire_value(name, _preference(name), value, version)
+    wire = _one_sky(wire, version)
+    for name in wire:
+        _check_version(name, _preference(name), version)
+        if order and not _preference(name).orders:
             raise SettingsError(f"Setting {name!r} cannot be given for an order's exposures; set it per image.")
-        wire[name] = _wire_value(name, preference, value, version)
     extra = given.get(EXTRA) or {}
     if not isinstance(extra, Mapping):
         raise SettingsError(f"Setting 'extra' takes an object of settings to pass through, not {extra!r}.")
     return WireSettings(wire | dict(extra))
+
+
+def for_version(settings: Mapping[str, Any], version: str) -> WireSettings:
+    """Spell the sky of checked settings as an API version does.
+
+    >>> for_version({"sky_replacement": True, "cloud_type": "HIGH_CLOUD"}, "2026-07-01")
+    {'restage': {'sky': 'HIGH_CLOUD'}}
+
+    :param version: API version; where it is empty, both spellings go out, because the account may know either.
+    """
+    cloud, replaced = settings.get("cloud_type"), settings.get("sky_replacement")
+    unsaid = replaced is None and (cloud is None or not version)
+    if unsaid or versions.older(version, versions.RESTAGE_SKY):
+        return WireSettings(settings)
+    old = ("sky_replacement", "cloud_type") if version else ()
+    rest = {name: value for name, value in settings.items() if name not in old}
+    sky = cloud or _PLAIN_SKY if replaced in (None, True) else "AS_SHOT"
+    return WireSettings({**rest, "restage": {**(rest.get("restage") or {}), "sky": sky}})
+
+
+def _one_sky(wire: dict[str, Any], version: str) -> dict[str, Any]:
+    """Spell ``restage.sky`` with the two older settings, as far as these can say it.
+
+    :raises SettingsError: where the two spellings contradict each other, or the version cannot say it.
+    """
+    restage: Mapping[str, Any] = wire.get("restage") or {}
+    sky = restage.get("sky")
+    if sky is None:
+        if version >= versions.RESTAGE_SKY and wire.get("cloud_type") and "sky_replacement" not in wire:
+            raise SettingsError(
+                f"Setting 'cloud_type' alone does not say whether the sky is replaced, which api_version {version} wants to know. Give "
+                "'sky_replacement' too, or 'restage' with 'sky'."
+            )
+        return wire
+    replaced = sky != "AS_SHOT"
+    said = {name: wire[name] for name in ("sky_replacement", "cloud_type") if wire.get(name) is not None}
+    meant = {"sky_replacement": replaced, "cloud_type": sky if replaced else said.get("cloud_type")}
+    if any(meant[name] != value for name, value in said.items()):
+        raise SettingsError(
+            f"Settings 'restage' with 'sky' {sky!r} and {said} contradict each other; give one of them."
+        )
+    if sky in _NEW_SKIES:
+        if versions.older(version, versions.RESTAGE_SKY):
+            raise SettingsError(
+                f"Sky {sky!r} exists since {versions.RESTAGE_SKY}, but the connection pins api_version {version}. Choose one of "
+                f"{', '.join(_CLOUDS)}, or pin another version."
+            )
+        return wire
+    rest = {name: value for name, value in restage.items() if name != "sky"}
+    others = {name: value for name, value in wire.items() if name != "restage"}
+    cloud = {"cloud_type": sky} if replaced else {}
+    return {**others, **({"restage": rest} if rest else {}), "sky_replacement": replaced, **cloud}
+
+
+def _cleared(names: Any) -> list[str]:
+    names = names.split(",") if isinstance(names, str) else names or []
+    wanted = (
+        [str(name).strip() for name in names] if isinstance(names, list | tuple | set | frozenset) else [repr(names)]
+    )
+    unknown = [name for name in wanted if name not in CLEARABLE]
+    if unknown:
+        raise SettingsError(f"Setting {CLEAR!r} takes any of {', '.join(CLEARABLE)}, not {unknown[0]!r:.80}.")
+    return wanted
 
 
 def _as_mapping(settings: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
@@ -200,8 +293,8 @@ def _as_mapping(settings: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
 
 
 def _preference(name: str) -> Preference:
-    if name in PREFERENCES:
-        return PREFERENCES[name]
+    if known := PREFERENCES.get(name) or OLDEST.get(name):
+        return known
     import difflib
 
     close = difflib.get_close_matches(name.removeprefix("auto_"), PREFERENCES, n=1, cutoff=0.6)
@@ -213,10 +306,14 @@ def _preference(name: str) -> Preference:
 
 
 def _check_version(name: str, preference: Preference, version: str) -> None:
+    """Refuse what is newer than a version. What older pages alone name goes out as it is, unless another setting has taken its place."""
     if preference.known_to(version):
         return
-    reason = f"exists since {preference.since}" if version < preference.since else f"was dropped on {preference.until}"
     other = {"window_pull": "window_pull_type", "window_pull_type": "window_pull"}.get(name)
+    if version >= preference.until and not other:
+        log.debug("Setting %r is of API versions before %s; %s may ignore it", name, preference.until, version)
+        return
+    reason = f"exists since {preference.since}" if version < preference.since else f"was dropped on {preference.until}"
     hint = f" Use {other!r}." if other else ""
     raise SettingsError(
         f"Setting {name!r} {reason}, but the connection pins api_version {version}.{hint or ' Leave it out, or pin another version.'}"
@@ -256,7 +353,9 @@ def _wire_object(name: str, value: Any) -> dict[str, Any]:
     if name != "restage":
         return dict(value)
     return {
-        switch: _one_of(f"restage.{switch}", RESTAGE_VALUES[switch], {}, choice) if switch in RESTAGE_VALUES else choice
+        switch: _one_of(f"restage.{switch}", RESTAGE_VALUES[switch], {}, choice)
+        if switch in RESTAGE_VALUES and choice is not None
+        else choice
         for switch, choice in value.items()
     }
 

@@ -1,7 +1,7 @@
 """Dated behaviour versions of the API (header ``x-api-version``), and where its behaviour changed.
 
 Dates are from ``tests/contract/openapi.yaml`` and the vendor's change notes. A version is a plain ``YYYY-MM-DD`` string, so that it
-compares as text.
+compares as text. An empty one leaves it to the account, which then counts as current.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError
 
-DEFAULT_VERSION = "2025-08-31"
+DEFAULT_VERSION = "2026-11-09"
 
 #: Downloads are rendered by query flags (``preview=true``) from here on; before, ``/preview`` was a path of its own.
 QUERY_RENDERING = "2024-11-01"
@@ -18,10 +18,21 @@ QUERY_RENDERING = "2024-11-01"
 NO_SLIDERS = "2025-01-01"
 #: Brackets and ``/process`` replace ``hdr`` images and ``/merge``; creation no longer takes a MIME type.
 BRACKETS = "2025-05-05"
-#: ``window_pull_type`` replaces ``window_pull``.
+#: ``window_pull`` is gone; ``window_pull_type``, which replaces it, may be there since ``BRACKETS``.
 WINDOW_PULL_TYPE = "2025-08-31"
+#: ``restage.sky`` replaces ``sky_replacement`` and ``cloud_type``.
+RESTAGE_SKY = "2026-07-01"
 #: ``perspective_correction`` and its mode.
 PERSPECTIVE = "2026-09-02"
+
+
+def older(version: str, date: str) -> bool:
+    """Whether a version is older than a date.
+
+    >>> older("2024-10-01", BRACKETS), older("", BRACKETS)
+    (True, False)
+    """
+    return bool(version) and version < date
 
 
 def check_version(version: str) -> str:

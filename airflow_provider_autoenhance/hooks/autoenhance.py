@@ -121,7 +121,8 @@ class AutoenhanceHook(BaseHook):
                 False,
                 f"{self.config.base_url} answered {answer.status}, not what Autoenhance would; check the host.",
             )
-        return True, f"Connected to {self.config.base_url} with API version {self.config.extra.api_version}."
+        version = f"API version {self._version}" if self._version else "the account's own API version"
+        return True, f"Connected to {self.config.base_url} with {version}."
 
     # Images
 
@@ -129,6 +130,7 @@ class AutoenhanceHook(BaseHook):
         self,
         image_name: str,
         *,
+        image_id: str | None = None,
         order_id: str | None = None,
         settings: Settings = None,
         metadata: Mapping[str, Any] | None = None,
@@ -137,17 +139,21 @@ class AutoenhanceHook(BaseHook):
         """Register an image and get its upload URL.
 
         :param image_name: up to 30 images an hour may share one exact name; make it unique.
+        :param image_id: an id of your own choice; Autoenhance makes one when left out. A version that does not know it chooses another,
+            so go on with the id of the answer.
         :param order_id: existing or new order; Autoenhance makes one when left out.
         :param settings: checked against the pinned API version before anything is sent.
         :param metadata: any JSON object, returned as stored.
-        :param content_type: MIME type of the upload; only API versions before 2025-05-05 take it.
+        :param content_type: MIME type of the upload; API versions from 2025-05-05 on are not sent it.
         :raises SettingsError: on a bad setting.
+        :raises ConflictError: when ``image_id`` is taken.
         :raises UnreachableError: when the answer got lost; read the order before creating again.
         """
         wire = self._wire(settings)
         return self.run(
             calls.create_image(
                 image_name,
+                image_id=image_id,
                 order_id=order_id,
                 settings=wire,
                 metadata=metadata,
@@ -338,9 +344,9 @@ class AutoenhanceHook(BaseHook):
         return self.config.extra.api_version
 
     def _wire(self, settings: Settings, *, order: bool = False) -> WireSettings:
-        from airflow_provider_autoenhance.api.settings import wire_settings
+        from airflow_provider_autoenhance.api.settings import for_version, wire_settings
 
-        return wire_settings(settings, version=self._version, order=order)
+        return for_version(wire_settings(settings, version=self._version, order=order), self._version)
 
     def run(self, call: calls.Call[T]) -> T:
         """Carry out a call."""

@@ -45,7 +45,7 @@ def parse_extra(text: str) -> Extra:
     for full_name, value in parsed.items():
         name = full_name.removeprefix(_PREFIX)
         _check_name(name)
-        if value in (None, ""):
+        if value is None or (value == "" and name != "api_version"):
             continue
         if name in given:
             raise ValueError(f"extra {name!r} is given twice, with the prefix {_PREFIX} and without it. Remove one.")
@@ -158,6 +158,8 @@ def _text(name: str, value: Any, wanted: str = "a text") -> str:
 
 
 def _version(name: str, value: Any) -> str:
+    if value == "":
+        return ""  # the account's own
     try:
         return versions.check_version(_text(name, value, "a date, YYYY-MM-DD"))
     except ConnectionConfigError as error:

@@ -169,9 +169,14 @@ def test_the_text_of_an_extra_hangs_on_no_error() -> None:
     assert not any(PASSWORD in text for text in held(refusal(extra)))
 
 
-@pytest.mark.parametrize("extra", [None, "", " \n", "{}", '{"dev_mode": null, "api_version": ""}'])
+@pytest.mark.parametrize("extra", [None, "", " \n", "{}", '{"dev_mode": null, "api_version": null, "verify": ""}'])
 def test_an_empty_extra_is_all_defaults(extra: str | None) -> None:
     assert read(extra) == Extra()
+
+
+@pytest.mark.parametrize("extra", ['{"api_version": ""}', '{"extra__autoenhance__api_version": ""}'])
+def test_an_empty_version_leaves_it_to_the_account(extra: str) -> None:
+    assert read(extra) == Extra(api_version="")
 
 
 def test_names_of_older_forms_are_understood() -> None:

@@ -76,7 +76,7 @@ def test_extras_of_forms_are_text() -> None:
     assert (extra.dev_mode, extra.max_attempts, extra.timeout_seconds, extra.verify) == (True, 3, 9.5, False)
     assert extra.proxies == {"http": "http://p:1", "https": "http://p:1"}
     assert config({"proxies": '{"https": "http://p:2"}'}).extra.proxies == {"https": "http://p:2"}
-    assert config({"api_version": "", "dev_mode": None}).extra == Extra()
+    assert config({"api_version": None, "dev_mode": None}).extra == Extra()
     assert config({"allow_http": True}, host="http://api.example").base_url == "http://api.example"
 
 

@@ -68,7 +68,7 @@ def read_all(download: Download) -> bytes:
 def test_an_image_goes_through_its_whole_life(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
     image = processed(hook, settings={"enhance_type": "warm"}, metadata={"listing": "maple"})
     assert image.status is ImageStatus.PROCESSED
-    assert image.metadata == {"listing": "maple"}
+    assert image.metadata == {"listing": "maple", "MIMEType": "image/jpeg"}
     assert image.raw["enhance_type"] == "warm"
     preview = hook.download_image(image.image_id, read_all)
     assert not hook.get_image(image.image_id).downloaded
@@ -105,7 +105,7 @@ def test_orders_and_brackets(hook: AutoenhanceHook) -> None:
         upload(hook, hook_upload, photo(shade=40 + 80 * exposure))
         brackets.append(created.bracket.bracket_id)
     assert [each.is_uploaded for each in hook.list_brackets("order-1")] == [True] * 3
-    assert hook.get_bracket(brackets[0]).metadata == {"n": 0}
+    assert hook.get_bracket(brackets[0]).metadata == {"n": 0, "MIMEType": "image/jpeg"}
     hook.process_order("order-1", groups=[brackets], settings={"enhance_type": "warm"})
     for _ in range(100):
         order = hook.get_order("order-1")
@@ -449,3 +449,51 @@ def test_a_client_that_could_not_be_made_is_made_again(hook: AutoenhanceHook, mo
         return await AutoenhanceAsyncHook().run(calls.retrieve_image(image_id))
 
     assert asyncio.run(poll()).image_id == image_id
+
+
+# Versions and variants
+
+
+@pytest.mark.parametrize("account", ["2024-10-01", "2026-10-01"])
+@pytest.mark.parametrize("version", ["2024-10-01", "2025-08-31", "2026-07-01", "2026-11-09", ""])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sky_replacement": True, "cloud_type": "HIGH_CLOUD"},
+        {"restage": {"sky": "HIGH_CLOUD"}},
+        {"sky_replacement": False},
+    ],
+)
+def test_a_sky_arrives_in_either_spelling_at_either_version(
+    connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox, version: str, account: str, given: dict[str, Any]
+) -> None:
+    autoenhance.settings(account_api_version=account)
+    connect(api_version=version).create_image("a.jpg", settings=given)
+    (image,) = autoenhance.ledger()["images"]
+    replaced = given.get("sky_replacement", True)
+    assert image["settings"] == {"sky_replacement": replaced, **({"cloud_type": "HIGH_CLOUD"} if replaced else {})}
+
+
+def test_without_a_pin_no_version_is_sent(connect: Callable[..., AutoenhanceHook], autoenhance: Sandbox) -> None:
+    hook = connect(api_version="")
+    autoenhance.settings(account_api_version="2024-10-01")
+    assert "window_pull_type" not in hook.create_image("a.jpg").image.raw
+    autoenhance.settings(account_api_version="2026-10-01")
+    assert "perspective_correction" in hook.create_image("a.jpg").image.raw
+    assert hook.test_connection() == (True, f"Connected to {autoenhance.url} with the account's own API version.")
+
+
+def test_a_setting_is_cleared_with_a_null(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    image = processed(hook, settings={"privacy": True, "restage": {"grass": "GREEN"}})
+    hook.process_image(image.image_id, settings={"clear": ["privacy", "restage"]})
+    assert autoenhance.ledger()["images"][0]["settings"] == {}
+
+
+def test_an_id_of_the_callers_choice_is_taken_once(hook: AutoenhanceHook, autoenhance: Sandbox) -> None:
+    assert hook.create_image("a.jpg", image_id="mine").image.image_id == "mine"
+    with pytest.raises(errors.ConflictError):
+        hook.create_image("a.jpg", image_id="mine")
+    autoenhance.settings(chosen_image_ids=False)
+    assert hook.create_image("a.jpg", image_id="yours").image.image_id != "yours"
+    with pytest.raises(errors.SettingsError, match="another address"):
+        hook.create_image("a.jpg", image_id="..")

@@ -619,7 +619,7 @@ def test_delete_and_report(enhanced: str, autoenhance: Sandbox) -> None:
     [
         ({"settings": {"enhance_typ": "warm"}}, "Did you mean 'enhance_type'"),
         ({"settings": {"enhance_type": "sepia"}}, "takes one of property"),
-        ({"settings": {"window_pull": True}}, "pins api_version 2025-08-31"),
+        ({"settings": {"window_pull": True}}, "pins api_version 2026-11-09"),
         ({"metadata": "[1]"}, "metadata takes an object"),
         ({"metadata": {"fingerprint": "mine"}}, "metadata key 'fingerprint' is this provider's own"),
         ({"name": ""}, "image_name is empty"),

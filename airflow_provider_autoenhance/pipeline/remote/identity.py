@@ -16,7 +16,7 @@ task never goes on with another one's image, which that may enhance again or del
 
 Autoenhance writes into ``metadata``, and may empty or replace it. What a batch finds without our marks, images and exposures, counts by
 its name, which holds a piece of the fingerprint. What a single-image task finds does so in its run's own order; in an order that the DAG
-names, only if its metadata is empty or Autoenhance has written into it. Nothing is deleted by its name alone.
+names, only if its metadata is empty or holds what Autoenhance alone has written. Nothing is deleted by its name alone.
 """
 
 from __future__ import annotations
@@ -176,9 +176,14 @@ def _is_same(made: Image | Bracket, name: str, metadata: Mapping[str, Any]) -> b
 
 
 def _counts_by_name(made: Image | Bracket, metadata: Mapping[str, Any], only_ours: bool) -> bool:
-    if IDENTITY_KEY in metadata and not only_ours and made.metadata and not _WRITTEN_BY_API & made.metadata.keys():
-        return False  # somebody else's: users choose such names, here and in the web app
+    if IDENTITY_KEY in metadata and not only_ours and not _is_nobodys(made.metadata):
+        return False  # users choose such names, here and in the web app
     return not is_marked(made)
+
+
+def _is_nobodys(metadata: Mapping[str, Any]) -> bool:
+    """Whether metadata is empty, or of Autoenhance's making: it writes the tags of a file, which begin with a capital."""
+    return not metadata or (bool(_WRITTEN_BY_API & metadata.keys()) and all(key[:1].isupper() for key in metadata))
 
 
 def origin_check(ti: Any, source: str | None) -> Callable[[str, Mapping[str, Any]], None]:

@@ -24,10 +24,11 @@ def chosen_settings(body: dict[str, Any], version: Version) -> dict[str, Any]:
     kept = {*schemas.preferences(version), "finetune_settings", "threesixty"}
     chosen = {name: value for name, value in body.items() if name in kept}
     restage = chosen.get("restage")
-    if version.has_restage_sky and restage and restage.get("sky"):
-        replaced = restage["sky"] != "AS_SHOT"
+    if restage and "sky" in restage:
         chosen["restage"] = {name: value for name, value in restage.items() if name != "sky"} or None
-        chosen.update(sky_replacement=replaced, cloud_type=restage["sky"] if replaced else None)
+        if version.has_restage_sky and restage["sky"]:
+            replaced = restage["sky"] != "AS_SHOT"
+            chosen.update(sky_replacement=replaced, cloud_type=restage["sky"] if replaced else None)
     return chosen
 
 

@@ -1,0 +1,135 @@
+"""Whole batches, and single tasks that are tried again, at every API version that a connection may pin."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.operators.images import (
+    AutoenhanceCreateImageOperator,
+    AutoenhanceReprocessImageOperator,
+    AutoenhanceUploadImageOperator,
+)
+from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
+from tests.support.batch import Enhance, fill, outputs
+from tests.support.photos import exposure, photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import run
+
+PINS = ["2024-06-30", "2024-10-01", "2025-01-01", "2025-05-05", "2025-08-31", "2026-07-01", "2026-11-09", ""]
+#: What stands in the sandbox where the matter is open, or once was otherwise.
+OTHERWISE = {"flags_beside_status": False, "metadata_written": "instead", "upload_url_names_type": False}
+SKY = {"sky_replacement": True, "cloud_type": "HIGH_CLOUD"}
+
+
+@pytest.fixture(params=PINS, ids=lambda pin: pin or "the account's")
+def pin(request: pytest.FixtureRequest, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An API version that the connection pins."""
+    extra = {"api_version": request.param}
+    fields = {"conn_type": "autoenhance", "host": autoenhance.url, "password": autoenhance.api_key, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields))
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.remote.process.ARRIVAL_POLLS", (0.0,) * 6)
+    return str(request.param)
+
+
+def test_the_newest_pin_that_is_run_is_the_default() -> None:
+    assert max(PINS) == DEFAULT_VERSION
+
+
+@pytest.mark.parametrize("switches", [{}, OTHERWISE], ids=["as is likely", "otherwise"])
+def test_a_folder_lands_whole_and_again_costs_nothing(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, pin: str, switches: dict[str, Any]
+) -> None:
+    autoenhance.settings(**switches)
+    names = fill(s3, 3)
+    summary = enhance(settings=SKY)
+    assert (summary["photos"], summary["landed"], summary["credits"], summary["failed"]) == (3, 3, 3, 0)
+    assert outputs(s3) == [f"maple/{name}" for name in names]
+    assert all(image["settings"] == SKY for image in autoenhance.ledger()["images"])
+    again = enhance(run_id="night-2", settings={"restage": {"sky": "high_cloud"}} if pin >= "2025-08-31" else SKY)
+    assert (again["skipped"], again["credits"]) == (3, 0)
+    books = autoenhance.ledger()
+    assert (books["images_created"], books["credits"]["spent"]) == (3, 3)
+
+
+@pytest.mark.parametrize("switches", [{}, OTHERWISE], ids=["as is likely", "otherwise"])
+@pytest.mark.parametrize("brackets", ["exif", "auto"])
+def test_brackets_cost_a_credit_each_and_nothing_again(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    pin: str,
+    switches: dict[str, Any],
+    brackets: str,
+) -> None:
+    autoenhance.settings(**switches)
+    for name, (second, step) in {f"{b}{n}": (10 * b + 0.4 * n, 2 * n - 2) for b in range(2) for n in range(3)}.items():
+        s3.put(f"maple/{name}.jpg", exposure(second, step))
+    for night in ("night-1", "night-2"):
+        summary = enhance(brackets=brackets, run_id=night)
+        assert (summary["photos"], summary["failed"], summary["credits"]) == (2, 0, 2 if night == "night-1" else 0)
+    books = autoenhance.ledger()
+    assert (books["images_created"], books["credits"]["spent"]) == (2, 2)
+    assert outputs(s3) == ["maple/00.jpg", "maple/10.jpg"]
+
+
+@pytest.mark.parametrize("switches", [{}, OTHERWISE], ids=["as is likely", "otherwise"])
+@pytest.mark.usefixtures("short_waits")
+def test_a_create_task_that_is_tried_again_adopts_nothing_without_its_bytes(
+    s3: SimpleNamespace, autoenhance: Sandbox, pin: str, switches: dict[str, Any]
+) -> None:
+    autoenhance.settings(**switches)
+    s3.put("maple/kitchen.jpg", photo())
+    source = "s3://listings/maple/kitchen.jpg"
+
+    def create(try_number: int) -> dict[str, Any]:
+        task = AutoenhanceCreateImageOperator(task_id="create", image_name="maple/kitchen.jpg", source=source)
+        return dict(run(task, try_number=try_number))
+
+    first, second = create(1), create(2)
+    assert second["upload_url"], "it has no bytes yet"
+    about = {"image_id": second["image_id"], "upload_url": second["upload_url"], "source": source}
+    image_id = run(AutoenhanceUploadImageOperator(task_id="upload", **about))["image_id"]
+    sensor = AutoenhanceImageStatusSensor(task_id="wait", image_id=image_id, poke_interval=0.05, timeout=20)
+    assert run(sensor)["status"] == "processed"
+    assert create(3)["image_id"] == image_id
+    assert first["order_id"] == second["order_id"]
+
+
+def test_the_seeds_settings_go_through_as_they_stand(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, pin: str
+) -> None:
+    fill(s3, 1)
+    enhance()
+    (image,) = autoenhance.ledger()["images"]
+    page_003 = {"ai_version": "4.x", "enhance": True, "enhance_type": "neutral", "hdr": True}
+    page_000 = {
+        "content_type": "image/jpeg",
+        "hdr": False,
+        "is_threesixty": False,
+        "contrast_boost": "LOW",
+        "sharpen_level": "HIGH",
+    }
+    for settings in (page_003, page_000):
+        assert AutoenhanceHook().process_image(image["image_id"], settings=settings).image_id == image["image_id"]
+        task = AutoenhanceReprocessImageOperator(
+            task_id="again", image_id=image["image_id"], settings=settings, poll_interval=0.1, deferrable=False
+        )
+        assert run(task)["status"] == "processed"
+
+
+@pytest.mark.parametrize("shape", ["s3PutObjectUrl", "upload_url", "upload_file_url"])
+def test_a_batch_takes_every_name_of_an_upload_url(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    fields = {"conn_type": "autoenhance", "host": autoenhance.url, "password": autoenhance.api_key}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields | {"extra": {"api_version": ""}}))
+    for date in ("2024-10-01", "2025-08-31", "2026-11-09"):
+        autoenhance.settings(account_shape=shape, account_api_version=date)
+        fill(s3, 2)
+        assert enhance(settings=SKY, run_id=date, destination=f"s3://enhanced/{date}/")["landed"] == 2
