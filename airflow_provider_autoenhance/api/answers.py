@@ -28,7 +28,8 @@ _MAX_VALUES = 500_000
 
 _MAX_DEPTH = 50
 
-_SENT_BACK = (*UPLOAD_URL_KEYS, "next_offset")
+#: What goes back as it came, and where in an answer it lies.
+_SENT_BACK = {**dict.fromkeys(UPLOAD_URL_KEYS, ""), "next_offset": "pagination"}
 
 #: Text beyond ASCII takes up to four bytes a character in memory, and is copied once.
 _MAX_WIDE_BYTES = 8 << 20
@@ -123,7 +124,7 @@ def load_json(body: bytes) -> Any:
         raise ValueError("not JSON") from None
 
 
-def _cleaned(value: Any, answer: Answer, depth: int = 0) -> Any:
+def _cleaned(value: Any, answer: Answer, depth: int = 0, within: str = "") -> Any:
     """Clean every text in an answer, in place, but not what is only sent back: upload URLs, whose query is what they are for, and offsets.
 
     Metadata is the caller's own and comes back as stored, unless it holds a credential.
@@ -136,14 +137,14 @@ def _cleaned(value: Any, answer: Answer, depth: int = 0) -> Any:
         raise ValueError("nested too deeply")
     if isinstance(value, list):
         for number, inner in enumerate(value):
-            value[number] = _cleaned(inner, answer, depth + 1)
+            value[number] = _cleaned(inner, answer, depth + 1, f"{within}[]")
     elif isinstance(value, dict):
         for name in list(value):
             inner = value.pop(name)
             if name == "metadata" and answer.is_harmless(inner):
                 _cleaned(deepcopy(inner), answer, depth + 1)
-            elif not (name in _SENT_BACK and isinstance(inner, str)):
-                inner = _cleaned(inner, answer, depth + 1)
+            elif not (_SENT_BACK.get(name) == within and isinstance(inner, str)):
+                inner = _cleaned(inner, answer, depth + 1, f"{within}.{name}" if within else name)
             value[answer.clean(name)] = inner
     return value
 

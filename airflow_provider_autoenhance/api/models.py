@@ -6,6 +6,7 @@ An answer that is not the contract's is a ``ValueError`` here; :func:`~airflow_p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ class ImageStatus(StrEnum):
 
 #: Characters of a ``status_reason`` that are kept: it stands in log lines, errors and records.
 _MAX_REASON = 1000
+
+#: Names of answered fields that are handed on. A task's own result is the XCom ``return_value``.
+_XCOM_KEY = r"(?!return_value\Z|skipmixin)[a-zA-Z][a-zA-Z0-9_]{0,99}"
 
 #: Spellings that integrators have met or guessed; anything else that is unknown counts as still running.
 _STATUS_ALIASES = {
@@ -71,6 +75,23 @@ class Image:
     def label(self) -> str:
         """Name and id, for messages."""
         return f"image {self.image_name!r} ({self.image_id})" if self.image_name else f"image {self.image_id}"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """All that the API answered of it, as tasks return it: plain values, nothing secret, under names that can be an XCom's key."""
+        answered = {name: value for name, value in self.raw.items() if re.fullmatch(_XCOM_KEY, name)}
+        return {
+            **answered,
+            "image_id": self.image_id,
+            "image_name": self.image_name,
+            "order_id": self.order_id,
+            "status": self.status.value,
+            "status_reason": self.status_reason,
+            "downloaded": self.downloaded,
+            "scene": self.scene,
+            "metadata": dict(self.metadata),
+            "date_added": self.date_added,
+        }
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     """Register an image, or adopt the one that an earlier try of this task made.
 
-    Returns ``image_id``, ``order_id``, ``status`` and ``upload_url``. The last is not the URL itself but a ticket for
-    :class:`AutoenhanceUploadImageOperator`, encrypted, because a presigned URL is a credential; empty when the adopted image has its
-    bytes already.
+    Returns ``image_id``, ``order_id``, ``status``, ``upload_url``, and each other field that Autoenhance answers. ``upload_url`` is not
+    the URL itself but a ticket for :class:`AutoenhanceUploadImageOperator`, encrypted, because a presigned URL is a credential; empty when
+    the adopted image has its bytes already.
 
     ::
 
@@ -106,6 +106,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
             verb = "Adopted" if made.adopted else "Created"
             log.info("%s %s in order %s, %s", verb, made.label, made.ticket.order_id, made.status)
             result = {
+                **made.details,
                 "image_id": made.id,
                 "order_id": made.ticket.order_id,
                 "status": made.status.value,
@@ -201,8 +202,8 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
 class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
     """Enhance an image again with other settings; costs nothing. Settings left out keep their value.
 
-    Waits for the result, unless ``wait_for_completion`` is false, and returns the image. A retry goes on waiting for what an earlier try
-    started.
+    Waits for the result, unless ``wait_for_completion`` is false, and returns the image: each field that Autoenhance answers.
+    A retry goes on waiting for what an earlier try started.
 
     ::
 
@@ -252,12 +253,12 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         """Start, unless an earlier try did, and wait."""
         from airflow_provider_autoenhance.api.waiting import ImageWait
         from airflow_provider_autoenhance.pipeline.remote.wait import wait_for_image
-        from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger, image_xcom
+        from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger
 
         with task_run(self, context, label=self.image_id):
             image = self._start(retried=context["ti"].try_number > 1)
             if not self.wait_for_completion:
-                return push_result(context, image_xcom(image))
+                return push_result(context, image.details)
             wait = ImageWait(time.time() + self.timeout, self.poll_interval)
             if self.deferrable and wait.on_image(image) is not None:
                 trigger = AutoenhanceImageTrigger(
@@ -267,7 +268,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
                     deadline=wait.deadline,
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
-            return push_result(context, image_xcom(wait_for_image(self.hook, image, wait)))
+            return push_result(context, wait_for_image(self.hook, image, wait).details)
 
     def execute_complete(self, context: Context, event: Event | None = None) -> dict[str, Any]:
         """Go on where the trigger ended."""

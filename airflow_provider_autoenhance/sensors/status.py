@@ -115,7 +115,7 @@ class AutoenhanceStatusSensor(AutoenhanceMixin, BaseSensorOperator):
 
 
 class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
-    """Wait until an image is enhanced; the image (id, status, scene, ...) is the XCom.
+    """Wait until an image is enhanced; the image is the XCom: each field that Autoenhance answers.
 
     Fails at once, naming the vendor's reason, when the image failed or expired. A few passing errors in a row are tolerated. Works in
     poke and reschedule mode, and deferrable: then no worker slot is held. Further arguments: :class:`AutoenhanceStatusSensor`.
@@ -142,11 +142,9 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
         return f"image {self.image_id}"
 
     def look(self) -> dict[str, Any] | None:
-        from airflow_provider_autoenhance.triggers.images import image_xcom
-
         image = self.hook.get_image(self.image_id)
         log.info("%s is %s", image.label, image.status)
-        return image_xcom(image) if self.wait.on_image(image) is None else None
+        return image.details if self.wait.on_image(image) is None else None
 
     def trigger(self, deadline: float) -> BaseTrigger:
         from airflow_provider_autoenhance.triggers.images import AutoenhanceImageTrigger

@@ -15,7 +15,7 @@ from airflow_provider_autoenhance.api.events import ErrorEvent, error_event, rep
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 
 if TYPE_CHECKING:
-    from airflow_provider_autoenhance.api.models import Image
+    pass
 
 #: A trigger that fires at once can fail its task (apache/airflow#71580): measured 9 of 40 at 0 s, none at 5 s.
 EARLIEST_EVENT_SECONDS = 5.0
@@ -91,7 +91,7 @@ class AutoenhanceImageTrigger(BaseTrigger):
                 else:
                     pause = wait.on_image(image)
                     if pause is None:
-                        return Event(image=image_xcom(image))
+                        return Event(image=image.details)
                 await asyncio.sleep(pause or 0.0)
         except Exception as caught:  # noqa: BLE001 - the task that wakes up says what it was
             return error_event(errors.unexpected(caught, f"waiting for image {self.image_id}"))
@@ -106,12 +106,3 @@ def result_of(event: Event | None) -> dict[str, Any]:
     if image is None or not isinstance(image.get("image_id"), str):
         raise reported_error(event)
     return image
-
-
-def image_xcom(image: Image) -> dict[str, Any]:
-    """An image as tasks return it: plain values, nothing secret."""
-    from dataclasses import asdict
-
-    values = asdict(image)
-    del values["raw"]
-    return {**values, "status": image.status.value, "metadata": dict(image.metadata)}

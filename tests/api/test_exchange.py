@@ -196,6 +196,7 @@ def test_the_vendors_words_are_cleaned_where_they_enter_and_the_upload_url_is_no
     body = {
         "image_id": "i",
         "upload_url": url,
+        "within": {"upload_url": url, "next_offset": url},
         "status_reason": f"failed\n[ERROR] {url}",
         "metadata": {"seen": url},
         "new": [url],

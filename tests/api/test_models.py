@@ -105,3 +105,17 @@ def test_pages_and_brackets() -> None:
     assert brackets[0].is_uploaded
     assert brackets[0].image_id == "i"
     assert models.parse_created_bracket({"bracket_id": "b", "upload_url": "u"}).upload_url == "u"
+
+
+def test_an_image_hands_on_every_field_that_can_be_an_xcom() -> None:
+    body = {
+        "image_id": "i",
+        "enhance": True,
+        "new_field": [1],
+        "upload_url": "https://x?Signature=y",
+        "status": "processed",
+    }
+    odd = {"return_value": 1, "skipmixin_key": 1, "": 1, "a b": 1, "x" * 200: 1}
+    details = models.parse_image(body | odd).details
+    assert {"enhance": True, "new_field": [1], "image_id": "i", "status": "processed"}.items() <= details.items()
+    assert not (odd.keys() | {"upload_url"}) & details.keys()

@@ -120,7 +120,11 @@ def test_the_seeds_settings_go_through_as_they_stand(
         task = AutoenhanceReprocessImageOperator(
             task_id="again", image_id=image["image_id"], settings=settings, poll_interval=0.1, deferrable=False
         )
-        assert run(task)["status"] == "processed"
+        result = run(task)
+        answered = AutoenhanceHook().get_image(image["image_id"])
+        assert {**answered.raw, "status": "processed"}.items() <= {**answered.raw, **result}.items()
+        assert result.keys() >= answered.raw.keys()
+        assert (result["enhance"], result["downloaded"], result["user_id"]) == (True, True, answered.raw["user_id"])
 
 
 @pytest.mark.parametrize("shape", ["s3PutObjectUrl", "upload_url", "upload_file_url"])

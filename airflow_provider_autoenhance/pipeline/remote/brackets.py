@@ -6,6 +6,7 @@ The API calls an exposure a bracket. Here ``Bracket``, ``brackets`` and ``remote
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.remote.identity import (
     FINGERPRINT_KEY,
+    GROUPED_KEY,
     exposure_mark,
     exposures_by_mark,
     mark,
@@ -50,6 +52,18 @@ class BracketOrder:
     def _names_images(self) -> bool:
         """Whether exposures name the image that they were merged into; old API versions leave that out."""
         return any(remote.image_id for remote in self.brackets)
+
+    @property
+    def merged(self) -> bool:
+        """Whether an image of the order was merged, as far as it shows. The upload of a plain image is listed as an exposure too."""
+        made_of = Counter(remote.image_id for remote in self.brackets)
+        alone = {(remote.image_id, remote.name) for remote in self.brackets if made_of[remote.image_id] == 1}
+        plain = {
+            image.image_id
+            for image in self.order.images
+            if (image.image_id, image.image_name) in alone and GROUPED_KEY not in image.metadata
+        }
+        return any(remote.image_id and remote.image_id not in plain for remote in self.brackets)
 
     def brackets_of(self, photo: Photo) -> list[Bracket]:
         """The exposures registered for a photo."""

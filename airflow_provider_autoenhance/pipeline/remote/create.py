@@ -35,12 +35,14 @@ class Made:
     :param ticket: says where its bytes go; without ``upload_url`` they are there already.
     :param status: of an image.
     :param seen: an image's settings, as answered.
+    :param details: all that the API answered of an image.
     """
 
     id: str
     ticket: UploadTicket
     status: ImageStatus = ImageStatus.WAITING
     seen: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def adopted(self) -> bool:
@@ -168,5 +170,5 @@ def _create(hook: AutoenhanceHook, wanted: UploadTicket) -> Made:
 def _made(thing: Image | Bracket, wanted: UploadTicket, upload_url: str = "") -> Made:
     ticket = replace(wanted, order_id=thing.order_id or wanted.order_id, upload_url=upload_url)
     if isinstance(thing, Image):
-        return Made(thing.image_id, ticket, thing.status, seen_settings(thing))
+        return Made(thing.image_id, ticket, thing.status, seen_settings(thing), thing.details)
     return Made(thing.bracket_id, ticket)

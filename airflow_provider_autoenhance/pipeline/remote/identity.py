@@ -41,8 +41,9 @@ FINGERPRINT_KEY = "fingerprint"
 EXPOSURE_KEY = "exposure"
 SOURCE_KEY = "airflow_source"
 
-#: Keys that Autoenhance writes, perhaps in the place of all others: at an upload, and when an order is processed.
-_WRITTEN_BY_API = {"MIMEType", "Manually Grouped"}
+#: Keys that Autoenhance writes, perhaps in the place of all others: when an order is processed, and at an upload.
+GROUPED_KEY = "Manually Grouped"
+_WRITTEN_BY_API = {GROUPED_KEY, "MIMEType"}
 
 _MARKS = (IDENTITY_KEY, FINGERPRINT_KEY, EXPOSURE_KEY)
 _RESERVED = (IDENTITY_KEY, FINGERPRINT_KEY, ORIGIN_KEY, SOURCE_KEY)

@@ -131,7 +131,7 @@ def _check_left_over(read: BracketOrder, wanted: Collection[str]) -> None:
 
     What explicit groups leave out is left out on purpose.
     """
-    if read.order.is_merging or not any(exposure.image_id for exposure in read.brackets):
+    if read.order.is_merging or not read.merged:
         return  # Autoenhance is still grouping, or this API version does not say what became of an exposure
     loose = [
         exposure.name
