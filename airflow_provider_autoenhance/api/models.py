@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_autoenhance.api.fields import UPLOAD_URL_KEYS, checked_id
 from airflow_provider_autoenhance.api.quiet import quiet_logs
-from airflow_provider_autoenhance.api.redact import one_line
+from airflow_provider_autoenhance.api.redact import one_line, redact_text
 
 
 class ImageStatus(StrEnum):
@@ -78,8 +78,9 @@ class Image:
 
     @property
     def details(self) -> dict[str, Any]:
-        """All that the API answered of it, as tasks return it: plain values, nothing secret, under names that can be an XCom's key."""
-        answered = {name: value for name, value in self.raw.items() if re.fullmatch(_XCOM_KEY, name)}
+        """All that the API answered of it, as tasks return it: plain values under names that can be an XCom's key. What looks like a
+        credential is left out, in what a DAG gave as metadata, too."""
+        answered = {name: _redacted(value) for name, value in self.raw.items() if re.fullmatch(_XCOM_KEY, name)}
         return {
             **answered,
             "image_id": self.image_id,
@@ -89,7 +90,7 @@ class Image:
             "status_reason": self.status_reason,
             "downloaded": self.downloaded,
             "scene": self.scene,
-            "metadata": dict(self.metadata),
+            "metadata": _redacted(self.metadata),
             "date_added": self.date_added,
         }
 
@@ -162,6 +163,15 @@ class OrderPage:
 
     orders: tuple[Order, ...]
     next_offset: str | None
+
+
+def _redacted(value: Any) -> Any:
+    """Redact all texts in a JSON value."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, Mapping):
+        return {_redacted(name): _redacted(each) for name, each in value.items()}
+    return [_redacted(each) for each in value] if isinstance(value, list) else value
 
 
 def parse_image(body: Any) -> Image:

@@ -170,7 +170,7 @@ class Record:
     grouping: dict[str, Any] | None = None
     orphans: list[dict[str, Any]] = field(default_factory=list)
     claim: dict[str, str] | None = None
-    folder: str = ""
+    folder: str = field(default="", compare=False)
     rows: Rows = field(default_factory=Rows)
 
     @property

@@ -119,3 +119,12 @@ def test_an_image_hands_on_every_field_that_can_be_an_xcom() -> None:
     details = models.parse_image(body | odd).details
     assert {"enhance": True, "new_field": [1], "image_id": "i", "status": "processed"}.items() <= details.items()
     assert not (odd.keys() | {"upload_url"}) & details.keys()
+
+
+def test_details_hand_on_no_credential() -> None:
+    """A DAG may have given a presigned address as metadata, which comes back."""
+    secret = "https://host.example/one.jpg?X-Amz-Signature=c2VjcmV0"
+    image = models.parse_image({"image_id": "i", "metadata": {"from": [secret]}, "later_field": {"link": secret}})
+    assert "c2VjcmV0" not in repr(image.details)
+    assert image.details["later_field"] == {"link": "https://host.example/one.jpg"}
+    assert image.metadata == {"from": [secret]}, "a retry still knows its own"

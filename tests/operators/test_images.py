@@ -96,9 +96,9 @@ def test_results_are_pushed_key_by_key_for_mapped_groups(autoenhance: Sandbox) -
     operator = AutoenhanceCreateImageOperator(task_id="create", image_name="a.jpg")
     it = context(operator)
     result = operator.execute(it)
-    assert it["ti"].xcom == result
+    assert it["ti"].xcom == {name: value for name, value in result.items() if value is not None}
     assert label(it) == "a.jpg"
-    assert set(result) == {"image_id", "order_id", "status", "upload_url"}
+    assert set(result) > {"image_id", "order_id", "status", "upload_url", "enhance_type"}
 
 
 def test_the_users_own_map_index_template_stays(autoenhance: Sandbox) -> None:
@@ -263,7 +263,7 @@ def test_an_image_under_way_is_adopted(autoenhance: Sandbox, s3: SimpleNamespace
     s3.put("maple/kitchen.jpg", photo())
     image_id = upload(create())
     again = create(try_number=2)
-    assert again == {"image_id": image_id, "order_id": again["order_id"], "status": "processing", "upload_url": ""}
+    assert (again["image_id"], again["status"], again["upload_url"]) == (image_id, "processing", "")
     assert upload(again) == image_id
 
 
