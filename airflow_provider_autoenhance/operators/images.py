@@ -9,6 +9,8 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import conf
@@ -30,10 +32,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoenhance.api.models import Image
     from airflow_provider_autoenhance.imaging.output import OutputSpec
+    from airflow_provider_autoenhance.pipeline.remote.create import Made
     from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
     from airflow_provider_autoenhance.triggers.images import Event
 
 log = logging.getLogger(__name__)
+
+#: Orders of one run that may have been deleted at Autoenhance.
+_MOST_LOST = 9
 
 
 class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
@@ -95,14 +101,8 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the order, then adopt or create."""
-        from airflow_provider_autoenhance.pipeline.remote.create import ensure
-        from airflow_provider_autoenhance.pipeline.remote.identity import origin_check, run_order_id
-
         with task_run(self, context, label=self.image_name):
-            ti = context["ti"]
-            wanted = self._wanted(run_order_id(ti.dag_id, ti.run_id), context)
-            order_name = None if self.order_id else f"{ti.dag_id} {ti.run_id}"
-            made = ensure(self.hook, wanted, order_name=order_name, check=origin_check(ti, self.source))
+            made = self._ensure(context)
             verb = "Adopted" if made.adopted else "Created"
             log.info("%s %s in order %s, %s", verb, made.label, made.ticket.order_id, made.status)
             result = {
@@ -114,7 +114,29 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
             }
             return push_result(context, result)
 
-    def _wanted(self, run_order: str, context: Context) -> UploadTicket:
+    def _ensure(self, context: Context) -> Made:
+        """Adopt or create, in the run's order; where that was deleted, in its next one."""
+        from airflow_provider_autoenhance.pipeline.remote.create import ensure
+        from airflow_provider_autoenhance.pipeline.remote.identity import origin_check, run_order_id
+        from airflow_provider_autoenhance.pipeline.remote.images import read_order
+
+        ti = context["ti"]
+        wanted, check = self._wanted(context), origin_check(ti, self.source)
+        if self.order_id:
+            return ensure(self.hook, wanted, check=check)
+        for number in count():
+            order_id = run_order_id(ti.dag_id, ti.run_id, number)
+            try:
+                return ensure(
+                    self.hook, replace(wanted, order_id=order_id), order_name=f"{ti.dag_id} {ti.run_id}", check=check
+                )
+            except errors.ConflictError as error:
+                if number == _MOST_LOST or read_order(self.hook, order_id, whole=False) is not None:
+                    raise
+                log.warning("%s The images of this run get another one.", error)
+        raise AssertionError("unreachable")
+
+    def _wanted(self, context: Context) -> UploadTicket:
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.pipeline.remote.identity import task_metadata
         from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
@@ -130,8 +152,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
             settings=settings,
             fingerprint=photo.fingerprint(settings) if photo else None,
         )
-        order_id = self.order_id or run_order
-        return UploadTicket(self.image_name, order_id, settings, metadata, content_type=self.content_type)
+        return UploadTicket(self.image_name, self.order_id, settings, metadata, content_type=self.content_type)
 
 
 class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):

@@ -675,3 +675,40 @@ def test_a_retry_of_a_reprocessing_does_not_take_another_style_that_is_under_way
     assert (image["settings"]["enhance_type"], image["processing_runs"]) == ("warm", 3)
     run(task, try_number=3)
     assert autoenhance.ledger()["images"][0]["processing_runs"] == 3
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_where_the_order_of_a_run_was_deleted_its_images_get_another(
+    autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.remote.images.LOST_ORDER_POLLS", (0.0,))
+    autoenhance.settings(reuse_deleted_ids=False)
+    s3.put("maple/kitchen.jpg", photo())
+    for number in range(1, times + 1):
+        order_id = create(source=SOURCE, try_number=number)["order_id"]
+        AutoenhanceHook().delete_order(order_id)
+    created = create(source=SOURCE, try_number=9)
+    image_id = upload(created)
+    assert created["order_id"] != order_id
+    assert create(source=SOURCE, try_number=10)["image_id"] == image_id, "found again, and not made again"
+    assert autoenhance.ledger()["live_images"] == [image_id]
+
+
+def test_an_image_that_was_bought_and_has_failed_since_is_not_bought_again(
+    autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    s3.put("maple/kitchen.jpg", photo())
+    warm = {"enhance_type": "warm"}
+    image_id = wait(upload(create(source=SOURCE, settings=warm)))["image_id"]
+    download(image_id, preview=False)
+    autoenhance.settings(fail_images={"*": "cannot decode"})
+    AutoenhanceHook().process_image(image_id, settings={"enhance_type": "modern"})
+    with pytest.raises(AirflowFailException):
+        wait(image_id)
+    autoenhance.settings(fail_images={})
+    created = create(source=SOURCE, settings=warm, try_number=2)
+    assert (created["image_id"], created["upload_url"]) == (image_id, "")
+    assert wait(image_id)["image_id"] == image_id
+    assert download(image_id, preview=False)["credit_spent"] is False
+    (image,) = autoenhance.ledger()["images"]
+    assert (image["settings"]["enhance_type"], autoenhance.ledger()["credits"]["spent"]) == ("warm", 1)

@@ -65,8 +65,9 @@ def ensure(
 ) -> Made:
     """Adopt what an earlier try or another task made, or make it.
 
-    What is adopted: the same image or exposure (see :mod:`.identity`) with its bytes; an image that has other settings by now is enhanced
-    again. An earlier one that still waits for its bytes (its upload URL cannot be read again), failed or expired is deleted and made again.
+    What is adopted: the same image or exposure (see :mod:`.identity`) with its bytes; an image that has other settings by now, or that was
+    bought and has failed since, is enhanced again. An earlier one that still waits for its bytes (its upload URL cannot be read again),
+    failed or expired is deleted and made again.
 
     :param wanted: what to create; its ``metadata`` holds the marks.
     :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
@@ -144,8 +145,13 @@ def _listed(
 
 def _as_asked(hook: AutoenhanceHook, same: Image | Bracket, wanted: UploadTicket) -> Image | Bracket:
     """Have an image enhanced again, for nothing, that somebody had enhanced with other settings than are wanted."""
-    lacking = Style(wanted.settings).lacks(seen_settings(same)) if isinstance(same, Image) else None
-    if not lacking or not isinstance(same, Image):
+    if not isinstance(same, Image):
+        return same
+    lacking = Style(wanted.settings).lacks(seen_settings(same))
+    if same.status is ImageStatus.ERROR:
+        log.warning("%s was bought, and has failed since; it is enhanced again, which is free", same.label)
+        return hook.process_image(same.image_id, settings=lacking or WireSettings(wanted.settings))
+    if not lacking:
         return same
     log.warning(
         "%s has been enhanced with other settings since; it is enhanced again as asked, which is free", same.label
@@ -154,7 +160,9 @@ def _as_asked(hook: AutoenhanceHook, same: Image | Bracket, wanted: UploadTicket
 
 
 def _has_bytes(made: Image | Bracket) -> bool:
-    return made.status in WITH_BYTES if isinstance(made, Image) else made.is_uploaded
+    if not isinstance(made, Image):
+        return made.is_uploaded
+    return made.status in WITH_BYTES or (made.status is ImageStatus.ERROR and made.downloaded)
 
 
 def _create(hook: AutoenhanceHook, wanted: UploadTicket) -> Made:

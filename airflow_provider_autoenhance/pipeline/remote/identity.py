@@ -49,9 +49,12 @@ _MARKS = (IDENTITY_KEY, FINGERPRINT_KEY, EXPOSURE_KEY)
 _RESERVED = (IDENTITY_KEY, FINGERPRINT_KEY, ORIGIN_KEY, SOURCE_KEY)
 
 
-def run_order_id(dag_id: str, run_id: str) -> str:
-    """Order that all images created one by one in a DAG run share."""
-    return str(uuid.uuid5(_NAMESPACE, f"order\0{dag_id}\0{run_id}"))
+def run_order_id(dag_id: str, run_id: str, number: int = 0) -> str:
+    """Order that all images created one by one in a DAG run share.
+
+    :param number: how many orders of the run were deleted; their ids cannot be taken again.
+    """
+    return str(uuid.uuid5(_NAMESPACE, "\0".join(["order", dag_id, run_id, *([str(number)] if number else [])])))
 
 
 def order_id_of(dag_id: str, run_id: str, task_id: str, name: str) -> str:
