@@ -147,6 +147,14 @@ def test_beside_its_original_a_photo_has_a_place(autoenhance: Sandbox, folder: P
     assert spent(autoenhance) == 1
 
 
+def test_nor_over_an_original_that_autoenhance_has_not_seen(autoenhance: Sandbox, folder: Path) -> None:
+    image_id = enhanced(f"{folder}/a.jpg", "b.jpg")
+    for destination in (f"{folder}/b.jpg", f"{folder}/", f"{folder}/../link/b.jpg"):
+        with pytest.raises(AirflowFailException, match="may be one"):
+            download(image_id, destination)
+    assert spent(autoenhance) == 0
+
+
 @pytest.mark.parametrize("destination", ["{folder}/", "{folder}", "{folder}/../link/", "file://{folder}/"])
 def test_an_order_is_not_written_over_originals(autoenhance: Sandbox, folder: Path, destination: str) -> None:
     # Each name is the other photo's.

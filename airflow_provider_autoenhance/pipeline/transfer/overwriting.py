@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
@@ -11,13 +13,15 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.records import Record, is_record, read_record
+from airflow_provider_autoenhance.pipeline.records import Record, is_record, read_record, to_line
 from airflow_provider_autoenhance.pipeline.remote.identity import name_of, source_of
 from airflow_provider_autoenhance.pipeline.remote.images import read_order
 from airflow_provider_autoenhance.storage import EVERYWHERE, list_files, open_destination
 from airflow_provider_autoenhance.storage.location import locate
 
 log = logging.getLogger(__name__)
+
+_NAMESPACE = uuid.UUID("8d7c3f0e-6b1f-5c52-9a53-4f0f7c0f6a21")
 
 
 def check_overwriting(
@@ -43,6 +47,9 @@ def check_overwriting(
                 "Choose another destination."
             )
     _check_records(originals, files, conn_id, folder)
+    for uri, image in files.items():
+        if originals.lie_beside(uri):
+            _claim(uri, image, conn_id)
 
 
 class _Originals:
@@ -69,6 +76,10 @@ class _Originals:
                     self.add(each)
                 return
 
+    def lie_beside(self, uri: str) -> bool:
+        """Whether originals lie in the folder of a file."""
+        return _place(uri).rpartition("/")[0] in {place.rpartition("/")[0] for place in self._places}
+
     def at(self, uri: str) -> str | None:
         """Name whose original lies at a place."""
         made = self._places.get(_place(uri))
@@ -86,6 +97,21 @@ class _Originals:
             except errors.NotFoundError:
                 self._exposures[image.order_id] = ()
         return self._exposures.get(image.order_id or "", ())
+
+
+def _claim(uri: str, image: Image, conn_id: str | None) -> None:
+    """Take a name among originals, which only some images of this folder may know: a file that no download has noted may be one of them."""
+    folder, _, name = _shown(uri).rpartition("/")
+    noted = open_destination(f"{folder}/{RECORDS_FOLDER}/{uuid.uuid5(_NAMESPACE, name)}.download", conn_id=conn_id)
+    if noted.stat() is not None:
+        return
+    if open_destination(uri, conn_id=conn_id).stat() is not None:
+        raise errors.SettingsError(
+            f"{image.label} would be written over {_shown(uri)}, which lies among originals and may be one; photos are never written over. "
+            "Choose another destination, or another name."
+        )
+    line = to_line({"name": name, "image_id": image.image_id})
+    noted.write(io.BytesIO(line), size=len(line), content_type="application/json")
 
 
 def _check_records(originals: _Originals, files: Mapping[str, Image], conn_id: str | None, folder: str) -> None:
