@@ -11,6 +11,7 @@ import logging
 import shutil
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,8 @@ from airflow_provider_autoenhance.operators.images import (
     AutoenhanceDownloadImageOperator,
     AutoenhanceUploadImageOperator,
 )
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.records import Record, Row, record_uri
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.crash.effects import Effects
 from tests.crash.nights import Killed, fault_rules, surprise
@@ -46,7 +49,23 @@ TASKS = ("create", "upload", "wait", "download")
 TWICE = ("upload", "wait", "download")
 
 #: Photos, each in a run: two of one run share an order, and the same photo in another run is another image.
-PHOTOS = ("night-1/a.jpg", "night-1/b.jpg", "night-2/a.jpg")
+PHOTOS = ("night-1/a.jpg", "night-1/b.jpg", "night-2/a.jpg", "night-1/cafe\u0301 [1]*? #2 %20.jpg")
+
+#: What the photos are to look like, and what somebody else would like.
+STYLE, OTHER_STYLE = {"enhance_type": "warm"}, {"enhance_type": "modern"}
+
+#: How the path of a photo may be spelled; ``{folder}`` has a link to itself in it.
+SPELLINGS = (
+    "{folder}/{name}",
+    "{folder}/./{name}",
+    "{folder}//{name}",
+    "{folder}/../{last}/{name}",
+    "file://{folder}/{name}",
+    "{folder}/link/{name}",
+)
+
+#: What another task has made.
+OTHERS = b"another task's file"
 
 ENDPOINTS = (
     "create_order", "retrieve_order", "create_image", "delete_image", "retrieve_image", "download_enhanced_image",
@@ -80,8 +99,11 @@ class Night:
     :param photo: whose tasks run, from the ``first`` on, as a person may have cleared them, ``number`` of them.
     :param last: effect at which something happens; 0: at none.
     :param before: whether just before it, or just after.
-    :param happens: the worker dies, it meets what nobody foresaw, somebody deletes an image, hours pass, or the task runs twice.
+    :param happens: the worker dies, it meets what nobody foresaw, somebody deletes or restyles an image, Autoenhance deletes one, hours
+        pass, or the task runs twice.
     :param processing: seconds that Autoenhance takes.
+    :param spelling: of the source in this night.
+    :param onto: the download's destination is the photo's own original, or another one's.
     """
 
     faults: list[dict[str, Any]]
@@ -94,20 +116,26 @@ class Night:
     happens: str
     deferrable: bool
     processing: float
+    spelling: str
+    onto: str
 
 
 NIGHT = st.builds(
     Night,
     faults=st.lists(FAULTS, max_size=2),
-    event=st.sampled_from(["none", "none", "none", "deleted", "hours", "fails"]),
-    photo=st.sampled_from([*PHOTOS, PHOTOS[0], PHOTOS[0]]),  # most happens to one photo
+    event=st.sampled_from(
+        ["none", "none", "none", "deleted", "hours", "fails", "restyled", "spoilt", "lost", "order", "taken"]
+    ),
+    photo=st.sampled_from([*PHOTOS, PHOTOS[0], PHOTOS[0], PHOTOS[0]]),  # most happens to one photo
     first=st.sampled_from([0, 0, 1, 2, 3]),
     number=st.sampled_from([4, 4, 1, 2]),
     last=st.one_of(st.just(0), st.integers(1, 12)),
     before=st.booleans(),
-    happens=st.sampled_from(["death", "death", "surprise", "deleted", "hours", "twin", "zombie"]),
+    happens=st.sampled_from(["death", "death", "surprise", "deleted", "hours", "twin", "zombie", "restyled", "lost"]),
     deferrable=st.booleans(),
     processing=st.sampled_from([0.0, 0.0, 0.03]),
+    spelling=st.sampled_from(SPELLINGS),
+    onto=st.sampled_from(["", "", "", "", "original", "neighbour"]),
 )
 
 
@@ -151,17 +179,23 @@ class ImageNights(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sandbox.reset()
+        self.sandbox.settings(reuse_deleted_ids=False)
         self.shown.text.clear()
         self.folder = Path(tempfile.mkdtemp(prefix="autoenhance-images-"))
-        for name in ("a.jpg", "b.jpg"):
+        self.names = sorted({each.partition("/")[2] for each in PHOTOS})
+        for name in self.names:
             (self.folder / name).write_bytes(_picture(name))
+        (self.folder / "link").symlink_to(self.folder)
+        self.spelling, self.onto = SPELLINGS[0], ""
+        #: Photos whose output another task has made.
+        self.occupied: set[str] = set()
         #: What each task of a photo has left in XCom.
         self.xcom: dict[str, dict[str, Any]] = {each: {} for each in PHOTOS}
         self.tries: Counter[tuple[str, str]] = Counter()
         self.begun: set[str] = set()
         self.running = ""
         self.hours = 0
-        #: Images that a person has deleted.
+        #: Images that a person or Autoenhance has deleted.
         self.taken: set[str] = set()
 
     # What may happen
@@ -184,11 +218,77 @@ class ImageNights(RuleBasedStateMachine):
                 images[0]
             }
 
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Somebody asks Autoenhance for something. A fault may strike a person too."""
+        headers = {"x-api-key": self.sandbox.api_key, "content-type": "application/json"}
+        request = Request(
+            f"{self.sandbox.url}{path}", json.dumps(body).encode() if body else None, headers, method=method
+        )
+        with suppress(OSError, HTTPException), urlopen(request, timeout=60):
+            pass
+
+    def person_restyles(self) -> None:
+        """Somebody has an image enhanced with other settings."""
+        live = [
+            each for each in self.sandbox.ledger()["images"] if each["status"] == "processed" and not each["deleted"]
+        ]
+        for image in live[:1]:
+            self.ask("POST", f"/v3/images/{image['image_id']}/process", OTHER_STYLE)
+
+    def person_spoils(self) -> None:
+        """Somebody has an image enhanced with other settings, and Autoenhance fails to."""
+        self.sandbox.settings(fail_images={"*": "cannot decode"})
+        self.person_restyles()
+
+    def vendor_deletes(self) -> None:
+        """Autoenhance deletes an image, be it paid or not."""
+        for image in [each for each in self.sandbox.ledger()["images"] if not each["deleted"]][:1]:
+            self.ask("DELETE", f"/v3/images/{image['image_id']}")
+        self.note_deleted()
+
+    def vendor_deletes_order(self) -> None:
+        """Autoenhance deletes an order with all that is in it."""
+        for order in [each for each in self.sandbox.ledger()["orders"] if not each["deleted"]][:1]:
+            self.ask("DELETE", f"/v3/orders/{order['order_id']}")
+        self.note_deleted()
+
+    def note_deleted(self) -> None:
+        self.taken |= {each["image_id"] for each in self.sandbox.ledger()["images"] if each["deleted"]}
+
+    def another_task_lands(self, photo: str) -> None:
+        """A batch has made a file of another photo, where this one would go."""
+        output = self.output(photo)
+        if output.exists() or photo in self.occupied:
+            return
+        self.occupied.add(photo)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(OTHERS)
+        run = str(uuid.uuid4())
+        row = Row(
+            "s3://elsewhere/x.jpg", "etag", 1, "f" * 64, "landed", run, outputs=[{"uri": str(output), "size": len(OTHERS), "etag": None}]
+        )  # fmt: skip
+        record = Record(run, "other/batch night", complete=True)
+        record.rows[row.fingerprint] = row
+        uri = Path(record_uri(f"{output.parent}/", run))
+        uri.parent.mkdir(exist_ok=True)
+        uri.write_bytes(b"".join(record.to_lines()))
+
+    def another_task_leaves(self) -> None:
+        """What the batch has made is taken elsewhere, and its records with it."""
+        for each in self.occupied:
+            self.output(each).unlink()
+            shutil.rmtree(self.output(each).parent / RECORDS_FOLDER, ignore_errors=True)
+        self.occupied.clear()
+
     @rule(night=NIGHT)
     def night(self, night: Night) -> None:
         """Tasks of a photo run, for the first time or cleared. At an effect of theirs one dies, or something else happens there."""
-        acts = {"deleted": self.person_deletes, "hours": self.hours_pass}
+        acts = {
+            "deleted": self.person_deletes, "hours": self.hours_pass, "restyled": self.person_restyles, "spoilt": self.person_spoils,
+            "lost": self.vendor_deletes, "order": self.vendor_deletes_order, "taken": partial(self.another_task_lands, night.photo),
+        }  # fmt: skip
         acts.get(night.event, lambda: None)()
+        self.spelling, self.onto = night.spelling, night.onto
         failing = {"night-1/a*": "cannot decode"} if night.event == "fails" else {}
         self.sandbox.settings(fail_images=failing, processing_seconds=[night.processing, night.processing])
         self.sandbox.faults(night.faults)
@@ -198,6 +298,7 @@ class ImageNights(RuleBasedStateMachine):
         first = min(night.first, len(self.xcom[night.photo]))
         all(self.work(night.photo, task, deferrable=night.deferrable) for task in TASKS[first : first + night.number])
         self.effects.arm(0, before=False)
+        self.onto = ""
         self.check()
 
     def twin(self, photo: str, *, zombie: bool) -> None:
@@ -262,10 +363,11 @@ class ImageNights(RuleBasedStateMachine):
         return asyncio.run(first())
 
     def operator(self, photo: str, task: str, *, deferrable: bool) -> Any:
-        xcom, source = self.xcom[photo], str(self.folder / photo.partition("/")[2])
+        xcom, name = self.xcom[photo], photo.partition("/")[2]
+        source = self.spelling.format(folder=self.folder, last=self.folder.name, name=name)
         if task == "create":
             return AutoenhanceCreateImageOperator(
-                task_id=task, image_name=photo, source=source, metadata={"photo": photo}
+                task_id=task, image_name=photo, source=source, metadata={"photo": photo}, settings=STYLE
             )
         if task == "upload":
             created = {key: xcom["create"][key] for key in ("image_id", "upload_url")}
@@ -274,8 +376,9 @@ class ImageNights(RuleBasedStateMachine):
             return AutoenhanceImageStatusSensor(
                 task_id=task, image_id=xcom["upload"]["image_id"], poke_interval=0.01, timeout=5, deferrable=deferrable
             )
+        onto = {"": str(self.output(photo)), "original": source, "neighbour": str(self.folder / "b.jpg")}[self.onto]
         return AutoenhanceDownloadImageOperator(
-            task_id=task, image_id=xcom["upload"]["image_id"], destination=str(self.output(photo)), preview=False
+            task_id=task, image_id=xcom["upload"]["image_id"], destination=onto, preview=False
         )
 
     def output(self, photo: str) -> Path:
@@ -295,9 +398,13 @@ class ImageNights(RuleBasedStateMachine):
         assert not adoptable or max(adoptable.values()) == 1, "a second image beside an adoptable one"
         paid = Counter(photos[each] for each in ledger["credits"]["by_image"] if each not in self.taken)
         assert not paid or max(paid.values()) == 1, "a photo paid for twice"
+        for name in self.names:
+            assert (self.folder / name).read_bytes() == _picture(name), f"{name} is an original, and was written over"
         for each in PHOTOS:
             output = self.output(each)
-            if output.exists():
+            if each in self.occupied:
+                assert output.read_bytes() == OTHERS, f"{each} was written over another task's file"
+            elif output.exists():
                 assert output.read_bytes() == _picture(output.name), f"{each} is not whole"
         self.check_shown()
         return ledger
@@ -325,6 +432,7 @@ class ImageNights(RuleBasedStateMachine):
             self.sandbox.faults([])
             self.sandbox.settings(fail_images={}, processing_seconds=[0, 0])
             self.until_nothing_is_under_way()
+            self.another_task_leaves()
             photos = sorted(self.begun)
             for photo in photos:
                 self.land(photo)
@@ -334,6 +442,8 @@ class ImageNights(RuleBasedStateMachine):
             after = self.check()
             made = ("images_created", "uploads_received")
             assert [after[each] for each in made] == [before[each] for each in made], "what has landed is made again"
+            styles = {image["settings"]["enhance_type"] for image in after["images"] if not image["deleted"]}
+            assert styles <= {STYLE["enhance_type"]}, "what is left is not as asked"
             live = Counter(image["metadata"]["photo"] for image in after["images"] if not image["deleted"])
             assert live == dict.fromkeys(photos, 1), "more than one image of a photo is left"
             assert after["credits"]["by_image"].keys() >= set(after["live_images"]), "what is left is what was paid"

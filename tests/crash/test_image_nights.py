@@ -27,6 +27,7 @@ def watched(copying_sandbox: Sandbox) -> Iterator[None]:
     """Watch this process's own effects and logs, and keep waits short."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("airflow_provider_autoenhance.api.exchange.LONGEST_WAIT_SECONDS", 0.001)
+        patch.setattr("airflow_provider_autoenhance.pipeline.remote.images.LOST_ORDER_POLLS", (0.0,))
         connection = json.loads(connection_of(copying_sandbox, "AUTOENHANCE_DEFAULT"))
         connection["extra"] = {"max_attempts": 2, "max_requests_per_second": 1e4}
         patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
