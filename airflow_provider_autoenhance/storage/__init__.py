@@ -162,7 +162,8 @@ def list_files(
     :param access: what may be read.
     :param strict: of a local destination: fail where a folder in it cannot be read, follow links, and name what is not a file too, instead
         of leaving it out with a warning.
-    :raises SourceError: no such bucket or local folder, not allowed, or a web address.
+    :raises SourceError: no such bucket or container, no such folder where folders are more than names (a disk, SFTP), not allowed, or a web
+        address.
     """
     owner = "list_files"
     conn_id = coerce.text(owner, "conn_id", conn_id)

@@ -3,10 +3,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_autoenhance.api.errors import (
@@ -17,7 +19,15 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
     UnreachableError,
 )
-from airflow_provider_autoenhance.storage import CheckedReader, list_files, open_destination, open_source
+from airflow_provider_autoenhance.storage import (
+    CheckedReader,
+    list_files,
+    object_errors,
+    open_destination,
+    open_source,
+    read_range,
+)
+from airflow_provider_autoenhance.storage.location import locate
 
 try:
     from airflow.sdk.io import attach
@@ -45,8 +55,11 @@ class Store(MemoryFileSystem):
         self._maybe_fail()
         return super().info(path, **options)
 
-    def put_file(self, lpath: str, rpath: str, content_type: str | None = None, **options: Any) -> None:
+    def put_file(
+        self, lpath: str, rpath: str, content_type: str | None = None, chunksize: int | None = None, **options: Any
+    ) -> None:
         self._maybe_fail()
+        self.chunksize = chunksize
         self.calls.append(f"put {rpath} as {content_type}")
         super().put_file(lpath, rpath, **options)
         if self.trickling:
@@ -105,6 +118,26 @@ class TestTransfer:
     def test_an_object_store_is_put_in_one(self, store: Store) -> None:
         put("gs://bucket/a.jpg")
         assert store.calls == ["put /bucket/a.jpg as image/jpeg"]
+
+    def test_a_store_holds_a_piece_of_a_file_at_a_time(self, store: Store) -> None:
+        put("gs://bucket/a.jpg")
+        assert store.chunksize is not None
+        assert store.chunksize % 262_144 == 0  # or Google refuses it
+        assert store.chunksize < len(PHOTO)
+
+    def test_nothing_is_read_ahead_of_a_range(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        put("memory://bucket/a.jpg")
+        original, asked = store.open, []
+
+        def noticed(path: str, mode: str, **options: Any) -> Any:
+            asked.append(options["cache_type"])
+            return original(path, mode, **options)
+
+        monkeypatch.setattr(store, "open", noticed)
+        assert read_range("memory://bucket/a.jpg", 70_000, 65_536) == PHOTO[70_000:135_536]
+        with open_source("memory://bucket/a.jpg") as source:
+            assert source.read() == PHOTO
+        assert asked == ["none", "readahead"]
 
     def test_a_damaged_body_touches_nothing(self, store: Store) -> None:
         put("memory://bucket/a.jpg", b"the earlier one")
@@ -187,10 +220,154 @@ class TestListing:
         narrow = list_files("memory://bucket/42/", recursive=False, include=["*.jpg"], exclude=["a*"])
         assert [file.name for file in narrow] == ["b.jpg"]
 
-    def test_an_empty_folder_and_a_single_file(self, store: Store) -> None:
+    def test_a_missing_folder_and_a_single_file(self, store: Store) -> None:
         put("memory://bucket/42/a.jpg", b"x")
-        assert list(list_files("memory://bucket/nothing")) == []
+        with pytest.raises(SourceError, match="memory://bucket/nothing/ does not exist"):
+            list(list_files("memory://bucket/nothing/"))
         assert [file.uri for file in list_files("memory://bucket/42/a.jpg")] == ["memory://bucket/42/a.jpg"]
+
+
+class Blobs(AbstractFileSystem):
+    """Finds blobs as Azure's filesystem does: by the beginning of their names, without a depth; a file's own name gives a list of it, and
+    a container that is not there has none."""
+
+    cachable = False
+    protocol = "abfs"
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names = names
+
+    def find(
+        self, path: str, maxdepth: Any = None, withdirs: bool = False, detail: bool = False, prefix: str = ""
+    ) -> Any:
+        if path in self.names:
+            return [path]
+        return {name: self.info(name) for name in self.names if name.startswith(f"{path}/{prefix.strip('/')}")}
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        if path in self.names:
+            return {"name": path, "size": 1, "type": "file", "etag": path}
+        if any(name.startswith(f"{path}/") for name in self.names):
+            return {"name": path, "size": None, "type": "directory"}
+        raise FileNotFoundError(path)
+
+
+class TestListingBlobs:
+    @pytest.fixture(params=["abfs", "adl"])
+    def root(self, request: pytest.FixtureRequest) -> str:
+        names = ("in/a.jpg", "in/a.jpg2", "in/a.jpg/b.jpg", "in/sub/c.jpg", "in/sub/deep/d.jpg", "in2/e.jpg")
+        attach(request.param, conn_id="blobs", fs=Blobs(*(f"photos/{name}" for name in names)))
+        return f"{request.param}://blobs@photos/"
+
+    def listed(self, uri: str, **options: Any) -> list[str]:
+        return [file.uri.partition("photos/")[2] for file in list_files(uri, **options)]
+
+    def test_everything_below_a_folder(self, root: str) -> None:
+        expected = ["in/a.jpg", "in/a.jpg/b.jpg", "in/a.jpg2", "in/sub/c.jpg", "in/sub/deep/d.jpg"]
+        assert self.listed(f"{root}in/") == self.listed(f"{root}in") == expected
+
+    def test_only_what_lies_in_a_folder_itself(self, root: str) -> None:
+        assert self.listed(f"{root}in/", recursive=False) == ["in/a.jpg", "in/a.jpg2"]
+        assert self.listed(f"{root}in/sub", recursive=False) == ["in/sub/c.jpg"]
+
+    def test_a_single_file(self, root: str) -> None:
+        assert self.listed(f"{root}in/a.jpg2") == ["in/a.jpg2"]
+        assert self.listed(f"{root}in/a.jpg/") == ["in/a.jpg/b.jpg"]
+
+    def test_what_is_missing(self, root: str) -> None:
+        assert self.listed(f"{root}nothing/") == []
+        with pytest.raises(SourceError, match="no bucket or container 'nosuch' .connection 'blobs'"):
+            self.listed(f"{root.replace('photos', 'nosuch')}in/")
+
+
+class Linked(MemoryFileSystem):
+    """A disk behind a protocol, with links and a folder that may not be read."""
+
+    cachable = False
+    store: dict[str, Any] = {}  # noqa: RUF012 - fsspec's own shape
+    pseudo_dirs = ["", "/in", "/in/locked", "/out"]  # noqa: RUF012
+    links = {"/in/linked.jpg": "/in/a.jpg", "/in/lost.jpg": "/in/nosuch", "/in/elsewhere": "/out"}  # noqa: RUF012
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        if path == "/in/locked":
+            raise PermissionError(path)
+        found = [{**entry, "name": path + entry["name"].removeprefix(self.links.get(path, path))}
+                 for entry in super().ls(self.links.get(path, path), detail=True)]  # fmt: skip
+        return found + [
+            {"name": name, "size": 9, "type": "link"} for name in self.links if name.rpartition("/")[0] == path
+        ]
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        return super().info(self.links.get(path, path), **options)
+
+
+class TestListingADisk:
+    @pytest.fixture(autouse=True)
+    def disk(self) -> None:
+        attach("sftp", conn_id="disk", fs=(disk := Linked()))
+        for path in ("/in/a.jpg", "/out/b.jpg"):
+            disk.pipe_file(path, b"x")
+
+    def test_links_to_files_are_followed(self, caplog: pytest.LogCaptureFixture) -> None:
+        found = list(list_files("sftp://disk@files/in/"))
+        assert [(file.name, file.size) for file in found] == [("a.jpg", 1), ("linked.jpg", 1)]
+        for reason in (
+            "lost.jpg (a link that leads nowhere)",
+            "elsewhere (a link to a folder)",
+            "locked (permission denied)",
+        ):
+            assert reason in caplog.text
+
+    def test_of_a_destination_all_must_be_known(self) -> None:
+        with pytest.raises(SourceError, match="access denied"):
+            list(list_files("sftp://disk@files/in/", strict=True))
+        Linked.pseudo_dirs.remove("/in/locked")
+        try:
+            found = list(list_files("sftp://disk@files/in/", strict=True))
+        finally:
+            Linked.pseudo_dirs.append("/in/locked")
+        assert [file.uri for file in found if file.name == "b.jpg"] == ["sftp://files/in/elsewhere/b.jpg"]
+
+
+def named(name: str, *bases: type[Exception], **attributes: Any) -> Exception:
+    """An exception of a library that is not installed here."""
+    error: Exception = type(name, bases or (Exception,), {})("https://store/a?sig=secret")
+    error.__dict__.update(attributes)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "says"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/keys/a"),
+            SourceError,
+            "the key file that connection 'shop' names cannot be read",
+        ),
+        (PermissionError(13, "Permission denied", "/keys/a"), SourceError, "cannot be read: permission denied"),
+        (
+            PermissionError("Permission denied for user"),
+            SourceError,
+            "does not take the credentials of connection 'shop'",
+        ),
+        (named("RefreshError"), SourceError, "does not take the credentials of connection 'shop'"),
+        (named("DefaultCredentialsError"), SourceError, "no credentials .* Fill in connection 'shop'"),
+        (ValueError("Must provide either a connection_string"), SourceError, "connection 'shop' cannot be used"),
+        (named("KeyImportError", ValueError), SourceError, "Check its key"),
+        (named("HostKeyNotVerifiable", named("DisconnectError").__class__), SourceError, "whom it trusts"),
+        (ImportError("needs sshfs"), SourceError, r"lacks a library\. Install apache-airflow-providers-sftp\[sshfs\]"),
+        (ConnectionRefusedError(111, "refused"), UnreachableError, "server of connection 'shop' cannot be reached"),
+        (named("AirflowNotFoundException"), SourceError, "there is no Airflow connection 'shop'"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_a_connection_can_lack(failure: Exception, kind: type[AutoenhanceError], says: str) -> None:
+    location = locate("sftp://shop@files/a.jpg", conn_id=None, error=SourceError)
+    told = object_errors.explain_connection(failure, location, SourceError)
+    assert type(told) is kind
+    assert re.search(says, str(told)), told
+    assert "secret" not in str(told)
 
 
 class AnswerError(Exception):
@@ -203,6 +380,10 @@ class AnswerError(Exception):
     ("failure", "kind", "says"),
     [
         (FileNotFoundError("x"), SourceError, "does not exist"),
+        (AnswerError(error_code="ContainerNotFound", status_code=404), SourceError, "no bucket or container 'bucket'"),
+        (AnswerError(error_code="AuthenticationFailed", status_code=403), SourceError, "does not take the credentials"),
+        (OSError("Forbidden: https://store/a?sig=secret"), SourceError, "access denied"),
+        (AnswerError(code=3), ServerError, "try again"),
         (AnswerError(status_code=404), SourceError, "does not exist"),
         (AnswerError(status=403), SourceError, "access denied"),
         (AnswerError(code="401"), SourceError, "access denied"),
