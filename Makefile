@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test wheel e2e e2e-webhook torture hostile lint format matrix bench bench-memory samples profiles clean
+.PHONY: help demo up test wheel e2e e2e-webhook torture hostile lint format matrix stores bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -54,6 +54,9 @@ lint: $(INSTALLED) ## Check format, style and types
 format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+stores: $(INSTALLED) ## Run the table of promises over S3, Azure, Google Cloud Storage and SFTP, each on a server of its own
+	@$(BIN)/python -m tools.stores $(ARGS)
 
 matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
