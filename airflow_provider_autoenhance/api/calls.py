@@ -25,6 +25,9 @@ Variant = Literal["enhanced", "original"]
 #: The API refuses more orders a page.
 MAX_ORDERS_PER_PAGE = 15
 
+#: Sequences in which orders can be listed; the minus means descending.
+ORDER_SORTS = ("-date", "date", "name", "-name")
+
 REPORT_CATEGORIES = (
     "AUTO_PRIVACY", "COLOUR", "CONTRAST", "DOWNLOAD", "DYNAMIC_RANGE", "EXPOSURE", "HDR", "IMAGE_QUALITY", "ITEM_REMOVAL",
     "LENS_CORRECTION", "NO_COMPLAINTS", "NOISE", "OTHER", "PERSPECTIVE_CORRECTION", "PRIVACY", "PROCESSING", "SHARPNESS",
@@ -156,15 +159,25 @@ def create_order(*, order_id: str | None = None, name: str | None = None) -> Cal
     )
 
 
-def list_orders(*, offset: str | None = None, per_page: int = MAX_ORDERS_PER_PAGE) -> Call[models.OrderPage]:
+def list_orders(
+    *,
+    offset: str | None = None,
+    per_page: int = MAX_ORDERS_PER_PAGE,
+    q: str | None = None,
+    sort: str | None = None,
+) -> Call[models.OrderPage]:
     """Read one page of the account's orders.
 
     :param offset: ``next_offset`` of the page before.
     :param per_page: 1 to 15.
+    :param q: text that their names hold. API versions before 2026-11-09 may ignore it, and ``sort``.
+    :param sort: any of :data:`ORDER_SORTS`; newest first when left out.
     """
+    if sort is not None and sort not in ORDER_SORTS:
+        raise SettingsError(f"sort takes one of {', '.join(ORDER_SORTS)}, not {sort!r:.80}.")
     if not 1 <= per_page <= MAX_ORDERS_PER_PAGE:
         raise SettingsError(f"per_page takes a whole number from 1 to {MAX_ORDERS_PER_PAGE}, not {per_page!r}.")
-    query = _given(offset=offset, per_page=str(per_page))
+    query = _given(offset=offset, per_page=str(per_page), q=q or None, sort=sort)
     return Call("GET", "/v3/orders/", "the list of orders", _order_page, query=query)
 
 

@@ -22,6 +22,8 @@ BRACKETS = "2025-05-05"
 WINDOW_PULL_TYPE = "2025-08-31"
 #: ``restage.sky`` replaces ``sky_replacement`` and ``cloud_type``.
 RESTAGE_SKY = "2026-07-01"
+#: Orders are listed newest first, or as ``sort`` says, and searched with ``q``.
+SORTED_ORDERS = "2026-11-09"
 #: ``perspective_correction`` and its mode.
 PERSPECTIVE = "2026-09-02"
 

@@ -267,26 +267,42 @@ class AutoenhanceHook(BaseHook):
         """Read an order with its images."""
         return self.run(calls.retrieve_order(order_id))
 
-    def list_orders(self, *, per_page: int = calls.MAX_ORDERS_PER_PAGE) -> Iterator[models.Order]:
-        """Read all orders of the account with their images, a page at a time; the API does not say in which sequence they come.
+    def list_orders(
+        self, *, per_page: int = calls.MAX_ORDERS_PER_PAGE, q: str | None = None, sort: str | None = None
+    ) -> Iterator[models.Order]:
+        """Read the account's orders with their images, a page at a time; leave off where you have seen enough.
+
+        ::
+
+            for order in hook.list_orders(q="Elm Street", sort="-date"):
+                ...
 
         :param per_page: 1 to 15.
+        :param q: text that their names hold; API versions before 2026-11-09 may ignore it.
+        :param sort: ``-date`` (newest first), ``date``, ``name`` or ``-name``. Before 2026-11-09 no version promises a sequence.
         """
         pages = calls.OrderPages()
         while not pages.ended:
-            page = self.list_orders_page(offset=pages.offset, per_page=per_page)
+            page = self.list_orders_page(offset=pages.offset, per_page=per_page, q=q, sort=sort)
             pages.turn(page)
             yield from page.orders
 
     def list_orders_page(
-        self, *, offset: str | None = None, per_page: int = calls.MAX_ORDERS_PER_PAGE
+        self,
+        *,
+        offset: str | None = None,
+        per_page: int = calls.MAX_ORDERS_PER_PAGE,
+        q: str | None = None,
+        sort: str | None = None,
     ) -> models.OrderPage:
         """Read one page of the account's orders.
 
         :param offset: ``next_offset`` of the page before; opaque.
         :param per_page: 1 to 15; a page may be shorter.
+        :param q: as for :meth:`list_orders`.
+        :param sort: as for :meth:`list_orders`.
         """
-        return self.run(calls.list_orders(offset=offset, per_page=per_page))
+        return self.run(calls.list_orders(offset=offset, per_page=per_page, q=q, sort=sort))
 
     def update_order(self, order_id: str, *, name: str) -> models.Order:
         """Rename an order."""

@@ -92,6 +92,12 @@ class AutoenhanceAsyncHook(BaseHook):
             for order in page.orders:
                 yield order
 
+    async def lists_newest_first(self) -> bool:
+        """Whether the pinned API version promises that the newest orders come first."""
+        from airflow_provider_autoenhance.api.versions import SORTED_ORDERS
+
+        return (await self.get_config()).extra.api_version >= SORTED_ORDERS
+
     async def list_orders_page(self, *, offset: str | None = None) -> OrderPage:
         """Read one page of the account's orders.
 
@@ -99,7 +105,8 @@ class AutoenhanceAsyncHook(BaseHook):
         """
         from airflow_provider_autoenhance.api import calls
 
-        return await self.run(calls.list_orders(offset=offset))
+        sort = "-date" if await self.lists_newest_first() else None
+        return await self.run(calls.list_orders(offset=offset, sort=sort))
 
 
 class _Shared:

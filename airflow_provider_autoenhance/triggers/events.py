@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Hashable
@@ -115,8 +116,8 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
             yield event
 
     def shared_stream_key(self) -> Hashable | None:
-        """Watchers of one connection and interval share a poll, whatever they filter."""
-        return ("autoenhance orders", self.autoenhance_conn_id, self.poll_interval, self.webhook)
+        """Watchers of one connection and interval share a poll, whatever they filter; how far back it begins is not a filter."""
+        return ("autoenhance orders", self.autoenhance_conn_id, self.poll_interval, self.webhook, self.created_after)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[OrderSeen, ...]]:
@@ -128,14 +129,16 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
         from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
         from airflow_provider_autoenhance.pipeline.watch.poll import OrderWalk
 
-        walk = OrderWalk()
+        after = _moment(kwargs.get("created_after"))
+        walk = OrderWalk(back_to=after.timestamp() if after else math.inf)
         # Of an older version's trigger that is still under way, the argument is missing.
         wakeup = Wakeup(kwargs["autoenhance_conn_id"]) if kwargs.get("webhook") else None
         failures = 0
         while True:
             try:
                 # A hook of its own for each look, so that a corrected connection is noticed.
-                orders = await walk.look(AutoenhanceAsyncHook(kwargs["autoenhance_conn_id"]))
+                hook = AutoenhanceAsyncHook(kwargs["autoenhance_conn_id"])
+                orders = await walk.look(hook, promised=await hook.lists_newest_first())
             except Exception as error:  # noqa: BLE001
                 failures += 1
                 pause = _pause(error, kwargs["poll_interval"], failures)

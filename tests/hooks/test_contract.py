@@ -497,3 +497,13 @@ def test_an_id_of_the_callers_choice_is_taken_once(hook: AutoenhanceHook, autoen
     assert hook.create_image("a.jpg", image_id="yours").image.image_id != "yours"
     with pytest.raises(errors.SettingsError, match="another address"):
         hook.create_image("a.jpg", image_id="..")
+
+
+def test_orders_are_searched_and_sorted(connect: Callable[..., AutoenhanceHook]) -> None:
+    hook = connect(api_version="2026-11-09")
+    for name in ("b elm", "oak", "a elm"):
+        hook.create_order(name=name)
+    assert [order.name for order in hook.list_orders(q="elm", sort="name", per_page=1)] == ["a elm", "b elm"]
+    assert [order.name for order in hook.list_orders(sort="date")] == ["b elm", "oak", "a elm"]
+    with pytest.raises(errors.SettingsError, match="-date, date, name, -name"):
+        hook.list_orders_page(sort="size")

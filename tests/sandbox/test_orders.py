@@ -275,3 +275,29 @@ def test_processing_an_order_of_images_makes_a_second_image_of_each(api: Api, sa
     api.process(order_id)
     time.sleep(0.6)
     assert len(api.wait_order(order_id)["images"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "listed"),
+    [
+        ({}, ["c", "A elm", "b", "a Elm"]),
+        ({"sort": "-date"}, ["c", "A elm", "b", "a Elm"]),
+        ({"sort": "date"}, ["a Elm", "b", "A elm", "c"]),
+        ({"sort": "name"}, ["a Elm", "A elm", "b", "c"]),
+        ({"sort": "-name"}, ["c", "b", "A elm", "a Elm"]),
+        ({"q": "ELM"}, ["A elm", "a Elm"]),
+        ({"q": "elm", "sort": "date"}, ["a Elm", "A elm"]),
+        ({"q": "oak"}, []),
+    ],
+)
+def test_orders_are_searched_and_sorted(sandbox: Sandbox, query: dict[str, str], listed: list[str]) -> None:
+    with Api(sandbox, "2026-11-09") as api:
+        for name in ("a Elm", "b", "A elm", "c"):
+            api.order(name=name)
+        found, offset = [], "0"
+        while offset is not None:
+            page = api.http.get("/v3/orders/", params={**query, "per_page": "1", "offset": offset}).json()
+            found += [order["name"] for order in page["orders"]]
+            offset = page["pagination"]["next_offset"]
+        assert found == listed
+        assert api.http.get("/v3/orders/", params={"sort": "size"}).status_code == 422

@@ -22,7 +22,7 @@ WATCHED_SECONDS = 24 * 60 * 60.0
 _STEP_SECONDS = 60 * 60.0
 
 #: Autoenhance keeps images for 45 days as its plans say; what is still unfinished after that never finishes.
-_FORGOTTEN_SECONDS = 60 * 24 * 60 * 60.0
+FORGOTTEN_SECONDS = 60 * 24 * 60 * 60.0
 
 _MAX_NAMES = 20
 
@@ -129,7 +129,7 @@ class OrderWatch:
         if self._before is None or now - WATCHED_SECONDS - self._before < _STEP_SECONDS:
             return
         self._before = now - WATCHED_SECONDS
-        self._open = {key: created for key, created in self._open.items() if created > now - _FORGOTTEN_SECONDS}
+        self._open = {key: created for key, created in self._open.items() if created > now - FORGOTTEN_SECONDS}
         self._reported = {
             key: mark
             for key, mark in self._reported.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -18,6 +18,10 @@ from airflow_provider_autoenhance.sandbox.state.world import page_token
 from airflow_provider_autoenhance.sandbox.store import uploads
 
 DEFAULT_PAGE = 5
+_SORTS: dict[str, Callable[[Order], tuple[str, int]]] = {
+    "date": lambda order: ("", order.sequence),
+    "name": lambda order: ((order.name or "").lower(), order.sequence),
+}
 
 
 async def create_order(call: Call) -> Response:
@@ -31,8 +35,13 @@ async def list_orders(call: Call) -> Response:
     query = call.checked_query(schemas.PAGE_QUERY)
     size, start = query.get("per_page", DEFAULT_PAGE), query.get("offset")
     rows = size - 1 if call.world.settings.short_pages and size > 1 else size
-    newest_first = sorted(call.world.live_orders(call.owner.user_id), key=lambda order: -order.sequence)
-    found = list(islice((o for o in newest_first if start is None or o.sequence < start), rows + 1))
+    known = call.version.has_sorted_orders
+    text, sort = (query.get("q") or "").lower() if known else "", query.get("sort", "-date") if known else "-date"
+    orders = [order for order in call.world.live_orders(call.owner.user_id) if text in (order.name or "").lower()]
+    orders.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
+    places = {order.sequence: place for place, order in enumerate(orders)}
+    begins = 0 if start is None else places[start] + 1 if start in places else _place(orders, start, sort)
+    found = orders[begins : begins + rows + 1]
     page = found[:rows]
     return JSONResponse(
         {
@@ -43,6 +52,13 @@ async def list_orders(call: Call) -> Response:
             },
         },
     )
+
+
+def _place(orders: list[Order], start: int, sort: str) -> int:
+    """Find where to go on behind an order that is gone by now."""
+    if sort == "-date":
+        return sum(order.sequence >= start for order in orders)
+    return sum(order.sequence <= start for order in orders) if sort == "date" else 0
 
 
 async def retrieve_order(call: Call) -> Response:

@@ -67,7 +67,7 @@ class Whole(fields.Integer):
 
 
 class PageToken(fields.String):
-    """The offset of a page of orders, read as the sequence number to start below."""
+    """The offset of a page of orders, read as the sequence number of the order to start behind."""
 
     default_error_messages = {"invalid": "Not a valid offset."}  # noqa: RUF012 - as marshmallow declares it
 
@@ -116,6 +116,8 @@ class ReportIn(Body):
 class PageQuery(Schema):
     offset = PageToken()
     per_page = Whole(validate=Range(1, MAX_PAGE))
+    q = fields.String()
+    sort = _one_of("name", "-name", "date", "-date")
 
 
 class DownloadQuery(Schema):

@@ -39,6 +39,10 @@ class Version:
     flags_beside_status: bool = True
     window_pull_type_from: str = "2025-05-05"
 
+    @property
+    def has_sorted_orders(self) -> bool:
+        return self.date >= "2026-11-09"
+
     def upload_url_key(self, kind: str) -> str:
         """Return under which name an answer hands out an upload URL.
 

@@ -277,21 +277,21 @@ class World:
 def page_token(sequence: int) -> str:
     """Return the opaque offset of a page.
 
-    :param sequence: number of the order that the page starts below.
+    :param sequence: number of the order that the page starts behind.
     """
-    return base64.urlsafe_b64encode(f"before:{sequence}".encode()).decode()
+    return base64.urlsafe_b64encode(f"after:{sequence}".encode()).decode()
 
 
 def page_start(token: str) -> int | None:
     """Read a page token.
 
     :param token: as :func:`page_token` made it.
-    :returns: the sequence number to start below; None = from the newest.
+    :returns: the sequence number to start behind; None = from the first.
     :raises ValueError: for a token that the sandbox did not make.
     """
     if token in ("", "0"):
         return None
     prefix, _, number = base64.urlsafe_b64decode(token.encode("ascii")).decode("ascii").partition(":")
-    if prefix != "before" or not number.isdigit():
+    if prefix != "after" or not number.isdigit():
         raise ValueError(token)
     return int(number)

@@ -227,10 +227,16 @@ class Listing:
         more = start + 15 < len(self.orders)
         return OrderPage(tuple(self.orders[start : start + 15]), str(start + 15) if more else None)
 
-    def look(self, walk: OrderWalk) -> tuple[int, int]:
+    def look(self, walk: OrderWalk, *, promised: bool = False) -> tuple[int, int]:
         """Look once; return how many orders were told of, and for how many requests."""
         before = self.pages
-        return len(asyncio.run(walk.look(self))), self.pages - before  # type: ignore[arg-type]
+        return len(asyncio.run(walk.look(self, promised=promised))), self.pages - before  # type: ignore[arg-type]
+
+    def finish(self, *numbers: int) -> None:
+        image = {"image_id": "i", "status": "processed"}
+        for number in numbers:
+            order = self.orders[number]
+            self.orders[number] = parse_order({"order_id": order.order_id, **order.raw, "images": [image]})
 
 
 def test_a_list_that_is_newest_first_is_read_whole_once_an_hour() -> None:
@@ -259,3 +265,31 @@ def test_a_list_that_changes_its_sequence_loses_nobody() -> None:
 def test_an_account_without_orders_costs_one_request() -> None:
     listing, walk = Listing([]), OrderWalk(lambda: NOW)
     assert [listing.look(walk) for _ in range(2)] == [(0, 1)] * 2
+
+
+def test_where_the_sequence_is_promised_no_look_reads_more_than_it_has_to() -> None:
+    clock = [NOW]
+    listing, walk = Listing([day * 86_400 for day in range(300)]), OrderWalk(lambda: clock[0])
+    assert listing.look(walk, promised=True) == (75, 5)  # 60 days, after which nothing is finished any more
+    assert listing.look(walk, promised=True)[1] == 1
+    listing.finish(*(number for number in range(75) if number != 40))
+    clock[0] += FULL_WALK_SECONDS
+    assert listing.look(walk, promised=True)[1] == 5
+    clock[0] += FULL_WALK_SECONDS
+    assert listing.look(walk, promised=True)[1] == 3  # back to the one order that is not finished
+    listing.finish(40)
+    assert listing.look(walk, promised=True)[1] == 1
+    clock[0] += FULL_WALK_SECONDS
+    assert listing.look(walk, promised=True)[1] == 3
+    clock[0] += FULL_WALK_SECONDS
+    assert listing.look(walk, promised=True)[1] == 1
+
+
+def test_a_watcher_that_begins_longer_ago_reads_back_to_there() -> None:
+    listing = Listing([day * 86_400 for day in range(300)])
+    assert listing.look(OrderWalk(lambda: NOW, back_to=NOW - 100 * 86_400), promised=True) == (105, 7)
+
+
+def test_a_broken_promise_loses_nobody() -> None:
+    listing, walk = Listing([day * 86_400 for day in range(300)][::-1]), OrderWalk(lambda: NOW)
+    assert [listing.look(walk, promised=True) for _ in range(2)] == [(300, 20)] * 2
