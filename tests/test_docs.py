@@ -246,3 +246,16 @@ def test_every_public_name_has_its_place() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_switch_of_the_sandbox_with_its_default() -> None:
+    from airflow_provider_autoenhance.sandbox.state.settings import Settings
+
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+    table = rows("Its switches", page)
+    defaults = Settings().model_dump()
+    assert defaults.keys() <= table.keys()
+    for name, default in defaults.items():
+        if isinstance(default, bool | str) or (type(default) is int and default and name != "max_upload_bytes"):
+            told = table[name][1].strip("` ")
+            assert str(default).lower() in told.lower(), name

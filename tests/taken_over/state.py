@@ -100,6 +100,10 @@ class _Restored:
         return json.loads(self._call("POST", path, json.dumps(body).encode()))
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        headers = {"x-api-key": self._sandbox.api_key, "Content-Type": "application/json"}
+        headers = {
+            "x-api-key": self._sandbox.api_key,
+            "x-api-version": "2025-08-31",
+            "Content-Type": "application/json",
+        }
         with urlopen(Request(f"{self._sandbox.url}/v3/{path}", body, headers, method=method), timeout=60) as answer:
             return bytes(answer.read())

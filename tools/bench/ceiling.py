@@ -51,7 +51,11 @@ class _Legs:
         self._photo = noisy_photo(size)
         self._http = urllib3.PoolManager(maxsize=concurrency, blocksize=1 << 20)
         self._api = bench.service.api
-        self._headers = {"x-api-key": bench.service.api_key, "Content-Type": "application/json"}
+        self._headers = {
+            "x-api-key": bench.service.api_key,
+            "x-api-version": "2025-08-31",
+            "Content-Type": "application/json",
+        }
         self._s3 = bench.service.s3()
         self._images: list[dict[str, str]] = []
 

@@ -48,7 +48,11 @@ def _orders(bench: BenchService, count: int) -> list[str]:
     import urllib3
 
     http = urllib3.PoolManager(maxsize=16)
-    headers = {"x-api-key": bench.service.api_key, "Content-Type": "application/json"}
+    headers = {
+        "x-api-key": bench.service.api_key,
+        "x-api-version": "2025-08-31",
+        "Content-Type": "application/json",
+    }
     photo = photo_of(5_000)
 
     def make(number: int) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +22,19 @@ _RULES = TypeAdapter(list[FaultRule])
 async def get_health(call: Call) -> Response:
     """Answer with the addresses of its hosts."""
     return JSONResponse({"status": "ok", **call.service.addresses})
+
+
+async def get_specification(call: Call) -> Response:
+    """Answer with the contract's document, where the vendor's framework serves its own."""
+    document = await asyncio.get_running_loop().run_in_executor(call.service.files, _specification)
+    return Response(document, media_type="application/json")
+
+
+@lru_cache
+def _specification() -> str:
+    import yaml  # moto's S3 brings it along
+
+    return json.dumps(yaml.safe_load((Path(__file__).parents[1] / "openapi.yaml").read_text()))
 
 
 async def get_ledger(call: Call) -> Response:

@@ -50,6 +50,7 @@ ASSETS = [
 ]
 
 CONTROL = [
+    Route("GET", "/docs/openapi.spec", "openapi_specification", control.get_specification, control=True),
     Route("GET", "/sandbox/health", "sandbox_health", control.get_health, control=True),
     Route("GET", "/sandbox/ledger", "sandbox_ledger", control.get_ledger, control=True),
     Route("GET", "/sandbox/signatures", "sandbox_signatures", control.get_signatures, control=True),

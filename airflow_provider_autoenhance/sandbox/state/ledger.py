@@ -23,7 +23,7 @@ def ledger(world: World, faults: Faults, *, rows: bool) -> dict[str, Any]:
     accounts: dict[str, Any] = {
         "images_created": len(world.images),
         "images_live": len(live),
-        "brackets_created": len(world.exposures),
+        "brackets_created": sum(not exposure.of_image for exposure in world.exposures.values()),
         "orders_created": len(world.orders),
         "uploads_received": len(world.uploads),
         "credits": {
@@ -45,7 +45,7 @@ def ledger(world: World, faults: Faults, *, rows: bool) -> dict[str, Any]:
         accounts.update(
             images=[_image_row(image) for image in world.images.values()],
             live_images=[image.image_id for image in live],
-            brackets=[_exposure_row(world, exposure_id) for exposure_id in world.exposures],
+            brackets=[_exposure_row(world, key) for key, exposure in world.exposures.items() if not exposure.of_image],
             orders=[
                 {"order_id": order.order_id, "name": order.name, "image_ids": order.image_ids}
                 | {"bracket_ids": order.exposure_ids, "is_merging": order.is_merging, "deleted": order.is_deleted}
