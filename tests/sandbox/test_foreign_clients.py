@@ -72,7 +72,7 @@ def test_an_order_of_images_is_processed_and_its_brackets_say_which_are_final(cl
     for number in range(2):
         made = client.post("/v3/images/", json={"image_name": f"{number}.jpg", "order_id": order_id}).json()
         httpx.put(made["s3PutObjectUrl"], content=photo(), headers=OCTETS)
-    assert client.post(f"/v3/orders/{order_id}/process", json={"ai_version": "5.x"}).status_code == 200
+    assert client.post(f"/v3/orders/{order_id}/process", json={"number_of_brackets_per_image": 1}).status_code == 200
 
     def finished(order: dict[str, Any]) -> bool:
         return len(order["images"]) == 4 and not order["is_merging"] and not order["is_processing"]
