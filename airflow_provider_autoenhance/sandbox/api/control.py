@@ -34,7 +34,7 @@ async def get_specification(call: Call) -> Response:
 def _specification() -> str:
     import yaml  # moto's S3 brings it along
 
-    return json.dumps(yaml.safe_load((Path(__file__).parents[1] / "openapi.yaml").read_text()))
+    return json.dumps(yaml.safe_load((Path(__file__).with_name("openapi.yaml")).read_text()))
 
 
 async def get_ledger(call: Call) -> Response:
