@@ -90,10 +90,7 @@ def test_every_room_has_its_place() -> None:
     rooms = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
     assert rooms == set.union(*LAYERS) | {"sandbox"}
     for name, layers in (("pipeline", PIPELINE_LAYERS), ("sandbox", SANDBOX_LAYERS)):
-        inner = {each.stem for each in (ROOT / name).iterdir() if each.suffix in ("", ".py")} - {
-            "__init__",
-            "__pycache__",
-        }
+        inner = {each.stem for each in (ROOT / name).iterdir()} - {"__init__", "__pycache__"}
         assert inner == set.union(*layers), name
 
 
