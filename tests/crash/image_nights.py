@@ -304,8 +304,9 @@ class ImageNights(RuleBasedStateMachine):
     def twin(self, photo: str, *, zombie: bool) -> None:
         """The same task runs a second time meanwhile, whole. Of a zombie, Airflow does not take what it leaves in XCom afterwards."""
         self.effects.arm(0, before=False)
-        if self.running not in TWICE:
-            return
+        images = (each for each in self.sandbox.ledger()["images"] if each["metadata"]["photo"] == photo)
+        if self.running not in TWICE or all(each["deleted"] for each in images):
+            return  # where its image is gone, an upload makes it anew, as the creation does
         with suppress(AirflowFailException, AirflowSensorTimeout, errors.AutoenhanceError):
             result = self.attempt(photo, self.running, deferrable=False)
             if zombie:

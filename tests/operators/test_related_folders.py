@@ -170,7 +170,7 @@ def test_dead_runs_are_buried_together(
         with monkeypatch.context() as killed:
             killed.setattr(claims.Claims, "check", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
             killed.setattr(claims.Claims, "release", lambda _: None)
-            killed.setattr(lease.Lease, "is_fresh", property(lambda _: False))
+            killed.setattr(lease.Lease, "_keep", lambda _: None)
             killed.setattr(claims.Watched, "is_alive", lambda _: False)
             with pytest.raises(KeyboardInterrupt):
                 enhance(run_id=run_id)

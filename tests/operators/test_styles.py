@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.batch import engine
 from tests.support.batch import Enhance, event_of, fill, manifest, operator, outputs
 from tests.support.photos import exposure, photo
 from tests.support.sandbox import Sandbox
@@ -448,6 +449,7 @@ def test_a_restyle_while_a_run_is_at_it_is_taken_back(
             to_its_end(**options)
         autoenhance.faults([])
     with monkeypatch.context() as patch:
+        patch.setattr(engine, "_UNSEEN_SECONDS", -1.0)
         struck = meddle(patch, moment, times)
         summary = to_its_end(**options)
         assert struck() == (times if moment != "process_image" or earlier == "another style" else 0)

@@ -152,7 +152,8 @@ class Batch:
                     orders[order_id] = look.order
             threads.work()
             waiting = len(self.in_flight)
-            if not waiting or time.monotonic() - began > _UNSEEN_SECONDS:
+            meddled = any(each.decision.rounds for each in self._landed)
+            if not waiting or meddled or time.monotonic() - began > _UNSEEN_SECONDS:
                 self._check_styles(threads)
             self._landed.clear()
             if len(self.in_flight) > waiting:  # what is enhanced again shows in a new look alone

@@ -80,15 +80,15 @@ def ensure(
     def find() -> Made | None:
         order, there = _listed(hook, wanted, order_name)
         ready = [each for each in there if _has_bytes(each)]
-        for same in same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(order_name)):
+        same = next(iter(same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(order_name))), None)
+        if same is not None:
             check(f"{wanted.noun} {name_of(same)!r}", same.metadata)
-            return _made(_as_asked(hook, same, wanted), wanted)
-        if order is not None:
+        elif order is not None:
             check_whole(order)
         for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
             check(f"{wanted.noun} {name_of(useless)!r}", useless.metadata)
             discard(hook, wanted.kind, _made(useless, wanted).id)
-        return None
+        return None if same is None else _made(_as_asked(hook, same, wanted), wanted)
 
     return (None if fresh else find()) or once(partial(_create, hook, wanted), find)
 
