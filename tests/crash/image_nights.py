@@ -306,7 +306,7 @@ class ImageNights(RuleBasedStateMachine):
         self.effects.arm(0, before=False)
         images = (each for each in self.sandbox.ledger()["images"] if each["metadata"]["photo"] == photo)
         if self.running not in TWICE or all(each["deleted"] for each in images):
-            return  # where its image is gone, an upload makes it anew, as the creation does
+            return  # where its image is gone, an upload makes it again, as the creation does
         with suppress(AirflowFailException, AirflowSensorTimeout, errors.AutoenhanceError):
             result = self.attempt(photo, self.running, deferrable=False)
             if zombie:

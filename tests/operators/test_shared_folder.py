@@ -154,7 +154,7 @@ def test_a_new_try_ends_the_one_before_it(enhance: Enhance, autoenhance: Sandbox
 def test_a_lease_that_proves_nothing_holds_nobody_up(
     enhance: Enhance, s3: SimpleNamespace, elsewhere: Begin, left: Any
 ) -> None:
-    other = elsewhere(1, renew=60.0)  # nobody writes it anew
+    other = elsewhere(1, renew=60.0)  # nobody writes it again
     (key,) = leases(s3)
     if isinstance(left, dict):
         left = json.dumps(json.loads(s3.get(key)) | left).encode()
