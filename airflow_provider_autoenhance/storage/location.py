@@ -75,6 +75,11 @@ class Location:
         return f"{_ALIASES.get(self.scheme, self.scheme)}://{bucket}/{self.key}"
 
     @property
+    def real_place(self) -> str:
+        """The place of a file, where on a disk a link to the file itself is followed, too."""
+        return os.path.realpath(self.key) if self.scheme == "file" else self.place
+
+    @property
     def is_web(self) -> bool:
         """Whether it is on the web."""
         return self.scheme in _WEB_SCHEMES

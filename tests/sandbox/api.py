@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -115,3 +116,13 @@ def upload_url(created: dict[str, Any]) -> str:
 def signed_type(url: str) -> str:
     """Return the Content-Type that an upload URL asks for."""
     return parse_qs(urlsplit(url).query).get("content-type", ["application/octet-stream"])[0]
+
+
+def until(read: Callable[[], Any], done: Callable[[Any], bool]) -> Any:
+    """Read something until it is done, and return it."""
+    for _ in range(1500):
+        value = read()
+        if done(value):
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"never done: {value}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from tests.sandbox.api import until
 from tests.support.pictures import decode, photo
 from tests.support.sandbox import Sandbox
 
@@ -22,15 +22,6 @@ def client(sandbox: Sandbox) -> Iterator[httpx.Client]:
     headers = {"x-api-key": sandbox.api_key}
     with httpx.Client(base_url=sandbox.url, headers=headers, follow_redirects=True, timeout=30) as made:
         yield made
-
-
-def until(read: Callable[[], Any], done: Callable[[Any], bool]) -> Any:
-    for _ in range(1500):
-        value = read()
-        if done(value):
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"never done: {value}")
 
 
 def is_photo(answer: httpx.Response) -> bool:

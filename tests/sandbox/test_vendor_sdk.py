@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.sandbox.api import signed_type
+from tests.sandbox.api import signed_type, until
 from tests.support.pictures import bracket, decode, photo
 from tests.support.sandbox import Sandbox
 
@@ -26,15 +25,6 @@ def client(sandbox: Sandbox) -> Iterator[Any]:
 
 def upload(url: str, data: bytes) -> None:
     assert httpx.put(url, content=data, headers={"Content-Type": signed_type(url)}).status_code == 200
-
-
-def until(read: Callable[[], Any], done: Callable[[Any], bool]) -> Any:
-    for _ in range(1500):
-        value = read()
-        if done(value):
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"never done: {value}")
 
 
 def test_a_photo(client: Any, sandbox: Sandbox) -> None:

@@ -150,8 +150,7 @@ def _records(folder: str, conn_id: str | None) -> Iterator[Record]:
 
 def _place(uri: str) -> str:
     """What tells a file from all others of its store, however it is spelled; on a disk, links are followed."""
-    location = locate(uri, conn_id=None, error=errors.SettingsError)
-    return os.path.realpath(location.key) if location.scheme == "file" else location.place
+    return locate(uri, conn_id=None, error=errors.SettingsError).real_place
 
 
 def _shown(uri: str) -> str:

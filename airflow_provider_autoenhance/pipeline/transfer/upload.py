@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -54,8 +53,7 @@ class PhotoSource:
     @property
     def place(self) -> str:
         """Its URI without connection and credentials, the same however it is spelled; on a disk, links are followed."""
-        location = locate(self.uri, conn_id=None, error=errors.SourceError)
-        return os.path.realpath(location.key) if location.scheme == "file" else location.place
+        return locate(self.uri, conn_id=None, error=errors.SourceError).real_place
 
     def check_one_file(self) -> None:
         """Refuse a folder and a pattern. A file that cannot be read from here may be there all the same.
