@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import Row
+from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.storage import StoredFile
 
 #: Autoenhance keeps an image for so long. After that nobody downloads it any more.
@@ -20,7 +20,7 @@ _KEPT = timedelta(days=45)
 _WAY_OUT = "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination"
 
 
-def spare_others(job: Job, folder: FolderPlan, present: Mapping[str, StoredFile]) -> None:
+def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, StoredFile]) -> None:
     """Keep a plan from writing over what another photo, or another task, has landed or waits for, as the records say.
 
     Where the file is the same task's, its photo fails, and the others go on. A task may write over its own photos: what changed, or was
@@ -29,34 +29,49 @@ def spare_others(job: Job, folder: FolderPlan, present: Mapping[str, StoredFile]
     :param present: the files under the destination, by URI.
     :raises SettingsError: the file is another task's; names both.
     """
-    mine = {target: each.photo for each in folder.decisions if each.works for target in each.photo.targets}
-    taken: dict[str, str] = {}
+    working = [folder for folder in folders if any(each.works for each in folder.decisions)]
+    mine = {
+        target: (folder, each.photo)
+        for folder in working
+        for each in folder.decisions
+        if each.works
+        for target in each.photo.targets
+    }
+    taken: dict[str, dict[str, str]] = {folder.own.run: {} for folder in working}
     kept_since = (datetime.now(UTC) - _KEPT).isoformat()
-    for record in folder.others.values() if mine else ():
-        sibling = job.run.mapped and record.origin == folder.own.origin
-        other_task = sibling or not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ")
+    # Folders whose files lie in one place share their records: each is gone through once.
+    for record in {record.uri: record for folder in working for record in folder.others.values()}.values():
         for row in record.rows.values():
             for target in _targets(row, present, kept_since):
-                photo = mine.get(target)
-                if photo is None:
+                folder, photo = mine.get(target, (None, None))
+                if folder is None or photo is None or record.run not in folder.others:
                     continue
-                if not _is_same_file(row, photo):
-                    conflict = (
-                        f"{photo.source} would become {target}, which is made from {row.source} ({record.origin}); "
-                    )
-                    if other_task:
-                        raise SettingsError(f"{conflict}{_WAY_OUT}.")
-                    taken[photo.fingerprint] = f"{conflict}delete that file if nobody wants it any more, or {_WAY_OUT}"
-                elif other_task and _differs(row, job):
-                    raise SettingsError(
-                        f"{photo.source} would become {target}, which {record.origin} makes in other settings; {_WAY_OUT}."
-                    )
-    folder.decisions[:] = [
-        replace(each, step=Step.KEEP, reason=taken[each.photo.fingerprint])
-        if each.works and each.photo.fingerprint in taken
-        else each
-        for each in folder.decisions
-    ]
+                if reason := _conflict(job, folder, record, row, photo, target):
+                    taken[folder.own.run][photo.fingerprint] = reason
+    for folder in working:
+        reasons = taken[folder.own.run]
+        folder.decisions[:] = [
+            replace(each, step=Step.KEEP, reason=reasons[each.photo.fingerprint])
+            if each.works and each.photo.fingerprint in reasons
+            else each
+            for each in folder.decisions
+        ]
+
+
+def _conflict(job: Job, folder: FolderPlan, record: Record, row: Row, photo: Photo, target: str) -> str | None:
+    """Say why a photo of the same task cannot become a file; ``None`` where it can."""
+    sibling = job.run.mapped and record.origin == folder.own.origin
+    other_task = sibling or not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ")
+    if not _is_same_file(row, photo):
+        conflict = f"{photo.source} would become {target}, which is made from {row.source} ({record.origin}); "
+        if other_task:
+            raise SettingsError(f"{conflict}{_WAY_OUT}.")
+        return f"{conflict}delete that file if nobody wants it any more, or {_WAY_OUT}"
+    if other_task and _differs(row, job):
+        raise SettingsError(
+            f"{photo.source} would become {target}, which {record.origin} makes in other settings; {_WAY_OUT}."
+        )
+    return None
 
 
 def _differs(row: Row, job: Job) -> bool:

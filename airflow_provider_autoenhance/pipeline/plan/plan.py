@@ -61,8 +61,7 @@ def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Contai
         _plan_folder(job, hook, state, present, resumed or state.own.run in worked)
         for state in read_state(job, hook, folders, present)
     ]
-    for plan in plans:
-        spare_others(job, plan, present)
+    spare_others(job, plans, present)
     return plans
 
 
