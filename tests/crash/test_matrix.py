@@ -1,4 +1,7 @@
-"""A worker killed before and after each HTTP call and each file that it writes, then retried as Airflow would."""
+"""A worker killed after each HTTP call and each file that it writes, then retried as Airflow would.
+
+What dies just before an effect leaves the same behind as what dies just after the one before it, where one thread works.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,14 @@ def nights(
         shutil.rmtree(place)
 
 
-def kill_everywhere(fresh: Iterable[tuple[int, Night]], *, before: bool, effects: int) -> None:
+def kill_everywhere(fresh: Iterable[tuple[int, Night]], *, effects: int) -> None:
     """Kill the first try of each night at another effect, until one ends before it is killed.
 
     :param effects: how many there are at least.
     """
     for last, night in fresh:
-        ended = night.run("night-1", last=last, before=before)
-        about = f"killed {'before' if before else 'after'} effect {last}: {ended}"
+        ended = night.run("night-1", last=last)
+        about = f"killed after effect {last}: {ended}"
         assert ended["end"] == "success", about
         try:
             night.check()
@@ -50,14 +53,11 @@ def kill_everywhere(fresh: Iterable[tuple[int, Night]], *, before: bool, effects
 
 
 @pytest.mark.parametrize("part", range(SLICES))
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-def test_killed_anywhere(
-    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, before: bool, part: int
-) -> None:
+def test_killed_anywhere(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, part: int) -> None:
     """Every call site, one after the other: a single thread makes their order the same each time."""
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable)
-    kill_everywhere(zip(count(part + 1, SLICES), fresh, strict=False), before=before, effects=30)
+    kill_everywhere(zip(count(part + 1, SLICES), fresh, strict=False), effects=30)
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
@@ -99,7 +99,7 @@ def test_killed_with_nothing_remembered_beside_the_outputs(
 def test_killed_with_several_files_of_each_photo(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=False, kind=OutputsNight)
     for last, night in zip(range(1, 60, 4), fresh, strict=False):
-        ended = night.run("night-1", last=last, before=last % 8 == 1)
+        ended = night.run("night-1", last=last)
         assert ended["end"] == "success", f"killed at effect {last}: {ended}"
         night.check()
 
@@ -110,22 +110,21 @@ def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, aut
         for bucket in ("listings", "enhanced"):
             s3.client.create_bucket(Bucket=bucket)
         night = Night(worker, sandbox, Objects(s3))
-        assert night.run("night-1", last=last, before=last % 8 == 1)["end"] == "success"
+        assert night.run("night-1", last=last)["end"] == "success"
         night.check()
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("deferrable", "brackets"), [(True, "exif"), (False, "auto")], ids=["deferrable-exif", "sync-auto"]
 )
 def test_brackets_killed_anywhere(
-    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, brackets: str, before: bool
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, brackets: str
 ) -> None:
     """No kill makes Autoenhance merge a bracket twice, and no exposure is left there unexplained."""
     fresh = nights(
         worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=BracketNight, brackets=brackets, group_by="all"
     )
-    kill_everywhere(zip(count(1), fresh, strict=False), before=before, effects=25)
+    kill_everywhere(zip(count(1), fresh, strict=False), effects=25)
 
 
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
@@ -146,18 +145,17 @@ WARM = {"enhance_type": "warm", "sky_replacement": True}
 MODERN = {"enhance_type": "modern"}
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_another_style_killed_anywhere_spends_nothing(
-    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, before: bool
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
 ) -> None:
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, photos=2, settings=WARM)
     for last, night in zip(count(1), fresh, strict=False):
         assert night.run("night-0")["end"] == "success"
         night.choose(settings=MODERN)
-        ended = night.run("night-1", last=last, before=before)
+        ended = night.run("night-1", last=last)
         ledger = copying_sandbox.ledger()
-        about = f"killed {'before' if before else 'after'} effect {last}: {ended}"
+        about = f"killed after effect {last}: {ended}"
         assert (ended["end"], ledger["images_created"], ledger["credits"]["spent"]) == ("success", 2, 2), about
         for image in ledger["images"]:
             assert image["settings"] == MODERN | {"sky_replacement": False}, about

@@ -40,6 +40,7 @@ def watched(copying_sandbox: Sandbox) -> Any:
     patch.undo()
 
 
+@pytest.mark.no_cover  # counting lines would take a third of the time, and other tests walk the same ones
 @pytest.mark.parametrize(("kind", "part"), PARTS)
 def test_no_night_breaks_a_promise(watched: None, kind: type[Nights], part: int) -> None:
     play(kind, part, examples=EXAMPLES // len(PARTS), steps=8)
