@@ -120,6 +120,9 @@ class Rows(MutableMapping[str, Row]):
     def __len__(self) -> int:
         return len(self._packed)
 
+    def __contains__(self, fingerprint: object) -> bool:
+        return fingerprint in self._packed
+
     def line(self, fingerprint: str) -> bytes | None:
         """A row as it is written, ``None`` where there is none."""
         packed = self._packed.get(fingerprint)

@@ -36,7 +36,6 @@ def watched(copying_sandbox: Sandbox) -> Iterator[None]:
             yield
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_night_breaks_a_promise(watched: None, part: int) -> None:
     play(ImageNights, part, examples=EXAMPLES // PARTS, steps=4)

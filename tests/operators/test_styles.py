@@ -74,9 +74,15 @@ def shoot(s3: SimpleNamespace, options: dict[str, Any]) -> int:
     return 2 if options else len(fill(s3, 2))
 
 
-@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-@pytest.mark.parametrize("preview", [False, True], ids=["full size", "preview"])
-@pytest.mark.parametrize("asked", [WARM, {}], ids=["warm", "nothing asked"])
+@pytest.mark.parametrize(  # each pair of them is there
+    ("deferrable", "preview", "asked"),
+    [
+        pytest.param(False, False, WARM, id="sync-full size-warm"),
+        pytest.param(False, True, {}, id="sync-preview-nothing asked"),
+        pytest.param(True, False, {}, id="deferrable-full size-nothing asked"),
+        pytest.param(True, True, WARM, id="deferrable-preview-warm"),
+    ],
+)
 @pytest.mark.parametrize("shots", SHOTS)
 def test_a_restyled_image_is_enhanced_as_asked_before_it_is_downloaded_again(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool, preview: bool, asked: Any, shots: Any,
@@ -431,9 +437,8 @@ def to_its_end(run_id: str = "night-1", **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-@pytest.mark.parametrize("moment", ["looked", "download_image", "process_image"])
+@pytest.mark.parametrize(("moment", "times"), [("looked", 1), ("download_image", 3), ("process_image", 1)])
 @pytest.mark.parametrize("earlier", ["nothing", "landed before", "another style", "died ready"])
-@pytest.mark.parametrize("times", [1, 3])
 def test_a_restyle_while_a_run_is_at_it_is_taken_back(
     s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool, moment: str, earlier: str, times: int
 ) -> None:  # fmt: skip

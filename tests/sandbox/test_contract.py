@@ -49,13 +49,13 @@ def open_sandbox(sandbox_server: Sandbox) -> Sandbox:
 
 
 @anything.parametrize()
-@limits(25, Phase.explicit)
+@limits(15, Phase.explicit)
 def test_answers_conform(case: Any, open_sandbox: Sandbox) -> None:
     case.call_and_validate(base_url=open_sandbox.url, headers={"x-api-key": open_sandbox.api_key})
 
 
 @valid.include(path_regex=r"\{").parametrize()
-@limits(8)
+@limits(5)
 def test_answers_about_what_exists_conform(case: Any, open_sandbox: Sandbox) -> None:
     with Api(open_sandbox) as api:
         image = api.finished(SMALL_PHOTO, "known.jpg")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -41,7 +41,8 @@ class FolderState:
 
     :param own: this run's record, new or read back.
     :param others: records of other runs, by id.
-    :param rows: what became of each photo, by fingerprint.
+    :param rows: what became of each photo, by fingerprint; folders that share their records share it.
+    :param styles: what the same records say of the photos in other settings.
     :param asked: those of ``rows`` that are not the latest: another task has made other files of the photo since.
     :param orders: the open orders, as read.
     :param brackets: those of them that hold brackets.
@@ -54,6 +55,7 @@ class FolderState:
     own: Record
     others: dict[str, Record]
     rows: Rows
+    styles: Styles
     files: GroupedFiles
     orders: dict[str, Order] = field(default_factory=dict)
     brackets: list[BracketOrder] = field(default_factory=list)
@@ -62,15 +64,10 @@ class FolderState:
     asked: dict[str, Row] = field(default_factory=dict)
     damage: DestinationError | None = None
 
-    @cached_property
-    def styles(self) -> Styles:
-        """What the records say of the photos in other settings."""
-        return Styles(self.rows)
-
     def as_asked(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[tuple[str, Row]]:
         """Yield the rows by which photos are up to date, where a later row of another run is about other files."""
         for photo in self.files.photos:
-            rows = [row for other in self.others.values() if (row := other.rows.get(photo.fingerprint)) is not None]
+            rows = [other.rows[photo.fingerprint] for other in self.others.values() if photo.fingerprint in other.rows]
             if len(rows) < 2 or self.rows[photo.fingerprint].run == self.own.run:
                 continue
             for row in sorted(rows, key=lambda row: row.at, reverse=True):
@@ -112,7 +109,8 @@ def read_state(
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
         records = _read_records(job, folders, present, pool)
-        found = [_state(job, folder, listed, present) for folder, listed in zip(folders, records, strict=True)]
+        known = _Known({job.key(folder.source, folder.destination) for folder in folders})
+        found = [_state(job, folder, listed, present, known) for folder, listed in zip(folders, records, strict=True)]
         damages = [each.damage for each in found if each.damage]
         if damages and len(damages) == len(found):
             raise damages[0]
@@ -212,23 +210,46 @@ def _read_records(
     return ([records[uri] for uri in each] for each in listed)
 
 
+class _Known:
+    """What records say together, put together once for all folders that share them.
+
+    :param own: ids of this run's records: in doubt, their rows stay.
+    """
+
+    def __init__(self, own: Container[str]) -> None:
+        self._own = own
+        self._found: dict[frozenset[str], tuple[Rows, Styles]] = {}
+
+    def of(self, records: Sequence[Record]) -> tuple[Rows, Styles]:
+        """Return what they say of each photo, and of its other styles."""
+        key = frozenset(record.uri for record in records)
+        if key not in self._found:
+            rows = latest_rows(sorted(records, key=lambda record: record.run in self._own))
+            self._found[key] = rows, Styles(rows)
+        return self._found[key]
+
+
 def _state(
-    job: Job, folder: Folder, read: Sequence[Record | DestinationError], present: Mapping[str, StoredFile]
+    job: Job,
+    folder: Folder,
+    read: Sequence[Record | DestinationError],
+    present: Mapping[str, StoredFile],
+    known: _Known,
 ) -> FolderState:
     run = job.key(folder.source, folder.destination)
     origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
-    others = {record.run: record for record in read if isinstance(record, Record)}
+    records = [record for record in read if isinstance(record, Record)]
+    rows, styles = known.of(records)
+    others = {record.run: record for record in records}
     own = others.pop(run, None) or Record(run, origin, submitted_at=time.time(), folder=folder.destination)
     damage = next((each for each in read if isinstance(each, DestinationError)), None)
     if damage:
-        return FolderState(folder, own, others, Rows(), GroupedFiles(list(folder.photos)), damage=damage)
+        return FolderState(folder, own, others, rows, styles, GroupedFiles(list(folder.photos)), damage=damage)
     if not job.durable:
         own.orders = derived_orders(job, folder)  # no record names them
-    records = [*others.values(), own]
-    rows = latest_rows(records)
-    files = group_files(job, folder.photos, records, rows)
+    files = group_files(job, folder.photos, [*others.values(), own], rows)
     own.grouping = files.grouping
-    state = FolderState(folder, own, others, rows, files)
+    state = FolderState(folder, own, others, rows, styles, files)
     for fingerprint, row in state.as_asked(job, present):
         state.asked[fingerprint] = rows[fingerprint] = row
     return state
