@@ -56,15 +56,29 @@ LEFT_OUT = (
     "tests/test_docs.py",
     "tests/tools",
 )
+# Where Airflow itself is spoken to the most: a run on a real one of each kind of task, events, forms, the web server.
+BRIEFLY = (
+    "tests/dags/test_example_dags.py",
+    "tests/dags/test_on_order.py",
+    "tests/plugins",
+    "tests/sensors",
+    "tests/test_imports.py",
+    "tests/test_provider.py",
+    "tests/triggers",
+)
 _INSTALL_SECONDS = 600
 _TEST_SECONDS = 1800
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One Airflow version."""
+    """One Airflow version.
+
+    :param briefly: only the tests of ``BRIEFLY`` are run on it.
+    """
 
     version: str
+    briefly: bool = False
 
     @property
     def python(self) -> Path:
@@ -130,7 +144,7 @@ def run_cell(children: Children, cell: Cell, arguments: list[str]) -> Outcome:
         "-p",
         "no:cacheprovider",
     ]
-    command += [*(f"--ignore={path}" for path in LEFT_OUT), *arguments]
+    command += [*(f"--ignore={path}" for path in LEFT_OUT), *(BRIEFLY if cell.briefly else ()), *arguments]
     problem = ""
     try:
         children.run(
@@ -149,9 +163,9 @@ def run_cell(children: Children, cell: Cell, arguments: list[str]) -> Outcome:
     return outcome
 
 
-def run_matrix(versions: list[str], arguments: list[str], *, jobs: int) -> list[Outcome]:
+def run_matrix(versions: list[str], briefly: list[str], arguments: list[str], *, jobs: int) -> list[Outcome]:
     """Install all cells one after another, then test ``jobs`` of them at a time."""
-    cells = [Cell(version) for version in versions]
+    cells = [Cell(version, version in briefly) for version in versions]
     outcomes = []
     # Leaving ends the children first, which frees the threads that wait for them.
     with ThreadPoolExecutor(jobs) as pool, Children() as children:
@@ -178,6 +192,9 @@ def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
     parser.add_argument("--only", action="append", choices=VERSIONS, help="this version only; may be repeated")
+    parser.add_argument(
+        "--briefly", action="append", choices=VERSIONS, default=[], help="a few tests on this version; may be repeated"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="cells tested at the same time (default 2)")
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     arguments = parser.parse_args()
@@ -185,7 +202,9 @@ def main() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     try:
-        outcomes = run_matrix(arguments.only or list(VERSIONS), arguments.pytest, jobs=arguments.jobs)
+        outcomes = run_matrix(
+            arguments.only or list(VERSIONS), arguments.briefly, arguments.pytest, jobs=arguments.jobs
+        )
     except KeyboardInterrupt:
         return 130
     rows = [
