@@ -88,6 +88,10 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             type="string",
         ),
         "icc_directory": _field("ICC folder", "Folder with ICC colour profiles, on every worker", type="string"),
+        "credit_price": _field(
+            "Price of a credit", "In money, so that plans, summaries and reports say it too", type="number"
+        ),
+        "currency": _field("Currency", "Of that price: a code or a sign", type="string", default="USD"),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api import versions
+from airflow_provider_autoenhance.api.shown import counted
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.exchange import Patience
@@ -29,6 +30,8 @@ class Extra:
     :param allow_private_sources: allow http(s) source photos, uploads and downloads on private, loopback and link-local addresses.
     :param local_folders: folders of the worker that source photos may be read from; ``None``: any but the system's own.
     :param icc_directory: folder with ICC colour profiles, on every worker.
+    :param credit_price: what your plan makes of a credit in money; ``None``: nothing is said in money.
+    :param currency: of that price.
     """
 
     api_version: str = versions.DEFAULT_VERSION
@@ -42,6 +45,27 @@ class Extra:
     allow_private_sources: bool = False
     local_folders: Sequence[str] | None = None
     icc_directory: str | None = None
+    credit_price: float | None = None
+    currency: str = "USD"
+
+    def cost(self, credits: int) -> dict[str, Any]:
+        """Return what credits cost in money; nothing where there is no price.
+
+        >>> Extra(credit_price=0.29).cost(60)
+        {'cost': 17.4, 'currency': 'USD'}
+        """
+        if self.credit_price is None:
+            return {}
+        return {"cost": round(credits * self.credit_price, 2), "currency": self.currency}
+
+    def priced(self, credits: int) -> str:
+        """Return a number of credits in words, and in money where there is a price.
+
+        >>> Extra(credit_price=0.29).priced(60), Extra().priced(1)
+        ('60 credits, 17.40 USD', '1 credit')
+        """
+        words = counted(credits, "credit")
+        return words if self.credit_price is None else f"{words}, {credits * self.credit_price:.2f} {self.currency}"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,14 @@ _PLAIN_SKY = "CLEAR"
 _SLIDER_VALUES = ("NONE", "LOW", "MEDIUM", "HIGH")
 
 
+#: Presets that every account has, by name.
+SHARED_PRESETS = {
+    "WARM": "c1824178-a113-43f3-a9b5-15caa91d93df",
+    "VIVID": "d8a5ecac-202e-4d1f-8ed4-39669d4f81cb",
+    "NATURAL": "b02886eb-a8e8-4ffc-bcd4-e9c901dddb52",
+}
+
+
 @dataclass(frozen=True)
 class Preference:
     """One setting of the contract.
@@ -28,7 +36,7 @@ class Preference:
     :param kind: Python type of the value: ``bool``, ``int``, ``str`` or ``dict``.
     :param about: one line for forms and error messages.
     :param values: allowed values of a ``str``, spelled as on the wire; empty means free text.
-    :param aliases: other spellings that the vendor's prose uses, to the wire's spelling.
+    :param aliases: other spellings that the vendor's prose uses, in capitals, to the wire's spelling; names for what is free text.
     :param since: first API version that knows it.
     :param until: first API version that no longer knows it.
     :param orders: whether it may be sent when an order's exposures are processed.
@@ -61,7 +69,12 @@ def _slider(about: str) -> Preference:
 
 #: Every preference that the contract names, in the order in which forms show them.
 PREFERENCES: dict[str, Preference] = {
-    "preset_id": Preference(str, "Preset made in the Autoenhance web app", since=versions.WINDOW_PULL_TYPE),
+    "preset_id": Preference(
+        str,
+        "Preset made in the Autoenhance web app, or one that all accounts have",
+        aliases=SHARED_PRESETS,
+        since=versions.WINDOW_PULL_TYPE,
+    ),
     "enhance": Preference(bool, "Enhance colours, light and contrast (on unless switched off)"),
     "enhance_type": Preference(
         str,
@@ -363,7 +376,8 @@ def _wire_object(name: str, value: Any) -> dict[str, Any]:
 def _wire_text(name: str, preference: Preference, value: Any, version: str) -> str:
     if not preference.values:
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
-            return str(value).strip()
+            text = str(value).strip()
+            return (preference.aliases or {}).get(text.upper(), text)
         raise SettingsError(f"Setting {name!r} takes text, not {value!r}.")
     return _one_of(name, preference.values_for(version), preference.aliases or {}, value)
 

@@ -113,6 +113,8 @@ def _param(preference: Preference, version: str, **about: Any) -> Param:
     if preference.values:
         return _choice({value: value for value in preference.values_for(version)}, **about)
     schema: dict[str, Any] = {"type": ["object" if preference.kind is dict else "string", "null"]}
+    if preference.aliases:  # proposals beside free text
+        schema["examples"] = [name.lower() for name in preference.aliases]
     if preference.kind is int and preference.bounds:
         low, high = preference.bounds
         schema = {"type": ["integer", "null"], "minimum": low, "maximum": high}

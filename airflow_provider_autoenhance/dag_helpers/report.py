@@ -89,20 +89,42 @@ class NightReport:
         planned = any("plan" in each.summary for each in self.listings)
         return _PLANNED if planned else _COUNTS
 
+    @property
+    def currency(self) -> str | None:
+        """What the tasks count money in; ``None`` where they do not, or not in the same."""
+        found = {each.summary["currency"] for each in self.listings if "currency" in each.summary}
+        return str(found.pop()) if len(found) == 1 else None
+
     def totals(self) -> dict[str, int]:
         """Add the counts up."""
         return {name: sum(each.summary.get(name, 0) for each in self.listings) for name in self.columns}
 
+    def cost(self) -> dict[str, Any]:
+        """Add up what it costs in money; nothing where the connection knows no price of a credit."""
+        if self.currency is None:
+            return {}
+        return {"cost": round(sum(each.summary.get("cost", 0) for each in self.listings), 2), "currency": self.currency}
+
     def lines(self) -> Iterator[str]:
         """Yield the table, then the problems."""
-        totals = self.totals()
+        totals, cost = self.totals(), self.cost()
         rows = [
-            ("listing", "status", *self.columns),
+            ("listing", "status", *self.columns, *([self.currency] if self.currency else [])),
             *(
-                (each.name, each.status, *(str(each.summary.get(name, "-")) for name in self.columns))
+                (
+                    each.name,
+                    each.status,
+                    *(str(each.summary.get(name, "-")) for name in self.columns),
+                    *_money(cost, each.summary),
+                )
                 for each in self.listings
             ),
-            (counted(len(self.listings), "listing"), "", *(str(totals[name]) for name in self.columns)),
+            (
+                counted(len(self.listings), "listing"),
+                "",
+                *(str(totals[name]) for name in self.columns),
+                *_money(cost, cost),
+            ),
         ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
@@ -120,10 +142,16 @@ class NightReport:
         return {
             "listings": len(self.listings),
             **self.totals(),
+            **self.cost(),
             "failed_listings": len(failed),
             "failed_listing_names": failed[:_MOST_NAMES],
             "problems": problems[:_MOST_NAMES],
         }
+
+
+def _money(cost: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    """The cell of a row, where there is such a column."""
+    return [f"{summary['cost']:.2f}" if "cost" in summary else "-"] if cost else []
 
 
 def _each(pulled: Pulled) -> Iterable[Mapping[str, Any]]:

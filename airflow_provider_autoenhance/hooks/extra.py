@@ -11,6 +11,7 @@ from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 from urllib.parse import urlsplit
 
 from airflow_provider_autoenhance.api import versions
@@ -272,6 +273,14 @@ def _folders(name: str, value: Any) -> tuple[str, ...]:
     return folders
 
 
+def _currency(name: str, value: Any) -> str:
+    wanted = "a code or sign of 1 to 3 characters"
+    text = _text(name, value, wanted).strip()
+    if not 1 <= len(text) <= 3 or not all(each.isalpha() or category(each) == "Sc" for each in text):
+        raise _bad(name, wanted, value)
+    return text
+
+
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "api_version": _version,
     "dev_mode": _bool,
@@ -284,4 +293,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "allow_private_sources": _bool,
     "local_folders": _folders,
     "icc_directory": _text,
+    "credit_price": partial(_number, low=0, high=1000),
+    "currency": _currency,
 }

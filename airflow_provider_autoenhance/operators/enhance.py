@@ -90,11 +90,11 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     on ``concurrency`` alone. What was done is remembered beside the outputs (folder ``.autoenhance``): another run skips what is up to
     date, fetches again what was deleted, adopts what is under way, and enhances what changed.
 
-    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo),
-    ``order_ids``, the numbers ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left
-    for the next run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits``
-    spent by this run, ``bytes`` landed, the first ``failures``, each with ``photo`` and ``reason``, and ``warnings`` about exposures. A
-    task that fails leaves the same as XCom ``summary``.
+    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``order_ids``,
+    the numbers ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
+    run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this run
+    (with ``cost`` and ``currency`` where the connection knows a price), ``bytes`` landed, the first ``failures``, each with ``photo`` and
+    ``reason``, and ``warnings`` about exposures. A task that fails leaves the same as XCom ``summary``.
 
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
     an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``order_ids``, and the counts.
@@ -358,7 +358,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
         for warning in (*batch.plan.notices(batch.job), *batch.plan.warnings):
             log.warning("%s", warning)
-        ahead = forecast(batch.plan, batch.job)
+        ahead = forecast(batch.plan, batch.job, batch.hook.config.extra)
         log.info("Plan: %s", ahead["plan"])
         if boolean(_OWNER, "plan_only", self.plan_only):
             for line in merges(batch.plan):
@@ -464,7 +464,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             summary["landed"],
             counted(summary["photos"], "photo"),
             others,
-            counted(summary["credits"], "credit"),
+            batch.hook.config.extra.priced(summary["credits"]),
             summary["manifest"],
         )
         for failure in summary["failures"]:

@@ -11,6 +11,7 @@ from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.settings import (
     PREFERENCES,
     RESTAGE_VALUES,
+    SHARED_PRESETS,
     EnhancementSettings,
     WireSettings,
     for_version,
@@ -102,6 +103,15 @@ def test_newer_settings_pass_through_extra_and_win() -> None:
 
 def test_prose_spelling_of_window_pull_is_understood() -> None:
     assert wire_settings({"window_pull_type": "with_skies"}, version=NOW) == {"window_pull_type": "WINDOWS_WITH_SKIES"}
+
+
+@pytest.mark.parametrize(
+    ("name", "preset_id"), [(name, SHARED_PRESETS[name.upper()]) for name in ("warm", "Vivid", "NATURAL")]
+)
+def test_a_shared_preset_has_a_name_and_the_same_fingerprint_by_either(name: str, preset_id: str) -> None:
+    by_name, by_id = (wire_settings({"preset_id": each}, version=NOW) for each in (name, preset_id))
+    assert by_name == by_id == {"preset_id": preset_id}
+    assert wire_settings({"preset_id": "my own"}, version=NOW) == {"preset_id": "my own"}
 
 
 def test_restage_switches_of_the_future_pass() -> None:

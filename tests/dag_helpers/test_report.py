@@ -47,6 +47,18 @@ def test_failures_within_what_is_allowed_are_named_though_the_task_succeeded() -
     assert report.result()["problems"] == ["ash/2.jpg: too dark"]
 
 
+def test_money_is_added_up_where_all_count_in_one_currency() -> None:
+    ash = ASH | {"cost": 0.87, "currency": "EUR"}
+    elm = ash | {"source": GROUPS[1]["source"], "cost": 1.13}
+    report = NightReport(GROUPS, [ash, elm], [ash, elm])
+    assert (report.result()["cost"], report.result()["currency"]) == (2.0, "EUR")
+    assert [line.split()[-1] for line in report.lines()] == ["EUR", "0.87", "1.13", "2.00"]
+    early = NightReport(GROUPS, [ash], [ash])
+    assert [line.split()[-1] for line in early.lines()][:4] == ["EUR", "0.87", "-", "0.87"]
+    mixed = NightReport(GROUPS, [ash, elm | {"currency": "USD"}], [ash, elm])
+    assert "cost" not in mixed.result()
+
+
 def test_a_presigned_listing_is_known_by_what_its_summary_keeps() -> None:
     kept = "https://photos.example/1.jpg"
     report = NightReport(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.settings import SHARED_PRESETS
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.enhance import allowed_failures
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
@@ -19,7 +21,7 @@ from airflow_provider_autoenhance.pipeline.plan import state
 from tests.support.batch import Enhance, fill, manifest, operator, outputs
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import context
+from tests.support.tasks import connection_of, context
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -228,6 +230,23 @@ def test_dry_run_changes_nothing(enhance: Enhance, s3: SimpleNamespace, autoenha
     assert (summary["photos"], summary["credits"]) == (3, 3)
     assert s3.keys() == []
     assert writes(autoenhance) == []
+
+
+def test_a_price_of_a_credit_says_what_it_costs_in_money(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    fill(s3, 3)
+    connection = json.loads(connection_of(autoenhance, "AUTOENHANCE_DEFAULT"))
+    connection["extra"] = (connection.get("extra") or {}) | {"credit_price": "0.29", "currency": "€"}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
+    ahead = enhance(plan_only=True, settings={"preset_id": "warm"})
+    assert (ahead["cost"], ahead["currency"]) == (0.87, "€")
+    assert ahead["plan"].endswith("3 credits, 0.87 €")
+    assert enhance(plan_only=True, preview=True)["plan"].endswith("0 credits (3 credits, 0.87 € with preview=False)")
+    summary = enhance(settings={"preset_id": "warm"})
+    assert (summary["credits"], summary["cost"], summary["currency"]) == (3, 0.87, "€")
+    assert "for 3 credits, 0.87 €." in caplog.text
+    assert {image["settings"]["preset_id"] for image in autoenhance.ledger()["images"]} == {SHARED_PRESETS["WARM"]}
 
 
 def test_folders_are_orders_and_all_is_one(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:

@@ -203,7 +203,7 @@ class Batch:
         self.checkpoint()
         manifest = self._books.write_manifest()
         self._books.close(self._claims.holds)
-        return summarize(self.plan, manifest)
+        return summarize(self.plan, manifest, self.hook.config.extra)
 
     def abandon(self) -> None:
         """Delete what is in flight and not paid for; a killed task's wish, not a failed one's."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.pipeline.job import Job
@@ -16,8 +17,11 @@ from airflow_provider_autoenhance.pipeline.plan.model import Plan
 MAX_LINES = 20
 
 
-def forecast(plan: Plan, job: Job) -> dict[str, Any]:
-    """What a plan is, and what it will cost."""
+def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
+    """What a plan is, and what it will cost.
+
+    :param extra: of the connection, which may know what a credit costs.
+    """
     steps = plan.count()
     photos = [decision for decision in plan.decisions if decision.step is not Step.OMIT]
     works = [decision for decision in photos if decision.works]
@@ -25,8 +29,8 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
     credits = plan.credits_ahead(job)
     full = _full_size(plan, job) if job.preview else credits
     at_most = "at most " if any(decision.photo.ungrouped for decision in works) else ""
-    price = f"{at_most}{counted(credits, 'credit')}" if not job.preview else "0 credits"
-    later = f" ({at_most}{counted(full, 'credit')} with preview=False)" if job.preview else ""
+    price = "0 credits" if job.preview else f"{at_most}{extra.priced(credits)}"
+    later = f" ({at_most}{extra.priced(full)} with preview=False)" if job.preview else ""
     again = sum(decision.cost(job) for decision in works if decision.buys_again)
     replaced = sum(bool(decision.replaces) for decision in works)
     of_these = f", {again} of them for photos that were bought before" if again else ""
@@ -39,6 +43,7 @@ def forecast(plan: Plan, job: Job) -> dict[str, Any]:
         "bytes": size,
         "credits": credits,
         "full_size_credits": full,
+        **extra.cost(credits),
         "merges": list(islice(merges(plan), MAX_LINES)),
         "warnings": _warnings(plan, plan.notices(job)),
         "plan": f"{counted(len(photos), 'photo')} in {counted(len(plan.folders), 'folder')}: {by_step}; "
@@ -69,7 +74,7 @@ def _full_size(plan: Plan, job: Job) -> int:
     return cost if job.max_credits is None else min(cost, job.max_credits)
 
 
-def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
+def summarize(plan: Plan, manifest: str | None, extra: Extra) -> dict[str, Any]:
     """What a task returns: counts and where to read more, never a row per photo.
 
     It is about the run, not the try: a cleared task that finds its work done returns the same again.
@@ -102,6 +107,7 @@ def summarize(plan: Plan, manifest: str | None) -> dict[str, Any]:
         **counts,
         "transient": transient,
         "credits": credits,
+        **extra.cost(credits),
         "bytes": size,
         "failures": failures[:MAX_LINES],
         "warnings": _warnings(plan),
