@@ -14,6 +14,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+import yaml
 
 import airflow_provider_autoenhance
 from airflow_provider_autoenhance.api import errors
@@ -246,6 +247,21 @@ def test_every_public_name_has_its_place() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_deployment_names_what_there_is() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    pod, values = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    (container,) = pod["spec"]["containers"]
+    assert container["name"] == "base", "what Airflow starts the task in"
+    names = {each["name"]: each["value"] for each in container["env"]}
+    assert set(names) == {"TMPDIR", MEMORY_VARIABLE}
+    assert names["TMPDIR"] == container["volumeMounts"][0]["mountPath"]
+    assert f"`{MEMORY_VARIABLE}` ({DEFAULT_MEGABYTES:g})" in page
+    assert yaml.safe_load(values["extraSecrets"]["autoenhance"]["stringData"])
+    assert f"connection ({Extra().max_requests_per_second:g})" in page
+    named = set(re.findall(r"requirements/airflow-[\d.]+\.txt", page))
+    assert named == {f"requirements/{path.name}" for path in (ROOT / "requirements").glob("*.txt")}
 
 
 def test_every_switch_of_the_sandbox_with_its_default() -> None:
