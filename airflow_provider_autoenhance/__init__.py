@@ -70,6 +70,7 @@ if TYPE_CHECKING:  # the names as the table below has them
     from .triggers.images import AutoenhanceImageTrigger as AutoenhanceImageTrigger
     from .triggers.orders import AutoenhanceOrderTrigger as AutoenhanceOrderTrigger
     from .utils.assets import triggering_extras as triggering_extras
+    from .utils.assets import reported_orders as reported_orders
 
 #: The public names, by their module.
 _PUBLIC = {
@@ -106,7 +107,7 @@ _PUBLIC = {
     "triggers.events": ("AutoenhanceOrderEventTrigger",),
     "triggers.images": ("AutoenhanceImageTrigger",),
     "triggers.orders": ("AutoenhanceOrderTrigger",),
-    "utils.assets": ("triggering_extras",),
+    "utils.assets": ("reported_orders", "triggering_extras"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -1,9 +1,9 @@
 """Photos are enhanced when they arrive, not by the clock.
 
-`autoenhance_photo_drop` looks every ten minutes where photographers have put photos, and makes an event of the asset *photos* for each
-folder, with the folder in its `extra`. Whatever else knows of a drop (an uploader, an S3 notification) may do the same instead, through
-Airflow's API. `autoenhance_on_arrival` runs on such events: on all that came since its last run, each folder once. It makes an event of
-what has landed in turn, by the alias *enhanced*, so that a DAG can wait for that.
+`autoenhance_photo_drop` looks every ten minutes where photographers have put photos, and makes an event of the asset *photos*, with the
+`folders` in its `extra`. Whatever else knows of a drop (an uploader, an S3 notification) may do the same instead, through Airflow's API,
+as often as it likes. `autoenhance_on_arrival` runs on such events: on all that came since its last run, each folder once. It makes an
+event of what has landed in turn, by the alias *enhanced*, so that a DAG can wait for that.
 
 Let one DAG alone work on a folder: two of them with destinations of their own would both enhance its photos, and pay. So `arrivals/` lies
 beside the folders of the other example DAGs.
@@ -17,7 +17,15 @@ import logging
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import Asset, AssetAlias, Param, dag, get_current_context, task
+from airflow.providers.common.compat.sdk import (
+    AirflowSkipException,
+    Asset,
+    AssetAlias,
+    Param,
+    dag,
+    get_current_context,
+    task,
+)
 
 from airflow_provider_autoenhance import (
     AutoenhanceEnhanceOperator,
@@ -64,12 +72,13 @@ def autoenhance_photo_drop() -> None:
         log.info("New photos in %s folders of %s since %s", len(folders), params["source"], since or "ever")
         return folders
 
-    @task(outlets=[PHOTOS], map_index_template="{{ folder }}")
-    def announce(folder: str, outlet_events: Any) -> None:
-        get_current_context()["folder"] = folder
-        outlet_events[PHOTOS].extra = {"folder": folder}
+    @task(outlets=[PHOTOS])
+    def announce(folders: list[str], outlet_events: Any) -> None:
+        if not folders:
+            raise AirflowSkipException("Nothing has arrived")  # of a success, Airflow would make an event
+        outlet_events[PHOTOS].extra = {"folders": folders}
 
-    announce.expand(folder=find_folders())
+    announce(find_folders())
 
 
 @dag(
@@ -108,7 +117,8 @@ def autoenhance_photo_drop() -> None:
     },
 )
 def autoenhance_on_arrival() -> None:
-    @task
+    # An inlet, so that folders are enhanced too whose event came after the one that made this run.
+    @task(inlets=[PHOTOS])
     def list_arrivals(params: dict[str, Any]) -> list[dict[str, str]]:
         from airflow_provider_autoenhance import arrived_folders
 

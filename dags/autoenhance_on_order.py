@@ -1,9 +1,9 @@
 """Whenever an order finishes in Autoenhance, whoever made it: what it holds, downloaded into a folder of its own.
 
 Scheduled by the event instead of by the clock (Airflow 3): the triggerer looks at the account's orders, and what has finished since
-the last look runs this DAG. What had finished before the DAG was first unpaused is left alone. It starts paused, because each look
-costs a request for every 15 orders of the last day; set AUTOENHANCE_ORDER_POLL_SECONDS for another interval than a minute, and
-AUTOENHANCE_ORDER_WEBHOOK=true to have Autoenhance's webhook call for a look as well (docs/webhook.md).
+the last look runs this DAG, once for all orders that finish together. What had finished before the DAG was first unpaused is left alone.
+It starts paused, because each look costs a request for every 15 orders of the last day; set AUTOENHANCE_ORDER_POLL_SECONDS for another
+interval than a minute, and AUTOENHANCE_ORDER_WEBHOOK=true to have Autoenhance's webhook call for a look as well (docs/webhook.md).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import logging
 import os
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Param, dag, task
+from airflow.providers.common.compat.sdk import Param, dag, get_current_context, task
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_autoenhance import AutoenhanceDownloadOrderOperator
+from airflow_provider_autoenhance import AutoenhanceDownloadOrderOperator, reported_orders, triggering_extras
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +68,13 @@ if AIRFLOW_V_3_0_PLUS:  # Airflow 2 has no watchers, and gets no DAG
         },
     )
     def autoenhance_on_order() -> None:
-        @task
-        def list_orders(params: dict[str, Any], triggering_asset_events: Any = None) -> list[dict[str, str]]:
+        # An inlet, so that orders are downloaded too whose event came after the one that made this run.
+        @task(inlets=[finished_orders])
+        def list_orders(params: dict[str, Any]) -> list[dict[str, str]]:
             found = {order_id.strip(): "" for order_id in params["order_ids"] if order_id.strip()}
-            for events in (triggering_asset_events or {}).values():
-                for event in events:
-                    order = event.extra["payload"]
-                    log.info("%s of %s images are enhanced in %s", order["processed"], order["images"], order["name"])
-                    found[order["order_id"]] = f"{order['name'] or 'order'} ".replace("/", "-")
+            for order in reported_orders(triggering_extras(get_current_context())):
+                log.info("%s of %s images are enhanced in %s", order["processed"], order["images"], order["name"])
+                found[order["order_id"]] = f"{order['name'] or 'order'} ".replace("/", "-")
             folder = params["destination"].rstrip("/")
             return [
                 {"order_id": order_id, "destination": f"{folder}/{name}{order_id[:8] if name else order_id}/"}

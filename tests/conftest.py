@@ -26,7 +26,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 from tests.support.sandbox import sandbox, sandbox_server  # noqa: E402
-from tests.support.tasks import airflow_db, autoenhance, aws_models, s3, short_waits  # noqa: E402
+from tests.support.tasks import airflow_db, autoenhance, aws_models, known_dags, no_news, s3, short_waits  # noqa: E402
 
 
 def pytest_unconfigure() -> None:
@@ -34,4 +34,14 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
-__all__ = ["airflow_db", "autoenhance", "aws_models", "s3", "sandbox", "sandbox_server", "short_waits"]
+__all__ = [
+    "airflow_db",
+    "autoenhance",
+    "aws_models",
+    "known_dags",
+    "no_news",
+    "s3",
+    "sandbox",
+    "sandbox_server",
+    "short_waits",
+]

@@ -1,4 +1,6 @@
-"""The part of ``make e2e`` that no clock starts: an order finishes in the sandbox, and a DAG that watches for it runs, once."""
+"""The part of ``make e2e`` that no clock starts: an order finishes in the sandbox, and a DAG that watches for it runs, once.
+
+Then ten finish at once, and photos arrive in ten folders at once: whatever becomes of their events, each file lands."""
 
 from __future__ import annotations
 
@@ -6,19 +8,23 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_provider_autoenhance.api.uploads import upload_content_type
 from tools.airflow_api import ApiError
 from tools.console import detail, step
 from tools.live_airflow import LiveAirflow
-from tools.local_service import RESULT_BUCKET, LocalService
+from tools.local_service import RESULT_BUCKET, SOURCE_BUCKET, LocalService
 from tools.processes import ProcessError
 
 NAME = "an order finishes and runs a DAG"
 DAG_ID = "autoenhance_on_order"
+ARRIVALS = "autoenhance_on_arrival"
 ENVIRONMENT = {"AUTOENHANCE_ORDER_POLL_SECONDS": "5"}
 _ASSET = "autoenhance_finished_orders"
+_PHOTOS = f"s3://{SOURCE_BUCKET}/arrivals"
+_BURST = 10
 _SECONDS = 120
 
 
@@ -50,7 +56,51 @@ class OrderEvents:
         self._wait(lambda: self._succeeded() == 2, "a run for the second order")
         looked = self._looks()
         self._wait(lambda: self._looks() >= looked + 2, "two more looks")
-        return self._check([first, second], credits)
+        return self._check([first, second], credits) + self._order_burst([first, second]) + self._arrival_burst()
+
+    def _order_burst(self, before: list[str]) -> list[str]:
+        """Ten orders finish at once.
+
+        :param before: the orders that have been reported.
+        """
+        step(f"{_BURST} orders finish at once")
+        self.service.settings(processing_seconds=[4, 4])
+        with ThreadPoolExecutor(_BURST) as pool:
+            orders = list(pool.map(self.make_order, [f"e2e burst order {number}" for number in range(_BURST)]))
+        wanted = len(before) + _BURST
+        self._wait(lambda: len(self._files("orders/")) >= wanted, f"the files of {_BURST} orders")
+        reported = self._all_reported()
+        detail(f"{len(self._events())} events, {len(self._files('orders/'))} files")
+        return [] if sorted(reported) == sorted(before + orders) else [f"events of {reported}, for {before + orders}"]
+
+    def _arrival_burst(self) -> list[str]:
+        """Photos arrive in ten folders, and whoever put them there says so through Airflow's API, all at the same moment."""
+        step(f"Photos arrive in {_BURST} folders at once")
+        api, folders = self.airflow.api, [f"arrivals/house-{number}/" for number in range(_BURST)]
+        for folder in folders:
+            self.service.s3().put_object(Bucket=SOURCE_BUCKET, Key=f"{folder}1.jpg", Body=self._photo)
+        credits = self.service.ledger()["credits"]["spent"]
+        api.patch(f"dags/{ARRIVALS}", {"is_paused": False})
+        (asset,) = [each for each in api.get("assets?limit=100")["assets"] if each["uri"] == _PHOTOS]
+
+        def announce(folder: str) -> None:
+            extra = {"folder": f"s3://{SOURCE_BUCKET}/{folder}"}
+            api.post("assets/events", {"asset_id": asset["id"], "extra": extra})
+
+        with ThreadPoolExecutor(_BURST) as pool:
+            list(pool.map(announce, folders))
+        self._wait(lambda: len(self._files("arrivals/")) >= _BURST, f"the photos of {_BURST} folders")
+        spent = self.service.ledger()["credits"]["spent"] - credits
+        detail(f"{len(self._files('arrivals/'))} files, {spent} credits")
+        return [] if spent == _BURST else [f"{spent} credits were spent on {_BURST} photos that arrived"]
+
+    def _files(self, prefix: str) -> list[str]:
+        """The photos that have landed."""
+        listed = self.service.s3().list_objects_v2(Bucket=RESULT_BUCKET, Prefix=prefix).get("Contents", [])
+        return [file["Key"] for file in listed if file["Key"].endswith(".jpg")]
+
+    def _all_reported(self) -> list[str]:
+        return [order["order_id"] for event in self._events() for order in event["extra"]["payload"]["orders"]]
 
     def make_order(self, name: str) -> str:
         """Make an order with one image and its photo; return the order's id."""
@@ -72,7 +122,7 @@ class OrderEvents:
         self._wait(lambda: bool(self._memories()), "a first look of the watcher")
 
     def _check(self, orders: list[str], credits: int) -> list[str]:
-        reported = [event["extra"]["payload"]["order_id"] for event in self._events()]
+        reported = self._all_reported()
         runs = [run["state"] for run in self.airflow.api.get(f"dags/{DAG_ID}/dagRuns")["dag_runs"]]
         files = self.service.s3().list_objects_v2(Bucket=RESULT_BUCKET, Prefix="orders/").get("Contents", [])
         spent = self.service.ledger()["credits"]["spent"] - credits

@@ -50,7 +50,7 @@ class Webhook(OrderEvents):
 
     def _check(self, orders: list[str], credits: int) -> list[str]:
         time.sleep(12)  # two more looks for a hint: nothing else may come of the repeated calls
-        reported = [event["extra"]["payload"]["order_id"] for event in self._events()]
+        reported = self._all_reported()
         runs = [run["state"] for run in self.airflow.api.get(f"dags/{DAG_ID}/dagRuns")["dag_runs"]]
         calls = [row["status"] for row in self.service.ledger()["webhooks"]]
         detail(f"{len(calls)} webhook calls, {len(reported)} events, {len(runs)} runs, {self._looks()} looks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from airflow_provider_autoenhance.api import coerce
@@ -23,8 +24,8 @@ from airflow_provider_autoenhance.storage.location import locate_folder, path_in
 
 log = logging.getLogger(__name__)
 
-#: Key of an event's ``extra`` that names the folder.
-FOLDER = "folder"
+#: Keys of an event's ``extra`` that name one folder, and a list of them.
+FOLDER, FOLDERS = "folder", "folders"
 
 #: S3 dates a file that came in parts by its upload's beginning, so a look back goes a little further than the last look.
 OVERLAP = timedelta(minutes=30)
@@ -43,10 +44,12 @@ def changed_folders(
 
     ::
 
-        @task(outlets=[Asset("s3://listings/")])
-        def announce(params, prev_start_date_success, outlet_events):
-            for folder in changed_folders("s3://listings/", prev_start_date_success):
-                outlet_events[Asset("s3://listings/")].extra = {"folder": folder}
+        @task(outlets=[Asset("s3://listings")])
+        def announce(prev_start_date_success, outlet_events):
+            folders = changed_folders("s3://listings/", prev_start_date_success)
+            if not folders:
+                raise AirflowSkipException("Nothing has arrived")
+            outlet_events[Asset("s3://listings")].extra = {"folders": folders}
 
     :param source: folder that is looked through, with all folders below it, as text or as a path object.
     :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is listed again.
@@ -88,7 +91,7 @@ def arrived_folders(
     >>> arrived_folders([{"folder": "s3://in/elm/"}, {"folder": "s3://in/elm/up/"}], "s3://in/", "s3://out/")
     [{'source': 's3://in/elm/', 'destination': 's3://out/elm/'}]
 
-    :param extras: of asset events; each may name a ``folder``.
+    :param extras: of asset events; each may name a ``folder``, or a list of ``folders``.
     :param source: folder in which photos arrive.
     :param destination: folder for the results; folders keep their path.
     :param max_folders: of more, all of ``source`` is one task.
@@ -101,8 +104,8 @@ def arrived_folders(
     destination = spelled(coerce.required(owner, "destination", destination))
     extras, place = list(extras), locate_folder(source)
     root, results = place.uri, results_under(place, locate_folder(destination))
-    named = [extra.get(FOLDER) for extra in extras]
-    inside = {path for path in (_path_under(root, folder) for folder in named if folder) if path is not None}
+    named = [_folders(extra) for extra in extras]
+    inside = {path for path in (_path_under(root, folder) for folder in chain(*named)) if path is not None}
     if not all(named) or not named:
         inside.add("")
     if results:
@@ -114,6 +117,11 @@ def arrived_folders(
     if len(paths) > max_folders:
         paths = [""]
     return [{"source": source + path, "destination": destination + path} for path in paths]
+
+
+def _folders(extra: Mapping[str, Any]) -> list[Any]:
+    several = extra.get(FOLDERS) or []
+    return list(filter(None, [extra.get(FOLDER), *([several] if isinstance(several, str) else several)]))
 
 
 def _path_under(root: str, folder: Any) -> str | None:

@@ -45,14 +45,14 @@ _FAILURES_TO_WORRY = 3
 
 
 class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ignore[misc]
-    """For ``AssetWatcher``: one event per order that finished, whoever made it.
+    """For ``AssetWatcher``: an event of all orders that have finished since the last look, whoever made them.
 
     Finished means that nothing of the order is under way and that it has at least one image; an order that gets further photos
-    finishes again. The event's payload has ``order_id``, ``name``, ``created_at``, the numbers ``images``, ``processed`` and
-    ``failed``, and the first ``failures``, each with ``photo`` and ``reason``.
+    finishes again. The event's payload holds ``orders``: of each ``order_id``, ``name``, ``created_at``, the numbers ``images``,
+    ``processed`` and ``failed``, and the first ``failures``, each with ``photo`` and ``reason``. ``reported_orders`` reads them.
 
     The trigger remembers across restarts which orders it has fired for: with the asset on Airflow 3.3 and later, in an Airflow Variable
-    before that. It notes an event 5 seconds after firing. If the triggerer dies within these, the order fires again. No event is lost.
+    before that. It notes an event 5 seconds after firing. If the triggerer dies within these, its orders fire again. No event is lost.
 
     A poll reads the account's list of orders, 15 a request; where Autoenhance lists them newest first, the orders of the last day in
     each poll and all of them once an hour. From Airflow 3.3 on, watchers of the same connection and interval share one poll.
@@ -161,9 +161,9 @@ class AutoenhanceOrderEventTrigger(BaseEventTrigger or BaseTrigger):  # type: ig
                 continue
             due = watch.finished([order for order in orders if self._matches(order)], time.time())
             await self._note(watermark, watch)
-            for order in due:
-                yield TriggerEvent(order.payload())
             if due:
+                # One event for all: of several at once Airflow up to 3.3.2 may hand but the first to a run (apache/airflow#54659).
+                yield TriggerEvent({"orders": [order.payload() for order in due]})
                 log.info("Finished: %s", ", ".join(f"{order.name or ''} ({order.order_id})" for order in due))
                 await asyncio.sleep(NOTED_AFTER_SECONDS)
             watch.remember(due, time.time())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 #: Orders and source folders that an event names. Its numbers count all, and the manifest has each.
 MAX_NAMED = 100
+
+#: Airflow dates an event before others can see it, so of two at the same moment the later one may be seen first.
+SETTLED_AFTER = timedelta(minutes=1)
 
 #: Numbers that an event carries, as the batch's summary has them.
 COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits", "bytes")
@@ -78,31 +82,70 @@ def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destinati
 
 
 def triggering_extras(context: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the ``extra`` of each asset event that this run was made for, oldest first; empty for a run by hand or by the clock.
+    """Return the ``extra`` of each asset event that a run has to deal with, oldest first; empty for a run by hand or by the clock.
 
-    Airflow makes one run of the events that came in the meantime. An event that came through an alias counts once.
+    These are the events that Airflow made the run for and, of the assets and aliases among the task's ``inlets``, those that have come
+    since. Without inlets, events that come together may wait for the next one: Airflow up to 3.3.2 hands a run only those that came up
+    to the first one after the run before (apache/airflow#54659). An event that came in between may be handed to the next run as well.
 
     ::
 
-        @task
+        @task(inlets=[Asset("s3://listings/arrivals")])
         def list_arrivals():
             extras = triggering_extras(get_current_context())
-            return arrived_folders(extras, "s3://listings/", "s3://enhanced/")
+            return arrived_folders(extras, "s3://listings/arrivals/", "s3://enhanced/")
     """
     triggering = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
-    events: dict[Any, Any] = {}
-    for asset in triggering:
-        for event in triggering[asset]:
-            # Airflow's API does not give an event an id on all versions; who made it, and when, is one.
-            key = (
-                event.timestamp,
-                event.source_dag_id,
-                event.source_run_id,
-                event.source_task_id,
-                event.source_map_index,
-            )
-            events[(*map(str, key), repr(event.extra))] = event
+    consumed = [event for asset in triggering for event in triggering[asset]]
+    # Airflow's API does not give an event an id on all versions; who made it, and when, is one. One that came through an alias counts once.
+    events = {_key(event): event for event in (*consumed, *_come_since(context, consumed))}
     return [dict(event.extra or {}) for event in sorted(events.values(), key=lambda event: event.timestamp)]
+
+
+def reported_orders(extras: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the orders that events of :class:`AutoenhanceOrderEventTrigger` name: each once, as it was reported last.
+
+    >>> reported_orders([{"payload": {"orders": [{"order_id": "a", "name": "Elm"}]}}, {"from": "somebody else"}])
+    [{'order_id': 'a', 'name': 'Elm'}]
+
+    :param extras: of asset events, oldest first, as :func:`triggering_extras` returns them.
+    """
+    orders: dict[str, dict[str, Any]] = {}
+    for extra in extras:
+        payload = extra.get("payload") or {}
+        # An event of an older version is about one order.
+        for order in payload.get("orders", [payload]):
+            if "order_id" in order:
+                orders[order["order_id"]] = order
+    return list(orders.values())
+
+
+def _come_since(context: Mapping[str, Any], consumed: Sequence[Any]) -> Iterator[Any]:
+    """Yield the events of the task's inlets that have come since the newest that the run was made for, and that belong to no other run."""
+    run, inlets = context.get("dag_run"), context.get("inlet_events")
+    if run is None or not inlets or not (consumed or _is_made_for_assets(run)):
+        return
+    newest = max((event.timestamp for event in consumed), default=getattr(run, "run_after", None) or run.logical_date)
+    since: datetime = newest - SETTLED_AFTER
+    for inlet in (each for each in inlets if isinstance(each, AssetAlias) or _names_asset(each)):
+        events = inlets[inlet]
+        if hasattr(events, "after"):  # Airflow 3.2 and later; before, all that there are
+            events = events.after(since.isoformat())
+        for event in reversed(events):
+            if event.timestamp < since:
+                break
+            if not any(each.dag_id == run.dag_id and each.run_id != run.run_id for each in event.created_dagruns):
+                yield event
+
+
+def _is_made_for_assets(run: Any) -> bool:
+    """Whether assets made the run, though Airflow may have handed no event to it."""
+    return str(getattr(run.run_type, "value", run.run_type)) in ("asset_triggered", "dataset_triggered")
+
+
+def _key(event: Any) -> tuple[str, ...]:
+    made = event.source_dag_id, event.source_run_id, event.source_task_id, event.source_map_index
+    return (*map(str, (event.timestamp, *made)), repr(event.extra))
 
 
 def _asset(folder: str) -> Any:

@@ -49,27 +49,41 @@ def test_it_is_scheduled_by_the_watcher_and_starts_paused(monkeypatch: pytest.Mo
     assert arguments["poll_interval"] == 7.0, kind
 
 
+def happen(payload: dict[str, Any]) -> None:
+    """Make an event of the watched asset, as Airflow does when its trigger fires."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        asset = session.query(AssetModel).filter(AssetModel.name == "autoenhance_finished_orders").one()
+        session.add(AssetEvent(asset_id=asset.id, extra={"from_trigger": True, "payload": payload}))
+
+
 @needs_airflow_3
-def test_each_event_becomes_a_folder_and_each_order_one_task() -> None:
-    dag = runpy.run_path(FILE)["autoenhance_on_order"]()
-    list_orders = dag.get_task("list_orders").python_callable
-
-    def event(order_id: str, name: str | None) -> Any:
-        payload = {"order_id": order_id, "name": name, "processed": 1, "images": 1}
-        return SimpleNamespace(extra={"from_trigger": True, "payload": payload})
-
-    events = {"asset": [event("0123456789", "12/14 Elm"), event("0123456789", "12/14 Elm"), event("abcdefghij", None)]}
-    params = {"destination": "s3://enhanced/orders", "order_ids": [" by-hand ", ""]}
-    assert list_orders(params, events) == [
-        {"order_id": "by-hand", "destination": "s3://enhanced/orders/by-hand/"},
-        {"order_id": "0123456789", "destination": "s3://enhanced/orders/12-14 Elm 01234567/"},
-        {"order_id": "abcdefghij", "destination": "s3://enhanced/orders/order abcdefgh/"},
+@pytest.mark.usefixtures("no_news")
+def test_ten_orders_that_finish_at_once_land_whole_whatever_their_events(
+    autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    """Of several events Airflow hands the run the first alone."""
+    orders = [
+        {"order_id": finished_order(f"{number}/elm", "a.jpg"), "name": f"{number}/elm", "processed": 1, "images": 1}
+        for number in range(10)
     ]
-    assert list_orders(params | {"order_ids": []}) == []
+    happen({"orders": orders[:4]})
+    for order in orders[4:9]:
+        happen({"orders": [order]})
+    happen(orders[9] | {"name": None})  # an older version's
+    happen({"orders": [orders[0]]})  # again
+    done = run_dag("autoenhance_on_order", "2026-01-04", {"destination": "s3://enhanced/orders"})
+    assert done.returncode == 0, done.stdout[-3000:]
+    folders = [f"{number}-elm {order['order_id'][:8]}" for number, order in enumerate(orders[:9])]
+    folders += [f"order {orders[9]['order_id'][:8]}"]
+    assert sorted(s3.keys()) == sorted(f"orders/{folder}/a.jpg" for folder in folders)
+    assert autoenhance.ledger()["credits"]["spent"] == 0
 
 
 @needs_airflow_3
-@pytest.mark.usefixtures("airflow_db")
+@pytest.mark.usefixtures("no_news")
 @pytest.mark.one_version
 def test_orders_named_by_hand_land_as_previews_for_free(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     orders = [finished_order("elm", "a.jpg", "b.jpg"), finished_order("oak", "c.jpg")]

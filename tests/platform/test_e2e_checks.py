@@ -112,7 +112,7 @@ class FakeEvents(OrderEvents):
         super().__init__(SimpleNamespace(api=runs), service, b"")  # type: ignore[arg-type]
 
     def _events(self) -> list[dict[str, Any]]:
-        return [{"extra": {"payload": {"order_id": order_id}}} for order_id in self.told]
+        return [{"extra": {"payload": {"orders": [{"order_id": order_id}]}}} for order_id in self.told]
 
 
 @pytest.mark.parametrize(

@@ -376,7 +376,7 @@ def test_from_the_call_to_one_event(
         path, arguments = events.AutoenhanceOrderEventTrigger(poll_interval=3600, webhook=True).serialize()
         assert path.endswith("AutoenhanceOrderEventTrigger")
         async for event in events.AutoenhanceOrderEventTrigger(**arguments).run():
-            told.append(event.payload)
+            told.extend(event.payload["orders"])
 
     async def play() -> str:
         task = asyncio.create_task(watch())

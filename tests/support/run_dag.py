@@ -3,7 +3,8 @@
 A warm process that forks for each run, since loading Airflow takes longer than most of them. Reads an order per line from stdin (the
 words ``FILE DATE CONF [DAG]``, the environment, and the file that takes the output), and answers with a line: the exit status.
 
-A DAG that is scheduled by assets gets, as its scheduler would, the events of these that no run has got yet.
+A DAG that is scheduled by assets gets, as its scheduler up to 3.3.2 would, the first event of these that no run has got yet: its queue has
+one row for an asset and a DAG, with that one's time (apache/airflow#54659).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def run(file: str, date: str, conf: str, name: str = "") -> bool:
 
 
 def hand_over_events(dag_id: str) -> None:
-    """Let the next run of a DAG consume what events its assets have, as the scheduler does when it makes one."""
+    """Let the next run of a DAG consume an event of its assets, as the scheduler does when several come together."""
     from airflow.models.dagrun import DagRun
     from sqlalchemy import event
     from sqlalchemy.orm import Session
@@ -77,7 +78,7 @@ def hand_over_events(dag_id: str) -> None:
                     new = session.query(AssetEvent).filter(
                         getattr(AssetEvent, asset).in_(wanted), ~AssetEvent.created_dagruns.any()
                     )
-                    getattr(run, events).extend(new)
+                    getattr(run, events).extend(new.order_by(AssetEvent.timestamp, AssetEvent.id).limit(1))
 
 
 def fork(order: dict[str, Any]) -> int:

@@ -79,6 +79,33 @@ def airflow_db() -> None:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
 
 
+@pytest.fixture(scope="session")
+def known_dags(airflow_db: None) -> None:
+    """The DAGs in Airflow's database, as its DAG processor puts them there: only then it takes events of their assets."""
+    subprocess.run([sys.executable, "-m", "airflow", "dags", "reserialize"], check=True, capture_output=True)
+
+
+def asset_models() -> tuple[Any, str, Any]:
+    """Return Airflow's model of an asset, the name of its id in the model of an event, and that."""
+    try:
+        from airflow.models.asset import AssetEvent, AssetModel
+    except ImportError:  # Airflow 2
+        from airflow.models.dataset import DatasetEvent, DatasetModel
+
+        return DatasetModel, "dataset_id", DatasetEvent
+    return AssetModel, "asset_id", AssetEvent
+
+
+@pytest.fixture
+def no_news(known_dags: None) -> None:
+    """Nothing has happened to any asset yet, whatever other tests did."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        for each in session.query(asset_models()[2]):
+            session.delete(each)
+
+
 def run_dag(name: str, date: str, conf: dict[str, Any], dag: str = "") -> subprocess.CompletedProcess[str]:
     """Run a DAG of ``dags/`` in a process of its own; see :mod:`tests.support.run_dag`.
 

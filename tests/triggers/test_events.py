@@ -78,6 +78,7 @@ class Triggerer:
 
     def __init__(self, *triggers: tuple[AutoenhanceOrderEventTrigger, Store | None]) -> None:
         self.told: list[list[dict[str, Any]]] = []
+        self.events: list[list[str]] = []
         self.watchers = []
         for trigger, store in triggers:
             path, arguments = json.loads(json.dumps(trigger.serialize()))
@@ -91,7 +92,8 @@ class Triggerer:
         async def run(watcher: AutoenhanceOrderEventTrigger, told: list[dict[str, Any]]) -> None:
             async for event in watcher.run():
                 json.dumps(event.payload)
-                told.append(event.payload)
+                told += event.payload["orders"]
+                self.events.append([order["order_id"] for order in event.payload["orders"]])
 
         tasks = [asyncio.create_task(run(*each)) for each in zip(self.watchers, self.told, strict=True)]
         deadline = time.monotonic() + seconds
@@ -246,6 +248,17 @@ def test_what_finished_before_the_first_look_is_told_only_where_a_date_asks_for_
     assert nothing.run_until(after_looks(autoenhance, 3)) == []
 
 
+@needs_airflow_3
+def test_orders_that_finish_together_make_one_event(autoenhance: Sandbox, watched: Store) -> None:
+    names = [f"o{number}" for number in range(10)]
+    for name in names:
+        finish(make_order(name, "a.jpg"))
+    triggerer = Triggerer((watcher(), watched))
+    triggerer.run_until(lambda: watched.knows("o9"))
+    (event,) = triggerer.events
+    assert sorted(event) == names
+
+
 # What is watched, and what it costs
 
 
@@ -284,7 +297,7 @@ def test_watchers_of_one_connection_share_one_poll(autoenhance: Sandbox) -> None
             each.asset_state_store = stores[number]
             stream = manager.subscribe(trigger_id=number, trigger=each, key=each.shared_stream_key())
             async for event in each.filter_shared_stream(stream):
-                told[number].append(event.payload["order_id"])
+                told[number] += [order["order_id"] for order in event.payload["orders"]]
 
         tasks = [asyncio.create_task(subscribe(number)) for number in range(2)]
         while not all(store.held for store in stores):

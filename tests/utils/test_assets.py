@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_autoenhance.utils.assets import MAX_NAMED, asset_extra, emit_assets, triggering_extras
+from airflow_provider_autoenhance.utils.assets import (
+    MAX_NAMED,
+    asset_extra,
+    emit_assets,
+    reported_orders,
+    triggering_extras,
+)
 
 ALIAS, FOLDER = AssetAlias("enhanced"), Asset("s3://enhanced/maple/")
 SUMMARY = {
@@ -132,18 +139,33 @@ def test_an_event_that_cannot_be_made_does_not_fail_what_is_paid(caplog: pytest.
     assert "no asset event could be made" in caplog.text
 
 
-class News(SimpleNamespace):
-    """An asset event as Airflow hands it to a run."""
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-    def __init__(self, timestamp: int, extra: Any, map_index: int = -1) -> None:
+
+class News(SimpleNamespace):
+    """An asset event as Airflow hands it to a run.
+
+    :param seconds: after noon.
+    :param runs: ids of the DAG's runs that it was handed to.
+    """
+
+    def __init__(self, seconds: float, extra: Any, map_index: int = -1, runs: tuple[str, ...] = ()) -> None:
         super().__init__(
-            timestamp=timestamp,
+            timestamp=NOON + timedelta(seconds=seconds),
             extra=extra,
             source_dag_id="drop",
             source_run_id="1",
             source_task_id="tell",
             source_map_index=map_index,
+            created_dagruns=[SimpleNamespace(dag_id="on_arrival", run_id=run) for run in runs],
         )
+
+
+class Asked(list[Any]):
+    """What Airflow 3.2 and later answer who asks for an asset's events."""
+
+    def after(self, moment: str) -> Asked:
+        return Asked(event for event in self if event.timestamp >= datetime.fromisoformat(moment))
 
 
 @pytest.mark.parametrize("name", ["triggering_asset_events", "triggering_dataset_events"])
@@ -153,6 +175,47 @@ def test_a_run_reads_all_events_that_it_was_made_for(name: str) -> None:
     assert triggering_extras(context) == [{"folder": "a"}, {"folder": "b"}, {}]
 
 
+def made_run(run_type: str, **events: Any) -> dict[str, Any]:
+    run = SimpleNamespace(dag_id="on_arrival", run_id="this", run_type=run_type, run_after=NOON, logical_date=None)
+    return {"dag_run": run, **events}
+
+
+@pytest.mark.parametrize("kind", [list, Asked])
+def test_it_asks_for_what_has_come_since_and_no_other_run_has(kind: type) -> None:
+    made_for = News(0, {"folder": "a"}, runs=("this",))
+    came = [
+        News(-300, {"folder": "long ago"}),
+        News(-2, {"folder": "late"}),  # dated before the other one, and seen after it
+        News(-1, {"folder": "the last run's"}, runs=("before",)),
+        made_for,
+        News(0.5, {"folder": "b"}),
+        News(90, {"folder": "c"}),
+    ]
+    inlets = {ALIAS: kind(came), FOLDER: kind([]), object(): kind([News(1, {"folder": "no asset's"})])}
+    context = made_run("asset_triggered", triggering_asset_events={FOLDER: [made_for]}, inlet_events=inlets)
+    assert [each["folder"] for each in triggering_extras(context)] == ["late", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "found"), [("asset_triggered", ["b"]), ("dataset_triggered", ["b"]), ("manual", []), ("scheduled", [])]
+)
+def test_a_run_that_airflow_handed_nothing_asks_if_assets_made_it(run_type: str, found: list[str]) -> None:
+    context = made_run(run_type, inlet_events={ALIAS: [News(0.5, {"folder": "b"})]})
+    assert [each["folder"] for each in triggering_extras(context)] == found
+
+
 def test_a_run_by_hand_has_no_events() -> None:
     assert triggering_extras({}) == []
     assert triggering_extras({"triggering_asset_events": {}}) == []
+
+
+def test_orders_are_read_from_events_each_once_as_reported_last() -> None:
+    first, later = {"order_id": "a", "images": 1}, {"order_id": "a", "images": 2}
+    of_older_version = {"from_trigger": True, "payload": {"order_id": "b"}}
+    extras = [
+        {"payload": {"orders": [first, {"order_id": "c"}]}},
+        of_older_version,
+        {},
+        {"payload": {"orders": [later]}},
+    ]
+    assert reported_orders(extras) == [later, {"order_id": "c"}, {"order_id": "b"}]

@@ -63,7 +63,7 @@ class OrderSeen:
         )
 
     def payload(self) -> dict[str, Any]:
-        """What an event holds: plain values, nothing secret."""
+        """What an event holds of it: plain values, nothing secret."""
         created = None if self.created_at is None else datetime.fromtimestamp(self.created_at, UTC).isoformat()
         return {
             "order_id": self.order_id,
