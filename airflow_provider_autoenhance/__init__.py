@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the names as the table below has them
     from .api.errors import ServerError as ServerError
     from .api.errors import SettingsError as SettingsError
     from .api.errors import SourceError as SourceError
+    from .api.errors import StoppedError as StoppedError
     from .api.errors import UnexpectedError as UnexpectedError
     from .api.errors import UnreachableError as UnreachableError
     from .api.errors import UploadError as UploadError
@@ -69,8 +70,8 @@ if TYPE_CHECKING:  # the names as the table below has them
     from .triggers.events import AutoenhanceOrderEventTrigger as AutoenhanceOrderEventTrigger
     from .triggers.images import AutoenhanceImageTrigger as AutoenhanceImageTrigger
     from .triggers.orders import AutoenhanceOrderTrigger as AutoenhanceOrderTrigger
-    from .utils.assets import triggering_extras as triggering_extras
     from .utils.assets import reported_orders as reported_orders
+    from .utils.assets import triggering_extras as triggering_extras
 
 #: The public names, by their module.
 _PUBLIC = {
@@ -78,8 +79,8 @@ _PUBLIC = {
         "AuthenticationError", "AutoenhanceError", "ConflictError", "ConnectionConfigError", "ConversionError",
         "DeadlineError", "DestinationError", "DestinationFullError", "ForbiddenAddressError",
         "ImageExpiredError", "ImageFailedError", "IntegrityError", "InvalidRequestError", "NoCreditsError",
-        "NotFoundError", "RateLimitError", "ServerError", "SettingsError", "SourceError", "UnexpectedError",
-        "UnreachableError", "UploadError", "UploadUrlExpiredError",
+        "NotFoundError", "RateLimitError", "ServerError", "SettingsError", "SourceError", "StoppedError",
+        "UnexpectedError", "UnreachableError", "UploadError", "UploadUrlExpiredError",
     ),
     "api.settings": ("EnhancementSettings",),
     "dag_helpers.arrivals": ("arrived_folders", "changed_folders"),

@@ -152,6 +152,12 @@ class FolderBusyError(AutoenhanceError):
     retryable = True
 
 
+class StoppedError(AutoenhanceError):
+    """Airflow has told the task to stop, so what was not under way is not begun. The next try goes on from there."""
+
+    retryable = True
+
+
 class IntegrityError(AutoenhanceError):
     """Bytes arrived cut short or altered. Nothing was published."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.download import Download
 from airflow_provider_autoenhance.hooks.rate import TokenBucket
+from airflow_provider_autoenhance.hooks.stop import Stop
 
 if TYPE_CHECKING:
     import requests
@@ -57,6 +58,7 @@ class AutoenhanceHook(BaseHook):
     def __init__(self, autoenhance_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.autoenhance_conn_id = autoenhance_conn_id
+        self._stop = Stop()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -202,6 +204,7 @@ class AutoenhanceHook(BaseHook):
         content_type = upload_content_type(upload_url, sent_at_creation)
 
         def attempt() -> None:
+            self._stop.check(about)
             with open_body() as body:
                 answer = arrived(self._put(upload_url, body, content_type), f"{about}: upload failed")
             check_upload(answer, about, content_type)
@@ -353,6 +356,23 @@ class AutoenhanceHook(BaseHook):
         """Delete one exposure (known from one integration only)."""
         self.run(calls.delete_bracket(bracket_id))
 
+    # Stopping
+
+    def stop(self) -> None:
+        """Begin nothing more: what is under way goes on, and reading and deleting are still allowed. For ``on_kill``.
+
+        Calls that would make, change, upload or download anything raise a
+        :class:`~airflow_provider_autoenhance.api.errors.StoppedError` from now on.
+        """
+        self._stop.is_set = True
+
+    def wait_until_made(self, seconds: float) -> None:
+        """Wait for the answers of calls that make or change something, and were under way when :meth:`stop` was called.
+
+        :param seconds: the longest wait.
+        """
+        self._stop.wait_until_made(seconds)
+
     # Carrying out
 
     @property
@@ -380,6 +400,8 @@ class AutoenhanceHook(BaseHook):
 
         def send(step: Send) -> Answer | NoAnswer:
             self._keep_pace(step)
+            if step.to_api:  # the answer leads to the bytes, and is what costs a credit
+                self._stop.check(step.about)
             return streamed.send(step)
 
         try:
@@ -397,7 +419,7 @@ class AutoenhanceHook(BaseHook):
                 step = steps.send(answer)
                 if isinstance(step, Pause):
                     self.log.warning("%s", step.reason)
-                    time.sleep(step.seconds)
+                    self._stop.sleep(step.seconds)
                     answer = None
                 else:
                     answer = send(step)
@@ -409,7 +431,8 @@ class AutoenhanceHook(BaseHook):
         from airflow_provider_autoenhance.transport.requests_session import send_once
 
         self._keep_pace(send)
-        return send_once(self._sessions, self.config, send)
+        with nullcontext() if send.method in ("GET", "DELETE") else self._stop.making(send.about):
+            return send_once(self._sessions, self.config, send)
 
     def _keep_pace(self, step: Send) -> None:
         if step.to_api and (pause := self._bucket.reserve()):
@@ -428,10 +451,12 @@ class AutoenhanceHook(BaseHook):
         while True:
             try:
                 return attempt()
+            except errors.StoppedError:
+                raise
             except errors.AutoenhanceError as error:
                 waited = error.waited if isinstance(error, errors.UnreachableError) else 0.0
                 pause = tries.pause_after(error, waited) if error.retryable else None
                 if pause is None:
                     raise
                 self.log.warning("%s", tries.announce(error, pause))
-            time.sleep(pause)
+            self._stop.sleep(pause)

@@ -155,6 +155,7 @@ class AutoenhanceMixin:
     _covered: _Covered | None = None
     _uncovered = 0
     _rendering: str | None = None
+    _stopped = False
 
     @classmethod
     def readers(cls) -> dict[str, coerce.Reader]:
@@ -296,7 +297,17 @@ class AutoenhanceMixin:
         """Client of this task's connection."""
         from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 
-        return AutoenhanceHook(_connection(_owner(type(self)), "autoenhance_conn_id", self.autoenhance_conn_id))
+        hook = AutoenhanceHook(_connection(_owner(type(self)), "autoenhance_conn_id", self.autoenhance_conn_id))
+        if self._stopped:
+            hook.stop()
+        return hook
+
+    def on_kill(self) -> None:
+        """Begin nothing more: Airflow kills the process five seconds after this call, and until then it goes on working."""
+        self._stopped = True
+        hook: AutoenhanceHook | None = vars(self).get("hook")
+        if hook is not None:
+            hook.stop()
 
     @staticmethod
     def image_of(event: Event | None) -> dict[str, Any]:

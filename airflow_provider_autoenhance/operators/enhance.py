@@ -149,8 +149,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
-    :param delete_on_kill: delete unpaid images under way when the task is killed, marked failed or cleared. By default they stay, and the
-        next try adopts them.
+    :param delete_on_kill: delete unpaid images under way when the task is killed or marked failed. By default they stay, and the next try
+        adopts them; a cleared task goes on with them in any case. While it is deferred, Airflow says so from 3.3 on.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
     :param durable: remember what was done beside the outputs. ``False`` leaves the destination clean, but then another run knows nothing
         of this one and enhances everything again; retries of this run still find what they made.
@@ -276,7 +276,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             return self._work(context, batch, resumed=True, error=error_of(event))
 
     def on_kill(self) -> None:
-        """Delete unpaid images under way, if the DAG wishes so."""
+        """Begin nothing more; delete unpaid images under way, if the DAG wishes so."""
+        super().on_kill()
         if self.delete_on_kill and self._batch is not None:
             self._batch.abandon()
 
@@ -425,7 +426,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             self._defer(batch, deadline)
         try:
             return None, batch.watch(Wait(deadline, float(self.poll_interval))) or batch.is_outdone
-        except errors.FolderBusyError:
+        except (errors.FolderBusyError, errors.StoppedError):
             raise
         except errors.AutoenhanceError as ended_by:
             batch.end_wait(ended_by)

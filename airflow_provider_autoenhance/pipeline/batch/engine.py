@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Self
 
 from airflow_provider_autoenhance.api import errors
@@ -41,6 +43,9 @@ log = logging.getLogger(__name__)
 
 #: For so long before a deferral nobody looks again at what has landed: an order has but few calls, and no enhancement takes less.
 _UNSEEN_SECONDS = 5.0
+
+#: A killed task has five seconds in all. So long it waits for the images that it is just creating, before it deletes them.
+_MADE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +211,32 @@ class Batch:
         return summarize(self.plan, manifest, self.hook.config.extra)
 
     def abandon(self) -> None:
-        """Delete what is in flight and not paid for; a killed task's wish, not a failed one's."""
-        for image_id in self.in_flight.unpaid():
-            self.hook.delete_image(image_id)
+        """Delete what this run has made and not paid for, but for what is being downloaded; a killed task's wish, not a failed one's.
+
+        What is being created is waited for first, for nobody else would delete it.
+        """
+        self.hook.wait_until_made(_MADE_SECONDS)
+        with ThreadPoolExecutor(self.job.concurrency, thread_name_prefix="autoenhance-abandon") as pool:
+            made = chain.from_iterable(pool.map(self._made, self.plan.folders))
+            kept = {each.decision.image_id for each in self.in_flight.downloads.values()}
+            unpaid = {*self.in_flight.unpaid(), *made} - kept
+            # One that cannot be deleted must not keep the others.
+            ended = [pool.submit(self.hook.delete_image, image_id) for image_id in sorted(unpaid)]
+        for error in filter(None, (each.exception() for each in ended)):
+            log.warning("An image stays at Autoenhance: %s", error)
+
+    def _made(self, folder: FolderPlan) -> list[str]:
+        """Ids of the unpaid images that this run's own orders hold of a folder's photos, but for those that have landed as previews."""
+        landed = {row.image_id for row in folder.own.rows.values() if row.status == "landed"}
+        made: set[str] = set()
+        for order_id in (*folder.free, *folder.merges):
+            try:
+                order = read_order(self.hook, order_id, whole=False)
+            except errors.AutoenhanceError as error:
+                log.warning("What order %s holds is not deleted: %s", order_id, error)
+                continue
+            made |= {image.image_id for image in (folder.made_in(order) if order else ()) if not image.downloaded}
+        return list(made - landed)
 
     @property
     def submitted_at(self) -> float:

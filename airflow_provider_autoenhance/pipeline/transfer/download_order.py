@@ -54,6 +54,9 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
         for image, future in running:
             try:
                 landed.append(future.result())
+            except errors.StoppedError:
+                pool.shutdown(cancel_futures=True)
+                raise
             except Exception as caught:  # noqa: BLE001 - whatever it is, it is this image's
                 error = errors.unexpected(caught, image.label)
                 log.warning("Failed: %s: %s", image.label, error)

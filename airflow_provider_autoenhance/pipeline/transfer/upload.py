@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 #: Errors that every other photo of a batch would meet too. No exception that is not this provider's own is among them: what nobody
 #: foresaw may be about one photo alone, and where it is not, the photos fail by name one by one, and what they have bought stays bought.
-FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.DestinationError)
+FATAL = (errors.AuthenticationError, errors.ConnectionConfigError, errors.DestinationError, errors.StoppedError)
 
 
 @dataclass(frozen=True)
