@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Failed images that a result names.
 MAX_FAILURES_NAMED = 20
 
+#: The state of a task that is marked failed.
+_FAILED = "failed"
+
 
 class OrdersEvent(ErrorEvent, total=False):
     """Payload of the trigger's event: the orders that finished, else what went wrong."""
@@ -40,7 +43,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     :param orders: order id to the number of images that will become final; ``None``: all that the order lists.
-    :param image_ids: images to delete when the task is killed, marked failed or cleared (Airflow 3.3 and later); usually none.
+    :param image_ids: images to delete when the task is marked failed while it waits (Airflow 3.3 and later); usually none.
     :param autoenhance_conn_id: Airflow connection.
     :param poll_interval: time between polls of an order, in seconds or as a ``timedelta``.
     :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
@@ -92,15 +95,30 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         yield TriggerEvent(event)
 
     async def on_kill(self) -> None:
-        """Delete the images that the DAG wishes to be deleted. Called by Airflow 3.3 and later; repeating it does no harm."""
+        """Delete the images that the DAG wishes to be deleted, but for those that are bought. Called by Airflow 3.3 and later; repeating it
+        does no harm.
+
+        Airflow also calls it in a triggerer that stood still, for what another one has taken over. So only a task that has failed loses its
+        images: any other may wait for them still, be downloading them, or go on with them.
+        """
         from airflow_provider_autoenhance.api import calls
         from airflow_provider_autoenhance.hooks.autoenhance_async import AutoenhanceAsyncHook
 
+        if not self.image_ids:
+            return
+        state = await _state_of(self.task_instance) if self.task_instance is not None else _FAILED
+        if state != _FAILED:
+            self.log.info("Nothing is deleted: the task is %s", state or "to run again")
+            return
         hook = AutoenhanceAsyncHook(self.autoenhance_conn_id)
+        reads = (hook.run(calls.retrieve_order(order_id)) for order_id in self.orders)
+        read = await asyncio.gather(*reads, return_exceptions=True)
+        orders = [each for each in read if not isinstance(each, BaseException)]
+        unpaid = {image.image_id for order in orders for image in order.images if not image.downloaded}
         # One that cannot be deleted must not keep the others.
-        deletions = (hook.run(calls.delete_image(image_id)) for image_id in self.image_ids)
+        deletions = (hook.run(calls.delete_image(image_id)) for image_id in self.image_ids if image_id in unpaid)
         ended = await asyncio.gather(*deletions, return_exceptions=True)
-        for failed in filter(None, ended):
+        for failed in (each for each in (*read, *ended) if isinstance(each, BaseException)):
             raise failed
 
     async def _wait(self, hook: AutoenhanceAsyncHook, order_id: str, expected: int | None) -> None:
@@ -118,6 +136,24 @@ class AutoenhanceOrderTrigger(BaseTrigger):
                 pause = wait.on_error(error, f"order {order_id}")
             else:
                 pause = wait.on_order(order, expected)
+
+
+async def _state_of(task_instance: Any) -> str | None:
+    """Ask Airflow for the state that a task has by now.
+
+    :returns: ``None``: it was cleared.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=task_instance.dag_id,
+        task_ids=[task_instance.task_id],
+        run_ids=[task_instance.run_id],
+        map_index=task_instance.map_index,
+    )
+    found = next(iter(states.get(task_instance.run_id, {}).values()), None)
+    return None if found is None else str(getattr(found, "value", found))
 
 
 async def _together(waits: Iterable[Coroutine[Any, Any, None]]) -> None:

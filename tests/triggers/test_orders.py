@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,3 +124,60 @@ def test_what_was_deleted_before_a_restart_ends_it_too(autoenhance: Sandbox) -> 
     AutoenhanceHook().delete_image(ids[0])
     error = error_of(ended(trigger({"one": 2}, closed=True)))
     assert isinstance(error, errors.NotFoundError) and "1 of 2 images" in str(error)
+
+
+def killed_in_state(monkeypatch: pytest.MonkeyPatch, state: str | None, ids: list[str], map_index: int = -1) -> None:
+    """Call what Airflow calls in a triggerer for a task that is in a state by then."""
+    runtime = pytest.importorskip("airflow.sdk.execution_time.task_runner").RuntimeTaskInstance
+    asked: list[dict[str, Any]] = []
+
+    def states(**about: Any) -> dict[str, dict[str, str | None]]:
+        asked.append(about)
+        name = "enhance" if map_index < 0 else f"enhance_{map_index}"
+        return {"night-1": {name: state}}
+
+    monkeypatch.setattr(runtime, "get_task_states", staticmethod(states))
+    made = trigger({"one": len(ids)}, image_ids=ids)
+    made._task_instance = SimpleNamespace(dag_id="nightly", task_id="enhance", run_id="night-1", map_index=map_index)
+    asyncio.run(made.on_kill())
+    assert asked == [{"dag_id": "nightly", "task_ids": ["enhance"], "run_ids": ["night-1"], "map_index": map_index}]
+
+
+@pytest.mark.parametrize("map_index", [-1, 7])
+@pytest.mark.parametrize("state", ["deferred", "running", "queued", "scheduled", "success", "up_for_retry", None])
+def test_a_triggerer_that_stood_still_deletes_nothing_that_may_be_waited_for(
+    autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, state: str | None, map_index: int
+) -> None:
+    ids = under_way("one", "a.jpg", "b.jpg")
+    killed_in_state(monkeypatch, state, ids, map_index)
+    assert autoenhance.ledger()["images_live"] == 2
+
+
+def test_a_task_that_is_marked_failed_loses_what_is_not_bought(
+    autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = under_way("one", "a.jpg", "b.jpg", "c.jpg")
+    hook = AutoenhanceHook()
+    while not hook.get_order("one").finished:
+        time.sleep(0.02)
+    hook.download_image(ids[1], lambda download: download.read(), preview=False)
+    killed_in_state(monkeypatch, "failed", ids)
+    left = [image["image_id"] for image in autoenhance.ledger()["images"] if not image["deleted"]]
+    assert left == [ids[1]]
+
+
+def test_where_airflow_does_not_answer_nothing_is_deleted(
+    autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = pytest.importorskip("airflow.sdk.execution_time.task_runner").RuntimeTaskInstance
+
+    def states(**about: Any) -> Any:
+        raise RuntimeError("the API server is away")
+
+    monkeypatch.setattr(runtime, "get_task_states", staticmethod(states))
+    ids = under_way("one", "a.jpg")
+    made = trigger({"one": 1}, image_ids=ids)
+    made._task_instance = SimpleNamespace(dag_id="nightly", task_id="enhance", run_id="night-1", map_index=-1)
+    with pytest.raises(RuntimeError):
+        asyncio.run(made.on_kill())
+    assert autoenhance.ledger()["images_live"] == 1
