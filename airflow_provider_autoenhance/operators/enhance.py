@@ -35,6 +35,9 @@ _IMAGE_NAME = "{folder}{stem}-{fingerprint}{extension}"
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
 
+#: Images that a trigger's arguments name: Airflow keeps these in a column that may hold 64 KiB, and logs them.
+_MOST_NAMED = 250
+
 _ON_EXISTING = ("reprocess", "skip", "redownload", "reenhance")
 
 
@@ -447,6 +450,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             poll_interval=float(self.poll_interval),
             deadline=deadline,
             closed=True,
+            awaited=batch.in_flight.image_ids(_MOST_NAMED),
         )
         log.info("Deferred; waiting for %s", counted(len(batch.in_flight), "image"))
         self.defer(trigger=trigger, method_name="execute_complete")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Failed images that a result names.
 MAX_FAILURES_NAMED = 20
 
+#: Images that an order does not list, and that are asked for in one look.
+_MOST_ASKED = 5
+
 #: The state of a task that is marked failed.
 _FAILED = "failed"
 
@@ -48,6 +51,8 @@ class AutoenhanceOrderTrigger(BaseTrigger):
     :param poll_interval: time between polls of an order, in seconds or as a ``timedelta``.
     :param deadline: seconds since the epoch; absolute, so that it outlives a restart of the triggerer. ``None``: no deadline.
     :param closed: all images that are waited for exist already, or are being merged: an order with fewer has lost some.
+    :param awaited: order id to the ids of the images that are waited for, as far as they are known: one that is deleted ends the wait at
+        the next look, whatever else the order lists. So does each that a look has seen under way. ``None``: only too few end it.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         poll_interval: Duration = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
         closed: bool = False,
+        awaited: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.orders = dict(orders)
@@ -67,6 +73,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         self.poll_interval = seconds(type(self).__name__, "poll_interval", poll_interval)
         self.deadline = deadline
         self.closed = closed
+        self.awaited = None if awaited is None else {order_id: list(ids) for order_id, ids in awaited.items()}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -77,6 +84,7 @@ class AutoenhanceOrderTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
             "closed": self.closed,
+            "awaited": self.awaited,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -126,16 +134,32 @@ class AutoenhanceOrderTrigger(BaseTrigger):
         from airflow_provider_autoenhance.api.waiting import OrderWait
 
         wait = OrderWait(self.deadline, self.poll_interval, closed=self.closed)
+        under_way = None if self.awaited is None else set(self.awaited.get(order_id, ()))
         # The task has just looked. Where the order lists nothing of what is awaited, its next look would end the wait at once.
         pause: float | None = self.poll_interval if expected == 0 else min(self.poll_interval, EARLIEST_EVENT_SECONDS)
         while pause is not None:
             await asyncio.sleep(pause)
             try:
                 order = await hook.run(calls.retrieve_order(order_id))
+                if under_way is not None:
+                    await _check_there(hook, order, under_way)
             except errors.AutoenhanceError as error:
                 pause = wait.on_error(error, f"order {order_id}")
             else:
                 pause = wait.on_order(order, expected)
+
+
+async def _check_there(hook: AutoenhanceAsyncHook, order: Order, under_way: set[str]) -> None:
+    """Ask for images that an order does not list: it may lag, and only an answer of 404 says that one is gone.
+
+    :param under_way: their ids; what the order shows to be under way as well is added.
+    :raises NotFoundError: one is gone.
+    """
+    from airflow_provider_autoenhance.api import calls
+
+    for image_id in sorted(under_way - {image.image_id for image in order.images})[:_MOST_ASKED]:
+        await hook.run(calls.retrieve_image(image_id))
+    under_way |= {image.image_id for image in order.images if not image.status.final}
 
 
 async def _state_of(task_instance: Any) -> str | None:

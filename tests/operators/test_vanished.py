@@ -101,6 +101,22 @@ def test_a_deleted_image_is_failed_by_name_at_once_and_made_anew_by_the_next_try
     check_books(autoenhance, photos=3, made=4)
 
 
+def test_an_image_that_is_deleted_while_its_task_is_deferred_ends_the_wait_though_another_takes_its_place(
+    s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    fill(s3, 2)
+    it = operator(deferrable=True, timeout=6 * 3600)
+    with pytest.raises(TaskDeferred) as deferral:
+        it.execute(context(it))
+    first, _ = waiting_for(autoenhance, 2)
+    hook = AutoenhanceHook()
+    upload(hook, hook.create_image("stranger.jpg", order_id=first["order_id"]), photo())
+    hook.delete_image(first["image_id"])
+    event = asyncio.run(asyncio.wait_for(event_of(deferral.value.trigger), 30))
+    assert event["error"] == "NotFoundError"
+
+
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
 def test_a_deleted_order_fails_its_own_photos_only(

@@ -89,7 +89,7 @@ def test_one_image_that_cannot_be_deleted_keeps_no_other(autoenhance: Sandbox) -
 def test_an_older_version_s_trigger_still_runs(autoenhance: Sandbox) -> None:
     under_way("one", "a.jpg")
     kept = trigger({"one": 1}).serialize()[1]
-    del kept["closed"]
+    del kept["closed"], kept["awaited"]
     assert ended(AutoenhanceOrderTrigger(**kept)) == {"orders": ["one"]}
 
 
@@ -124,6 +124,37 @@ def test_what_was_deleted_before_a_restart_ends_it_too(autoenhance: Sandbox) -> 
     AutoenhanceHook().delete_image(ids[0])
     error = error_of(ended(trigger({"one": 2}, closed=True)))
     assert isinstance(error, errors.NotFoundError) and "1 of 2 images" in str(error)
+
+
+def test_one_that_is_deleted_ends_the_wait_at_the_next_look_whatever_else_the_order_lists(autoenhance: Sandbox) -> None:
+    """A twin, or what a person has put there, is listed in its place."""
+    autoenhance.settings(processing_seconds=[60, 60])
+    ids = under_way("one", "a.jpg", "b.jpg")
+    under_way("one", "stranger.jpg")
+    AutoenhanceHook().delete_image(ids[0])
+    before = autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0)
+    error = error_of(ended(trigger({"one": 2}, closed=True, awaited={"one": ids})))
+    assert isinstance(error, errors.NotFoundError) and ids[0] in str(error)
+    assert autoenhance.ledger()["requests"]["GET /v3/orders/{id}"] - before == 1
+
+
+def test_so_does_one_that_a_look_has_seen_under_way(autoenhance: Sandbox) -> None:
+    """Of many images, the arguments name none."""
+    autoenhance.settings(processing_seconds=[60, 60])
+    ids = under_way("one", "a.jpg", "b.jpg")
+    before = autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0)
+
+    def looked() -> bool:
+        return bool(autoenhance.ledger()["requests"].get("GET /v3/orders/{id}", 0) > before)
+
+    async def waited() -> Any:
+        deletion = asyncio.create_task(asyncio.to_thread(deleted_when, looked, ids[1]))
+        event = await asyncio.wait_for(event_of(trigger({"one": 2}, closed=True, awaited={})), 30)
+        await deletion
+        return event
+
+    under_way("one", "stranger.jpg")
+    assert isinstance(error_of(asyncio.run(waited())), errors.NotFoundError)
 
 
 def killed_in_state(monkeypatch: pytest.MonkeyPatch, state: str | None, ids: list[str], map_index: int = -1) -> None:

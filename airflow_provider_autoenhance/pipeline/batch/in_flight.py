@@ -72,6 +72,18 @@ class InFlight:
         """The photos that wait for an order."""
         return list(self._orders.get(order_id, {}).values())
 
+    def image_ids(self, most: int) -> dict[str, list[str]]:
+        """Ids of the images that are waited for, by order; without those that are still to be merged.
+
+        :param most: of more images, none is named.
+        """
+        if len(self) > most:
+            return {}
+        return {
+            order_id: [each.decision.image_id for each in awaited.values() if each.decision.image_id]
+            for order_id, awaited in self._orders.items()
+        }
+
     def unpaid(self) -> list[str]:
         """Ids of this run's own images whose full size is not bought yet; what it adopted, another run may wait for."""
         own = (each for each in self if each.order_id in each.folder.own.orders and not each.decision.paid)
