@@ -96,7 +96,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``order_ids``,
     the numbers ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
     run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this run
-    (with ``cost`` and ``currency`` where the connection knows a price), ``bytes`` landed, the first ``failures``, each with ``photo`` and
+    (with ``cost`` and ``currency`` where the connection knows a price), ``bytes`` landed, ``twins`` (unpaid images that
+    were deleted because a worker which had stood still made them beside this try), the first ``failures``, each with ``photo`` and
     ``reason``, and ``warnings`` about exposures. A task that fails leaves the same as XCom ``summary``.
 
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of

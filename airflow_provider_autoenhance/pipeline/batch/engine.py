@@ -36,6 +36,7 @@ from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
+from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark
 from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 
@@ -201,14 +202,15 @@ class Batch:
         self._books.checkpoint(self.in_flight.everything())
 
     def finish(self) -> dict[str, Any]:
-        """Write the manifest, close what is done with, in this order, and return the summary."""
+        """Delete twins, write the manifest, close what is done with, in this order, and return the summary."""
+        twins = sum(self._delete_twins(folder) for folder in self.plan.folders if self._claims.holds(folder))
         for folder in self.plan.folders:
             if self._books.is_open(folder):
                 self._books.note_orphans(folder, self._read_merges(folder))
         self.checkpoint()
         manifest = self._books.write_manifest()
         self._books.close(self._claims.holds)
-        return summarize(self.plan, manifest, self.hook.config.extra)
+        return summarize(self.plan, manifest, twins, self.hook.config.extra)
 
     def abandon(self) -> None:
         """Delete what this run has made and not paid for, but for what is being downloaded; a killed task's wish, not a failed one's.
@@ -237,6 +239,47 @@ class Batch:
                 continue
             made |= {image.image_id for image in (folder.made_in(order) if order else ()) if not image.downloaded}
         return list(made - landed)
+
+    def _delete_twins(self, folder: FolderPlan) -> int:
+        """Delete what a try that stood still and went on beside its retry has made twice.
+
+        Only an unpaid image of this run's own orders, with the mark of a photo that has landed of another image, and that no record names:
+        nobody waits for that one.
+
+        :returns: how many were deleted.
+        """
+        rows = folder.rows()
+        landed = {fingerprint: row.image_id for fingerprint, row in rows.items() if row.status == "landed"}
+        named = {row.image_id for record in folder.records for row in record.rows.values()}
+        deleted: set[str] = set()
+        for order_id in folder.own.orders:
+            order = self._watcher.seen.get(order_id) or folder.orders.get(order_id)
+            for image in folder.made_in(order) if order else ():
+                own = landed.get(mark(image, FINGERPRINT_KEY) or "")
+                if own and image.image_id not in named and self._delete_unpaid(image.image_id):
+                    deleted.add(image.image_id)
+        for order_id, order in folder.orders.items():  # the records are closed by what is there
+            left = tuple(image for image in order.images if image.image_id not in deleted)
+            folder.orders[order_id] = replace(order, images=left)
+        if deleted:
+            log.info(
+                "Deleted %s at Autoenhance, unpaid: another try had made them beside this one",
+                counted(len(deleted), "twin"),
+            )
+        return len(deleted)
+
+    def _delete_unpaid(self, image_id: str) -> bool:
+        """Delete an image, unless somebody has bought it; say whether it was deleted."""
+        try:
+            if self.hook.get_image(image_id).downloaded:
+                return False
+            self.hook.delete_image(image_id)
+        except errors.NotFoundError:
+            return False
+        except errors.AutoenhanceError as error:
+            log.warning("A twin stays at Autoenhance: %s", error)
+            return False
+        return True
 
     @property
     def submitted_at(self) -> float:

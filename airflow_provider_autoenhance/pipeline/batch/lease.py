@@ -50,8 +50,9 @@ class Lease:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether nobody can have taken this process for dead."""
-        return not self._lost and time.monotonic() - self._renewed < PATIENCE_SECONDS / 2
+        """Whether nobody can be at work in this process's place: neither another run nor another try, which waits for just as long."""
+        trusted = min(1.5 * RENEW_SECONDS, PATIENCE_SECONDS / 2)
+        return not self._lost and time.monotonic() - self._renewed < trusted
 
     def begin(self) -> bool:
         """Write the file, and go on doing so.
@@ -92,7 +93,8 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):
-            if not self.is_fresh:  # somebody may have gone on in this process's place; it looks before it renews
+            # Later, another run may have gone on in this process's place; it looks before it renews.
+            if self._lost or time.monotonic() - self._renewed > PATIENCE_SECONDS / 2:
                 continue
             try:
                 self.renew()

@@ -74,10 +74,12 @@ def _full_size(plan: Plan, job: Job) -> int:
     return cost if job.max_credits is None else min(cost, job.max_credits)
 
 
-def summarize(plan: Plan, manifest: str | None, extra: Extra) -> dict[str, Any]:
+def summarize(plan: Plan, manifest: str | None, twins: int, extra: Extra) -> dict[str, Any]:
     """What a task returns: counts and where to read more, never a row per photo.
 
     It is about the run, not the try: a cleared task that finds its work done returns the same again.
+
+    :param twins: images that this try has deleted because another one had made them beside it.
     """
     counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
     failures: list[dict[str, str | None]] = []
@@ -106,6 +108,7 @@ def summarize(plan: Plan, manifest: str | None, extra: Extra) -> dict[str, Any]:
         "order_ids": [order for folder in plan.folders for order in folder.own.orders],
         **counts,
         "transient": transient,
+        "twins": twins,
         "credits": credits,
         **extra.cost(credits),
         "bytes": size,

@@ -51,6 +51,8 @@ class Watcher:
         self._hook = hook
         self._in_flight = in_flight
         self._empty: Counter[str] = Counter()
+        #: Each order that was looked at, as it was then.
+        self.seen: dict[str, Order] = {}
 
     def look(self, order_id: str) -> Look:
         """Read an order, and beyond it what it does not list of the photos that are waited for.
@@ -141,8 +143,9 @@ class Watcher:
         try:
             order = self._hook.get_order(order_id)
         except errors.NotFoundError:
-            return Order(order_id, None, "", is_merging=False, is_processing=False, is_deleted=True, images=())
-        return replace(order, images=()) if order.is_deleted else order
+            order = Order(order_id, None, "", is_merging=False, is_processing=False, is_deleted=True, images=())
+        self.seen[order_id] = replace(order, images=()) if order.is_deleted else order
+        return self.seen[order_id]
 
     def _brackets(self, order: Order, waiting: Sequence[Awaited]) -> BracketOrder:
         """The order with its brackets, where these may show which image was merged from which exposures."""
