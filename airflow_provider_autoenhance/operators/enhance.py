@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import conf
@@ -401,13 +402,27 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         worked: set[str] = set()
         while True:
             with batch:
-                worked |= batch.submit()
-                ended_by, again = self._wait(batch, error)
+                with self._summed_up(context, batch):
+                    worked |= batch.submit()
+                    ended_by, again = self._wait(batch, error)
                 if not again:
                     return self._finish(context, batch, ended_by)
                 batch.checkpoint()
             batch.wait_for_others(until)
             batch = self._batch = Batch.planned(self.hook, self._job(context), resumed=resumed, worked=worked)
+
+    @contextmanager
+    def _summed_up(self, context: Context, batch: Batch) -> Iterator[None]:
+        """Leave the summary also where an error ends the batch that every photo would meet: what was bought before is the account's."""
+        try:
+            yield
+        except (errors.FolderBusyError, errors.StoppedError):
+            raise
+        except errors.AutoenhanceError as error:
+            with suppress(errors.AutoenhanceError):  # the one that led here is the one to report
+                push(context, SUMMARY, {"source": shown(self.source), **batch.break_off(error)})
+                batch.checkpoint()
+            raise
 
     def _wait(self, batch: Batch, error: errors.AutoenhanceError | None) -> tuple[errors.AutoenhanceError | None, bool]:
         """Wait for what is under way; in the triggerer, where nothing else is left to do here.

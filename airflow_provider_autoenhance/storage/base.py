@@ -253,6 +253,11 @@ class Destination(ABC):
         self._store = store
         self._location = store.location
 
+    @property
+    def copies_first(self) -> bool:
+        """Whether all that is written goes through a temporary file."""
+        return False
+
     @abstractmethod
     def check_writable(self) -> None:
         """Try whether a write would be allowed, leaving nothing behind. Folder URIs may be asked too.

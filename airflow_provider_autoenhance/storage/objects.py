@@ -223,6 +223,11 @@ class ObjectDestination(Destination):
         super().__init__(store)
         self._names_folder = not store.location.key or store.location.key.endswith("/")
 
+    @property
+    def copies_first(self) -> bool:
+        """Always: what is put is verified before."""
+        return True
+
     def check_writable(self) -> None:
         """Write an empty probe beside the file and remove it again."""
         with self._store.explained(DestinationError):

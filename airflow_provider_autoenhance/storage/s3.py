@@ -143,6 +143,12 @@ class S3Destination(Destination):
         with suppress(Exception):  # s3:AbortMultipartUpload may be denied; an upload without parts costs nothing
             client.abort_multipart_upload(**target, UploadId=upload["UploadId"])
 
+    @property
+    def copies_first(self) -> bool:
+        """Where the client cannot stream."""
+        with self._store.explained(DestinationError):
+            return not can_stream(self._store.client)
+
     def stat(self) -> StoredFile | None:
         """Ask for the object's head."""
         self._store.require_key(DestinationError)

@@ -7,6 +7,7 @@ place removes it. A lock counts within one machine's boot, which the name holds;
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -20,8 +21,17 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from airflow_provider_autoenhance.api.errors import ServerError
+from airflow_provider_autoenhance.api.errors import (
+    AutoenhanceError,
+    ConversionError,
+    DestinationError,
+    ServerError,
+    SourceError,
+)
 from airflow_provider_autoenhance.storage.base import BLOCK, OWN_PREFIX, Reader
+
+#: With less than this, a place for temporary files counts as full: it has not room for one photo of full size and what is made of it.
+ROOM_BYTES = 32 << 20
 
 #: Names of our temporary folders begin so.
 PREFIX = "airflow-provider-autoenhance-"
@@ -29,6 +39,22 @@ PREFIX = "airflow-provider-autoenhance-"
 _NAME = re.escape(PREFIX) + r"(?P<boot>[0-9a-f]{8})-[0-9a-f]{16}"
 _PART = re.escape(OWN_PREFIX) + r"(?P<boot>[0-9a-f]{8})-[0-9a-f]{16}\.part"
 _LONGEST_USE_SECONDS = 24 * 3600.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def check_room(about: str) -> None:
+    """Look whether the temporary folder has room. Called before anything is bought that needs it.
+
+    :param about: what it is for, for messages.
+    :raises ServerError: it has not, or cannot be written.
+    """
+    try:
+        root = Path(tempfile.gettempdir())
+        full = _is_full(root)
+    except OSError as error:
+        raise _no_room(error, about) from None
+    if full:
+        raise _no_room(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), about)
 
 
 @contextmanager
@@ -51,8 +77,10 @@ def temporary_file(reader: Reader, about: str) -> Iterator[BinaryIO]:
 def temporary_folder(about: str) -> Iterator[Path]:
     """Make a temporary folder, which is gone afterwards; for what needs a path.
 
+    What fails in the block because there is no room any more, becomes a ServerError as well: a library may give any reason for it.
+
     :param about: what it is for, for messages.
-    :raises ServerError: when the worker's temporary folder cannot be written.
+    :raises ServerError: when the worker's temporary folder cannot be written, or is full.
     """
     try:
         root = Path(tempfile.gettempdir())
@@ -62,6 +90,10 @@ def temporary_folder(about: str) -> Iterator[Path]:
         raise _no_room(error, about) from None
     try:
         yield folder
+    except (OSError, AutoenhanceError) as error:
+        if _is_for_want_of_room(error, folder):
+            raise _no_room(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), about) from None
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -108,6 +140,18 @@ def _copy(reader: Reader, file: IO[bytes], about: str) -> None:
         file.seek(0)
     except OSError as error:
         raise _no_room(error, about) from None
+
+
+def _is_full(root: Path) -> bool:
+    return shutil.disk_usage(root).free < ROOM_BYTES
+
+
+def _is_for_want_of_room(error: OSError | AutoenhanceError, folder: Path) -> bool:
+    """Whether it is this folder that was full, and not a destination, whose errors name that."""
+    if isinstance(error, OSError) and not isinstance(error, AutoenhanceError):
+        return error.errno in _FULL
+    own = isinstance(error, DestinationError) and str(error).startswith(str(folder))
+    return (own or isinstance(error, (ConversionError, SourceError))) and _is_full(folder)
 
 
 def _new_folder(root: Path) -> tuple[int, Path]:

@@ -212,6 +212,19 @@ class Batch:
         self._books.close(self._claims.holds)
         return summarize(self.plan, manifest, twins, self.hook.config.extra)
 
+    def break_off(self, error: errors.AutoenhanceError) -> dict[str, Any]:
+        """Note that the batch ends with an error that every photo would meet, and return the summary.
+
+        :param error: each photo that is not done has failed with it.
+        """
+        self.end_wait(error)
+        for folder in filter(self._claims.holds, self.plan.folders):
+            for decision in (each for each in folder.decisions if each.works):
+                row = folder.own.rows.get(decision.photo.fingerprint)
+                if row is None or row.status == "pending":
+                    self._books.note(folder, self._steps(folder).failure(decision, error))
+        return summarize(self.plan, None, 0)
+
     def abandon(self) -> None:
         """Delete what this run has made and not paid for, but for what is being downloaded; a killed task's wish, not a failed one's.
 

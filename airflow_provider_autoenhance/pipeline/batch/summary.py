@@ -91,7 +91,7 @@ def summarize(plan: Plan, manifest: str | None, twins: int, extra: Extra) -> dic
                 continue
             counts["photos"] += 1
             row = rows.get(decision.photo.fingerprint)
-            if decision.step is Step.HOLD or row is None:
+            if decision.step is Step.HOLD or row is None or row.status == "pending":  # another run works on its folder
                 counts["held"] += 1
                 continue
             if row.status == "landed" and row.run != folder.own.run:

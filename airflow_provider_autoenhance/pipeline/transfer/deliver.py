@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase
 from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
 from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination, open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
-from airflow_provider_autoenhance.storage.temporary import temporary_folder
+from airflow_provider_autoenhance.storage.temporary import check_room, temporary_folder
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.imaging.convert import ConvertedFile, Converter
@@ -46,7 +46,10 @@ class Delivery:
         :param destinations: one per output, in their order.
         :returns: per output ``uri``, ``size``, ``etag``, ``sha256`` and ``content_type``; of a converted one its other facts too.
         :raises ConversionError: the picture cannot be converted.
+        :raises ServerError: the temporary folder has no room for what needs it; nothing was bought.
         """
+        if self.converter or any(destination.copies_first for destination in destinations):
+            check_room(about)
         places = dict(zip(self.purchase.outputs, destinations, strict=True))
         made = self._convert(hook, image_id, self.converter, places, about) if self.converter else {}
         for output in self.purchase.rendered:
