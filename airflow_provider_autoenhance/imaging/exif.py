@@ -39,7 +39,7 @@ _WANTED = frozenset(
     | {_PIXEL_WIDTH, _PIXEL_HEIGHT, _EXPOSURE_MODE, _SERIAL, _LENS}
 )
 
-_AUTO_BRACKET = 2
+_AUTO_EXPOSURE, _AUTO_BRACKET = 0, 2
 _ISO_TOO_BIG = 65535  # all that fits the field; the number stands in another one then
 _MAX_APEX = 30
 _MAX_FIELD, _MAX_NUMBERS = 1024, 8
@@ -60,6 +60,7 @@ class CaptureFacts:
     :param exposure_bias: EV; of a bracket's shots the step, unless exposure was set by hand.
     :param auto_bracket: the camera was set to bracket by itself. False proves nothing: some say so only outside of
         manual exposure.
+    :param auto_exposure: the camera chose the exposure for this shot alone, by its own word. False where it says nothing.
     :param make: of the camera.
     :param model: of the camera.
     :param serial_number: of the camera's body.
@@ -77,6 +78,7 @@ class CaptureFacts:
     iso: float | None = None
     exposure_bias: float | None = None
     auto_bracket: bool | None = None
+    auto_exposure: bool = False
     make: str | None = None
     model: str | None = None
     serial_number: str | None = None
@@ -217,6 +219,7 @@ def _facts(
         iso=_sensitivity(fields),
         exposure_bias=float(bias) if isinstance(bias, Fraction) else None,
         auto_bracket=None if mode is None else mode == _AUTO_BRACKET,
+        auto_exposure=mode == _AUTO_EXPOSURE,
         make=_text(fields.get(MAKE)),
         model=_text(fields.get(MODEL)),
         serial_number=_text(fields.get(_SERIAL)) or _text(fields.get(_DNG_SERIAL)),

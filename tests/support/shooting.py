@@ -23,7 +23,7 @@ def shots_of(
     first: int = 1,
     folder: str = "house",
     name: str = "IMG_{:04}.JPG",
-    biases: Sequence[float] | None = None,
+    biases: Sequence[float | None] | None = None,
     whole_seconds: bool = False,
     stamped_at_end: bool = False,
     start: datetime = NOON,

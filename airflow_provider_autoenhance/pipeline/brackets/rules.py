@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from airflow_provider_autoenhance.api.redact import one_line
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
-from airflow_provider_autoenhance.pipeline.brackets.sequences import cut_into_brackets
+from airflow_provider_autoenhance.pipeline.brackets.sequences import cut_into_brackets, rests_on_exposure_alone
 from airflow_provider_autoenhance.pipeline.job import Brackets
 
 Timed = tuple["Shot", CaptureFacts, datetime]
@@ -27,6 +27,7 @@ MAX_EXPOSURES = 9
 
 _MODES: tuple[Literal["none", "auto", "exif"], ...] = ("none", "auto", "exif")
 _MOST_NAMES = 5
+_COPY_MARK = re.compile(r"( ?\(\d+\)|[ _-]+(copy|copie|kopie|copia)( ?\(?\d+\)?)?)$", re.IGNORECASE)
 _KEPT_FIRST = (sniff.TIFF, sniff.PNG, sniff.HEIC, sniff.AVIF, sniff.JPEG, sniff.WEBP)
 
 
@@ -36,10 +37,14 @@ class Shot:
 
     :param path: its folder and name, unique; ``/`` between folders.
     :param facts: what its EXIF says, None where that was not read.
+    :param size: bytes, as its listing says.
+    :param etag: likewise.
     """
 
     path: str
     facts: CaptureFacts | None = None
+    size: int | None = None
+    etag: str | None = None
 
     @property
     def folder(self) -> str:
@@ -230,11 +235,20 @@ def _by_exif(shots: Sequence[Shot]) -> tuple[list[ExposureSet], list[str]]:
     sequences, copies = _sequences(timed)
     if copies:
         warnings.append(f"copies of other shots, which become images of their own: {_names(copies)}; exclude them.")
+    doubtful: list[Sequence[Timed]] = []
     for sequence in sequences:
         begin = 0
         for size in cut_into_brackets([facts for _, facts, _ in sequence]):
-            groups += _parts(sequence[begin : begin + size], warnings)
+            bracket = sequence[begin : begin + size]
+            groups += _parts(bracket, warnings)
+            if size > 1 and rests_on_exposure_alone([facts for _, facts, _ in bracket]):
+                doubtful.append(bracket)
             begin += size
+    if doubtful:
+        warnings.append(
+            f"{counted(len(doubtful), 'bracket')} by exposure alone, for the camera noted neither automatic bracketing nor steps: "
+            f"{_spans(doubtful)}. Where these are different views, set brackets to 'none' or a number."
+        )
     return groups, warnings
 
 
@@ -242,21 +256,33 @@ def _sequences(timed: Sequence[Timed]) -> tuple[list[list[Timed]], list[Shot]]:
     """Each camera's shots in capture order, and which of them are copies.
 
     A file that was downloaded twice would split its bracket, so second copies are sequences of their own. A clock with
-    whole seconds only does not show copies.
+    whole seconds only does not show copies; there the listing does.
     """
     copies: list[Shot] = []
-    seen: Counter[tuple[object, ...]] = Counter()
+    seen: dict[tuple[object, ...], list[Shot]] = defaultdict(list)
     sequences: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
     for shot, facts, moment in sorted(timed, key=lambda each: len(each[0].name)):  # a copy's name is the longer one
         camera = _camera(shot, facts)
-        exposure = (*camera, moment, facts.exposure_value)
-        copy = seen[exposure] if moment.microsecond else 0
-        seen[exposure] += 1
+        alike = seen[*camera, moment, facts.exposure_value]
+        copy = sum(bool(moment.microsecond) or _is_copy(shot, other) for other in alike)
+        alike.append(shot)
         copies += [shot] if copy else []
         sequences[*camera, copy].append((shot, facts, moment))
     for sequence in sequences.values():
         sequence.sort(key=lambda each: (each[2], _file_order(each[0])))
     return list(sequences.values()), copies
+
+
+def _is_copy(shot: Shot, other: Shot) -> bool:
+    """Whether two files hold the same bytes, by their listing; where an etag is not of the content, a copy's name helps."""
+    if shot.size is None or shot.size != other.size:
+        return False
+    return (shot.etag is not None and shot.etag == other.etag) or _without_copy_mark(shot.stem) == other.stem
+
+
+def _without_copy_mark(stem: str) -> str:
+    """``IMG_1`` of ``IMG_1 (1)``, ``IMG_1 - Copy`` and ``IMG_1 copy 2``; as it is without such a mark."""
+    return _COPY_MARK.sub("", stem)
 
 
 def _camera(shot: Shot, facts: CaptureFacts) -> tuple[object, ...]:
@@ -290,3 +316,9 @@ def _names(shots: Sequence[Shot]) -> str:
     names = ", ".join(shot.name for shot in shots[:_MOST_NAMES])
     more = len(shots) - _MOST_NAMES
     return names if more <= 0 else f"{names} and {more} more"
+
+
+def _spans(brackets: Sequence[Sequence[Timed]]) -> str:
+    spans = ", ".join(f"{bracket[0][0].name} to {bracket[-1][0].name}" for bracket in brackets[:_MOST_NAMES])
+    more = len(brackets) - _MOST_NAMES
+    return spans if more <= 0 else f"{spans} and {more} more"

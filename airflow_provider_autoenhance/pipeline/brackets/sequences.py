@@ -22,8 +22,9 @@ def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
     """Return how many shots each bracket has, in order; 1 for a shot of its own.
 
     A run goes on while the pictures' shape stays and pauses are short. Within a run no exposure comes twice in a bracket,
-    nor does a step of automatic bracketing; so a repetition begins the next one. Where several cuts would do, there are
-    as few brackets as can be, with the longest pauses between them.
+    nor does a step of automatic bracketing; so a repetition begins the next one. Steps that all differ are the camera's own
+    word, also where the shutter could not follow them. Where several cuts would do, there are as few brackets as can be,
+    with the longest pauses between them.
 
     :param facts: one camera's shots in capture order; each has ``captured_at`` and ``exposure_time``.
     """
@@ -37,13 +38,20 @@ def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
     return sizes
 
 
+def rests_on_exposure_alone(shots: Sequence[CaptureFacts]) -> bool:
+    """Whether the camera noted neither steps nor automatic bracketing, so that exposures by hand and other scenes look alike."""
+    return not _noted_steps(shots) and not all(shot.auto_bracket for shot in shots)
+
+
+def _noted_steps(shots: Sequence[CaptureFacts]) -> bool:
+    """Whether each shot has a bias of its own, as automatic bracketing notes its steps."""
+    biases = {shot.exposure_bias for shot in shots}
+    return None not in biases and len(biases) == len(shots)
+
+
 def _goes_on(earlier: CaptureFacts, later: CaptureFacts) -> bool:
-    shapes = (
-        (earlier.width, later.width),
-        (earlier.height, later.height),
-        (earlier.orientation, later.orientation),
-    )
-    unchanged = all(before is None or after is None or before == after for before, after in shapes)
+    sizes = ((earlier.width, later.width), (earlier.height, later.height))
+    unchanged = all(before is None or after is None or before == after for before, after in sizes)
     return unchanged and earlier.panorama == later.panorama and _pause(earlier, later) <= MAX_PAUSE_SECONDS
 
 
@@ -82,14 +90,24 @@ def _cut_run(run: Sequence[CaptureFacts]) -> list[int]:
 
 
 def _is_bracket(shots: Sequence[CaptureFacts]) -> bool:
-    """Whether every exposure is another one. Expects that it was so before the last shot.
+    """Whether the shots are exposures of one scene. What is true of them is true of the first ones, too.
 
-    Automatic bracketing notes its steps as biases; with exposure set by hand many cameras note the same bias for all.
+    Automatic bracketing notes its steps as biases; with exposure set by hand many cameras note the same bias for all. With automatic
+    exposure and one bias, the camera has seen another scene, or another light. The sensor for orientation flips where the camera looks
+    up or down; only the camera's own word tells that from one that was turned.
     """
-    *others, last = _exposures(shots)
+    if _noted_steps(shots):
+        return True
+    turned = len({shot.orientation for shot in shots} - {None}) > 1
+    if rests_on_exposure_alone(shots) and turned:
+        return False
     biases = [shot.exposure_bias for shot in shots if shot.exposure_bias is not None]
-    told_apart = len(set(biases)) in (0, 1, len(biases))
-    return told_apart and all(abs(last - other) >= MIN_STEP_EV for other in others)
+    if len(set(biases)) not in (0, 1, len(biases)):
+        return False
+    chosen = [shot.exposure_bias for shot in shots if shot.auto_exposure]
+    if len(set(chosen)) < len(chosen):
+        return False
+    return all(above - below >= MIN_STEP_EV for below, above in pairwise(sorted(_exposures(shots))))
 
 
 def _cut_repetition(bracket: Sequence[CaptureFacts]) -> list[int]:

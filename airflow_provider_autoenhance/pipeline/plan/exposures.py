@@ -136,7 +136,8 @@ def _names_all(grouping: Mapping[str, Any], shots: Sequence[Photo]) -> bool:
 def _group(job: Job, shots: Sequence[Photo]) -> dict[str, Any]:
     """Group by the rules, in a form that a record can keep."""
     facts = _read_facts(job, shots) if job.brackets == "exif" else {}
-    grouping = group_shots([Shot(shot.source, facts.get(shot.source)) for shot in shots], job.brackets)
+    listed = [Shot(shot.source, facts.get(shot.source), shot.size, shot.etag) for shot in shots]
+    grouping = group_shots(listed, job.brackets)
     return {
         "groups": [[shot.path for shot in group.shots] for group in grouping.groups],
         "ungrouped": [shot.path for shot in grouping.ungrouped],

@@ -45,7 +45,19 @@ def test_a_bracket_is_one_image_in_whatever_order_it_was_shot(
     shots = shots_of(bracket(order), biases=None if by_hand else order, **clock)
     grouping = by_exif(shots)
     assert names(grouping) == [[shot.name for shot in shots]]
-    assert grouping.warnings == ()
+    assert [shots[0].name in warning for warning in grouping.warnings] == [True] * by_hand
+
+
+@pytest.mark.parametrize("clock", [{}, {"whole_seconds": True}])
+def test_what_the_camera_does_not_note_is_named(clock: dict[str, bool]) -> None:
+    """Exposures set by hand look like different views of different light, and are worth a second look."""
+    noted = shots_of(bracket() * 2, biases=AEB * 2, **clock)
+    by_mode = shots_of(bracket() * 2, auto_bracket=True, **clock)
+    assert (by_exif(noted).warnings, by_exif(by_mode).warnings) == ((), ())
+    (warning,) = by_exif(shots_of(bracket() * 7, auto_bracket=False, **clock)).warnings
+    assert warning.startswith("house: 7 brackets by exposure alone")
+    assert "IMG_0001.JPG to IMG_0003.JPG, IMG_0004.JPG to IMG_0006.JPG, " in warning
+    assert "IMG_0013.JPG to IMG_0015.JPG and 2 more" in warning
 
 
 @pytest.mark.parametrize("stamped_at_end", [False, True])
@@ -75,6 +87,46 @@ def test_shots_alike_are_no_bracket() -> None:
 
 def test_a_test_shot_right_before_the_bracket_stays_out() -> None:
     assert sizes(by_exif(shots_of([(0, 0), *bracket(pause=1)]))) == [1, 3]
+
+
+@pytest.mark.parametrize("clock", [{}, {"whole_seconds": True}])
+@pytest.mark.parametrize("bias", [0.0, -0.3, None])
+def test_with_automatic_exposure_another_exposure_is_another_scene(clock: dict[str, bool], bias: float | None) -> None:
+    rooms = [(3.2, exposure) for exposure in (0, 2, -1.3, 0.7, 3)]
+    lone = shots_of(rooms, auto_exposure=True, auto_bracket=False, biases=[bias] * 5, **clock)
+    grouping = by_exif(lone)
+    assert sizes(grouping) == [1] * 5
+    assert grouping.warnings == ()
+
+
+@pytest.mark.parametrize("clock", [{}, {"whole_seconds": True}])
+def test_steps_of_automatic_exposure_are_a_bracket(clock: dict[str, bool]) -> None:
+    """Some cameras bracket by themselves and note neither that nor the mode, but the steps."""
+    shots = shots_of(bracket() * 2, biases=AEB * 2, auto_exposure=True, auto_bracket=False, **clock)
+    assert sizes(by_exif(shots)) == [3, 3]
+
+
+STEPS = (0, -1, 1, -2, 2)
+
+
+@pytest.mark.parametrize("clock", [{}, {"whole_seconds": True}])
+@pytest.mark.parametrize("limit", [-1.0, -0.9, 0.9, 1.0, 0.0])
+@pytest.mark.parametrize("pause", [30, 0.3])
+def test_a_bracket_at_the_shutters_limit_stays_one(limit: float, pause: float, clock: dict[str, bool]) -> None:
+    """Two frames or three at the shortest time that the shutter has, or the longest."""
+    reached = [max(step, limit) if limit < 0 else min(step, limit) for step in STEPS]
+    shots = shots_of(bracket(reached, pause=pause) * 3, biases=STEPS * 3, **clock)
+    assert sizes(by_exif(shots)) == [5, 5, 5]
+
+
+@pytest.mark.parametrize("noted", [{"biases": AEB * 2}, {"auto_bracket": True}])
+@pytest.mark.parametrize("flipped", range(6))
+def test_a_flag_that_flips_where_the_camera_looks_up_tears_no_bracket(noted: dict[str, Any], flipped: int) -> None:
+    shots = shots_of(bracket() * 2, orientation=1, **noted)
+    facts = shots[flipped].facts
+    assert facts is not None
+    shots[flipped] = replace(shots[flipped], facts=replace(facts, orientation=8))
+    assert sizes(by_exif(shots)) == [3, 3]
 
 
 # Several in a row
@@ -187,7 +239,7 @@ def test_a_bracket_never_spans_folders() -> None:
 
 @pytest.mark.parametrize("copied", [[0], [1, 2], [0, 1, 2]])
 def test_a_shot_that_was_downloaded_twice_spoils_no_bracket(copied: list[int]) -> None:
-    shots = shots_of(bracket())
+    shots = shots_of(bracket(), biases=AEB)
     copies = [replace(shots[n], path=shots[n].path.replace(".JPG", " (1).JPG")) for n in copied]
     grouping = by_exif(shots + copies)
     assert sorted(sizes(grouping)) == sorted([3, len(copies)])
@@ -196,12 +248,39 @@ def test_a_shot_that_was_downloaded_twice_spoils_no_bracket(copied: list[int]) -
     assert all(copy.name in warning for copy in copies)
 
 
+@pytest.mark.parametrize("copied", [[0], [1, 2], [0, 1, 2], [0, 1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("etags", ["of the content", "of the file", None])
+@pytest.mark.parametrize("mark", [" (1)", "(1)", " (2)", " - Copy", " copy", "_copy 2"])
+def test_copies_on_a_clock_of_whole_seconds_are_told_by_their_listing(
+    mark: str, etags: str | None, copied: list[int]
+) -> None:
+    shots = [
+        replace(shot, size=5_000_000 + number, etag=etags and f"{number:032x}")
+        for number, shot in enumerate(shots_of(bracket() * 2, whole_seconds=True))
+    ]
+    copies = [replace(shots[n], path=shots[n].path.replace(".JPG", f"{mark}.JPG")) for n in copied]
+    if etags == "of the file":
+        copies = [replace(copy, etag=f"{copy.etag}-later") for copy in copies]
+    grouping = by_exif(shots + copies)
+    originals = [group for group in names(grouping) if not any(mark in name for name in group)]
+    assert originals == [[shot.name for shot in shots[:3]], [shot.name for shot in shots[3:]]]
+    assert all(name in str(grouping.warnings) for name in [copy.name for copy in copies][:5])
+    assert any("copies" in warning for warning in grouping.warnings)
+
+
+def test_a_burst_within_a_second_is_no_copy() -> None:
+    """Uncompressed files are all of one size."""
+    shots = [replace(shot, size=5_000_000, etag=shot.path) for shot in shots_of([(0.1, 0)] * 4, whole_seconds=True)]
+    grouping = by_exif(shots)
+    assert (sizes(grouping), grouping.warnings) == ([1] * 4, ())
+
+
 # Missing EXIF
 
 
 @pytest.mark.parametrize("lost", [None, "captured_at", "exposure_time"])
 def test_photos_without_exif_stand_alone_and_are_named(lost: str | None) -> None:
-    shots = shots_of(bracket() * 2)
+    shots = shots_of(bracket() * 2, biases=AEB * 2)
     facts = shots[1].facts
     assert facts is not None
     shots[1] = replace(shots[1], facts=replace(facts, **{lost: None}) if lost else None)
@@ -227,8 +306,8 @@ def test_a_warning_names_a_few_of_many() -> None:
 @pytest.mark.parametrize("brackets", ["exif", "auto", 3])
 @pytest.mark.parametrize("raw", ["CR3", "dng", "ARW", "NEF", "raf"])
 def test_of_raw_and_jpeg_the_raw_is_taken(brackets: str | int, raw: str) -> None:
-    jpegs = shots_of(bracket() * 2)
-    raws = shots_of(bracket() * 2, name="IMG_{:04}." + raw, width=6020, height=4020)
+    jpegs = shots_of(bracket() * 2, biases=AEB * 2)
+    raws = shots_of(bracket() * 2, biases=AEB * 2, name="IMG_{:04}." + raw, width=6020, height=4020)
     grouping = group_shots(jpegs + raws, brackets)
     taken = [shot for group in grouping.groups for shot in group.shots] + list(grouping.ungrouped)
     assert sorted(shot.path for shot in taken) == sorted(shot.path for shot in raws)
@@ -268,7 +347,8 @@ def test_raw_and_developed_shots_do_not_mix() -> None:
 
 @pytest.mark.parametrize(("number", "parts"), [(9, [9]), (10, [5, 5]), (19, [6, 6, 7]), (27, [9, 9, 9])])
 def test_more_than_nine_exposures_split_in_order_and_evenly(number: int, parts: list[int]) -> None:
-    shots = shots_of(bracket([n / 3 - 4 for n in range(number)]))
+    steps = [n / 3 - 4 for n in range(number)]
+    shots = shots_of(bracket(steps), biases=steps)
     grouping = by_exif(shots)
     assert sizes(grouping) == parts
     assert [shot for group in grouping.groups for shot in group.shots] == shots
