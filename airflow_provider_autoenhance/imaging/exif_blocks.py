@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from airflow_provider_autoenhance.imaging.heif import Numbers as _Numbers
+from airflow_provider_autoenhance.imaging.heif import Ranges, item_extents
+from airflow_provider_autoenhance.imaging.heif import boxes as _boxes
 from airflow_provider_autoenhance.imaging.ranges import MAX_READ, RangedFile
 from airflow_provider_autoenhance.imaging.sniff import AVIF, CR3, HEIC, JPEG, RAF, sniff
 
@@ -53,7 +56,7 @@ def find_exif_blocks(file: RangedFile) -> ExifBlocks:
     if form is CR3:
         return _cr3(file)
     if form in (HEIC, AVIF):
-        return _heif(file)
+        return heif_blocks(file)
     return ExifBlocks([0] if head.startswith(TIFF_MARKS) else [])
 
 
@@ -95,22 +98,6 @@ def _segments(file: RangedFile, start: int) -> Iterator[tuple[int, int, int]]:
             at += 2 + length
 
 
-def _boxes(file: RangedFile, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, begin and end of the content of each box of the ISO base media format."""
-    for _ in range(_MAX_STEPS):
-        head = file.read(at, min(16, end - at))
-        if len(head) < 8:
-            return
-        size, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], at + 8
-        if size == 1:
-            size, begin = int.from_bytes(head[8:16], "big"), at + 16
-        after = at + size if size else end
-        if after < begin:
-            return
-        yield kind, begin, min(after, end)
-        at = after
-
-
 def _cr3(file: RangedFile) -> ExifBlocks:
     """Canon's uuid box holds IFD0 (CMT1) and the EXIF directory (CMT2) as TIFF blocks of their own."""
     starts: dict[bytes, int] = {}
@@ -124,7 +111,8 @@ def _cr3(file: RangedFile) -> ExifBlocks:
     return ExifBlocks([starts[name] for name in (b"CMT1", b"CMT2") if name in starts])
 
 
-def _heif(file: RangedFile) -> ExifBlocks:
+def heif_blocks(file: Ranges) -> ExifBlocks:
+    """Find the EXIF of a HEIC or AVIF."""
     meta = next(((begin, end) for kind, begin, end in _boxes(file, 0, file.size) if kind == b"meta"), None)
     if meta is None:
         return ExifBlocks()
@@ -140,7 +128,7 @@ def _heif(file: RangedFile) -> ExifBlocks:
     return found
 
 
-def _largest_extent(file: RangedFile, begin: int, begins: int) -> tuple[int, int] | None:
+def _largest_extent(file: Ranges, begin: int, begins: int) -> tuple[int, int] | None:
     """Pictures in tiles note the tiles' extent as well as their own."""
     extents = []
     for kind, inner, until in _boxes(file, begin, begins):
@@ -152,7 +140,7 @@ def _largest_extent(file: RangedFile, begin: int, begins: int) -> tuple[int, int
     return max(extents, key=lambda extent: extent[0] * extent[1], default=None)
 
 
-def _exif_item(file: RangedFile, begin: int, begins: int) -> int | None:
+def _exif_item(file: Ranges, begin: int, begins: int) -> int | None:
     wide = file.read(begin, 1) != b"\0"
     for _, at, _ in _boxes(file, begin + (8 if wide else 6), begins):
         entry = file.read(at, 14)
@@ -162,47 +150,13 @@ def _exif_item(file: RangedFile, begin: int, begins: int) -> int | None:
     return None
 
 
-def _item_place(file: RangedFile, item: int, begin: int, begins: int) -> tuple[bool, int] | None:
+def _item_place(file: Ranges, item: int, begin: int, begins: int) -> tuple[bool, int] | None:
     """Return whether an item lies in the item data box, and its offset there or in the file."""
-    table = _Numbers(file.read(begin, begins - begin))
-    version = table.take(4) >> 24
-    sizes = table.take(2)
-    offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
-    index_size = sizes & 15 if version else 0
-    for _ in range(table.take(2 if version < 2 else 4)):
-        number = table.take(2 if version < 2 else 4)
-        in_item_data = version > 0 and table.take(2) & 15 == 1
-        table.take(2)
-        base = table.take(base_size)
-        extents = table.take(2)
-        if number == item and extents:
-            table.take(index_size)
-            return in_item_data, base + table.take(offset_size)
-        table.skip(extents * (index_size + offset_size + length_size))
-        if table.at_end:
-            return None
-    return None
+    extents = item_extents(_Numbers(file.read(begin, begins - begin)))
+    return next(((method == 1, offset) for number, method, offset, _ in extents if number == item), None)
 
 
-class _Numbers:
-    """Unsigned big-endian numbers one after the other; zeros after the begins."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw, self._at = raw, 0
-
-    @property
-    def at_end(self) -> bool:
-        return self._at >= len(self._raw)
-
-    def skip(self, width: int) -> None:
-        self._at += width
-
-    def take(self, width: int) -> int:
-        self._at += width
-        return int.from_bytes(self._raw[self._at - width : self._at], "big")
-
-
-def _tiff_start(file: RangedFile, offset: int) -> int | None:
+def _tiff_start(file: Ranges, offset: int) -> int | None:
     """Where the TIFF block begins in an Exif item; some phones count its offset wrong."""
     head = file.read(offset, 64)
     begins = 4 + int.from_bytes(head[:4], "big")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from airflow_provider_autoenhance.imaging import sniff
+from airflow_provider_autoenhance.imaging.heif import furthest_byte
 from airflow_provider_autoenhance.imaging.tiff import TiffParts
 
 
@@ -98,17 +99,31 @@ class _Png(_Walker):
 
 
 class _IsoMedia(_Walker):
-    """Top-level boxes of AVIF, HEIC and CR3: each complete, and a description and the pixels among them."""
+    """Top-level boxes of AVIF, HEIC and CR3: each complete, and a description and the pixels among them.
+
+    A last box may leave its length open, as what camera-raw software writes does. Then the description says how far the items reach.
+    """
 
     _WANTED = frozenset({b"mdat", b"meta", b"moov"})
+    _MOST_OF_META = 1 << 20
 
     def __init__(self) -> None:
         super().__init__(8)
         self._kinds: set[bytes] = set()
         self._kind = b""
-        self._long = False
+        self._long = self._describes = False
+        self._total = self._rest = self._reach = 0
+        self._pixels_inside = False
+
+    def feed(self, block: bytes, /) -> None:
+        self._total += len(block)
+        super().feed(block)
 
     def _step(self, piece: bytes) -> None:
+        if self._describes:
+            self._describes, self._need, self._skip = False, 8, self._rest
+            self._reach, self._pixels_inside = furthest_byte(piece)
+            return
         if self._long:
             self._long, self._need = False, 8
             self._enter(int.from_bytes(piece, "big") - 16)
@@ -127,6 +142,9 @@ class _IsoMedia(_Walker):
 
     def _enter(self, rest: int) -> None:
         self._skip = max(rest, 0)
+        if self._kind == b"meta" and self._skip:
+            self._describes, self._need = True, min(self._skip, self._MOST_OF_META)
+            self._rest, self._skip = self._skip - self._need, 0
         self._note()
 
     def _note(self) -> None:
@@ -134,11 +152,17 @@ class _IsoMedia(_Walker):
             self._kinds.add(self._kind)
 
     def finish(self) -> str | None:
-        if self._skip:
-            return f"{self._skip} bytes of its {self._kind.decode('ascii', 'replace')!r} box are missing"
-        if b"mdat" not in self._kinds or not self._kinds & {b"meta", b"moov"}:
+        missing = self._need - len(self._gathered) + self._rest if self._describes else self._skip
+        if missing:
+            return f"{missing} bytes of its {self._kind.decode('ascii', 'replace')!r} box are missing"
+        if b"mdat" not in self._kinds and not (self._pixels_inside and not self._reach):
             return "the box with the pixels is missing"
-        return "a box is cut in its header" if self._long else None
+        if not self._kinds & {b"meta", b"moov"}:
+            return "the box that describes the pixels is missing"
+        if self._long:
+            return "a box is cut in its header"
+        left = self._reach - self._total if self._kind == b"mdat" and self.done else 0
+        return f"at least {left} bytes of its pixels are missing" if left > 0 else None
 
 
 class _Gif(_Walker):
@@ -191,14 +215,16 @@ class _Jpeg:
     Segments are stepped over by their length, so the end of a thumbnail inside one does not count. Inside a scan a 0xFF
     byte is followed by 0 (stuffing) or a restart marker, everything else begins a segment.
 
-    Of a big file the middle is passed over, as looking at each byte costs as much as encrypting it. Where the end marker lay there, the
-    last 256 KiB are not a scan but something appended, and show it by 0xFF bytes that are followed by what a scan never has.
+    Of a big file the middle is passed over, as looking at each byte costs as much as encrypting it. A scan has a 0xFF byte in every few
+    hundred; a block that ends otherwise is looked at, as padding may have begun in it. Where the end marker was passed over all the same,
+    the last 256 KiB are not a scan but something appended, and show it by 0xFF bytes that are followed by what a scan never has.
     """
 
     _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
     _END, _WITHOUT_LENGTH = 0xD9, frozenset({0x01, 0xD8})
     _SCAN, _BETWEEN_SCANS = 0xDA, frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
     _LAST = 1 << 18
+    _TELLING, _MOST_TELLING = 4096, 400  # bytes at a block's end, and how many of them are 0xFF at most
 
     def __init__(self, size: int | None) -> None:
         self._carry = b""
@@ -209,21 +235,40 @@ class _Jpeg:
 
     def feed(self, block: bytes, /) -> None:
         ahead, self._ahead = self._ahead, self._ahead - len(block)
-        if self._in_scan and ahead > 0:
-            self._carry, self._skip, self._resumed = b"", 0, True
-            block = block[ahead:]
+        like_scan = ahead > 0 and self._ends_like_scan(block)
+        if self.done:
+            return
+        if self._in_scan and like_scan:
+            if self._ahead > 0:
+                self._pass_over(block)
+                return
+            if ahead > self._TELLING:
+                self._pass_over(block[:ahead])
+                block = block[ahead:]
         if self._skip >= len(block):
             self._skip -= len(block)
             return
         data = self._carry + block[self._skip :] if self._carry or self._skip else block
         self._carry, self._skip = b"", 0
         at = 0
-        while at < len(data) and not self.done and not (self._in_scan and self._ahead > 0):
+        while at < len(data) and not self.done:
+            if self._in_scan and like_scan and self._ahead > 0:
+                self._pass_over(data[at:])
+                return
             found = self._MARKER.search(data, at)
             if found is None:
                 self._carry = data[-1:] if data.endswith(b"\xff") else b""
                 return
             at = self._after(data, found.start())
+
+    def _ends_like_scan(self, block: bytes) -> bool:
+        return 0 < block.count(b"\xff", -self._TELLING) <= self._MOST_TELLING
+
+    def _pass_over(self, block: bytes) -> None:
+        """Keep as much of a block as the end marker may lie in, where the next one is looked at."""
+        kept = self._TELLING + 2
+        self._carry = block[-kept:] if len(block) >= kept else (self._carry + block)[-kept:]
+        self._skip, self._resumed = 0, True
 
     def _after(self, data: bytes, at: int) -> int:
         """Return where the segment ends that begins at ``at``, and note what of it lies in later blocks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from .samples import box
 
@@ -27,6 +27,14 @@ EXIF: Fields = {
     42033: "S/N 0815",
     42036: "16-35mm F4",
 }
+
+
+class Raw(NamedTuple):
+    """A field of any kind: TIFF's number for it, how many, and the bytes in the block's own order."""
+
+    kind: int
+    count: int
+    content: bytes
 
 
 class Block:
@@ -61,6 +69,8 @@ class Block:
         return at
 
     def _encoded(self, content: Any) -> tuple[int, int, bytes]:
+        if isinstance(content, Raw):
+            return content
         if isinstance(content, str):
             raw = content.encode() + b"\0"
             return 2, len(raw), raw

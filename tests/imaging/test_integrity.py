@@ -15,6 +15,9 @@ from airflow_provider_autoenhance.imaging import sniff as formats
 from airflow_provider_autoenhance.imaging.integrity import StreamCheck, check_for
 from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
 
+from .exif_samples import block, heif
+from .inputs import photo
+from .moving import pixels_in_description
 from .samples import PICTURES, box, heic, picture, tiff
 
 
@@ -112,6 +115,37 @@ class TestJpeg:
         cut_short = data[: int(len(data) * cut)]
         assert feed(check_for(formats.JPEG, len(cut_short)), cut_short, [block] * 999) is not None
 
+    @pytest.mark.parametrize("progressive", [False, True])
+    @pytest.mark.parametrize("padding", [1, 300, 70_000, 1_500_000, 5_000_000])
+    @pytest.mark.parametrize("size_known", [False, True])
+    @pytest.mark.parametrize("block", [1 << 16, 1 << 18, 1 << 20, (1 << 20) - 1])
+    def test_padding_behind_the_end_is_no_truncation(
+        self, progressive: bool, padding: int, size_known: bool, block: int
+    ) -> None:
+        """A phone's importer appends megabytes of zeros."""
+        data = big_jpeg(progressive)
+        for whole in (data + bytes(padding), data + b"\xff" * padding):
+            check = check_for(formats.JPEG, len(whole) if size_known else None)
+            assert feed(check, whole, [block] * 999) is None
+
+    @settings(max_examples=40, deadline=None)
+    @given(cut=st.floats(0.001, 1.0, exclude_max=True), padding=st.integers(1, 3 << 20), progressive=st.booleans())
+    def test_a_file_that_is_cut_and_filled_with_zeros_is_found(
+        self, cut: float, padding: int, progressive: bool
+    ) -> None:
+        data = big_jpeg(progressive)
+        filled = data[: int(len(data) * cut)] + bytes(padding)
+        assert feed(check_for(formats.JPEG, len(filled)), filled, [1 << 20] * 99) is not None
+
+    def test_an_end_inside_a_segment_of_a_big_file_does_not_count(self) -> None:
+        data = big_jpeg(progressive=True)
+        scan = data.index(b"\xff\xda", len(data) // 3)
+        comment = b"\xff\xfe" + struct.pack(">H", 6) + b"\xff\xd9\xff\xd9"
+        whole = data[:scan] + comment + data[scan:]
+        assert feed(check_for(formats.JPEG, len(whole)), whole, [1 << 18] * 99) is None
+        cut = whole[:-1000]
+        assert feed(check_for(formats.JPEG, len(cut)), cut, [1 << 18] * 99) is not None
+
     def test_memory_stays_flat(self) -> None:
         block = bytes(range(255)) * 4000
         check = check_for(formats.JPEG)
@@ -145,6 +179,33 @@ class TestIsoMedia:
     def test_a_box_that_reaches_to_the_end(self) -> None:
         data = box(b"ftyp", b"avif" + bytes(4)) + box(b"meta", bytes(90)) + b"\0\0\0\0mdat" + bytes(50)
         assert verdict(data) is None
+
+    @pytest.mark.parametrize("form", ["HEIC", "AVIF"])
+    def test_a_last_box_of_open_length_is_checked_by_what_its_items_take(self, form: str) -> None:
+        """As camera-raw software writes it."""
+        whole = photo(form)
+        at = whole.index(b"mdat") - 4
+        assert at + int.from_bytes(whole[at : at + 4], "big") == len(whole)
+        data = whole[:at] + bytes(4) + whole[at + 4 :]
+        assert verdict(data) is None
+        assert verdict(data + bytes(100)) is None
+        for length in range(64, len(data), 7):
+            assert verdict(data[:length], form_of(data)) is not None, length
+        assert verdict(data[:-1]) == "at least 1 bytes of its pixels are missing"
+
+    @pytest.mark.parametrize("form", ["HEIC", "AVIF"])
+    def test_pixels_may_lie_in_the_description(self, form: str) -> None:
+        data = pixels_in_description(photo(form))
+        assert b"mdat" not in data
+        assert verdict(data) is None
+        for length in range(64, len(data), 7):
+            assert verdict(data[:length], form_of(data)) is not None, length
+
+    def test_pixels_that_are_said_to_be_elsewhere_are_missing_without_their_box(self) -> None:
+        """The description holds a few bytes of its own in most files."""
+        data = heif(block(), in_item_data=True)
+        assert verdict(data) is None
+        assert verdict(data[: data.index(b"mdat") - 4]) is not None
 
     def test_appended_bytes_that_are_no_box(self) -> None:
         assert verdict(heic() + b"\xff\xff\xff\xff\xff\xff\xff\xff trailer") is None
