@@ -20,6 +20,7 @@ MAX_SIDES = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
 _BASE_MEGABYTES = 16.0
 _PIXEL = 4.0
 _DECODING = 2 * _PIXEL + 0.5  # as stored, and upright
+_DECODING_APART, _APART_MEGABYTES = 13.0, 32.0  # in a process of its own, and what that takes for itself
 _JPEG, _JPEG_FULL_COLOR, _JPEG_CMYK = 4.0, 7.0, 9.5
 _ENCODING = {"png": 1.0, "tiff": 1.0, "webp": 9.0, "avif": 26.0, "jpeg": _JPEG}
 _ENCODING_OTHERWISE = {"tiff": 5.0, "webp": 30.0, "avif": 46.0}  # TIFF with loss, the others without
@@ -29,14 +30,17 @@ _ENCODING_OTHERWISE = {"tiff": 5.0, "webp": 30.0, "avif": 46.0}  # TIFF with los
 class Header:
     """What the beginning of a picture file shows.
 
+    :param width: upright.
     :param transparent: it has an alpha channel, or a transparent colour.
     :param cmyk: it is made of inks.
+    :param apart: it is decoded in a process of its own.
     """
 
     width: int
     height: int
     transparent: bool = False
     cmyk: bool = False
+    apart: bool = False
 
 
 def output_size(width: int, height: int, output: OutputSpec) -> tuple[int, int]:
@@ -68,7 +72,9 @@ def megabytes_for(header: Header, outputs: Iterable[OutputSpec]) -> float:
     """Most memory that a conversion takes: its decoding, or the hungriest of its outputs."""
     pixels = header.width * header.height
     peak = max((_bytes_for(header, output) for output in outputs), default=0.0)
-    return _BASE_MEGABYTES + max(pixels * _DECODING, pixels * _PIXEL + peak) / 1e6
+    decoding = pixels * (_DECODING_APART if header.apart else _DECODING)
+    base = _BASE_MEGABYTES + (_APART_MEGABYTES if header.apart else 0.0)
+    return base + max(decoding, pixels * _PIXEL + peak) / 1e6
 
 
 def _bytes_for(header: Header, output: OutputSpec) -> float:

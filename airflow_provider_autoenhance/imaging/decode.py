@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import ConversionError
-from airflow_provider_autoenhance.imaging import color, metadata, sniff
+from airflow_provider_autoenhance.imaging import apart, color, metadata, sniff
 from airflow_provider_autoenhance.imaging.cost import Header
+from airflow_provider_autoenhance.imaging.exif_blocks import heif_blocks
+from airflow_provider_autoenhance.imaging.heif import MainPicture, main_picture
 from airflow_provider_autoenhance.imaging.picture import Picture
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 #: More is taken for a decompression bomb. The biggest cameras make 151 megapixels; Pillow's own bound is 178.9.
 MAX_MEGAPIXELS = 160.0
 
-#: What decoders raise on damaged files.
-_DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error),
-    *(KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError),
-)
+#: What is decoded in this process; HEIC and AVIF are not, see :mod:`~airflow_provider_autoenhance.imaging.apart`.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+_APART = (sniff.HEIC, sniff.AVIF)
+_ORIENTATION, _BITS, _PLANES = 0x0112, 258, 284
+_ON_ITS_SIDE = range(5, 9)
+_MOST_EXIF = 1 << 20  # bytes
+_CUT = "more than 8 bits per channel cut to 8"
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -33,9 +36,15 @@ def read_header(source: Path | BinaryIO, *, about: str) -> Header:
 
     :raises ConversionError: not a picture, of a format that is not decoded, or too many pixels.
     """
-    with _opened(source, about) as image:
+    if _kind(source) in _APART:
+        main = _main(source, about)
+        return Header(*main.shown, transparent=main.transparent, apart=True)
+    with _opened(source, about) as image, _damage_named(about):
+        width, height = image.size
+        if "exif" in image.info and _orientation(image) in _ON_ITS_SIDE:
+            width, height = height, width
         transparent = image.mode in _ALPHA or "transparency" in image.info
-        return Header(image.width, image.height, transparent=transparent, cmyk=image.mode == "CMYK")
+        return Header(width, height, transparent=transparent, cmyk=image.mode == "CMYK")
 
 
 def decode(source: Path | BinaryIO, *, about: str) -> Picture:
@@ -60,19 +69,122 @@ def _loaded(
     source: Path | BinaryIO, notes: list[str], about: str
 ) -> tuple[Image.Image, bytes | None, metadata.Tags, int | None]:
     """Decode and turn upright. The picture as stored is given back with this function's end."""
-    from PIL import ImageOps
+    kind = _kind(source)
+    if kind in _APART:
+        image, frames, orientation = _decoded_apart(source, kind is sniff.HEIC, notes, about)
+        tags = metadata.read_tags(image, notes)
+    else:
+        with _opened(source, about) as image:
+            frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+            # A TIFF's EXIF is in the file, which is closed after loading; PNG may have its EXIF behind the pixels.
+            before = metadata.read_tags(image, notes) if image.format == "TIFF" else None
+            deep = _is_deep(image)
+            _mend_planes(image)
+            image.load()
+            if deep:
+                notes.append(_CUT)
+            tags = before or metadata.read_tags(image, notes)
+            orientation = _orientation(image)
+    if frames > 1:
+        notes.append(f"first of {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
+    dpi, profile = metadata.read_dpi(image), image.info.get("icc_profile") or None
+    return _upright(image, orientation), profile, tags, dpi
 
-    with _opened(source, about) as image:
-        frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-        if frames > 1:
-            notes.append(f"first of {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
-        if _is_deep(image):
-            notes.append("more than 8 bits per channel cut to 8")
-        # A TIFF's directories are read from the file, which is closed after loading; PNG may have its EXIF behind the pixels.
-        tags = metadata.read_tags(image, notes) if image.format == "TIFF" else None
-        image.load()
-        tags, dpi = tags or metadata.read_tags(image, notes), metadata.read_dpi(image)
-        return ImageOps.exif_transpose(image), image.info.get("icc_profile") or None, tags, dpi
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF, or else XMP, says; a TIFF's is applied by Pillow."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """A copy, turned. Pillow's own way spells all EXIF anew, and so fails where one field is damaged."""
+    from PIL import Image
+
+    turn = Image.Transpose
+    way = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_270,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_90,
+    }.get(orientation)
+    return image.copy() if way is None else image.transpose(way)
+
+
+def _mend_planes(image: Any) -> None:
+    """Of an uncompressed TIFF with 16 bits per channel and a plane for each, Pillow reads every byte as a level."""
+    fields: Any = getattr(image, "tag_v2", {})
+    bits = fields.get(_BITS, (8,))
+    if fields.get(_PLANES) != 2 or 16 not in (bits if isinstance(bits, tuple) else (bits,)):
+        return
+    order = "B" if fields.prefix == b"MM" else "" if image.mode == "I;16" else "L"
+    image.tile = [
+        tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:])) if len(str(tile.args[0])) == 1 else tile
+        for tile in image.tile
+    ]
+
+
+def _decoded_apart(source: Path | BinaryIO, heic: bool, notes: list[str], about: str) -> tuple[Image.Image, int, int]:
+    """Decode in a process of its own. Its EXIF is read here, for Pillow spells an AVIF's anew."""
+    main = _main(source, about)
+    decoded = apart.decode(source, pixels=main.width * main.height, heic=heic, about=about)
+    image = decoded.image
+    if decoded.deep:
+        notes.append(_CUT)
+    if main.odd_clean:
+        notes.append("the part of it that is to be shown makes no sense, so all is shown")
+    elif main.clean and not heic and image.size == (main.width, main.height):  # libheif cuts by itself
+        info, image = image.info, image.crop(main.clean)
+        image.info = info
+    with _as_ranges(source) as file:
+        for start in heif_blocks(file).starts:
+            image.info["exif"] = file.read(start, _MOST_EXIF)
+    return image, decoded.frames, 1 if heic else decoded.orientation  # libheif turns by itself, too
+
+
+def _main(source: Path | BinaryIO, about: str) -> MainPicture:
+    """Read a HEIC's or AVIF's header, without its decoder."""
+    with _as_ranges(source) as file:
+        found = main_picture(file)
+    if found is None:
+        raise ConversionError(f"{about} is not a picture that can be decoded, or is damaged at its beginning.")
+    _check_size(found.width, found.height, about)
+    return found
+
+
+class _Seekable:
+    """A seekable file, as ranges."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.size = file.seek(0, 2)
+        self._file = file
+
+    def read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(max(0, min(length, _MOST_EXIF)))
+
+
+@contextmanager
+def _as_ranges(source: Path | BinaryIO) -> Iterator[_Seekable]:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield _Seekable(file)
+    else:
+        yield _Seekable(source)
+
+
+def _check_size(width: int, height: int, about: str) -> None:
+    megapixels = width * height / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise _too_big(about, f"{megapixels:.0f} megapixels")
 
 
 @contextmanager
@@ -82,14 +194,10 @@ def _opened(source: Path | BinaryIO, about: str) -> Iterator[Image.Image]:
     _accept_big_photos()
     if not isinstance(source, Path):
         source.seek(0)
-    if _is_heic(source):
-        _register_heic(about)
     with _damage_named(about):
-        image = Image.open(source)
+        image = Image.open(source, formats=_FORMATS)
     with image:
-        megapixels = image.width * image.height / 1e6
-        if megapixels > MAX_MEGAPIXELS:
-            raise _too_big(about, f"{megapixels:.0f} megapixels")
+        _check_size(*image.size, about)
         yield image
 
 
@@ -110,7 +218,7 @@ def _plain(
     if image.mode in ("I", "F"):
         raise ConversionError(f"{about} has 32 bits per channel, which are not converted; save it with 8 or 16.")
     if image.mode.startswith("I;16"):
-        image = image.point(lambda level: level * (1 / 257)).convert("L")
+        image = image.convert("I").point(lambda level: level * (1 / 257) + 0.5).convert("L")
         transparency = False
     if image.mode in ("RGB", "RGBA", "CMYK") and not transparency:
         return image, profile
@@ -135,23 +243,9 @@ def _is_deep(image: Image.Image) -> bool:
     )
 
 
-def _is_heic(source: Path | BinaryIO) -> bool:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return sniff.sniff(file.read(4096)) is sniff.HEIC
-    head = source.read(4096)
-    source.seek(0)
-    return sniff.sniff(head) is sniff.HEIC
-
-
-def _register_heic(about: str) -> None:
-    try:
-        from pi_heif import register_heif_opener
-    except ImportError:
-        raise ConversionError(
-            f"{about} is HEIC; reading it needs pip install 'airflow-provider-autoenhance[imaging]'."
-        ) from None
-    register_heif_opener()
+def _kind(source: Path | BinaryIO) -> sniff.ImageFormat | None:
+    with _as_ranges(source) as file:
+        return sniff.sniff(file.read(0, 4096))
 
 
 def _too_big(about: str, found: str) -> ConversionError:
@@ -176,7 +270,7 @@ def _damage_named(about: str) -> Iterator[None]:
         ) from None
     except MemoryError:
         raise ConversionError(f"{about} does not fit into this worker's memory.") from None
-    except _DAMAGE as error:
+    except Exception as error:  # damaged files raise anything
         if isinstance(error, OSError) and error.errno is not None:
             raise
         message = str(error).strip() or type(error).__name__

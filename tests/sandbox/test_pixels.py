@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from airflow_provider_autoenhance.sandbox.photo import decoding, enhancing, fusing, grouping
+from airflow_provider_autoenhance.sandbox.photo import decoding, enhancing, fusing, grouping, opening
 from airflow_provider_autoenhance.sandbox.photo.decoding import PixelError
+from tests.imaging.inputs import upright
 from tests.support.pictures import bracket, camera_exif, encode, photo, room
 
 WINDOW = np.s_[36:76, 156:204]
@@ -79,8 +80,33 @@ def test_accepted_formats_are_read(tmp_path: Path, kind: str) -> None:
     assert np.abs(read.astype(float) - pixels).mean() < 6
 
 
-def test_heic_is_taken() -> None:
-    assert Image.registered_extensions()[".heic"] in decoding.ACCEPTED
+HEIC = Path(__file__).parents[1] / "imaging" / "data" / "lying.heic"
+
+
+def test_heic_is_taken(tmp_path: Path) -> None:
+    picture = decode(tmp_path, HEIC.read_bytes(), "photo.heic")
+    assert picture.icc
+    assert np.abs(picture.pixels.astype(int) - upright()).mean() < 6
+    assert (decoding.check(HEIC, "photo.heic"), decoding.media_type(HEIC)) == ("image/heif", "image/heif")
+    with pytest.raises(PixelError, match="too large: 64 x 96 pixels"):
+        decoding.decode(HEIC, "photo.heic", 0.001)
+
+
+@pytest.mark.parametrize(
+    "does", ["import os; os.kill(os.getpid(), 11)", "import sys; sys.exit('broken box')", "print('?')"]
+)
+def test_a_file_that_crashes_its_decoder_costs_one_image(
+    does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        program = tmp_path / "decoder.py"
+        program.write_text(does)
+        patch.setattr(opening.decoder, "__file__", str(program))
+        for data in (HEIC.read_bytes(), encode(room(), "AVIF")):
+            with pytest.raises(PixelError):
+                decode(tmp_path, data, "photo.heic")
+            assert decoding.media_type(tmp_path / "photo.heic") is None
+    assert decode(tmp_path, HEIC.read_bytes(), "photo.heic").pixels.shape == (96, 64, 3)
 
 
 def test_pictures_are_turned_upright(tmp_path: Path) -> None:

@@ -11,12 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-try:
-    from pi_heif import register_heif_opener  # type: ignore[import-untyped, unused-ignore]
-except ImportError:  # HEIC then ends in a status_reason
-    pass
-else:
-    register_heif_opener()
+from airflow_provider_autoenhance.sandbox.photo.opening import TooLargeError, opened
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -56,10 +51,12 @@ def decode(path: Path, name: str, max_megapixels: float) -> Picture:
     if PurePosixPath(name).suffix.lower() in RAW_SUFFIXES:
         return _decode_raw(path, max_megapixels)
     try:
-        with Image.open(path) as image:
+        with opened(path, max_megapixels) as image:
             return _load(image, max_megapixels)
     except PixelError:
         raise
+    except TooLargeError as error:
+        raise PixelError(str(error)) from error
     except Exception as error:
         raise PixelError(_reason(error)) from error
 
@@ -77,14 +74,14 @@ def check(path: Path, name: str) -> str:
     if PurePosixPath(name).suffix.lower() in RAW_SUFFIXES:
         return "application/octet-stream"
     try:
-        with Image.open(path) as image:
+        with opened(path, look=True) as image:
             kind = image.format or ""
             _check_kind(kind)
     except PixelError:
         raise
     except Exception as error:
         raise PixelError(_reason(error)) from error
-    return Image.MIME.get(kind, "application/octet-stream")
+    return _mime(kind) or "application/octet-stream"
 
 
 def media_type(path: Path) -> str | None:
@@ -94,10 +91,14 @@ def media_type(path: Path) -> str | None:
     :returns: None for a file that is not an image.
     """
     try:
-        with Image.open(path) as image:
-            return Image.MIME.get(image.format or "")
+        with opened(path, look=True) as image:
+            return _mime(image.format or "")
     except Exception:  # noqa: BLE001 - broken files raise anything
         return None
+
+
+def _mime(kind: str) -> str | None:
+    return {"HEIF": "image/heif", "AVIF": "image/avif"}.get(kind) or Image.MIME.get(kind)
 
 
 def _check_kind(kind: str) -> None:

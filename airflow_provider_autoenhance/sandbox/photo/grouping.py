@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from airflow_provider_autoenhance.sandbox.photo.decoding import PixelError, decode
+from airflow_provider_autoenhance.sandbox.photo.opening import opened
 
 MAX_EXPOSURES = 9
 MAX_GAP_SECONDS = 4.0
@@ -90,7 +91,7 @@ def _continues(group: list[Capture], capture: Capture) -> bool:
 
 def _capture(path: Path) -> Capture | None:
     try:
-        with Image.open(path) as image:
+        with opened(path, look=True) as image:
             exif = image.getexif()
             details = exif.get_ifd(_EXIF_IFD)
             taken = datetime.strptime(str(details[_TAKEN]), "%Y:%m:%d %H:%M:%S")

@@ -1,0 +1,209 @@
+"""HEIC and AVIF: read by their boxes, and decoded where a crash costs one photo."""
+
+from __future__ import annotations
+
+import os
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from airflow_provider_autoenhance.api.errors import ConversionError
+from airflow_provider_autoenhance.imaging import apart
+from airflow_provider_autoenhance.imaging.convert import ConvertedFile, check_source, converter_for
+from airflow_provider_autoenhance.imaging.decode import read_header
+from airflow_provider_autoenhance.imaging.heif import Memory, main_picture
+from airflow_provider_autoenhance.imaging.output import OutputSpec, outputs_of
+
+from .inputs import HEIGHT, WIDTH, lying, photo, saved, upright
+from .looking import look
+from .moving import clean_aperture, pixels_in_description, with_property
+
+FORMS = ["HEIC", "AVIF"]
+
+
+def convert(data: bytes, folder: Path) -> ConvertedFile:
+    (made,) = converter_for([OutputSpec(format="png")]).convert(BytesIO(data), folder, about="photo 'a'")
+    return made
+
+
+class TestHeader:
+    @pytest.mark.parametrize("form", FORMS)
+    def test_size_is_told_upright_and_by_no_decoder(self, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Image, "open", None)
+        header = read_header(BytesIO(photo(form)), about="photo")
+        assert (header.width, header.height, header.apart) == (WIDTH, HEIGHT, True)
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+    @pytest.mark.parametrize("frames", [1, 3])
+    def test_what_pillow_writes(self, mode: str, frames: int) -> None:
+        image = Image.new(mode, (70, 30))
+        data = saved(image, "AVIF", save_all=frames > 1, append_images=[image] * (frames - 1))
+        header = read_header(BytesIO(data), about="photo")
+        assert (header.width, header.height) == (70, 30)
+        assert header.transparent or mode != "RGBA"
+
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+    def test_other_formats_are_told_upright_too(self, form: str) -> None:
+        header = read_header(BytesIO(photo(form)), about="photo")
+        assert (header.width, header.height) == (WIDTH, HEIGHT)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_photo_that_its_outputs_cannot_hold_is_refused_before_it_is_sent(self, form: str) -> None:
+        data = photo(form).replace(struct.pack(">II", HEIGHT, WIDTH), struct.pack(">II", 16_384, 4))
+        with pytest.raises(ConversionError, match="photo 'a' is 16384 pixels long, but WEBP ends at 16383"):
+            check_source(data[:4096], outputs_of(["webp"]), about="photo 'a'")
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_bomb_is_not_decoded(self, form: str, tmp_path: Path) -> None:
+        data = photo(form).replace(struct.pack(">II", HEIGHT, WIDTH), struct.pack(">II", 40_000, 40_000))
+        with pytest.raises(ConversionError, match="1600 megapixels; more than 160 megapixels are taken for a dec"):
+            convert(data, tmp_path)
+
+    @pytest.mark.parametrize("form", FORMS)
+    @settings(deadline=None)
+    @given(st.data())
+    def test_a_damaged_file_shows_a_size_or_none(self, form: str, data: st.DataObject) -> None:
+        whole = bytearray(photo(form)[:2000])
+        for _ in range(data.draw(st.integers(1, 6))):
+            at = data.draw(st.integers(0, len(whole) - 1))
+            whole[at : at + 4] = data.draw(st.binary(min_size=1, max_size=4))
+        main_picture(Memory(bytes(whole[: data.draw(st.integers(0, len(whole)))])))
+
+
+class TestWhatIsShown:
+    @pytest.mark.parametrize("form", FORMS)
+    def test_pixels_in_the_description(self, form: str, tmp_path: Path) -> None:
+        made = convert(pixels_in_description(photo(form)), tmp_path)
+        assert np.abs(look(made.path).pixels.astype(int) - upright()).mean() < 3
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_clean_aperture_is_cut_out(self, form: str, tmp_path: Path) -> None:
+        box = (10, 6, 74, 38)  # of the picture as it is stored
+        clean = clean_aperture(box[2] - box[0], box[3] - box[1], *box[:2], of=lying().size)
+        data = with_property(photo(form), b"clap", clean)
+        if form == "HEIC":  # there the turn comes before the cut, and libheif goes by the sequence
+            assert read_header(BytesIO(data), about="photo").width == 32
+            return
+        made = convert(data, tmp_path)
+        seen = look(made.path).pixels.astype(int)
+        expected = np.asarray(lying().crop(box).transpose(Image.Transpose.ROTATE_270))
+        assert seen.shape == expected.shape == (64, 32, 3)
+        assert np.abs(seen - expected).mean() < 3
+
+    def test_a_clean_aperture_that_makes_no_sense_is_noted(self, tmp_path: Path) -> None:
+        data = with_property(photo("AVIF"), b"clap", clean_aperture(500, 500, 0, 0, of=lying().size))
+        made = convert(data, tmp_path)
+        assert (made.width, made.height) == (WIDTH, HEIGHT)
+        assert made.notes == ("the part of it that is to be shown makes no sense, so all is shown",)
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+    def test_each_kind_of_pixels_arrives(self, mode: str, tmp_path: Path) -> None:
+        image = Image.fromarray(upright()).convert(mode)
+        if mode == "RGBA":
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+        made = convert(saved(image, "AVIF", quality=100, subsampling="4:4:4"), tmp_path)
+        expected = np.asarray(image.convert("RGB" if mode == "L" else mode)).astype(int)
+        assert np.abs(look(made.path).pixels.astype(int) - expected).mean() < 2
+
+    def test_of_many_pictures_the_first(self, tmp_path: Path) -> None:
+        image = Image.fromarray(upright())
+        made = convert(saved(image, "AVIF", save_all=True, append_images=[image] * 2), tmp_path)
+        assert made.notes == ("first of 3 frames",)
+
+
+def decoder_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "decoder.py"
+    program.write_text(does)
+    monkeypatch.setattr(apart.decoder, "__file__", str(program))
+
+
+class TestDeath:
+    """What a decoder does with a poisoned file."""
+
+    @pytest.mark.parametrize(
+        ("does", "reason"),
+        [
+            ("import os; os.kill(os.getpid(), 11)", r"the file is damaged, and crashed its decoder \(SIGSEGV\)"),
+            ("import os; os.abort()", r"the file is damaged, and crashed its decoder \(SIGABRT\)"),
+            ("import os; print('{', flush=True); os._exit(0)", "its picture is not what its header says"),
+            ("import sys; sys.exit(3)", "its picture is not what its header says"),
+            ("print('[1]')", "its picture is not what its header says"),
+            ('print(\'{"error": "bad box"}\')', r"it is cut short or damaged \(bad box\)"),
+            (
+                'import os\nprint(\'{"mode": "RGB", "size": [64, 96], "frames": 1, "deep": false, '
+                '"orientation": 1, "profile": ""}\', flush=True)\nos.kill(os.getpid(), 11)',
+                r"crashed its decoder \(SIGSEGV\)",
+            ),
+            (
+                'print(\'{"mode": "RGB", "size": [60000, 60000], "frames": 1, "deep": false, '
+                '"orientation": 1, "profile": ""}\', flush=True)',
+                "its picture is not what its header says",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("form", FORMS)
+    def test_it_costs_one_photo(
+        self, form: str, does: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            decoder_that(does, tmp_path, patch)
+            with pytest.raises(ConversionError, match=f"photo 'a' cannot be decoded.*{reason}"):
+                convert(photo(form), tmp_path)
+        assert convert(photo(form), tmp_path).width == WIDTH
+
+    def test_one_that_never_ends_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        number = tmp_path / "number"
+        decoder_that(
+            f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(600)",
+            tmp_path,
+            monkeypatch,
+        )
+        monkeypatch.setattr(apart, "PATIENCE", 0.1)
+        with pytest.raises(ConversionError, match="its decoder took more time or memory than it may"):
+            convert(photo("AVIF"), tmp_path)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(number.read_text()), 0)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_memory_has_a_bound(self, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(apart, "BASE_MEGABYTES", 1.0)
+        with pytest.raises(ConversionError, match="photo 'a' cannot be decoded"):
+            convert(photo(form), tmp_path)
+
+    def test_it_sees_nothing_of_the_workers_secrets(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = tmp_path / "seen"
+        monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", "secret")
+        decoder_that(f"import os; open({str(seen)!r}, 'w').write(repr(dict(os.environ)))", tmp_path, monkeypatch)
+        with pytest.raises(ConversionError):
+            convert(photo("AVIF"), tmp_path)
+        assert "secret" not in seen.read_text()
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("seed", range(6))
+    def test_any_damage_ends_in_a_picture_or_a_conversion_error(self, form: str, seed: int, tmp_path: Path) -> None:
+        chance = np.random.default_rng(seed)
+        data = bytearray(photo(form))
+        for _ in range(int(chance.integers(1, 6))):
+            at = int(chance.integers(0, len(data)))
+            data[at : at + 4] = chance.bytes(int(chance.integers(1, 5)))
+        try:
+            convert(bytes(data), tmp_path)
+        except ConversionError as error:
+            assert str(error).startswith("photo 'a' ")
+
+
+def test_a_source_may_be_a_path_a_file_or_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "photo.heic"
+    path.write_bytes(photo("HEIC"))
+    sources: list[Any] = [path, BytesIO(photo("HEIC"))]
+    with path.open("rb") as file:
+        for source in [*sources, file]:
+            decoded = apart.decode(source, pixels=WIDTH * HEIGHT, heic=True, about="photo")
+            assert decoded.image.size == (WIDTH, HEIGHT)
