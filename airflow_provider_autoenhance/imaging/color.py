@@ -37,14 +37,24 @@ def srgb() -> bytes:
 
 
 def fits(profile: bytes, mode: str) -> bool:
-    """Whether a profile can be read and is of the colour space of such pixels."""
-    from PIL import ImageCms
+    """Whether a profile is of the colour space of such pixels, and a pixel can be converted from it."""
+    from PIL import Image, ImageCms
 
+    space = _SPACES_OF_MODES.get(mode)
     try:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
-        return opened.profile.xcolor_space.strip() == _SPACES_OF_MODES.get(mode)
-    except (OSError, ValueError, ImageCms.PyCMSError):  # a name of a colour space that is not ASCII is a ValueError
+        if opened.profile.xcolor_space.strip() != space:
+            return False
+        if space != "Lab":
+            _convert(Image.new("L" if space == "GRAY" else str(space), (1, 1)), profile, srgb(), "RGB")
+    except (
+        OSError,
+        ValueError,
+        ConversionError,
+        ImageCms.PyCMSError,
+    ):  # a space's name that is not ASCII is a ValueError
         return False
+    return True
 
 
 def description(profile: bytes) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 _PNG_LEVELS = {"fast": 1, "optimal": 4, "best": 9}  # 5 to 8 take twice the time of 4 for the same size
 _HORIZONTAL_DIFFERENCING = 2  # without it, LZW makes photos bigger than they were
+_MOST_PER_SAMPLE = 3  # bytes of JPEG, of pure noise at the highest quality
+_AROUND = 1 << 18  # bytes of headers and EXIF
+_buffers = threading.Lock()  # how big they are is one number for all threads
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,11 @@ class Encoding:
     @property
     def common(self) -> dict[str, Any]:
         """Arguments that all of Pillow's writers take, empty ones too: or it would take them from elsewhere."""
-        return {"exif": metadata.exif_block(self.tags), "icc_profile": self.profile}
+        # Pillow spells an AVIF's EXIF anew where that names an orientation, with question marks for what is not ASCII.
+        return {
+            "exif": metadata.exif_block(self.tags, upright=self.output.format != "avif"),
+            "icc_profile": self.profile,
+        }
 
     @property
     def resolution(self) -> dict[str, Any]:
@@ -98,7 +107,32 @@ def _jpeg(encoding: Encoding, target: Path) -> None:
     options: dict[str, Any] = {"quality": encoding.quality, "progressive": encoding.output.progressive is not False}
     if encoding.image.mode == "RGB":
         options["subsampling"] = 0 if encoding.quality >= FULL_COLOR_FROM else 2
-    encoding.image.save(target, "JPEG", optimize=True, **options, **encoding.resolution, **encoding.common)
+    options |= {"optimize": True, **encoding.resolution, **encoding.common}
+    try:
+        encoding.image.save(target, "JPEG", **options)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+    else:
+        return
+    # Pillow keeps the whole file in a buffer that grainy pictures, inks and small pictures with much beside them do not fit into.
+    width, height = (-(-side // 16) * 16 for side in encoding.image.size)
+    samples = len(encoding.image.getbands()) * width * height
+    with _room_for(samples * _MOST_PER_SAMPLE + len(encoding.profile or b"") + _AROUND):
+        encoding.image.save(target, "JPEG", **options)
+
+
+@contextmanager
+def _room_for(size: int) -> Iterator[None]:
+    """Let Pillow's buffers be so big. They are taken from the system as far as they are filled."""
+    from PIL import ImageFile
+
+    with _buffers:
+        usual, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, size
+        try:
+            yield
+        finally:
+            ImageFile.MAXBLOCK = usual
 
 
 def _png(encoding: Encoding, target: Path) -> None:
@@ -107,22 +141,11 @@ def _png(encoding: Encoding, target: Path) -> None:
 
 
 def _tiff(encoding: Encoding, target: Path) -> None:
-    main = dict(encoding.tags.main)
+    image, options = encoding.image, {"icc_profile": encoding.profile, **encoding.resolution}
     if encoding.output.lossless:
-        main[317] = _HORIZONTAL_DIFFERENCING
-        encoding.image.save(
-            target, "TIFF", compression="tiff_lzw", tiffinfo=main, icc_profile=encoding.profile, **encoding.resolution
-        )
+        image.save(target, "TIFF", compression="tiff_lzw", tiffinfo={317: _HORIZONTAL_DIFFERENCING}, **options)
     else:
-        encoding.image.convert("YCbCr").save(
-            target,
-            "TIFF",
-            compression="jpeg",
-            quality=encoding.quality,
-            tiffinfo=main,
-            icc_profile=encoding.profile,
-            **encoding.resolution,
-        )
+        image.convert("YCbCr").save(target, "TIFF", compression="jpeg", quality=encoding.quality, **options)
     metadata.append_to_tiff(target, encoding.tags)
 
 

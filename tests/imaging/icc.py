@@ -19,6 +19,11 @@ def gray(gamma: float = 1.0) -> bytes:
     return _profile(b"GRAY", "Grey test", {b"kTRC": _gamma(gamma)})
 
 
+def hollow(space: bytes) -> bytes:
+    """Return a profile that says how it is called and of which space it is, and nothing of its colours."""
+    return _profile(space, "Hollow test", {})
+
+
 def _profile(space: bytes, name: str, tags: dict[bytes, bytes]) -> bytes:
     text = name.encode() + b"\0"
     tags = {

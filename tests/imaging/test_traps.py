@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,71 @@ from airflow_provider_autoenhance.imaging.cost import MAX_SIDES, check_fits
 from airflow_provider_autoenhance.imaging.output import OutputSpec, outputs_of
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, sniff
 
-from .icc import gray, wide_gamut
+from .exif_samples import Block, Raw, block
+from .icc import gray, hollow, wide_gamut
 from .inputs import DPI, TAKEN, Pixels, decoded, exif, lying, photo, saved, upright
 from .looking import look
+
+#: One of each way in which EXIF is written.
+ENCODED: list[Any] = [
+    "jpeg",
+    "png",
+    "webp",
+    "avif",
+    "tiff",
+    {"format": "tiff", "compression": "lossy"},
+    {"format": "avif", "compression": "lossless"},
+]
+
+
+def text(raw: bytes) -> Raw:
+    return Raw(2, len(raw) + 1, raw + b"\0")
+
+
+def with_exif(form: str, first: dict[int, Any], shot: dict[int, Any], order: str = "<") -> bytes:
+    """A small picture with fields that no writer would write."""
+    if form == "TIFF":
+        pixels = bytes(range(48))
+        built = Block(order, mark=pixels)
+        structure = {
+            256: 4,
+            257: 4,
+            258: Raw(3, 3, struct.pack(order + "3H", 8, 8, 8)),
+            259: 1,
+            262: 2,
+            273: 8,
+            277: 3,
+            278: 4,
+            279: 48,
+        }
+        built.data += bytes(2 + 12 * (len(first) + len(structure) + 1) + 4)
+        built.directory({**first, **structure, 34665: built.directory(shot)}, first=True)
+        return bytes(built.data)
+    image = Image.fromarray(upright())
+    return saved(image, form, exif=b"Exif\0\0" + block(first, shot, order=order))
+
+
+def fields_of(path: Path) -> dict[int, bytes]:
+    """Each EXIF field's bytes, read by nothing that has written them."""
+    data = path.read_bytes()
+    start = (
+        0 if data[:2] in (b"II", b"MM") else next(at for mark in (b"II*\0", b"MM\0*") if (at := data.find(mark)) >= 0)
+    )
+    order = "<" if data[start : start + 1] == b"I" else ">"
+    found: dict[int, bytes] = {}
+
+    def read(at: int) -> None:
+        (count,) = struct.unpack_from(order + "H", data, start + at)
+        for place in range(start + at + 2, start + at + 2 + 12 * count, 12):
+            tag, kind, number = struct.unpack_from(order + "HHI", data, place)
+            length = number * {2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 10: 8}.get(kind, 1)
+            where = place + 8 if length <= 4 else start + struct.unpack_from(order + "I", data, place + 8)[0]
+            found[tag] = data[where : where + length]
+            if tag in (0x8769, 0x8825):
+                read(struct.unpack_from(order + "I", data, place + 8)[0])
+
+    read(struct.unpack_from(order + "I", data, start + 4)[0])
+    return found
 
 
 def convert(data: bytes, output: Any, folder: Path) -> ConvertedFile:
@@ -75,6 +138,68 @@ class TestMetadata:
         made = convert(photo("TIFF"), "jpeg", tmp_path)
         with Image.open(made.path) as image:
             assert not set(image.getexif()) & {256, 257, 258, 259, 262, 273, 277, 278, 279}
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("output", ENCODED, ids=str)
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+    def test_texts_go_out_byte_for_byte(self, form: str, output: Any, order: str, tmp_path: Path) -> None:
+        """EXIF says nothing of a text's encoding, so whatever it is, it stays."""
+        first = {
+            0x010E: text("Küche".encode()),
+            0x013B: text("José".encode("latin-1")),
+            0x8298: text("田中".encode("shift-jis")),
+        }
+        shot = {
+            0xA430: text("Łukasz".encode()),
+            0x9003: TAKEN,
+            0x829A: Fraction(1, 60),
+            0x9286: b"JIS\0\0\0\0\0" + b"\x8a\xbf",
+        }
+        source = with_exif(form, first, shot, order)
+        made = convert(source, output, tmp_path)
+        found = fields_of(made.path)
+        assert {tag: found[tag] for tag in first} == {tag: each.content for tag, each in first.items()}
+        assert found[0xA430] == "Łukasz".encode() + b"\0"
+        assert found[0x9003] == TAKEN.encode() + b"\0"
+        assert found[0x9286] == shot[0x9286]
+        assert made.notes == ()
+
+    @pytest.mark.parametrize("output", ENCODED, ids=str)
+    @pytest.mark.parametrize(
+        ("tag", "wrong"),
+        [
+            (0x8298, Raw(3, 1, b"\1\0")),
+            (0x010F, Raw(5, 1, bytes(8))),
+            (0x0132, Raw(4, 1, b"\1\0\0\0")),
+            (0x013B, Raw(12, 1, bytes(8))),
+            (0x4746, Raw(2, 5, b"five\0")),
+            (0x829A, Raw(2, 5, b"1/60\0")),
+            (0x9003, Raw(3, 2, bytes(4))),
+            (0x8827, Raw(2, 4, b"400\0")),
+            (0x9286, Raw(5, 1, bytes(8))),
+        ],
+        ids=lambda each: hex(each) if isinstance(each, int) else "",
+    )
+    def test_a_wrongly_typed_field_is_left_out_and_noted(
+        self, tag: int, wrong: Raw, output: Any, tmp_path: Path
+    ) -> None:
+        first, shot = dict[int, Any]({0x0110: "Model 7"}), dict[int, Any]({0x9004: TAKEN})
+        (shot if tag in (0x829A, 0x9003, 0x8827, 0x9286) else first)[tag] = wrong
+        for orientation in (1, 6):
+            made = convert(with_exif("JPEG", {**first, 0x0112: orientation}, shot), output, tmp_path)
+            found = fields_of(made.path)
+            assert tag not in found
+            assert (found[0x0110], found[0x9004]) == (b"Model 7\0", TAKEN.encode() + b"\0")
+            (note,) = made.notes
+            assert note.startswith("EXIF fields that are damaged, of a wrong type or too long were left out: ")
+
+    @pytest.mark.parametrize("output", ENCODED, ids=str)
+    def test_a_field_that_fits_into_no_jpeg_is_left_out_and_noted(self, output: Any, tmp_path: Path) -> None:
+        long = b"ASCII\0\0\0" + b"x" * 70_000
+        made = convert(with_exif("PNG", {0x0110: "Model 7"}, {0x9286: long}), output, tmp_path)
+        found = fields_of(made.path)
+        assert (found[0x0110], 0x9286 in found) == (b"Model 7\0", False)
+        assert "UserComment" in made.notes[0]
 
     def test_damaged_exif_is_left_out(self, tmp_path: Path) -> None:
         data = saved(Image.fromarray(upright()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\0\0junk")
@@ -168,6 +293,45 @@ class TestPixels:
         assert np.abs(seen - np.broadcast_to(deep // 257, seen.shape)).max() <= 1
         assert made.notes == ("more than 8 bits per channel cut to 8",)
 
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("planes", ["separate", "contig"])
+    @pytest.mark.parametrize("bands", [1, 3, 4])
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    def test_16_bits_in_either_order_and_in_planes(
+        self, compression: str | None, bands: int, planes: Any, order: Any, tmp_path: Path
+    ) -> None:
+        import tifffile
+
+        deep = np.random.default_rng(1).integers(0, 65536, (20, 30, bands), dtype=np.uint16)
+        stored = deep[..., 0] if bands == 1 else np.moveaxis(deep, -1, 0) if planes == "separate" else deep
+        options: dict[str, Any] = {"photometric": "minisblack" if bands == 1 else "rgb", "compression": compression}
+        options |= {} if bands == 1 else {"planarconfig": planes}
+        options |= {"extrasamples": ["unassalpha"]} if bands == 4 else {}
+        file = BytesIO()
+        tifffile.imwrite(file, stored, byteorder=order, **options)
+        made = convert(file.getvalue(), "png", tmp_path)
+        seen = look(made.path).pixels.astype(int)
+        assert np.abs(seen - np.broadcast_to(deep // 257, seen.shape)).max() <= 1
+        assert made.notes == ("more than 8 bits per channel cut to 8",)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_a_damaged_bigtiff_is_named(self, order: Any, tmp_path: Path) -> None:
+        import tifffile
+
+        file = BytesIO()
+        tifffile.imwrite(file, upright(), byteorder=order, bigtiff=True, photometric="rgb")
+        whole = file.getvalue()
+        chance = np.random.default_rng(7)
+        for _ in range(300):
+            data = bytearray(whole)
+            for _ in range(3):
+                at = int(chance.integers(0, 400))
+                data[at : at + 4] = chance.bytes(4)
+            try:
+                convert(bytes(data), "png", tmp_path)
+            except ConversionError as error:
+                assert str(error).startswith("photo 'a' ")
+
     @pytest.mark.parametrize("mode", ["I", "F"])
     def test_32_bits_are_refused(self, mode: str, tmp_path: Path) -> None:
         with pytest.raises(ConversionError, match="32 bits per channel"):
@@ -217,6 +381,20 @@ class TestColors:
         made = convert(saved(Image.fromarray(upright()), "PNG", icc_profile=profile), "png", tmp_path)
         assert look(made.path).profile is None
         assert made.notes == ("its colour profile is damaged or of another colour space, and was left out",)
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "CMYK", "RGBA", "P"])
+    @pytest.mark.parametrize(
+        "output", ["jpeg", "png", {"color_profile": "sRGB"}, {"color_space": "CMYK"}, {"embed_profile": False}]
+    )
+    def test_a_profile_that_opens_but_converts_nothing_is_left_out(
+        self, mode: str, output: Any, tmp_path: Path
+    ) -> None:
+        image = Image.new("CMYK" if mode == "CMYK" else "RGB", (8, 8), 77).convert(mode)
+        space = {"L": b"GRAY", "LA": b"GRAY", "CMYK": b"CMYK"}.get(mode, b"RGB ")
+        data = saved(image, "JPEG" if mode == "CMYK" else "PNG", icc_profile=hollow(space))
+        made = convert(data, output, tmp_path)
+        assert look(made.path).pixels.shape[:2] == (8, 8)
+        assert "its colour profile is damaged or of another colour space, and was left out" in made.notes
 
     def test_colours_mean_the_same_without_their_profile(self, tmp_path: Path) -> None:
         """Dropping a wide profile alone would make every photo pale."""
@@ -275,6 +453,19 @@ class TestLimits:
     def test_no_picture(self, data: bytes, tmp_path: Path) -> None:
         with pytest.raises(ConversionError, match="photo 'a' is not a picture"):
             convert(data, "jpeg", tmp_path)
+
+    @pytest.mark.parametrize("quality", [85, 89, 90, 94, 95, 100])
+    @pytest.mark.parametrize("progressive", [True, False])
+    @pytest.mark.parametrize("size", [(1, 1), (17, 13), (97, 3), (301, 299), (640, 480)], ids=str)
+    @pytest.mark.parametrize("space", ["RGB", "CMYK"])
+    def test_pure_noise_can_be_written(
+        self, space: str, size: tuple[int, int], progressive: bool, quality: int, tmp_path: Path
+    ) -> None:
+        inks = Image.fromarray(noise(*size, 3 if space == "RGB" else 4), space)
+        source = saved(inks, "TIFF", icc_profile=wide_gamut() + bytes(99_000) if space == "RGB" else None)
+        made = convert(source, {"format": "jpeg", "quality": quality, "progressive": progressive}, tmp_path)
+        assert look(made.path).pixels.shape[:2] == size[::-1]
+        assert (made.color_space, look(made.path).progressive) == (space, progressive)
 
     def test_a_full_disk_is_not_the_photos_fault(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
