@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,11 @@ MAX_MEGAPIXELS = 160.0
 
 #: What is decoded in this process; HEIC and AVIF are not, see :mod:`~airflow_provider_autoenhance.imaging.apart`.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+#: What decoders raise on damaged files.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, AttributeError),
+    *(AssertionError, LookupError, TypeError, ArithmeticError),
+)
 _APART = (sniff.HEIC, sniff.AVIF)
 _ORIENTATION, _BITS, _PLANES = 0x0112, 258, 284
 _ON_ITS_SIDE = range(5, 9)
@@ -69,6 +76,8 @@ def _loaded(
     source: Path | BinaryIO, notes: list[str], about: str
 ) -> tuple[Image.Image, bytes | None, metadata.Tags, int | None]:
     """Decode and turn upright. The picture as stored is given back with this function's end."""
+    from PIL import ImageOps
+
     kind = _kind(source)
     if kind in _APART:
         image, frames, orientation = _decoded_apart(source, kind is sniff.HEIC, notes, about)
@@ -88,7 +97,10 @@ def _loaded(
     if frames > 1:
         notes.append(f"first of {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
     dpi, profile = metadata.read_dpi(image), image.info.get("icc_profile") or None
-    return _upright(image, orientation), profile, tags, dpi
+    for name in ("exif", "Raw profile type exif"):  # or Pillow spells it anew, and fails where a field is damaged
+        image.info.pop(name, None)
+    image.getexif()[_ORIENTATION] = orientation
+    return ImageOps.exif_transpose(image), profile, tags, dpi
 
 
 def _orientation(image: Image.Image) -> int:
@@ -100,23 +112,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # noqa: BLE001 - damaged EXIF raises anything
         return 1
     return found if isinstance(found, int) else 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """A copy, turned. Pillow's own way spells all EXIF anew, and so fails where one field is damaged."""
-    from PIL import Image
-
-    turn = Image.Transpose
-    way = {
-        2: turn.FLIP_LEFT_RIGHT,
-        3: turn.ROTATE_180,
-        4: turn.FLIP_TOP_BOTTOM,
-        5: turn.TRANSPOSE,
-        6: turn.ROTATE_270,
-        7: turn.TRANSVERSE,
-        8: turn.ROTATE_90,
-    }.get(orientation)
-    return image.copy() if way is None else image.transpose(way)
 
 
 def _mend_planes(image: Any) -> None:
@@ -270,7 +265,7 @@ def _damage_named(about: str) -> Iterator[None]:
         ) from None
     except MemoryError:
         raise ConversionError(f"{about} does not fit into this worker's memory.") from None
-    except Exception as error:  # damaged files raise anything
+    except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         message = str(error).strip() or type(error).__name__
