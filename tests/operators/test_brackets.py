@@ -128,6 +128,25 @@ def test_a_dry_run_tells_which_exposures_become_which_photo(
     assert enhance(plan_only=True)["merges"] == []
 
 
+def test_a_dry_run_names_brackets_that_rest_on_exposure_alone(
+    enhance: Enhance, shoot: Shoot, autoenhance: Sandbox
+) -> None:
+    shoot(2)
+    (warning,) = enhance(brackets="exif", plan_only=True)["warnings"]
+    assert "2 brackets by exposure alone" in warning
+    assert "00.jpg to 02.jpg, 10.jpg to 12.jpg" in warning
+
+
+def test_copies_in_a_bucket_shuffle_no_bracket(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    """The camera's clock has whole seconds, and a file was downloaded twice."""
+    for number, step in enumerate(STEPS):
+        s3.put(f"maple/{number}.jpg", exposure(30, step))
+        s3.put(f"maple/{number} (1).jpg", exposure(30, step))
+    ahead = enhance(brackets="exif", plan_only=True)
+    assert "0.jpg is merged from 0.jpg, 1.jpg, 2.jpg" in ahead["merges"]
+    assert any("copies of other shots" in warning and "2 (1).jpg" in warning for warning in ahead["warnings"])
+
+
 @pytest.mark.parametrize("brackets", ["exif", "auto"])
 def test_limits_count_photos_not_exposures(
     enhance: Enhance,

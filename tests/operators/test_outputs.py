@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from PIL import Image
 
+from airflow_provider_autoenhance.imaging import decode
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
+from tests.imaging.inputs import photo as heic
 from tests.support.batch import Enhance, fill, manifest, outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -111,3 +115,48 @@ def test_previews_convert_too_and_cost_nothing(
     summary = enhance(output_spec="tiff", preview=preview)
     assert (summary["landed"], summary["credits"]) == (1, int(not preview))
     assert picture(s3, outputs(s3)[0]).format == "TIFF"
+
+
+def kept(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if "bought" in path.name]
+
+
+def test_what_fails_after_the_purchase_says_so_and_keeps_what_was_bought(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fill(s3, 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "MAX_MEGAPIXELS", 0.001)
+        with pytest.raises(AirflowFailException, match="The image is bought, for one credit; another try downloads it"):
+            enhance(output_spec="tiff")
+    assert len(kept(tmp_path)) == 1
+    summary = enhance(output_spec="tiff", run_id="night-2")
+    assert (summary["landed"], autoenhance.ledger()["credits"]["spent"]) == (1, 1)
+    assert kept(tmp_path) == []
+
+
+def test_where_there_is_no_room_a_bought_file_is_not_kept(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fill(s3, 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(decode, "MAX_MEGAPIXELS", 0.001)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.transfer.kept._ROOM", 1 << 60)
+    with pytest.raises(AirflowFailException, match="The image is bought"):
+        enhance(output_spec="tiff")
+    assert kept(tmp_path) == []
+    with pytest.raises(AirflowFailException) as failed:
+        enhance(output_spec="tiff", preview=True, run_id="night-2", destination="s3://enhanced/previews")
+    assert "bought" not in str(failed.value)
+
+
+def test_a_poisoned_photo_fails_alone(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    """A byte that has crashed the library behind HEIC, here and in the sandbox."""
+    fill(s3, 1)
+    s3.put("maple/poison.heic", heic("HEIC").replace(b"Exif\0", b"E\xd1if\0", 1))
+    with pytest.raises(AirflowFailException, match=r"poison\.heic"):
+        enhance(output_spec=["webp", "tiff"])
+    assert len(outputs(s3)) == 2
+    assert all("000" in name for name in outputs(s3))
+    assert autoenhance.ledger()["credits"]["spent"] == 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase, plan_outputs
 from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
+from airflow_provider_autoenhance.pipeline.transfer.kept import KeptFile
 from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination, open_source
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 from airflow_provider_autoenhance.storage.temporary import check_room, temporary_folder
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_autoenhance.imaging.convert import ConvertedFile, Converter
 
 T = TypeVar("T")
+
+#: What an error says that comes after the purchase.
+BOUGHT = "The image is bought, for one credit; another try downloads it free of charge."
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,17 @@ class Delivery:
         places = dict(zip(self.purchase.outputs, destinations, strict=True))
         made = self._convert(hook, image_id, self.converter, places, about) if self.converter else {}
         for output in self.purchase.rendered:
-            made[output] = self._stream(hook, image_id, places[output], output)
+            made[output] = self._stream(hook, image_id, places[output], output, about)
         return [made[output] for output in self.purchase.outputs]
 
     def _stream(
-        self, hook: AutoenhanceHook, image_id: str, destination: Destination, output: OutputSpec
+        self, hook: AutoenhanceHook, image_id: str, destination: Destination, output: OutputSpec, about: str
     ) -> dict[str, Any]:
         def publish(download: Download) -> dict[str, Any]:
             stored, kind = publish_download(download, destination, output.format)
             return _facts(stored) | {"content_type": kind.mime}
 
-        return self._download(hook, image_id, publish, output.query())
+        return self._download(hook, image_id, publish, output.query(), about)
 
     def _convert(
         self,
@@ -76,17 +81,46 @@ class Delivery:
         with temporary_folder(about) as folder:
             bought = folder / "bought.png"
 
-            def keep(download: Download) -> StoredFile:
-                return publish_download(download, open_destination(str(bought)), "png")[0]
+            def receive(download: Download) -> KeptFile:
+                kept = KeptFile(image_id, (self.variant, self.preview, SOURCE_QUERY), download)
+                if not kept.take(bought):
+                    publish_download(download, open_destination(str(bought)), "png")
+                return kept
 
-            self._download(hook, image_id, keep, SOURCE_QUERY)
-            files = converter.convert(bought, folder, about=about)
-            return {file.output: _publish_converted(file, places[file.output]) for file in files}
+            kept = self._download(hook, image_id, receive, SOURCE_QUERY, about)
+            try:
+                with self._bought(hook, about):
+                    files = converter.convert(bought, folder, about=about)
+                    return {file.output: _publish_converted(file, places[file.output]) for file in files}
+            except Exception:
+                kept.keep(bought)
+                raise
 
     def _download(
-        self, hook: AutoenhanceHook, image_id: str, take: Callable[[Download], T], rendering: dict[str, str]
+        self,
+        hook: AutoenhanceHook,
+        image_id: str,
+        take: Callable[[Download], T],
+        rendering: dict[str, str],
+        about: str,
     ) -> T:
-        return hook.download_image(image_id, take, variant=self.variant, preview=self.preview, rendering=rendering)
+        def taken(download: Download) -> T:
+            with self._bought(hook, about):
+                return take(download)
+
+        return hook.download_image(image_id, taken, variant=self.variant, preview=self.preview, rendering=rendering)
+
+    @contextmanager
+    def _bought(self, hook: AutoenhanceHook, about: str) -> Iterator[None]:
+        """Let an error say what was spent, where Autoenhance has begun to hand out what costs a credit."""
+        try:
+            yield
+        except Exception as caught:
+            if self.preview or self.variant != "enhanced" or hook.config.extra.dev_mode:
+                raise
+            error = errors.unexpected(caught, about)
+            error.args = (f"{error} {BOUGHT}", *error.args[1:])  # class and details stay
+            raise error from None
 
 
 def prepare(
