@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test wheel e2e e2e-webhook torture hostile lint format matrix stores bench bench-memory samples profiles clean
+.PHONY: help demo up test wheel e2e e2e-webhook torture hostile fuzz lint format matrix stores bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -45,6 +45,9 @@ torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes, 
 
 hostile: $(INSTALLED) ## Play 2,000 hostile answers (HOSTILE_ANSWERS=...) to every hook method, and answers of 300 MB, with a fresh seed (SEED=...)
 	@$(BIN)/python -m tests.hostile --answers $(HOSTILE_ANSWERS) $(addprefix --seed ,$(SEED)) $(ARGS)
+
+fuzz: $(INSTALLED) ## Give damaged files to each reader and to whole conversions (ARGS="--inputs 100000 --only conversion")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/ruff format --check .
