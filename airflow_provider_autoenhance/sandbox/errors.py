@@ -41,6 +41,7 @@ class ApiError(SandboxError):
     :param message: replaces the standard phrase.
     :param detail: the ``detail`` object.
     :param headers: further headers.
+    :param code: a word for programs, beside the message.
     """
 
     def __init__(
@@ -49,16 +50,20 @@ class ApiError(SandboxError):
         message: str | None = None,
         detail: dict[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        code: str | None = None,
     ) -> None:
         self.status = status
+        self.code = code
         self.message = message or phrase(status)
         self.detail = detail or {}
         self.headers = dict(headers or {})
         super().__init__(f"{status} {self.message}")
 
     def response(self) -> Response:
-        body = json.dumps({"detail": self.detail, "message": self.message})
-        return Response(body, self.status, self.headers, "application/json")
+        body: dict[str, Any] = {"detail": self.detail, "message": self.message}
+        if self.code:
+            body["code"] = self.code
+        return Response(json.dumps(body), self.status, self.headers, "application/json")
 
     def storage_response(self) -> Response:
         """Build the answer that S3 gives instead."""

@@ -65,6 +65,8 @@ def test_answers_about_what_exists_conform(case: Any, open_sandbox: Sandbox) -> 
     case.path_parameters = dict.fromkeys(case.path_parameters, known[case.path.split("/")[2]])
     if isinstance(case.body, dict) and case.body.get("images"):
         case.body["images"] = [{"bracket_ids": bracket_ids}]
+    if isinstance(case.body, dict) and case.method != "PUT" and isinstance(case.body.get("restage"), dict):
+        case.body["restage"].pop("environment", None)  # a premium edit is made with PUT alone
     if case.query.get("format") == "jxl":
         case.query["format"] = "avif"  # JPEG XL is all that the sandbox can't write
     answer = case.call(base_url=open_sandbox.url, headers={"x-api-key": open_sandbox.api_key}, allow_redirects=False)

@@ -63,7 +63,7 @@ async def _deliver_enhanced(call: Call, wanted: Wanted) -> Response:
     if image.status != "processed" or image.enhanced is None:
         raise _not_ready(call)
     paid = not wanted.preview and not call.dev_mode
-    if paid and not image.downloaded and call.owner.credits < 1:
+    if paid and not image.downloaded and call.owner.credits < call.world.price(image):
         raise ApiError(402)
     asset = await _rendered(call, image, image.enhanced, wanted)
     if paid:

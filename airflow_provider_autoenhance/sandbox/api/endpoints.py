@@ -9,6 +9,7 @@ from airflow_provider_autoenhance.sandbox.store import assets, uploads
 API = [
     Route("POST", "/v3/images/", "create_image", images.create_image),
     Route("GET", "/v3/images/{id}", "retrieve_image", images.retrieve_image, keyed=False),
+    Route("PUT", "/v3/images/{id}", "update_image", images.update_image),
     Route("DELETE", "/v3/images/{id}", "delete_image", images.delete_image),
     Route("POST", "/v3/images/{id}/process", "v3_images_id_process_post", images.process_image),
     Route("POST", "/v3/images/{id}/report", "report_image", images.report_image),

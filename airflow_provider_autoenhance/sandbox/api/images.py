@@ -1,8 +1,9 @@
-"""Images: create, read, delete, process again, report."""
+"""Images: create, read, change, delete, process again, report."""
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -13,6 +14,8 @@ from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.http.versions import Version
 from airflow_provider_autoenhance.sandbox.state.models import Exposure, Image
 from airflow_provider_autoenhance.sandbox.store import uploads
+
+PREMIUM_CODE = "PREMIUM_RESTAGE_ON_INITIAL_PROCESSING"
 
 
 def chosen_settings(body: dict[str, Any], version: Version) -> dict[str, Any]:
@@ -40,9 +43,30 @@ def without_nulls(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def check_not_premium(body: dict[str, Any], version: Version) -> None:
+    """Refuse a premium edit where an image is enhanced: it is made of a finished image, and makes another.
+
+    :param body: a checked body.
+    :param version: the API version.
+    :raises ApiError: 422.
+    """
+    if _is_premium(body, version):
+        raise _too_early()
+
+
+def _is_premium(body: dict[str, Any], version: Version) -> bool:
+    return version.has_restage and (body.get("restage") or {}).get("environment") not in (None, "AS_SHOT")
+
+
+def _too_early() -> ApiError:
+    words = f"{PREMIUM_CODE}: premium edits are made of images that have finished processing, with PUT /v3/images/<id>."
+    return ApiError(422, detail={"json": {"restage": {"environment": [words]}}}, code=PREMIUM_CODE)
+
+
 async def create_image(call: Call) -> Response:
     world, account = call.world, call.owner
     body = await call.json(schemas.image_in(call.version))
+    check_not_premium(body, call.version)
     if body.get("hdr") and not call.version.has_brackets:
         return _create_legacy_exposure(call, body)
     image_id = _fresh_id(call, body)
@@ -132,15 +156,81 @@ async def process_image(call: Call) -> Response:
     world = call.world
     image = world.image(call.params["id"], call.owner.user_id)
     body = await call.json(schemas.image_update(call.version))
+    if not image.parent_id:
+        check_not_premium(body, call.version)
     if image.upload is None and not image.exposure_ids:
         raise invalid("json", {"id": ["The image has not been uploaded yet."]})
+    _change(call, image, body)
+    call.service.processing.start(world, image)
+    return JSONResponse(views.image_out(image, call.version))
+
+
+async def update_image(call: Call) -> Response:
+    """Change an image without processing it again; or have a premium edit made of it, which is an image of its own."""
+    world = call.world
+    image = world.image(call.params["id"], call.owner.user_id)
+    body = await call.json(schemas.image_update(call.version))
+    if not _is_premium(body, call.version):
+        _change(call, image, body)
+        world.orders[image.order_id].updated_at = world.now()
+        return JSONResponse(views.image_out(image, call.version))
+    if not world.settings.premium_edits:
+        raise ApiError(403, "Premium edits are not enabled for this account.")
+    if image.status != "processed":
+        raise _too_early()
+    child = _same_edit(call, image, body) or _make_edit(call, image, body)
+    shown = child if world.settings.edit_answers == "child" else image
+    return JSONResponse(views.image_out(shown, call.version))
+
+
+def _same_edit(call: Call, parent: Image, body: dict[str, Any]) -> Image | None:
+    if call.world.settings.second_edit == "another":
+        return None
+    wanted = body["restage"]["environment"]
+    for image in call.world.images.values():
+        edit = (image.settings.get("restage") or {}).get("environment")
+        if image.parent_id == parent.image_id and edit == wanted and not image.deleted:
+            return image
+    return None
+
+
+def _make_edit(call: Call, parent: Image, body: dict[str, Any]) -> Image:
+    world, now = call.world, call.world.now()
+    order = world.orders[parent.order_id]
+    if world.settings.child_order == "own":
+        order = world.add_order(parent.user_id)
+    child = replace(
+        parent,
+        image_id=str(uuid.uuid4()),
+        parent_id=parent.image_id,
+        order_id=order.order_id,
+        created_at=now,
+        settings=dict(parent.settings),
+        metadata=parent.metadata if world.settings.child_metadata == "copied" else None,
+        exposure_ids=list(parent.exposure_ids),
+        exposure_id="",
+        downloaded=False,
+        enhanced=None,
+        original=None,
+        revision=0,
+        processing_runs=0,
+    )
+    restage = {**(parent.settings.get("restage") or {}), **body["restage"]}
+    _change(call, child, {**body, "order_id": None, "restage": restage})
+    world.images[child.image_id] = child
+    order.image_ids.append(child.image_id)
+    order.updated_at = now
+    call.service.webhooks.image_registered(world, child)
+    call.service.processing.start(world, child)
+    return child
+
+
+def _change(call: Call, image: Image, body: dict[str, Any]) -> None:
     image.settings = without_nulls({**image.settings, **chosen_settings(body, call.version)})
     image.name = body.get("image_name", image.name)
     image.metadata = body.get("metadata", image.metadata)
     image.rating = body.get("rating", image.rating)
     _move(call, image, body.get("order_id"))
-    call.service.processing.start(world, image)
-    return JSONResponse(views.image_out(image, call.version))
 
 
 def _move(call: Call, image: Image, order_id: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_autoenhance.sandbox.api import schemas, views
-from airflow_provider_autoenhance.sandbox.api.images import chosen_settings, without_nulls
+from airflow_provider_autoenhance.sandbox.api.images import check_not_premium, chosen_settings, without_nulls
 from airflow_provider_autoenhance.sandbox.errors import invalid
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.state.merging import MergeRequest
@@ -96,6 +96,7 @@ async def process_order(call: Call) -> Response:
     world = call.world
     order = world.order(call.params["id"], call.owner.user_id)
     body = await call.json(schemas.process_order(call.version))
+    check_not_premium(body, call.version)
     explicit = _explicit_groups(call, order, body.get("images"))
     settings = without_nulls(chosen_settings(body, call.version))
     size = body.get("number_of_brackets_per_image", 0)

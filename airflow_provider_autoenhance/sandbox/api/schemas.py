@@ -83,6 +83,7 @@ def _one_of(*choices: str, nullable: bool = False) -> fields.String:
 
 
 class Restage(Body):
+    environment = _one_of("AS_SHOT", "DUSK", nullable=True)
     sky = _one_of("AS_SHOT", *SKIES, nullable=True)
     fire_in_fireplaces = _one_of("AS_SHOT", "ALIGHT")
     grass = _one_of("AS_SHOT", "GREEN")
@@ -204,7 +205,7 @@ def image_in(version: Version) -> Schema:
 
 @lru_cache
 def image_update(version: Version) -> Schema:
-    """Return the body that processes an image again."""
+    """Return the body that changes an image, or processes it again."""
     return _body(preferences(version) | _IMAGE)
 
 

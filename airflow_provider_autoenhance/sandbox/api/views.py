@@ -51,7 +51,8 @@ def image_out(image: Image, version: Version) -> dict[str, Any]:
     if version.has_window_pull:
         out["window_pull"] = chosen.get("window_pull", False)
     if version.has_restage:
-        out.update(restage=_restage(chosen, version), preset_id=chosen.get("preset_id"), parent_image_id=None)
+        out.update(restage=_restage(chosen, version), preset_id=chosen.get("preset_id"))
+        out["parent_image_id"] = image.parent_id
     if version.has_perspective:
         out["perspective_correction"] = chosen.get("perspective_correction", True)
         out["perspective_correction_mode"] = chosen.get("perspective_correction_mode", "DEFAULT_ENABLED")

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from airflow_provider_autoenhance.sandbox.photo.decoding import Picture, PixelError, Pixels, check, decode
+from airflow_provider_autoenhance.sandbox.photo.dusk import dusk
 from airflow_provider_autoenhance.sandbox.photo.enhancing import enhance
 from airflow_provider_autoenhance.sandbox.photo.files import Asset, Upload
 from airflow_provider_autoenhance.sandbox.photo.fusing import fuse
@@ -74,7 +75,10 @@ def develop(job: Job) -> Outcome:
         first = decode(job.sources[0].path, job.name, job.max_megapixels)
         others = [decode(upload.path, job.name, job.max_megapixels).pixels for upload in job.sources[1:]]
         merged = fuse([first.pixels, *others])
-        enhanced = _store(job, "enhanced", enhance(merged, job.settings), first)
+        pixels = enhance(merged, job.settings)
+        if (job.settings.get("restage") or {}).get("environment") == "DUSK":
+            pixels = dusk(pixels)
+        enhanced = _store(job, "enhanced", pixels, first)
         return Developed(enhanced, _store(job, "merged", merged, first) if others else enhanced)
     except PixelError as error:
         return Failure(str(error))

@@ -23,7 +23,7 @@ STRIP_ROWS = 256
 TARGET_MEDIAN = 0.62
 MAX_GAIN = 4.0
 TABLE_SIZE = 2048
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _enhance(pixels: Pixels, look: Look) -> Pixels:
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
     gains = _white_balance(small, look.warmth)
     small = _balanced(small, gains)
-    luma = small @ _LUMA
+    luma = small @ LUMA
     slope, offset = _guided_filter(luma, radius=max(2, max(size) // 24), epsilon=0.012)
     tone = _tone_curve(slope * luma + offset)
     black, white = _end_points(small, slope * luma + offset, tone)
@@ -82,8 +82,8 @@ def _enhance(pixels: Pixels, look: Look) -> Pixels:
     for top in range(0, height, STRIP_ROWS):
         bottom = min(height, top + STRIP_ROWS)
         strip = _balanced(pixels[top:bottom].astype(np.float32) / 255.0, gains)
-        luma = strip @ _LUMA
-        base = _upsample(slope, width, height, top, bottom) * luma + _upsample(offset, width, height, top, bottom)
+        luma = strip @ LUMA
+        base = upsample(slope, width, height, top, bottom) * luma + upsample(offset, width, height, top, bottom)
         strip *= _lookup(base, tone)[..., None]
         strip = (strip - black) / (white - black)
         strip = _soft_clip(strip)
@@ -95,14 +95,14 @@ def _enhance(pixels: Pixels, look: Look) -> Pixels:
 
 def _white_balance(image: Floats, warmth: float) -> Floats:
     """Return a gain per channel that brings the cast of mid-tones most of the way to grey."""
-    luma = image @ _LUMA
+    luma = image @ LUMA
     spread = image.max(axis=2) - image.min(axis=2)
     usable = (luma > 0.06) & (luma < 0.92) & (spread < 0.35 * (luma + 0.15))
     chosen = image[usable] if usable.sum() > 0.05 * luma.size else image.reshape(-1, 3)
     norm = np.power(np.mean(np.power(chosen, 4.0), axis=0), 0.25) + 1e-4
     gains = np.clip(np.power(norm.mean() / norm, 0.8), 0.75, 1.4)
     gains *= np.array([1.0 + warmth, 1.0, 1.0 - warmth])
-    gains /= float(gains @ _LUMA)
+    gains /= float(gains @ LUMA)
     return np.asarray(gains, np.float32)
 
 
@@ -135,7 +135,7 @@ def _tone_curve(base: Floats) -> Floats:
 
 
 def _end_points(image: Floats, base: Floats, tone: Floats) -> tuple[float, float]:
-    lifted = (image @ _LUMA) * _lookup(base, tone)
+    lifted = (image @ LUMA) * _lookup(base, tone)
     low, high = np.percentile(lifted, (0.4, 99.2))
     return float(min(low, 0.1)) * 0.85, float(np.clip(high, 0.8, 1.0))
 
@@ -160,14 +160,14 @@ def _soft_clip(values: npt.NDArray[np.floating[Any]]) -> Floats:
 
 def _vibrance(values: Floats, amount: float) -> Floats:
     """Deepen dull colours, and remove the remaining tint from walls and ceilings."""
-    luma = (values @ _LUMA)[..., None]
+    luma = (values @ LUMA)[..., None]
     spread = (values.max(axis=2) - values.min(axis=2))[..., None]
     levels = np.linspace(0.0, 1.0, TABLE_SIZE)
     factor = 1.0 + np.interp(levels, (0.0, 0.06, 0.2, 0.5, 1.0), (-0.5, -0.3, amount, amount, 0.0))
     return np.asarray(luma + (values - luma) * _lookup(spread, factor.astype(np.float32)), np.float32)
 
 
-def _upsample(coarse: Floats, width: int, height: int, top: int, bottom: int) -> Floats:
+def upsample(coarse: Floats, width: int, height: int, top: int, bottom: int) -> Floats:
     """Enlarge rows ``top`` to ``bottom`` of a coarse map bilinearly."""
     rows = (np.arange(top, bottom, dtype=np.float32) + 0.5) * coarse.shape[0] / height - 0.5
     columns = (np.arange(width, dtype=np.float32) + 0.5) * coarse.shape[1] / width - 0.5

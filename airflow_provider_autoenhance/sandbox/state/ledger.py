@@ -72,6 +72,7 @@ def _image_row(image: Image) -> dict[str, Any]:
         "image_id": image.image_id,
         "name": image.name,
         "order_id": image.order_id,
+        "parent_image_id": image.parent_id,
         "metadata": image.metadata,
         "status": image.status,
         "status_reason": image.status_reason,

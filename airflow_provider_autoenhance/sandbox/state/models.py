@@ -35,6 +35,7 @@ class Image:
     :param exposure_ids: those of a bracket.
     :param processing_runs: all that were started.
     :param exposure_id: under which its order lists its upload among the exposures.
+    :param parent_id: the image that it is a premium edit of.
     """
 
     image_id: str
@@ -59,6 +60,7 @@ class Image:
     enhanced: Asset | None = None
     processing_runs: int = 0
     exposure_id: str = ""
+    parent_id: str | None = None
 
     def refresh(self, now: float) -> None:
         """Expire an image whose upload URL ran out unused."""

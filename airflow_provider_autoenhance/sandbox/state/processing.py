@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from concurrent.futures import Executor
 from fnmatch import fnmatchcase
 
@@ -49,7 +50,7 @@ class Processing:
         seconds = world.random.uniform(*world.settings.processing_seconds)
         rest = asyncio.ensure_future(asyncio.sleep(seconds))
         try:
-            outcome = await self._develop(world, image, revision)
+            outcome = await self._develop(world, image)
         except Exception:
             if world.closed:
                 return
@@ -59,7 +60,7 @@ class Processing:
         if not world.closed and not image.deleted and image.revision == revision:
             self._finish(world, image, outcome)
 
-    async def _develop(self, world: World, image: Image, revision: int) -> Outcome:
+    async def _develop(self, world: World, image: Image) -> Outcome:
         for pattern, reason in world.settings.fail_images.items():
             if fnmatchcase(image.name, pattern):
                 return Failure(reason)
@@ -68,7 +69,7 @@ class Processing:
             sources=[upload for upload in uploads if upload],
             name=image.name if not image.exposure_ids else world.exposures[image.exposure_ids[0]].name,
             settings=dict(image.settings),
-            target=world.folder / "masters" / f"{uploads[0].path.name if uploads[0] else ''}-{revision}",
+            target=world.folder / "masters" / uuid.uuid4().hex,
             max_megapixels=world.settings.max_megapixels,
             copy=world.settings.render == "copy",
         )

@@ -42,6 +42,12 @@ class Settings(BaseModel):
     :param window_pull_type_from: first API version that knows ``window_pull_type``.
     :param preview_path_until: first API version without ``GET /v3/images/{id}/preview``.
     :param chosen_image_ids: whether an ``image_id`` in a creation becomes the image's id; without it, it is ignored.
+    :param premium_edits: whether the accounts may have premium edits made; without it, 403.
+    :param child_credits: credits that the first full-size download of a premium edit takes.
+    :param child_order: whether a premium edit stands in its ``parent``'s order, or in one of its ``own``.
+    :param child_metadata: whether a premium edit has its parent's metadata ``copied``, or ``none``.
+    :param second_edit: what the same edit of the same image makes the second time: ``another`` image, or the ``same``.
+    :param edit_answers: which image the answer to a premium edit shows: the ``child``, or its ``parent``.
     :param not_ready_status: status of a download before the image is ready, 404 or 422.
     :param strict: refuse fields that the contract doesn't name with 422, where the vendor ignores them.
     :param short_pages: list pages hold one order less than asked for, as the contract allows.
@@ -83,6 +89,12 @@ class Settings(BaseModel):
     window_pull_type_from: str = Field("2025-05-05", pattern=DATE)
     preview_path_until: str = Field("2025-08-31", pattern=DATE)
     chosen_image_ids: bool = True
+    premium_edits: bool = True
+    child_credits: int = Field(1, ge=0)
+    child_order: Literal["parent", "own"] = "parent"
+    child_metadata: Literal["copied", "none"] = "copied"
+    second_edit: Literal["another", "same"] = "another"
+    edit_answers: Literal["child", "parent"] = "child"
     not_ready_status: Literal[404, 422] = 404
     strict: bool = False
     short_pages: bool = False

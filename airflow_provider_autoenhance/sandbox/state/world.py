@@ -257,8 +257,12 @@ class World:
         account.enhancements[day] = used + 1
         return True
 
+    def price(self, image: Image) -> int:
+        """Return the credits that the first full-size download of an image costs."""
+        return self.settings.child_credits if image.parent_id else 1
+
     def buy(self, account: Account, image: Image) -> None:
-        """Charge one credit for an image that is not paid for yet.
+        """Charge for an image that is not paid for yet.
 
         :param account: who pays.
         :param image: what is paid for.
@@ -266,12 +270,14 @@ class World:
         """
         if image.downloaded:
             return
-        if account.credits < 1:
+        price = self.price(image)
+        if account.credits < price:
             raise ApiError(402)
-        account.credits -= 1
-        account.spent += 1
+        account.credits -= price
+        account.spent += price
         image.downloaded = True
-        self.purchases.append({"image_id": image.image_id, "user_id": account.user_id, "credits": 1, "at": self.now()})
+        bought = {"image_id": image.image_id, "user_id": account.user_id, "credits": price, "at": self.now()}
+        self.purchases.append(bought)
 
 
 def page_token(sequence: int) -> str:
