@@ -95,7 +95,7 @@ def read(call: Call[T], answer: Answer) -> T:
     if answer.status == 404 and call.missing_ok:
         return call.parse({})
     if not 200 <= answer.status < 300:
-        raise error_of(answer, call.about)
+        raise error_of(answer, call.about, call.hints or {})
     try:
         return call.parse(_cleaned(load_json(answer.body), answer) if answer.body else {})
     except Exception as error:  # noqa: BLE001 - whatever parsing raises, the answer is not the contract's
@@ -149,14 +149,18 @@ def _cleaned(value: Any, answer: Answer, depth: int = 0, within: str = "") -> An
     return value
 
 
-def error_of(answer: Answer, about: str) -> errors.AutoenhanceError:
+def error_of(answer: Answer, about: str, hints: Mapping[int, str] | None = None) -> errors.AutoenhanceError:
     """Classify an answer that is not a success.
 
     :param about: what the call concerned, such as ``image 1234``.
+    :param hints: the way out, by status, where it is not the usual one.
     """
     said = _message(answer)
     status = answer.status
     message = f"{about}: Autoenhance answered {status}{f' ({said})' if said else ''}."
+    if hint := (hints or {}).get(status):
+        kind = {402: errors.NoCreditsError, 403: errors.AuthenticationError}.get(status, errors.InvalidRequestError)
+        return kind(f"{message} {hint}", status_code=status)
     if status in (401, 403):
         return errors.AuthenticationError(
             f"{message} The API key is missing or wrong; put the right one into the connection's password.",

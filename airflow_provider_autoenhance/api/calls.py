@@ -25,6 +25,13 @@ Variant = Literal["enhanced", "original"]
 #: The API refuses more orders a page.
 MAX_ORDERS_PER_PAGE = 15
 
+#: What statuses mean where a premium edit is asked for.
+_PREMIUM_HINTS = {
+    402: "No credit or plan is left for a premium edit; buy credits, and run again.",
+    403: "Premium edits are enabled for an account on request: ask Autoenhance for it. Or the API key is wrong.",
+    422: "A premium edit is made of an image that has finished processing: wait for that, and run again.",
+}
+
 #: Sequences in which orders can be listed; the minus means descending.
 ORDER_SORTS = ("-date", "date", "name", "-name")
 
@@ -43,6 +50,7 @@ class Call(Generic[T]):
     :param repeatable: whether sending it twice does no more than sending it once. Where it is false, an answer that got lost is
         never answered by sending again.
     :param missing_ok: a 404 is as good as success (deleting what is gone).
+    :param hints: the way out of an error, by its status, where that of other calls does not fit.
     """
 
     method: str
@@ -53,6 +61,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
     missing_ok: bool = False
+    hints: Mapping[int, str] | None = None
 
 
 def create_image(
@@ -95,6 +104,31 @@ def process_image(image_id: str, *, settings: Mapping[str, Any] | None = None) -
     """Enhance an image again. Preferences that are left out keep their value of the previous run."""
     path = _path("/v3/images/{}/process", image_id)
     return Call("POST", path, f"image {image_id}", _image, body=dict(settings or {}), repeatable=False)
+
+
+def update_image(
+    image_id: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    image_name: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Call[models.Image]:
+    """Change an image, which enhances nothing; or have a premium edit made of it, which is another image.
+
+    What is left out keeps its value.
+
+    :param settings: wire settings. ``{"restage": {"environment": "DUSK"}}`` asks for a premium edit; sent twice, it may make two.
+    :raises SettingsError: when there is nothing to change.
+    """
+    from airflow_provider_autoenhance.api.settings import premium_edit
+
+    path, about = _path("/v3/images/{}", image_id), f"image {image_id}"
+    body = {**(settings or {}), **_given(image_name=image_name, metadata=None if metadata is None else dict(metadata))}
+    if not body:
+        raise SettingsError(f"{about}: nothing to change; give settings, image_name or metadata.")
+    if not premium_edit(body):
+        return Call("PUT", path, about, _image, body=body)
+    return Call("PUT", path, about, _image, body=body, repeatable=False, hints=_PREMIUM_HINTS)
 
 
 def report_image(

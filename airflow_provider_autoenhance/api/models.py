@@ -58,6 +58,7 @@ class Image:
     :param downloaded: already paid for; a full-size download costs nothing.
     :param metadata: what was stored at creation.
     :param date_added: milliseconds since the epoch, ``0`` where unknown.
+    :param parent_image_id: of a premium edit, the image that it was made of.
     """
 
     image_id: str
@@ -69,12 +70,20 @@ class Image:
     scene: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     date_added: int = 0
+    parent_image_id: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def label(self) -> str:
         """Name and id, for messages."""
         return f"image {self.image_name!r} ({self.image_id})" if self.image_name else f"image {self.image_id}"
+
+    @property
+    def premium_edit(self) -> str | None:
+        """Which premium edit it is, such as ``DUSK``, as far as the answer says so."""
+        restage = self.raw.get("restage")
+        edit = _text(restage.get("environment")) if isinstance(restage, Mapping) else None
+        return edit.upper() if edit and edit.upper() != "AS_SHOT" else None
 
     @property
     def details(self) -> dict[str, Any]:
@@ -141,6 +150,11 @@ class Order:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
+    def originals(self) -> tuple[Image, ...]:
+        """Its images without premium edits. Such an edit carries its parent's name and metadata, and is not another image of the photo."""
+        return tuple(image for image in self.images if not image.parent_image_id)
+
+    @property
     def created_at(self) -> float | None:
         """Seconds since the epoch, ``None`` where the answer does not say. Autoenhance leaves the offset out and means UTC."""
         text = self.raw.get("created_at")
@@ -190,6 +204,7 @@ def parse_image(body: Any) -> Image:
         scene=_text(answer.get("scene")),
         metadata=_metadata(answer),
         date_added=_count(answer.get("date_added")) or 0,
+        parent_image_id=_text(answer.get("parent_image_id")),
         raw={key: value for key, value in answer.items() if key not in UPLOAD_URL_KEYS},
     )
 

@@ -143,6 +143,9 @@ RESTAGE_VALUES: dict[str, tuple[str, ...]] = {
     "tvs": ("AS_SHOT", "BLACK_OUT"),
 }
 
+#: Premium edits, as ``restage`` spells them: of an image that has finished processing, each makes another one.
+PREMIUM_EDITS: dict[str, tuple[str, ...]] = {"environment": ("AS_SHOT", "DUSK")}
+
 #: Key under which settings that this provider does not know yet pass through unchecked.
 EXTRA = "extra"
 
@@ -198,7 +201,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             _wire_value(name, _preference(name), value)
 
 
-def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, order: bool = False) -> WireSettings:
+def wire_settings(
+    settings: Mapping[str, Any] | str | None, *, version: str, order: bool = False, premium: bool = False
+) -> WireSettings:
     """Check settings against the pinned API version and spell them as the wire does.
 
     ``None`` values count as not set (a form leaves them so). Text such as ``"true"`` is taken for a bool, because Jinja renders text.
@@ -208,6 +213,7 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
     :param settings: an :class:`EnhancementSettings`, a mapping, or JSON text of one; :class:`WireSettings` are returned as they are.
     :param version: API version, ``YYYY-MM-DD``.
     :param order: whether they go to an order's process call, which takes fewer.
+    :param premium: whether they may ask for a premium edit.
     :raises SettingsError: names the setting, what it takes, and the version where that is the trouble.
     """
     if isinstance(settings, WireSettings):
@@ -218,6 +224,11 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
         if value is None or name in (EXTRA, CLEAR):
             continue
         wire[name] = _wire_value(name, _preference(name), value, version)
+    if (edit := premium_edit(wire)) and not premium:
+        raise SettingsError(
+            f"Setting 'restage.environment' {edit!r} is a premium edit: it makes another image of one that is enhanced already. Leave it "
+            "out here, and have it made with AutoenhancePremiumEditOperator, or hook.update_image."
+        )
     wire = _one_sky(wire, version)
     for name in wire:
         _check_version(name, _preference(name), version)
@@ -227,6 +238,17 @@ def wire_settings(settings: Mapping[str, Any] | str | None, *, version: str, ord
     if not isinstance(extra, Mapping):
         raise SettingsError(f"Setting 'extra' takes an object of settings to pass through, not {extra!r}.")
     return WireSettings(wire | dict(extra))
+
+
+def premium_edit(settings: Mapping[str, Any]) -> str | None:
+    """Return the premium edit that wire settings ask for.
+
+    >>> premium_edit({"restage": {"environment": "DUSK"}}), premium_edit({"restage": {"environment": "AS_SHOT"}})
+    ('DUSK', None)
+    """
+    restage = settings.get("restage")
+    edit = restage.get("environment") if isinstance(restage, Mapping) else None
+    return None if edit in (None, "AS_SHOT") else str(edit)
 
 
 def for_version(settings: Mapping[str, Any], version: str) -> WireSettings:
@@ -365,9 +387,10 @@ def _wire_object(name: str, value: Any) -> dict[str, Any]:
         raise SettingsError(f"Setting {name!r} takes an object, not {value!r}.")
     if name != "restage":
         return dict(value)
+    known = RESTAGE_VALUES | PREMIUM_EDITS
     return {
-        switch: _one_of(f"restage.{switch}", RESTAGE_VALUES[switch], {}, choice)
-        if switch in RESTAGE_VALUES and choice is not None
+        switch: _one_of(f"restage.{switch}", known[switch], {}, choice)
+        if switch in known and choice is not None
         else choice
         for switch, choice in value.items()
     }

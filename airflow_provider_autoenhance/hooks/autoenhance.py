@@ -176,6 +176,34 @@ class AutoenhanceHook(BaseHook):
         """Enhance an image again; settings left out keep their value. Costs nothing."""
         return self.run(calls.process_image(image_id, settings=self._wire(settings)))
 
+    def update_image(
+        self,
+        image_id: str,
+        *,
+        settings: Settings = None,
+        image_name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> models.Image:
+        """Change an image without enhancing it again, or have a premium edit made of it; what is left out keeps its value.
+
+        ::
+
+            hook.update_image(image_id, image_name="elm/kitchen.jpg")
+            dusk = hook.update_image(image_id, settings={"restage": {"environment": "DUSK"}})
+
+        The second call makes another image, whose ``parent_image_id`` is this one's id. Called again, it may make a third, so look for
+        the first: :class:`~airflow_provider_autoenhance.operators.premium.AutoenhancePremiumEditOperator` does.
+
+        :param settings: checked against the pinned API version before anything is sent.
+        :param metadata: takes the place of the metadata that the image has.
+        :returns: the image as it is now; of a premium edit the new image, or the parent where Autoenhance answers that.
+        :raises AuthenticationError: premium edits are not enabled for the account.
+        :raises InvalidRequestError: a premium edit of an image that has not finished processing.
+        :raises UnreachableError: when the answer got lost; look for the edit before asking for it again.
+        """
+        wire = self._wire(settings, premium=True)
+        return self.run(calls.update_image(image_id, settings=wire, image_name=image_name, metadata=metadata))
+
     def report_image(
         self, image_id: str, *, categories: Sequence[str], comment: str | None = None, score: int | None = None
     ) -> None:
@@ -379,10 +407,11 @@ class AutoenhanceHook(BaseHook):
     def _version(self) -> str:
         return self.config.extra.api_version
 
-    def _wire(self, settings: Settings, *, order: bool = False) -> WireSettings:
+    def _wire(self, settings: Settings, *, order: bool = False, premium: bool = False) -> WireSettings:
         from airflow_provider_autoenhance.api.settings import for_version, wire_settings
 
-        return for_version(wire_settings(settings, version=self._version, order=order), self._version)
+        wire = wire_settings(settings, version=self._version, order=order, premium=premium)
+        return for_version(wire, self._version)
 
     def run(self, call: calls.Call[T]) -> T:
         """Carry out a call."""
