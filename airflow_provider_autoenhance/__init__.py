@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # the names as the table below has them
     from .operators.orders import AutoenhanceDownloadOrderOperator as AutoenhanceDownloadOrderOperator
     from .operators.orders import AutoenhanceProcessOrderOperator as AutoenhanceProcessOrderOperator
     from .operators.orders import AutoenhanceUpdateOrderOperator as AutoenhanceUpdateOrderOperator
+    from .operators.premium import AutoenhancePremiumEditOperator as AutoenhancePremiumEditOperator
     from .policies.retry import AutoenhanceRetryPolicy as AutoenhanceRetryPolicy
     from .sensors.status import AutoenhanceImageStatusSensor as AutoenhanceImageStatusSensor
     from .sensors.status import AutoenhanceOrderStatusSensor as AutoenhanceOrderStatusSensor
@@ -102,6 +103,7 @@ _PUBLIC = {
         "AutoenhanceCreateOrderOperator", "AutoenhanceDeleteOrderOperator", "AutoenhanceDownloadOrderOperator",
         "AutoenhanceProcessOrderOperator", "AutoenhanceUpdateOrderOperator",
     ),
+    "operators.premium": ("AutoenhancePremiumEditOperator",),
     "policies.retry": ("AutoenhanceRetryPolicy",),
     "sensors.status": ("AutoenhanceImageStatusSensor", "AutoenhanceOrderStatusSensor"),
     "storage": ("list_files",),

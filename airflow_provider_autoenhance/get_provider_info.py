@@ -18,7 +18,9 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "external-doc-url": "https://docs.autoenhance.ai", "tags": ["service"]}
         ],
         "hooks": _modules("hooks.autoenhance", "hooks.autoenhance_async"),
-        "operators": _modules("operators.images", "operators.orders", "operators.brackets", "operators.enhance"),
+        "operators": _modules(
+            "operators.images", "operators.orders", "operators.brackets", "operators.enhance", "operators.premium"
+        ),
         "sensors": _modules("sensors.status"),
         "triggers": _modules("triggers.images", "triggers.orders", "triggers.events"),
         "task-decorators": [

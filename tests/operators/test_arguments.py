@@ -453,6 +453,8 @@ BAD_BY_NAME: dict[str, list[Any]] = {
     "number_of_brackets_per_image": [1, 10, "some", True],
     "categories": ["UGLY", [], 3, ["NOISE", "UGLY"]],
     "score": [6, -1, "many", True],
+    "image_ids": [b"a", {"a": 1}, [True], ["a", {"order_id": "b"}]],
+    "edit": ["NIGHT", "AS_SHOT", "", None, ["DUSK"]],
 }
 
 

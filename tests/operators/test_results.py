@@ -63,6 +63,11 @@ def tasks(image_id: str, folder: Path) -> list[tuple[Any, str, Any]]:
             created["image_id"],
         ),
         face.AutoenhanceReprocessImageOperator: (image | {"wait_for_completion": False}, "image_id", image_id),
+        face.AutoenhancePremiumEditOperator: (
+            {"image_ids": image_id, "wait_for_completion": False},
+            "parent_image_ids",
+            [image_id],
+        ),
         face.AutoenhanceImageStatusSensor: (image | {"poke_interval": 0.05, "timeout": 20}, "image_id", image_id),
         face.AutoenhanceDownloadImageOperator: (image | {"destination": f"{folder}/out/"}, "image_id", image_id),
         face.AutoenhanceReportImageOperator: (image | {"categories": ["HDR"]}, "image_id", image_id),
@@ -127,7 +132,7 @@ def test_nor_does_it_after_a_wait(image_id: str, s3: SimpleNamespace) -> None:
 
 
 def test_what_waits_polls_alike() -> None:
-    assert len(WAITING) == 5
+    assert len(WAITING) == 6
     for kind in PUBLIC:
         if isinstance(kind, type) and issubclass(kind, BaseTrigger) and kind is not AutoenhanceOrderEventTrigger:
             parameters = inspect.signature(kind.__init__).parameters

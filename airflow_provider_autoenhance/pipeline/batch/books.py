@@ -116,7 +116,7 @@ class Books:
             named = {row.image_id for row in folder.rows().values()} if unfinished else set()
             for record in unfinished:
                 orders = [folder.orders[order] for order in record.orders if order in folder.orders]
-                images = [image for order in orders for image in order.images]
+                images = [image for order in orders for image in order.originals]
                 hidden = any(image.status in _ADOPTABLE and image.image_id not in named for image in images)
                 hidden |= any(decision.photo.ungrouped for decision in folder.decisions)
                 if not hidden or time.time() - record.submitted_at > _FORGET_SECONDS:

@@ -77,7 +77,7 @@ def bought_images(orders: Iterable[Order], brackets: Iterable[BracketOrder]) -> 
             if bracket.image_id:
                 exposures[bracket.image_id].append(bracket)
     found: dict[Bytes, Image] = {}
-    for image in sorted((image for order in orders for image in order.images if image.downloaded), key=rank):
+    for image in sorted((image for order in orders for image in order.originals if image.downloaded), key=rank):
         files: Sequence[Image | Bracket] = exposures.get(image.image_id) or [image]
         found.setdefault(frozenset(map(_file, files)), image)
     return found

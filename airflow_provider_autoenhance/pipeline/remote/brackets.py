@@ -82,7 +82,7 @@ class BracketOrder:
         names = {exposure.image_name for exposure in photo.exposures} if by_name else set()
         found = [
             image
-            for image in self.order.images
+            for image in self.order.originals
             if image.image_id in ids or mark(image, FINGERPRINT_KEY) == photo.fingerprint or image.image_name in names
         ]
         return min(found, key=rank, default=None)
@@ -136,7 +136,7 @@ class BracketOrder:
             for image_id, brackets in self._by_image.items()
             if {marks.get(exposure_mark(remote) or "") for remote in brackets} == wanted
         }
-        return min((image for image in self.order.images if image.image_id in ids), key=rank, default=None)
+        return min((image for image in self.order.originals if image.image_id in ids), key=rank, default=None)
 
     @cached_property
     def _by_exposure(self) -> Mapping[str, list[int]]:
@@ -150,7 +150,7 @@ class BracketOrder:
     @cached_property
     def _by_image(self) -> Mapping[str, list[Bracket]]:
         """Exposures by image. Where they do not name it, an image has its first exposure's name, and the next ones follow."""
-        names = {image.image_name: image.image_id for image in self.order.images}
+        names = {image.image_name: image.image_id for image in self.order.originals}
         grouped: dict[str, list[Bracket]] = {}
         current: str | None = None
         for remote in self.brackets:

@@ -140,7 +140,7 @@ def _listed(
     order = read_order(hook, wanted.order_id, whole=False) if wanted.order_id else None
     if order is None and wanted.order_id and order_name:
         order = ensure_order(hook, wanted.order_id, order_name)
-    return order, [*sorted(order.images, key=rank)] if order else []
+    return order, [*sorted(order.originals, key=rank)] if order else []
 
 
 def _as_asked(hook: AutoenhanceHook, same: Image | Bracket, wanted: UploadTicket) -> Image | Bracket:

@@ -62,6 +62,14 @@ def order_id_of(dag_id: str, run_id: str, task_id: str, name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"named order\0{dag_id}\0{run_id}\0{task_id}\0{name}"))
 
 
+def edit_claim_id(image_id: str, edit: str, number: int) -> str:
+    """Order that stands for the making of a premium edit of an image; see :mod:`.edits`.
+
+    :param number: of the claim: a later one takes over from the one before.
+    """
+    return str(uuid.uuid5(_NAMESPACE, "\0".join(["premium edit", image_id, edit, *([str(number)] if number else [])])))
+
+
 # What is written
 
 

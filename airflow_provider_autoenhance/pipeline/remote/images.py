@@ -39,7 +39,7 @@ def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> M
         name = clean_text(photo.image_name)
         by_name[name] = None if name in by_name else photo.fingerprint  # a name of two photos says nothing
     found: dict[str, Image] = {}
-    for image in sorted((image for order in orders for image in order.images), key=rank):
+    for image in sorted((image for order in orders for image in order.originals), key=rank):
         fingerprint = mark(image, FINGERPRINT_KEY) if is_marked(image) else by_name.get(image.image_name)
         if fingerprint is not None:
             found.setdefault(fingerprint, image)
