@@ -86,6 +86,13 @@ def _template(owner: str, name: str, value: Any) -> str | None:
     return found
 
 
+def _edit_template(owner: str, name: str, value: Any) -> str:
+    found = _template(owner, name, value)
+    if found is None or found.replace("{extension}", "") in ("{folder}{stem}", "{folder}{name}"):
+        raise errors.SettingsError(f"{owner}: {name} gives a premium edit the name of its original: {quoted(value)}.")
+    return found
+
+
 class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     """Enhance a folder or a list of photos: source -> Autoenhance -> destination, each paid for once, whatever dies and however often
     the task is retried or cleared.
@@ -154,6 +161,11 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param image_name_template: name in Autoenhance; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``, ``{fingerprint}``.
     :param destination_template: path under the destination, with the same names. By default the photo's own path, with the format's
         extension added where it differs.
+    :param dusk: photos that get a dusk of the day picture, too ("Day to Dusk"): their names, paths or URIs, patterns of these, or ids of
+        images; what a person has picked, for one (templated). It is made once of the image of each, after that has landed, is a photo of
+        its own in summary and manifest, and costs a credit of its own. One that is there already is used. Autoenhance enables such premium
+        edits for an account on request.
+    :param dusk_template: path of a dusk, from that of its photo; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}``.
     :param delete_on_kill: delete unpaid images under way when the task is killed or marked failed. By default they stay, and the next try
         adopts them; a cleared task goes on with them in any case. While it is deferred, Airflow says so from 3.3 on.
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
@@ -187,6 +199,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         "timeout": coerce.seconds,
         "image_name_template": _template,
         "destination_template": _template,
+        "dusk": coerce.texts,
+        "dusk_template": _edit_template,
         "delete_on_kill": coerce.boolean,
         "deferrable": coerce.boolean,
         "durable": coerce.boolean,
@@ -194,7 +208,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
         "exclude", "recursive", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",
-        "timeout", "autoenhance_conn_id",
+        "timeout", "dusk", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -224,6 +238,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         timeout: coerce.Duration = 6 * 60.0 * 60,
         image_name_template: str = _IMAGE_NAME,
         destination_template: str | None = None,
+        dusk: Sequence[str] | str = (),
+        dusk_template: str = "{folder}{stem}_dusk",
         delete_on_kill: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         durable: bool = True,
@@ -254,6 +270,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.timeout: Any = timeout
         self.image_name_template = image_name_template
         self.destination_template = destination_template
+        self.dusk: Any = dusk
+        self.dusk_template = dusk_template
         self.delete_on_kill = delete_on_kill
         self.deferrable = deferrable
         self.durable = durable
@@ -353,6 +371,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             concurrency=self.concurrency,
             image_name_template=self.image_name_template,
             destination_template=self.destination_template,
+            edited=self.dusk,
+            edit_template=self.dusk_template,
             durable=self.durable,
         )
         if job.on_existing == "reenhance":

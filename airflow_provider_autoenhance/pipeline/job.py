@@ -50,6 +50,10 @@ class Job:
     """A batch's arguments, checked. See ``AutoenhanceEnhanceOperator`` for each.
 
     :param destination: folder, without a connection id.
+    :param edit: the premium edit that photos get, as ``restage.environment`` spells it.
+    :param edited: which photos get it: paths, names, patterns, URIs, or ids of their images. It is no part of ``selection``: who picks
+        others later goes on with the same orders and records.
+    :param edit_template: path of an edit, from that of its original.
     """
 
     run: Run
@@ -71,6 +75,9 @@ class Job:
     concurrency: int = 16
     image_name_template: str = "{folder}{stem}-{fingerprint}{extension}"
     destination_template: str | None = None
+    edit: str = "DUSK"
+    edited: Sequence[str] = ()
+    edit_template: str = "{folder}{stem}_dusk"
     durable: bool = True
     max_order_size: int = MAX_ORDER_SIZE
 

@@ -29,6 +29,7 @@ class Photo:
     :param targets: URIs of the outputs.
     :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
     :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
+    :param original: of a premium edit, the fingerprint of the photo that it is made of. It has no bytes of its own to upload.
     """
 
     origin: SourceFile
@@ -40,6 +41,7 @@ class Photo:
     targets: tuple[str, ...]
     exposures: tuple[Photo, ...] = ()
     ungrouped: bool = False
+    original: str = ""
 
     @property
     def source(self) -> str:
@@ -99,6 +101,16 @@ def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = Fals
         exposures=tuple(exposures),
         ungrouped=ungrouped,
     )
+
+
+def edited_photo(job: Job, photo: Photo) -> Photo:
+    """The premium edit of a photo, as a photo of its own: from the same source, with a path, fingerprint and files of its own."""
+    parts = name_parts(photo.path, photo.fingerprint)
+    path, extension = fill_template("dusk_template", job.edit_template, parts), parts["extension"]
+    path += "" if path.lower().endswith(extension.lower()) else extension
+    fingerprint = hashlib.sha256(f"edit {job.edit}\0{photo.fingerprint}".encode()).hexdigest()
+    made = _named(job, path, photo.origin, photo.etag, fingerprint)
+    return replace(made, image_name=photo.image_name, original=photo.fingerprint)
 
 
 def _named(job: Job, path: str, origin: SourceFile, etag: str | None, fingerprint: str) -> Photo:

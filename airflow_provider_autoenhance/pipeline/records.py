@@ -45,6 +45,8 @@ class Row:
     :param answered: the settings that the API answered of the image when it was as asked.
     :param reprocessed: this run has had the image enhanced again.
     :param rounds: how often, since it began to wait for it.
+    :param edit: of a premium edit: its ``environment``, the fingerprint that it is an edit ``of``, and ``parent_image_id``. Its ``size`` is
+        0, so that it is never taken for what its source was enhanced to before.
     """
 
     source: str
@@ -69,6 +71,7 @@ class Row:
     answered: dict[str, Any] = field(default_factory=dict)
     reprocessed: bool = False
     rounds: int = 0
+    edit: dict[str, Any] | None = None
     at: str = ""
 
     @property

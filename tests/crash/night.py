@@ -213,6 +213,36 @@ class OutputsNight(Night):
                 assert (len(data), sha256(data).hexdigest()) == (each["size"], each["sha256"])
 
 
+class DuskNight(Night):
+    """A batch that has a premium edit made of each photo, and lands it beside the photo."""
+
+    def __init__(
+        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 2, **options: Any
+    ) -> None:
+        super().__init__(worker, sandbox, store, photos, dusk="*", **options)
+
+    def check(self) -> None:
+        """One live image and one edit per photo, a credit for each, and each edit asked for once."""
+        ledger = self._sandbox.ledger()
+        live = {image["image_id"]: image for image in ledger["images"] if not image["deleted"]}
+        originals = {image_id for image_id, image in live.items() if not image["parent_image_id"]}
+        assert len(originals) == len(self.photos), "one live image per photo"
+        edits = [image["parent_image_id"] for image in ledger["images"] if image["parent_image_id"]]
+        assert sorted(edits) == sorted(originals), "one edit per image, and never another"
+        assert ledger["credits"]["by_image"] == dict.fromkeys(live, 1), "one credit each"
+        wanted = dict(self.photos)
+        wanted |= {f"{name.removesuffix('.jpg')}_dusk.jpg": data for name, data in self.photos.items()}
+        assert self._store.outputs() == {self._store.destination + name: data for name, data in wanted.items()}
+        rows = [json.loads(line) for line in self._store.read(MANIFEST).splitlines()]
+        assert {row["image_id"] for row in rows} == set(live)
+        assert all((row["status"], row["credits"], row["credit_spent"]) == ("landed", 1, True) for row in rows)
+        for row in rows:
+            parent = live[row["image_id"]]["parent_image_id"]
+            assert (row["edit"] or {}).get("parent_image_id") == parent
+        claims = [order for order in ledger["orders"] if not order["deleted"] and not order["image_ids"]]
+        assert claims == [], "nothing is left of a claim"
+
+
 class BracketNight(Night):
     """A batch of brackets of three, from its first try to its end.
 

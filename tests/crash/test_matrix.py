@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.crash.night import BracketNight, Files, Night, Objects, OutputsNight, Worker
+from tests.crash.night import BracketNight, DuskNight, Files, Night, Objects, OutputsNight, Worker
 from tests.support.sandbox import Sandbox
 
 #: The matrix is cut into slices that run side by side.
@@ -101,6 +101,30 @@ def test_killed_with_several_files_of_each_photo(worker: Worker, copying_sandbox
     for last, night in zip(range(1, 60, 4), fresh, strict=False):
         ended = night.run("night-1", last=last)
         assert ended["end"] == "success", f"killed at effect {last}: {ended}"
+        night.check()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_premium_edits_killed_anywhere(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, before: bool
+) -> None:
+    """No kill has a second edit made of a photo, nor bought."""
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=DuskNight, photos=1)
+    kill_everywhere(zip(count(1), fresh, strict=False), before=before, effects=25)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_another_run_after_a_killed_one_has_no_second_edit_made(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
+) -> None:
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=DuskNight)
+    for last, night in zip(range(1, 70, 6), fresh, strict=False):
+        night.run("night-1", last=last, tries=1, before=last % 4 == 1)
+        ended = night.run("night-2")
+        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
+        night.check()
+        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
         night.check()
 
 

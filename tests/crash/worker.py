@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch import claims, lease
+from airflow_provider_autoenhance.pipeline.remote import edits
 from airflow_provider_autoenhance.triggers import orders
 from tests.crash.effects import Effects
 from tests.support.tasks import context
@@ -80,6 +81,7 @@ def main() -> None:
     """Fork for each order until stdin ends."""
     exchange.LONGEST_WAIT_SECONDS = 0.01
     claims.POLL_SECONDS = (0.05,)
+    edits.APPEARANCE_POLLS = (0.0, 0.05)
     orders.EARLIEST_EVENT_SECONDS = 0.05
     for name in LOADED_LATE:
         importlib.import_module(name)

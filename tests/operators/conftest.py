@@ -47,17 +47,17 @@ def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def enhance(autoenhance: Sandbox, s3: SimpleNamespace) -> Enhance:
-    """Return a function that runs the operator as a worker would, through a deferral where there is one."""
+    """Return a function that runs the operator as a worker would, through its deferrals where there are some."""
 
     def run(*, run_id: str = "night-1", try_number: int = 1, **options: Any) -> dict[str, Any]:
-        it = operator(**options)
-        about = context(it, run_id=run_id, try_number=try_number)
-        try:
-            return it.execute(about)
-        except TaskDeferred as deferral:
-            payload = json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))
-        again = operator(**options)
-        return again.execute_complete(context(again, run_id=run_id, try_number=try_number), payload)
+        event: list[Any] = []
+        while True:
+            it = operator(**options)
+            about = context(it, run_id=run_id, try_number=try_number)
+            try:
+                return it.execute_complete(about, *event) if event else it.execute(about)
+            except TaskDeferred as deferral:
+                event = [json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))]
 
     return run
 

@@ -35,6 +35,7 @@ from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, re
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
+from airflow_provider_autoenhance.pipeline.records import Row, Rows
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark
 from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
@@ -76,6 +77,9 @@ class Batch:
         self._claims = Claims(job, self._books)
         #: What has landed, and whose image has to be looked at once more.
         self._landed: list[Awaited] = []
+        #: Premium edits, by the fingerprint of the photo that has to land before; and those whose original has.
+        self._edits: dict[str, Awaited] = {}
+        self._to_edit: list[Awaited] = []
 
     @classmethod
     def planned(cls, hook: AutoenhanceHook, job: Job, *, resumed: bool = False, worked: Container[str] = ()) -> Batch:
@@ -110,6 +114,7 @@ class Batch:
             for decision in folder.decisions:
                 if decision.step is Step.WAIT:
                     self.in_flight.add(Awaited(folder, decision))
+            self._expect_edits(folder)
         for folder in folders:
             self._make_orders(folder)
         uploads = (each for folder in folders for each in self._uploads(folder))
@@ -128,6 +133,9 @@ class Batch:
                 with self._workers(verb, number) as threads:
                     threads.add(work)
                     self._check_styles(threads)
+        if self._to_edit:
+            with self._workers("Edited", len(self._to_edit)) as threads:
+                self._make_edits(threads)
         return {folder.own.run for folder in folders}
 
     @property
@@ -162,7 +170,8 @@ class Batch:
             if not waiting or meddled or time.monotonic() - began > _UNSEEN_SECONDS:
                 self._check_styles(threads)
             self._landed.clear()
-            if len(self.in_flight) > waiting:  # what is enhanced again shows in a new look alone
+            self._make_edits(threads)
+            if len(self.in_flight) > waiting:  # what is enhanced again, or edited, shows in a new look alone
                 orders = {}
         return {
             order_id: self._watcher.expected(orders.get(order_id) or self._watcher.read(order_id))
@@ -184,9 +193,11 @@ class Batch:
                     threads.work()
                     raise
                 if pause is None:
-                    break
-                threads.work(pause)
-            self._check_styles(threads)
+                    self._check_styles(threads)
+                    if not self._make_edits(threads):
+                        break
+                else:
+                    threads.work(pause)
         return bool(self.in_flight)
 
     def end_wait(self, error: errors.AutoenhanceError) -> None:
@@ -387,6 +398,7 @@ class Batch:
             del self.in_flight.downloads[row.fingerprint]
             if row.status == "landed":
                 self._landed.append(awaited)
+                self._may_edit(row)
 
         return Outcome(sum(output["size"] for output in row.outputs), row.status != "landed", note)
 
@@ -405,19 +417,60 @@ class Batch:
     def _enhance_again(self, awaited: Awaited) -> Outcome:
         """Have an image enhanced as asked once more, unless that was done too often already."""
         self._claims.check()
-        folder, decision, steps = awaited.folder, awaited.decision, self._steps(awaited.folder)
+        decision, steps = awaited.decision, self._steps(awaited.folder)
         kept = decision.step is Step.KEEP
         done = steps.unenhanced(decision, decision.reason) if kept else steps.submit(decision, awaited.order_id)
+        return Outcome(0, not isinstance(done, Submitted), partial(self._note_again, awaited, done))
 
-        def note() -> None:
-            self.in_flight.downloads.pop(decision.photo.fingerprint, None)
-            if isinstance(done, Submitted):
-                folder.own.submitted_at = time.time()
-                self.in_flight.add(replace(awaited, decision=done.decision))
-            else:
-                self._books.note(folder, done)
+    def _note_again(self, awaited: Awaited, done: Submitted | Row) -> None:
+        """Wait for what Autoenhance has got to do once more with a photo, or note why it has not."""
+        self.in_flight.downloads.pop(awaited.decision.photo.fingerprint, None)
+        if isinstance(done, Submitted):
+            awaited.folder.own.submitted_at = time.time()
+            self.in_flight.add(replace(awaited, decision=done.decision))
+        else:
+            self._books.note(awaited.folder, done)
 
-        return Outcome(0, not isinstance(done, Submitted), note)
+    # Premium edits
+
+    def _expect_edits(self, folder: FolderPlan) -> None:
+        """Find the premium edits that are to be made, and those whose original has landed before."""
+        edits = [decision for decision in folder.decisions if decision.step is Step.EDIT]
+        self._edits.update((decision.photo.original, Awaited(folder, decision)) for decision in edits)
+        landed = {each.photo.fingerprint for each in folder.decisions if each.step is Step.SKIP}
+        rows = folder.rows() if edits else Rows()
+        for decision in edits:
+            if decision.photo.original in landed:
+                self._may_edit(rows[decision.photo.original])
+
+    def _may_edit(self, landed: Row) -> None:
+        """Note that a photo has landed, of which an edit may be made now."""
+        awaited = self._edits.pop(landed.fingerprint, None)
+        if awaited is not None:
+            self._to_edit.append(replace(awaited, decision=replace(awaited.decision, parent_id=landed.image_id)))
+
+    def _make_edits(self, threads: Workers[Outcome]) -> bool:
+        """Have the edits made of what has landed.
+
+        :returns: whether there are some, which are waited for from now on.
+        """
+        threads.work()
+        again = {each.decision.photo.fingerprint for each in self.in_flight}  # enhanced as asked before it is edited
+        self._edits.update((edit.decision.photo.original, edit) for edit in self._to_edit)
+        edits = [
+            self._edits.pop(each.decision.photo.original)
+            for each in self._to_edit
+            if each.decision.photo.original not in again
+        ]
+        self._to_edit = []
+        threads.add(partial(self._make_edit, awaited) for awaited in edits)
+        threads.work()
+        return bool(edits)
+
+    def _make_edit(self, awaited: Awaited) -> Outcome:
+        self._claims.check()
+        done = self._steps(awaited.folder).edit(awaited.decision, self._claims.check)
+        return Outcome(0, not isinstance(done, Submitted), partial(self._note_again, awaited, done))
 
     def _read_merges(self, folder: FolderPlan) -> list[BracketOrder]:
         orders = [order for order_id in folder.merges if (order := read_order(self.hook, order_id))]

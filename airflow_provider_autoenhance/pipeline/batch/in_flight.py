@@ -85,6 +85,11 @@ class InFlight:
         }
 
     def unpaid(self) -> list[str]:
-        """Ids of this run's own images whose full size is not bought yet; what it adopted, another run may wait for."""
-        own = (each for each in self if each.order_id in each.folder.own.orders and not each.decision.paid)
+        """Ids of this run's own images whose full size is not bought yet; what it adopted, another run may wait for. A premium edit may
+        be a person's."""
+        own = (
+            each
+            for each in self
+            if each.order_id in each.folder.own.orders and not each.decision.paid and not each.decision.photo.original
+        )
         return sorted(each.decision.image_id for each in own if each.decision.image_id)

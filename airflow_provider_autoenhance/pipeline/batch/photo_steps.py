@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, RESTYLED, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
+from airflow_provider_autoenhance.pipeline.remote.edits import ensure_edit
 from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
@@ -79,6 +80,35 @@ class Transfer:
             placed = replace(placed, style=decision.style.taught(seen), seen=seen)
         return Submitted(placed, time.monotonic() - began)
 
+    def edit(self, decision: Decision, check: Callable[[], None]) -> Submitted | Row:
+        """Have a premium edit made of the image that a decision names as its parent.
+
+        :param check: called before it is asked for; raises to refuse.
+        :raises AutoenhanceError: only what every photo would meet too.
+        """
+        began, photo, run = time.monotonic(), decision.photo, self._job.run
+        # One process at a time works on a folder; without records, nobody keeps others from it.
+        owner = self._job.destination if self._job.durable else f"{run.dag_id}/{run.run_id}/{run.task_id}"
+        try:
+            parent = self._hook.get_image(decision.parent_id or "")
+            child = ensure_edit(self._hook, parent, self._job.edit, owner=f"{owner} {photo.fingerprint}", check=check)
+        except (*FATAL, errors.FolderBusyError) as error:
+            if error.status_code != 403:  # the account has no premium edits, and all the rest
+                raise
+            return self.failure(decision, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
+            return self.failure(decision, error)
+        seconds = time.monotonic() - began
+        placed = replace(
+            decision,
+            step=Step.WAIT,
+            image_id=child.image_id,
+            order_id=child.order_id,
+            paid=child.downloaded,
+            seen=seen_settings(child),
+        )
+        return Submitted(placed, seconds)
+
     def fetch(self, decision: Decision, upload_seconds: float = 0.0) -> Row:
         """Land an enhanced photo, as its image was last seen.
 
@@ -98,7 +128,8 @@ class Transfer:
         row.request = self._job.request
         row.credits = int(decision.paid or self._buys)
         row.credit_spent = self._buys
-        row.answered = dict(decision.style.answered if decision.seen is None else decision.seen)
+        if not photo.original:  # an edit's settings say nothing of what the account has by itself
+            row.answered = dict(decision.style.answered if decision.seen is None else decision.seen)
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
         return row
 
@@ -170,5 +201,10 @@ class Transfer:
             answered=decision.style.remembered(None if decision.other else decision.seen),
             reprocessed=decision.settings is not None or decision.rounds > 0,
             rounds=decision.rounds,
+            edit=(
+                {"environment": self._job.edit, "of": photo.original, "parent_image_id": decision.parent_id}
+                if photo.original
+                else None
+            ),
             at=now(),
         )

@@ -38,6 +38,7 @@ def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
     by_step = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
     return {
         "photos": len(photos),
+        "edits": sum(bool(decision.photo.original) for decision in photos),
         "skipped": steps[Step.SKIP],
         "held": steps[Step.HOLD],
         "bytes": size,
@@ -81,7 +82,7 @@ def summarize(plan: Plan, manifest: str | None, twins: int, extra: Extra) -> dic
 
     :param twins: images that this try has deleted because another one had made them beside it.
     """
-    counts = dict.fromkeys(("photos", "landed", "skipped", "failed", "postponed", "held"), 0)
+    counts = dict.fromkeys(("photos", "edits", "landed", "skipped", "failed", "postponed", "held"), 0)
     failures: list[dict[str, str | None]] = []
     transient = credits = size = 0
     for folder in plan.folders:
@@ -90,6 +91,7 @@ def summarize(plan: Plan, manifest: str | None, twins: int, extra: Extra) -> dic
             if decision.step is Step.OMIT:
                 continue
             counts["photos"] += 1
+            counts["edits"] += bool(decision.photo.original)
             row = rows.get(decision.photo.fingerprint)
             if decision.step is Step.HOLD or row is None or row.status == "pending":  # another run works on its folder
                 counts["held"] += 1

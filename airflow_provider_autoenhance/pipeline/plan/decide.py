@@ -46,6 +46,7 @@ class Step(StrEnum):
     REPROCESS = "reprocess"  # the bytes are there; enhance again
     WAIT = "wait"  # being enhanced
     DOWNLOAD = "download"  # enhanced
+    EDIT = "edit"  # a premium edit, to be made of a photo that lands before
     SKIP = "skip"  # up to date
     KEEP = "keep"  # failed or postponed in this very try; only reported
     HOLD = "hold"  # over a limit of this run
@@ -86,6 +87,7 @@ class Decision:
     :param bought: the photo was bought before, in whatever settings.
     :param image_name: the image's name where it is not the photo's: it was made for other settings, or somebody has renamed it.
     :param replaces: files of an earlier style that are overwritten.
+    :param parent_id: of a premium edit, the image that it is made of.
     """
 
     photo: Photo
@@ -103,6 +105,7 @@ class Decision:
     bought: bool = False
     image_name: str | None = None
     replaces: tuple[str, ...] = ()
+    parent_id: str | None = None
 
     @property
     def works(self) -> bool:
@@ -207,6 +210,31 @@ def decide(
     if restyled is not None:
         return restyled
     return Decision(photo, Step.CREATE, style=Style(job.settings), bought=bought)
+
+
+def decide_edit(
+    photo: Photo, *, job: Job, row: Row | None, image: Image | None, present: bool, own: str, resumed: bool
+) -> Decision:
+    """Decide about a premium edit of a photo.
+
+    :param row: what the records say of it.
+    :param image: the image that the row names, where it was read.
+    :param present: the output is there, as the row says.
+    :param own: id of this run's record.
+    :param resumed: the try goes on after a wait, so what failed in it is not tried again.
+    """
+    if resumed and row is not None and row.run == own and row.status in ("failed", "postponed"):
+        return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=row.reason)
+    parent_id = row.edit.get("parent_image_id") if row is not None and row.edit else None
+    if is_up_to_date(job, row, own, present=present):
+        return Decision(photo, Step.SKIP, parent_id=parent_id)
+    steps = {ImageStatus.PROCESSED: Step.DOWNLOAD, ImageStatus.PROCESSING: Step.WAIT}
+    if image is not None and image.status in steps:
+        paid = image.downloaded
+        return Decision(
+            photo, steps[image.status], image.image_id, image.order_id, paid, bought=paid, parent_id=parent_id
+        )
+    return Decision(photo, Step.EDIT, reason="its original has not landed")
 
 
 def restyled(decision: Decision, image: Image) -> Decision | None:

@@ -20,15 +20,16 @@ def hold_back(plan: Plan, job: Job) -> None:
     images = len(chosen)
     credits = sum(_costs(folder, job) for folder in plan.folders)
     for folder in plan.folders:
-        kept = list(folder.own.chosen or ())
+        kept, held = list(folder.own.chosen or ()), set[str]()
         for number, decision in enumerate(folder.decisions):
             if not decision.works or decision.photo.ungrouped or decision.photo.fingerprint in chosen:
                 continue  # what Autoenhance has yet to group is limited then: nothing is spent before
             cost = decision.cost(job)
             over_images = job.max_images is not None and images + 1 > job.max_images
             over_credits = job.max_credits is not None and cost and credits + cost > job.max_credits
-            if over_images or over_credits:
+            if over_images or over_credits or decision.photo.original in held:
                 limit = f"max_images={job.max_images}" if over_images else f"max_credits={job.max_credits}"
+                held.add(decision.photo.fingerprint)
                 folder.decisions[number] = replace(decision, step=Step.HOLD, reason=f"over this run's {limit}")
                 continue
             images += 1
@@ -63,6 +64,7 @@ def _chosen_before(folder: FolderPlan, job: Job) -> list[str]:
         return folder.own.chosen
     own = [folder.orders[order] for order in folder.own.orders if order in folder.orders]
     merged = [each for each in folder.brackets if each.order.order_id in folder.own.orders]
-    images = find_images([decision.photo for decision in folder.decisions], own, merged)
+    photos = [decision.photo for decision in folder.decisions if not decision.photo.original]
+    images = find_images(photos, own, merged)
     # Autoenhance groups before anything can be chosen; only buying is a choice then.
     return [key for key, image in images.items() if job.brackets != "auto" or image.downloaded]

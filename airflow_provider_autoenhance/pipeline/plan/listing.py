@@ -13,7 +13,7 @@ from airflow_provider_autoenhance.api.errors import DestinationError, SettingsEr
 from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
-from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, single_photo
+from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, edited_photo, single_photo
 from airflow_provider_autoenhance.pipeline.sources import Found, Patterns, SourceFile, refuse_pattern, twice
 from airflow_provider_autoenhance.storage import (
     EVERYWHERE,
@@ -64,12 +64,18 @@ def check_targets(photos: Iterable[Photo]) -> None:
     :raises SettingsError: naming both photos.
     """
     targets: dict[str, str] = {}
+    edits: dict[str, str] = {}
     for photo in photos:
         for target in photo.targets:
             if targets.setdefault(target, photo.source) != photo.source:
                 raise SettingsError(
                     f"{targets[target]} and {photo.source} would both become {target}; "
                     "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
+                )
+            if edits.setdefault(target, photo.original) != photo.original:
+                raise SettingsError(
+                    f"{photo.source} and its premium edit, or another one's, would both become {target}; set dusk_template, for "
+                    "example to '{folder}{stem}_dusk', and keep {stem} in destination_template."
                 )
 
 
@@ -116,6 +122,7 @@ def _check_originals(job: Job, folders: Iterable[Folder]) -> None:
     :raises SettingsError: naming both.
     """
     photos = [photo for folder in folders for photo in folder.photos]
+    photos += [edited_photo(job, photo) for photo in photos] if job.edited else []
     destination, places = _destination(job), _Places()
     written = {places.folder_of(target) for photo in photos for target in photo.targets}
     stores: dict[str | None, bool] = {}

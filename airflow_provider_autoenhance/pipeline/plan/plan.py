@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -11,8 +11,16 @@ from functools import cache
 from airflow_provider_autoenhance.api.models import Image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, after, decide, is_up_to_date
+from airflow_provider_autoenhance.pipeline.photo import Photo, edited_photo
+from airflow_provider_autoenhance.pipeline.plan.decide import (
+    Decision,
+    Step,
+    after,
+    decide,
+    decide_edit,
+    is_up_to_date,
+)
+from airflow_provider_autoenhance.pipeline.plan.edits import Picks
 from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
@@ -41,7 +49,10 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False, worked:
     :param resumed: the try goes on after a wait.
     :param worked: ids of its records of the folders in which it goes on otherwise, for it has worked on them before.
     """
-    plan = Plan(_plan_folders(job, hook, resumed, worked))
+    picks = Picks(job.edited)
+    plan = Plan(_plan_folders(job, hook, resumed, worked, picks))
+    if plan.folders:
+        plan.folders[0].warnings += picks.warnings()
     photos = [decision.photo for decision in plan.decisions if decision.step is not Step.OMIT]
     check_targets(photos)
     check_folded(photos, job)
@@ -52,13 +63,15 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False, worked:
     return plan
 
 
-def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container[str]) -> list[FolderPlan]:
+def _plan_folders(
+    job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container[str], picks: Picks
+) -> list[FolderPlan]:
     with ThreadPoolExecutor(1) as beside:
         listing = beside.submit(list_present, job)
         folders = list_folders(job)
         present = listing.result()
     plans = [
-        _plan_folder(job, hook, state, present, resumed or state.own.run in worked)
+        _plan_folder(job, hook, state, present, resumed or state.own.run in worked, picks)
         for state in read_state(job, hook, folders, present)
     ]
     spare_others(job, plans, present)
@@ -66,7 +79,12 @@ def _plan_folders(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Contai
 
 
 def _plan_folder(
-    job: Job, hook: AutoenhanceHook, state: FolderState, present: Mapping[str, StoredFile], resumed: bool
+    job: Job,
+    hook: AutoenhanceHook,
+    state: FolderState,
+    present: Mapping[str, StoredFile],
+    resumed: bool,
+    picks: Picks,
 ) -> FolderPlan:
     if state.damage:
         return _readonly(state, str(state.damage))
@@ -128,9 +146,22 @@ def _plan_folder(
                     found[row.image_id].append(row)
         return found
 
-    decisions = [
-        _with_history(decided(photo), job, state, present) for photo in sorted(photos, key=lambda photo: photo.path)
-    ]
+    def edits(decision: Decision) -> Iterator[Decision]:
+        """Yield the premium edit of a photo, if it is to have one."""
+        row = rows.get(decision.photo.fingerprint)
+        if not picks.takes(decision.photo, decision.image_id or (row.image_id if row else None)):
+            return
+        photo = edited_photo(job, decision.photo)
+        known = rows.get(photo.fingerprint)
+        there = is_present(photo, known, present)
+        fresh = is_up_to_date(job, known, own.run, present=there)
+        image = _named(hook, known, state) if known is not None and known.image_id and not fresh else None
+        yield decide_edit(photo, job=job, row=known, image=image, present=there, own=own.run, resumed=resumed)
+
+    decisions: list[Decision] = []
+    for photo in sorted(photos, key=lambda photo: photo.path):
+        decision = _with_history(decided(photo), job, state, present)
+        decisions += [decision, *edits(decision)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
     return FolderPlan(
         state.folder,

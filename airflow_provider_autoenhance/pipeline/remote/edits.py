@@ -21,7 +21,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import takewhile
+from itertools import count, takewhile
 
 from airflow_provider_autoenhance.api import errors, versions
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
@@ -67,8 +67,11 @@ def ensure_edit(
             "api_version in the connection's extra."
         )
     found = find_edit(hook, parent, edit)
+    claim = _Claim(hook, parent, edit, owner)
     if found is None:
-        return _Claim(hook, parent, edit, owner).make(check)
+        return claim.make(check)
+    if found.order_id == parent.order_id:
+        claim.release()  # of a try that died when it had what it wanted
     if found.status is ImageStatus.ERROR:
         log.warning("%s failed (%s); it is enhanced again, which is free", found.label, found.status_reason)
         return hook.process_image(found.image_id)
@@ -135,7 +138,7 @@ class _Claim:
         try:
             child = self._look(everywhere=self._inherited) or once(partial(self._ask, check), self._look_again)
         except _REFUSED:
-            self._release()
+            self.release()
             raise
         self._settle(child)
         return child
@@ -214,17 +217,19 @@ class _Claim:
         for pause in APPEARANCE_POLLS if together else ():
             time.sleep(pause)
             if _best(read_order(self._hook, str(self._parent.order_id)), self._parent, self._edit) is not None:
-                self._release()
+                self.release()
                 return
         kept = edit_claim_id(self._parent.image_id, self._edit, 0) if self._exists(0) else self._id()
         self._hook.update_order(kept, name=f"{self._edit} of {self._parent.image_name} is image {child.image_id}")
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Remove the claims, of which no order holds anything. One that stays is harmless: the edit is found before it counts."""
         try:
-            for number in range(self._number + 1):
+            for number in count():
                 order_id = edit_claim_id(self._parent.image_id, self._edit, number)
                 claim = read_order(self._hook, order_id, whole=False)
+                if claim is None and number >= self._number:
+                    break
                 if claim is not None and not claim.images and not claim.total_images:
                     self._hook.delete_order(order_id)
         except errors.AutoenhanceError as error:
