@@ -234,7 +234,7 @@ class Batch:
                 row = folder.own.rows.get(decision.photo.fingerprint)
                 if row is None or row.status == "pending":
                     self._books.note(folder, self._steps(folder).failure(decision, error))
-        return summarize(self.plan, None, 0)
+        return summarize(self.plan, None, 0, self.hook.config.extra)
 
     def abandon(self) -> None:
         """Delete what this run has made and not paid for, but for what is being downloaded; a killed task's wish, not a failed one's.

@@ -88,7 +88,7 @@ class FolderPlan:
         there has not, and no image counts by its name alone."""
         fingerprints = {decision.photo.fingerprint for decision in self.decisions}
         own = order.order_id in self.own.orders
-        return [image for image in order.images if own and mark(image, FINGERPRINT_KEY) in fingerprints]
+        return [image for image in order.originals if own and mark(image, FINGERPRINT_KEY) in fingerprints]
 
     @property
     def works(self) -> bool:
