@@ -27,7 +27,7 @@ from airflow_provider_autoenhance.pipeline.batch.merge import Merge
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Submitted, Transfer
 from airflow_provider_autoenhance.pipeline.batch.progress import Progress
 from airflow_provider_autoenhance.pipeline.batch.summary import summarize
-from airflow_provider_autoenhance.pipeline.batch.waiting import Look, Watcher
+from airflow_provider_autoenhance.pipeline.batch.waiting import Look, Watcher, unpaid_marks
 from airflow_provider_autoenhance.pipeline.batch.workers import Workers, workers
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
@@ -37,7 +37,6 @@ from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.plan import make_plan
 from airflow_provider_autoenhance.pipeline.records import Row, Rows
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, read_brackets
-from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark
 from airflow_provider_autoenhance.pipeline.remote.images import make_order, read_order
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 
@@ -277,11 +276,12 @@ class Batch:
         named = {row.image_id for record in folder.records for row in record.rows.values()}
         deleted: set[str] = set()
         for order_id in folder.own.orders:
-            order = self._watcher.seen.get(order_id) or folder.orders.get(order_id)
-            for image in folder.made_in(order) if order else ():
-                own = landed.get(mark(image, FINGERPRINT_KEY) or "")
-                if own and image.image_id not in named and self._delete_unpaid(image.image_id):
-                    deleted.add(image.image_id)
+            unpaid = self._watcher.unpaid.get(order_id)
+            if unpaid is None:
+                unpaid = unpaid_marks(folder.orders[order_id]) if order_id in folder.orders else {}
+            for image_id, fingerprint in unpaid.items():
+                if landed.get(fingerprint) and image_id not in named and self._delete_unpaid(image_id):
+                    deleted.add(image_id)
         for order_id, order in folder.orders.items():  # the records are closed by what is there
             left = tuple(image for image in order.images if image.image_id not in deleted)
             folder.orders[order_id] = replace(order, images=left)

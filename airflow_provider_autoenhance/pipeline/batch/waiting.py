@@ -14,6 +14,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, REFUSED, restyled
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
+from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,12 @@ class Look:
     goes_on: bool = False
 
 
+def unpaid_marks(order: Order) -> dict[str, str]:
+    """The images of an order that nobody has bought and that bear our mark: their ids, each with the fingerprint of its photo."""
+    marks = ((image.image_id, mark(image, FINGERPRINT_KEY)) for image in order.originals if not image.downloaded)
+    return {image_id: fingerprint for image_id, fingerprint in marks if fingerprint}
+
+
 class Watcher:
     """Looks at orders again and again, and remembers from one look to the next what a single one cannot prove.
 
@@ -51,8 +58,8 @@ class Watcher:
         self._hook = hook
         self._in_flight = in_flight
         self._empty: Counter[str] = Counter()
-        #: Each order that was looked at, as it was then.
-        self.seen: dict[str, Order] = {}
+        #: Of each order that was looked at: see :func:`unpaid_marks`. The order itself may be big.
+        self.unpaid: dict[str, dict[str, str]] = {}
 
     def look(self, order_id: str) -> Look:
         """Read an order, and beyond it what it does not list of the photos that are waited for.
@@ -144,8 +151,9 @@ class Watcher:
             order = self._hook.get_order(order_id)
         except errors.NotFoundError:
             order = Order(order_id, None, "", is_merging=False, is_processing=False, is_deleted=True, images=())
-        self.seen[order_id] = replace(order, images=()) if order.is_deleted else order
-        return self.seen[order_id]
+        order = replace(order, images=()) if order.is_deleted else order
+        self.unpaid[order_id] = unpaid_marks(order)
+        return order
 
     def _brackets(self, order: Order, waiting: Sequence[Awaited]) -> BracketOrder:
         """The order with its brackets, where these may show which image was merged from which exposures."""
