@@ -129,12 +129,13 @@ def test_a_dry_run_tells_which_exposures_become_which_photo(
 
 
 def test_a_dry_run_names_brackets_that_rest_on_exposure_alone(
-    enhance: Enhance, shoot: Shoot, autoenhance: Sandbox
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:
-    shoot(2)
+    for number, step in enumerate(STEPS):
+        s3.put(f"maple/{number}.jpg", exposure(2.5 * number + 0.1, step))
     (warning,) = enhance(brackets="exif", plan_only=True)["warnings"]
-    assert "2 brackets by exposure alone" in warning
-    assert "00.jpg to 02.jpg, 10.jpg to 12.jpg" in warning
+    assert "1 bracket by exposure alone" in warning
+    assert "0.jpg to 2.jpg" in warning
 
 
 def test_copies_in_a_bucket_shuffle_no_bracket(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:

@@ -11,6 +11,9 @@ from airflow_provider_autoenhance.imaging.exif import CaptureFacts
 MAX_PAUSE_SECONDS = 4.0
 """Between the end of one exposure and the begin of the next: a camera needs a fraction of it, a hand on the dial most."""
 
+CAMERAS_PAUSE_SECONDS = 0.5
+"""From here on a pause is not the camera's own; nobody turns to another view in less."""
+
 MIN_STEP_EV = 0.2
 """Exposures nearer to each other are the same one; a step of a third is marked as 0.21 to 0.42 EV on shutter dials."""
 
@@ -39,8 +42,13 @@ def cut_into_brackets(facts: Sequence[CaptureFacts]) -> list[int]:
 
 
 def rests_on_exposure_alone(shots: Sequence[CaptureFacts]) -> bool:
-    """Whether the camera noted neither steps nor automatic bracketing, so that exposures by hand and other scenes look alike."""
-    return not _noted_steps(shots) and not all(shot.auto_bracket for shot in shots)
+    """Whether the camera noted neither steps nor automatic bracketing, and a hand had time for more than the dial.
+
+    Then exposures set by hand and different views look alike.
+    """
+    if _noted_steps(shots) or all(shot.auto_bracket for shot in shots):
+        return False
+    return any(_pause(earlier, later) >= CAMERAS_PAUSE_SECONDS for earlier, later in pairwise(shots))
 
 
 def _noted_steps(shots: Sequence[CaptureFacts]) -> bool:
@@ -94,12 +102,12 @@ def _is_bracket(shots: Sequence[CaptureFacts]) -> bool:
 
     Automatic bracketing notes its steps as biases; with exposure set by hand many cameras note the same bias for all. With automatic
     exposure and one bias, the camera has seen another scene, or another light. The sensor for orientation flips where the camera looks
-    up or down; only the camera's own word tells that from one that was turned.
+    up or down; the camera's own word or its speed tells that from one that was turned.
     """
     if _noted_steps(shots):
         return True
     turned = len({shot.orientation for shot in shots} - {None}) > 1
-    if rests_on_exposure_alone(shots) and turned:
+    if turned and rests_on_exposure_alone(shots):
         return False
     biases = [shot.exposure_bias for shot in shots if shot.exposure_bias is not None]
     if len(set(biases)) not in (0, 1, len(biases)):
