@@ -315,6 +315,18 @@ class TestPixels:
         assert made.notes == ("more than 8 bits per channel cut to 8",)
 
     @pytest.mark.parametrize("order", ["<", ">"])
+    def test_16_bits_of_grey_in_a_plane_of_their_own(self, order: str, tmp_path: Path) -> None:
+        """A single channel may be called separate from itself."""
+        deep = np.arange(16 * 12, dtype=np.uint16) * 300
+        raw = deep.astype(f"{order}u2").tobytes()
+        built = Block(order, mark=raw)
+        fields = {256: 16, 257: 12, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: 12, 279: len(raw), 284: 2}
+        built.data += bytes(2 + 12 * len(fields) + 4)
+        built.directory(fields, first=True)
+        seen = look(convert(bytes(built.data), "png", tmp_path).path).pixels.astype(int)
+        assert np.abs(seen[..., 0].ravel() - deep // 257).max() <= 1
+
+    @pytest.mark.parametrize("order", ["<", ">"])
     def test_a_damaged_bigtiff_is_named(self, order: Any, tmp_path: Path) -> None:
         import tifffile
 
