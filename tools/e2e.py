@@ -88,12 +88,32 @@ def processes_killed(run: NightRun) -> None:
     run.service.settings(latency_ms=0)
 
 
+def running_task_failed_then_cleared(run: NightRun) -> None:
+    """A person marks a task failed that is buying photos: it buys no more, and goes on from there when it is cleared."""
+    run.a_deferred()
+    run.service.settings(latency_ms=2000)
+    run.wait_until(lambda: run.purchases() > 0, what="at its downloads", pause=0.2)
+    detail(f"marking {run.label(0)} failed, which has bought {run.purchases()} of {run.photos} photos")
+    run.mark_failed(0)
+    run.wait_for_end()
+    bought, before = run.purchases(), -1
+    while bought != before:
+        time.sleep(10)  # Airflow tells the task when that reports to it, and kills it five seconds later
+        bought, before = run.purchases(), bought
+    if bought == run.photos:
+        raise ProcessError(f"all {bought} photos were bought by a task that was marked failed")
+    detail(f"it stopped at {bought}; clearing it")
+    run.service.settings(latency_ms=0)
+    run.clear(0)
+
+
 SCENARIOS = (
     Scenario("an undisturbed night", "2026-03-01", 12, undisturbed),
     Scenario("the triggerer killed", "2026-03-02", 4, triggerer_killed),
     Scenario("a deferred task cleared", "2026-03-03", 4, deferred_task_cleared),
     Scenario("a deferred task failed, then cleared", "2026-03-04", 4, deferred_task_failed_then_cleared),
     Scenario("task processes killed", "2026-03-05", 4, processes_killed),
+    Scenario("a running task failed, then cleared", "2026-03-06", 1, running_task_failed_then_cleared, photos=240),
 )
 
 

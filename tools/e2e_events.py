@@ -25,7 +25,7 @@ ENVIRONMENT = {"AUTOENHANCE_ORDER_POLL_SECONDS": "5"}
 _ASSET = "autoenhance_finished_orders"
 _PHOTOS = f"s3://{SOURCE_BUCKET}/arrivals"
 _BURST = 10
-_SECONDS = 120
+_SECONDS = 240
 
 
 class OrderEvents:
