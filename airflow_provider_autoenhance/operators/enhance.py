@@ -87,8 +87,10 @@ def _template(owner: str, name: str, value: Any) -> str | None:
 
 
 def _edit_template(owner: str, name: str, value: Any) -> str:
+    from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
+
     found = _template(owner, name, value)
-    if found is None or found.replace("{extension}", "") in ("{folder}{stem}", "{folder}{name}"):
+    if found is None or fill_template(name, found, name_parts("photo.jpg")) in ("photo", "photo.jpg"):
         raise errors.SettingsError(f"{owner}: {name} gives a premium edit the name of its original: {quoted(value)}.")
     return found
 
@@ -102,11 +104,12 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     date, fetches again what was deleted, adopts what is under way, and enhances what changed.
 
     Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``order_ids``,
-    the numbers ``photos``, ``landed`` (by this run), ``skipped`` (up to date before it), ``failed``, ``postponed`` (left for the next
-    run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or ``max_credits``), ``credits`` spent by this run
-    (with ``cost`` and ``currency`` where the connection knows a price), ``bytes`` landed, ``twins`` (unpaid images that
-    were deleted because a worker which had stood still made them beside this try), the first ``failures``, each with ``photo`` and
-    ``reason``, and ``warnings`` about exposures. A task that fails leaves the same as XCom ``summary``.
+    the numbers ``photos``, ``edits`` (how many of these are premium edits), ``landed`` (by this run), ``skipped`` (up to date before it),
+    ``failed``, ``postponed`` (left for the next run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or
+    ``max_credits``; or an edit whose original has not landed), ``credits`` spent by this run (with ``cost`` and ``currency`` where the
+    connection knows a price), ``bytes`` landed, ``twins`` (unpaid images that were deleted because a worker which had stood still made
+    them beside this try), the first ``failures``, each with ``photo`` and ``reason``, and ``warnings`` about exposures. A task that fails
+    leaves the same as XCom ``summary``.
 
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
     an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``order_ids``, and the counts.
@@ -338,12 +341,18 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return uri.rstrip("/") + "/" if folder else uri
 
     def _job(self, context: Context) -> Job:
+        from airflow_provider_autoenhance.api import versions
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.imaging.output import outputs_of
         from airflow_provider_autoenhance.pipeline.job import Job, Run
         from airflow_provider_autoenhance.pipeline.sources import Sources
         from airflow_provider_autoenhance.storage.naming import split_conn_id
 
+        version = self.hook.config.extra.api_version
+        if self.dusk and versions.older(version, versions.WINDOW_PULL_TYPE):
+            raise errors.SettingsError(
+                f"{_OWNER}: dusk needs API version {versions.WINDOW_PULL_TYPE} or newer, but the connection pins api_version {version}."
+            )
         ti = context["ti"]
         destination, destination_conn_id = split_conn_id(self.destination, self.destination_conn_id)
         job = Job(
@@ -356,7 +365,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             ),
             destination=destination,
             destination_conn_id=destination_conn_id,
-            settings=wire_settings(self.settings, version=self.hook.config.extra.api_version),
+            settings=wire_settings(self.settings, version=version),
             outputs=outputs_of(self.output_spec),
             preview=self.preview,
             include=self.include,

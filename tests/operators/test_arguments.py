@@ -450,6 +450,7 @@ BAD_BY_NAME: dict[str, list[Any]] = {
     "max_failures": ["many", -1, "101%", True, "²"],
     "image_name_template": ["{nme}", "", "{}"],
     "destination_template": ["{nme}", "", "{}"],
+    "dusk_template": ["{nme}", "", "{}", "{folder}{stem}", "{folder}{name}", "{stem}{extension}", None],
     "number_of_brackets_per_image": [1, 10, "some", True],
     "categories": ["UGLY", [], 3, ["NOISE", "UGLY"]],
     "score": [6, -1, "many", True],

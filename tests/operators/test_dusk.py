@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -211,3 +213,14 @@ def test_no_dusk_is_written_over_an_original(tmp_path: Path, autoenhance: Sandbo
         enhance_to([f"{tmp_path}/in/a.jpg", str(original)], f"{tmp_path}/out/", dusk="a.jpg", **names)
     assert original.read_bytes() == photo()
     assert autoenhance.ledger()["images_created"] == 0
+
+
+def test_a_version_without_premium_edits_is_refused_before_anything_is_sent(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 1)
+    connection = json.loads(os.environ["AIRFLOW_CONN_AUTOENHANCE_DEFAULT"]) | {"extra": {"api_version": "2025-05-05"}}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
+    with pytest.raises(AirflowFailException, match="dusk needs API version 2025-08-31"):
+        enhance(dusk="*")
+    assert autoenhance.ledger()["requests"] == {}
