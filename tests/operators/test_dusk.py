@@ -224,3 +224,26 @@ def test_a_version_without_premium_edits_is_refused_before_anything_is_sent(
     with pytest.raises(AirflowFailException, match="dusk needs API version 2025-08-31"):
         enhance(dusk="*")
     assert autoenhance.ledger()["requests"] == {}
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"child_order": "own", "child_metadata": "none"}, {"edit_answers": "parent"}, {}],
+    ids=["apart", "parent-answered", "lost"],
+)
+def test_what_nobody_knows_of_the_api_changes_nothing(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, settings: dict[str, str], deferrable: bool
+) -> None:
+    fill(s3, 2)
+    autoenhance.settings(**settings)
+    if not settings:
+        autoenhance.faults([{"endpoint": "update_image", "phase": "after", "kind": "reset", "count": 1}])
+    about = {"dusk": "*", "deferrable": deferrable}
+    assert enhance(**about)["credits"] == 4
+    assert enhance(run_id="night-2", **about)["skipped"] == 4
+    s3.client.delete_object(Bucket="enhanced", Key="maple/000_dusk.jpg")
+    assert enhance(run_id="night-3", **about)["credits"] == 0
+    assert len(outputs(s3)) == 4
+    assert sorted(children(autoenhance).values()) == ["000.jpg", "001.jpg"]
+    assert autoenhance.ledger()["images_created"] == 4
