@@ -54,6 +54,7 @@ def test_it_lists_every_module_of_its_rooms_and_no_other() -> None:
         "watermark",
         "photo",
         "rate",
+        "stop",
         "ticket",
     }
     for kind in KINDS:

@@ -32,12 +32,14 @@ class Disk:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.found = ROOMY
-        self.full_once = False
+        self.full_looks = 0
         patch.setattr(temporary.shutil, "disk_usage", self._look)
 
     def _look(self, folder: Path) -> SimpleNamespace:
-        full, self.full_once = self.full_once, False
-        return FULL if full else self.found
+        if not self.full_looks:
+            return self.found
+        self.full_looks -= 1
+        return FULL
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_one_photo_that_meets_the_full_disk_fails_alone(
     def store(self: LocalDestination, body: Any, **about: Any) -> Any:
         if stage == "bought" and Path(self.uri).name == "bought.png" and next(struck, False):
             body.read(10)
-            disk.full_once = True
+            disk.full_looks = 1
             raise errors.DestinationFullError(f"{self.uri}: the disk is full.")
         return write(self, body, **about)
 
@@ -107,7 +109,7 @@ def test_one_photo_that_meets_the_full_disk_fails_alone(
         if stage == "encoded" and next(struck, False):
             raise OSError(errno.ENOSPC, "No space left on device")
         if stage == "encoded by a library" and next(struck, False):
-            disk.full_once = True
+            disk.full_looks = 2  # whether the bought file has room, and whether the folder had
             raise OSError("wbuffer_write: write failed")
         original(encoding, target)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,23 +77,28 @@ class Delivery:
         places: dict[OutputSpec, Destination],
         about: str,
     ) -> dict[OutputSpec, dict[str, Any]]:
-        with temporary_folder(about) as folder:
-            bought = folder / "bought.png"
+        kept: KeptFile | None = None
+        try:
+            with temporary_folder(about) as folder:
+                bought = folder / "bought.png"
 
-            def receive(download: Download) -> KeptFile:
-                kept = KeptFile(image_id, (self.variant, self.preview, SOURCE_QUERY), download)
-                if not kept.take(bought):
-                    publish_download(download, open_destination(str(bought)), "png")
-                return kept
+                def receive(download: Download) -> KeptFile:
+                    kept = KeptFile(image_id, (self.variant, self.preview, SOURCE_QUERY), download)
+                    if not kept.take(bought):
+                        publish_download(download, open_destination(str(bought)), "png")
+                    return kept
 
-            kept = self._download(hook, image_id, receive, SOURCE_QUERY, about)
-            try:
-                with self._bought(hook, about):
+                kept = self._download(hook, image_id, receive, SOURCE_QUERY, about)
+                try:
                     files = converter.convert(bought, folder, about=about)
                     return {file.output: _publish_converted(file, places[file.output]) for file in files}
-            except Exception:
-                kept.keep(bought)
+                except Exception:
+                    kept.keep(bought)
+                    raise
+        except Exception as caught:
+            if kept is None:  # the download says by itself what was spent
                 raise
+            raise self._after_purchase(hook, caught, about) from None
 
     def _download(
         self,
@@ -105,22 +109,20 @@ class Delivery:
         about: str,
     ) -> T:
         def taken(download: Download) -> T:
-            with self._bought(hook, about):
+            try:
                 return take(download)
+            except Exception as caught:  # noqa: BLE001 - raised again
+                raise self._after_purchase(hook, caught, about) from None
 
         return hook.download_image(image_id, taken, variant=self.variant, preview=self.preview, rendering=rendering)
 
-    @contextmanager
-    def _bought(self, hook: AutoenhanceHook, about: str) -> Iterator[None]:
+    def _after_purchase(self, hook: AutoenhanceHook, caught: Exception, about: str) -> Exception:
         """Let an error say what was spent, where Autoenhance has begun to hand out what costs a credit."""
-        try:
-            yield
-        except Exception as caught:
-            if self.preview or self.variant != "enhanced" or hook.config.extra.dev_mode:
-                raise
-            error = errors.unexpected(caught, about)
-            error.args = (f"{error} {BOUGHT}", *error.args[1:])  # class and details stay
-            raise error from None
+        if self.preview or self.variant != "enhanced" or hook.config.extra.dev_mode:
+            return caught
+        error = errors.unexpected(caught, about)
+        error.args = (f"{error} {BOUGHT}", *error.args[1:])  # class and details stay
+        return error
 
 
 def prepare(
