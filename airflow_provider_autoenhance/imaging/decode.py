@@ -97,7 +97,7 @@ def _loaded(
     if frames > 1:
         notes.append(f"first of {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
     dpi, profile = metadata.read_dpi(image), image.info.get("icc_profile") or None
-    for name in ("exif", "Raw profile type exif"):  # or Pillow spells it anew, and fails where a field is damaged
+    for name in ("exif", "Raw profile type exif"):  # or Pillow spells it in its own way, and fails where a field is damaged
         image.info.pop(name, None)
     image.getexif()[_ORIENTATION] = orientation
     return ImageOps.exif_transpose(image), profile, tags, dpi
@@ -128,7 +128,7 @@ def _mend_planes(image: Any) -> None:
 
 
 def _decoded_apart(source: Path | BinaryIO, heic: bool, notes: list[str], about: str) -> tuple[Image.Image, int, int]:
-    """Decode in a process of its own. Its EXIF is read here, for Pillow spells an AVIF's anew."""
+    """Decode in a process of its own. Its EXIF is read here, for Pillow spells an AVIF's in its own way."""
     main = _main(source, about)
     decoded = apart.decode(source, pixels=main.width * main.height, heic=heic, about=about)
     image = decoded.image

@@ -46,7 +46,7 @@ class Encoding:
     @property
     def common(self) -> dict[str, Any]:
         """Arguments that all of Pillow's writers take, empty ones too: or it would take them from elsewhere."""
-        # Pillow spells an AVIF's EXIF anew where that names an orientation, with question marks for what is not ASCII.
+        # Pillow spells an AVIF's EXIF in its own way where that names an orientation, with question marks for what is not ASCII.
         return {
             "exif": metadata.exif_block(self.tags, upright=self.output.format != "avif"),
             "icc_profile": self.profile,

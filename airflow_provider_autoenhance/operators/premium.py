@@ -159,7 +159,7 @@ class AutoenhancePremiumEditOperator(AutoenhanceBaseOperator):
             try:
                 self.image_of(event)
             except _OF_ONE_IMAGE as error:
-                log.debug("%s All images are looked at anew.", error)
+                log.debug("%s All images are looked at again.", error)
             known = _Failures(failures or {})
             if edits is None:
                 return self._begin(context, deadline, self._originals(known), known)
