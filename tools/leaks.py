@@ -23,6 +23,9 @@ SIGNED = re.compile(
     rb"(?i)(?:[?&;](?:signature|x-amz-signature|x-amz-security-token)|awsaccesskeyid|x-amz-credential)=(?!\*)[^\s&'\"<>\\]"
 )
 A_SIGNED_ADDRESS = "a presigned address"
+#: There are thousands of signatures, too many for one pattern to look for: what looks like one is looked up, wherever it begins.
+_SIGNATURE = re.compile(rb"[A-Za-z0-9+/]{27}=")
+_LIKE_A_SIGNATURE = re.compile(rb"(?=([A-Za-z0-9+/]{27}))")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _PACKED = 4  # a packed text in an encrypted one in a text, and one more
 _PACKED_BEGINNINGS = (b"\x1f", b"\x78")
@@ -39,7 +42,9 @@ class LeakSearch:
 
     def __init__(self, secrets: Mapping[str, Iterable[str]], fernet_keys: Iterable[str] = ()) -> None:
         self._names = {_plain(value.encode()): name for name, values in secrets.items() for value in values}
-        self._pattern = re.compile(b"|".join(map(re.escape, self._names)) or b"(?!)")
+        others = [value for value in self._names if not _SIGNATURE.fullmatch(value)]
+        self._names |= {value.rstrip(b"="): name for value, name in self._names.items()}
+        self._pattern = re.compile(b"|".join(map(re.escape, others)) or b"(?!)")
         self._fernets = [Fernet(key) for key in fernet_keys]
 
     def look(self, content: bytes) -> set[str]:
@@ -48,6 +53,7 @@ class LeakSearch:
         for view in self._views(content, _PACKED, set()):
             plain = _plain(view)
             found |= {self._names[value] for value in self._pattern.findall(plain)}
+            found |= {self._names[each[1]] for each in _LIKE_A_SIGNATURE.finditer(plain) if each[1] in self._names}
             if SIGNED.search(plain):
                 found.add(A_SIGNED_ADDRESS)
         return found
