@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -157,6 +158,14 @@ def test_so_does_one_that_a_look_has_seen_under_way(autoenhance: Sandbox) -> Non
     assert isinstance(error_of(asyncio.run(waited())), errors.NotFoundError)
 
 
+def waiting_for(ids: list[str], map_index: int = -1) -> Any:
+    """A trigger as a triggerer holds it for a task."""
+    made = trigger({"one": len(ids)}, image_ids=ids)
+    task = SimpleNamespace(dag_id="nightly", task_id="enhance", run_id="night-1", map_index=map_index)
+    setattr(made, "_task_instance" if AIRFLOW_V_3_3_PLUS else "task_instance", task)
+    return made
+
+
 def killed_in_state(monkeypatch: pytest.MonkeyPatch, state: str | None, ids: list[str], map_index: int = -1) -> None:
     """Call what Airflow calls in a triggerer for a task that is in a state by then."""
     runtime = pytest.importorskip("airflow.sdk.execution_time.task_runner").RuntimeTaskInstance
@@ -168,9 +177,7 @@ def killed_in_state(monkeypatch: pytest.MonkeyPatch, state: str | None, ids: lis
         return {"night-1": {name: state}}
 
     monkeypatch.setattr(runtime, "get_task_states", staticmethod(states))
-    made = trigger({"one": len(ids)}, image_ids=ids)
-    made._task_instance = SimpleNamespace(dag_id="nightly", task_id="enhance", run_id="night-1", map_index=map_index)
-    asyncio.run(made.on_kill())
+    asyncio.run(waiting_for(ids, map_index).on_kill())
     assert asked == [{"dag_id": "nightly", "task_ids": ["enhance"], "run_ids": ["night-1"], "map_index": map_index}]
 
 
@@ -207,8 +214,6 @@ def test_where_airflow_does_not_answer_nothing_is_deleted(
 
     monkeypatch.setattr(runtime, "get_task_states", staticmethod(states))
     ids = under_way("one", "a.jpg")
-    made = trigger({"one": 1}, image_ids=ids)
-    made._task_instance = SimpleNamespace(dag_id="nightly", task_id="enhance", run_id="night-1", map_index=-1)
     with pytest.raises(RuntimeError):
-        asyncio.run(made.on_kill())
+        asyncio.run(waiting_for(ids).on_kill())
     assert autoenhance.ledger()["images_live"] == 1
