@@ -64,7 +64,7 @@ def dusk(image_ids: Any = None, *, run_id: str = "night-1", try_number: int = 1,
     about = {"task_id": "dusk", "image_ids": image_ids, "poll_interval": 0.05, "timeout": 30} | options
     where = {"run_id": run_id, "try_number": try_number}
     task = AutoenhancePremiumEditOperator(**about)
-    go: Callable[[], dict[str, Any]] = lambda: task.execute(context(task, **where))  # noqa: E731
+    go: Callable[[], dict[str, Any]] = lambda: run(task, **where)  # noqa: E731
     while True:
         try:
             return go()

@@ -83,7 +83,7 @@ def test_a_batch_that_uploads_makes_nothing_more(enhance: Enhance, s3: SimpleNam
     names = fill(s3, 30)
     slow(autoenhance, "create_image", "put_object")
     it = operator(concurrency=AT_ONCE)
-    killed = Killed(it, lambda: it.execute(context(it, run_id="night-1")), lambda: books(autoenhance)[0] >= AT_ONCE)
+    killed = Killed(it, lambda: run(it, run_id="night-1"), lambda: books(autoenhance)[0] >= AT_ONCE)
     before = books(autoenhance)[0]
     assert isinstance(killed.ended(), errors.StoppedError)
     assert books(autoenhance)[0] - before <= AT_ONCE
@@ -96,7 +96,7 @@ def test_a_batch_that_uploads_makes_nothing_more(enhance: Enhance, s3: SimpleNam
 def deferred(it: Any, autoenhance: Sandbox) -> Any:
     """Let a batch defer; return its trigger's event."""
     with pytest.raises(TaskDeferred) as deferral:
-        it.execute(context(it, run_id="night-1"))
+        run(it, run_id="night-1")
     return json.loads(json.dumps(asyncio.run(event_of(deferral.value.trigger))))
 
 
@@ -123,7 +123,7 @@ def test_with_delete_on_kill_what_was_just_being_made_goes_as_well(
     fill(s3, 20)
     slow(autoenhance, endpoint, seconds=0.8, phase="after")
     it = operator(concurrency=AT_ONCE, delete_on_kill=True)
-    killed = Killed(it, lambda: it.execute(context(it, run_id="night-1")), lambda: books(autoenhance)[0] >= AT_ONCE + 1)
+    killed = Killed(it, lambda: run(it, run_id="night-1"), lambda: books(autoenhance)[0] >= AT_ONCE + 1)
     assert autoenhance.ledger()["images_live"] == 0
     assert isinstance(killed.ended(), errors.StoppedError)
     assert autoenhance.ledger()["images_live"] == 0
@@ -133,7 +133,7 @@ def test_previews_that_have_landed_are_not_deleted(s3: SimpleNamespace, autoenha
     fill(s3, 12)
     it = operator(concurrency=AT_ONCE, delete_on_kill=True, preview=True)
     slow(autoenhance, "get_object")
-    killed = Killed(it, lambda: it.execute(context(it, run_id="night-1")), lambda: len(outputs(s3)) >= AT_ONCE)
+    killed = Killed(it, lambda: run(it, run_id="night-1"), lambda: len(outputs(s3)) >= AT_ONCE)
     landed = [key.rpartition("/")[2] for key in outputs(s3)]
     killed.ended()
     left = [image["name"] for image in autoenhance.ledger()["images"] if not image["deleted"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims
 from tests.support.batch import operator
-from tests.support.tasks import context
+from tests.support.tasks import run
 
 
 class Elsewhere:
@@ -39,8 +38,7 @@ class Elsewhere:
     def _run(self, options: dict[str, Any]) -> None:
         it = operator(**options)
         try:
-            execute = inspect.unwrap(type(it).execute)  # Airflow 2.11 guards it with what only the main thread has
-            self.summary = execute(it, context(it, run_id="elsewhere"))
+            self.summary = run(it, run_id="elsewhere")
         except errors.AutoenhanceError as error:
             self.error = error
 

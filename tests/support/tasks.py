@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import json
 import os
 import signal
@@ -54,9 +55,14 @@ def context(operator: Any, *, map_index: int = -1, try_number: int = 1, run_id: 
     return {"ti": task, "task": operator, "map_index_template": None}
 
 
+def execute(operator: Any, about: dict[str, Any]) -> Any:
+    """Execute an operator in any thread: Airflow 2.11 guards the method with what only the main thread has."""
+    return inspect.unwrap(type(operator).execute)(operator, about)
+
+
 def run(operator: Any, **about: Any) -> Any:
     """Execute an operator as a worker would."""
-    return operator.execute(context(operator, **about))
+    return execute(operator, context(operator, **about))
 
 
 @pytest.fixture
