@@ -16,17 +16,19 @@ from tools.processes import ProcessError
 
 _TRIES = 5
 _PAUSE_SECONDS = 2.0
+#: For one answer: Airflow's components wait a minute for SQLite.
+_SECONDS = 90
 
 
 class ApiError(ProcessError):
     """Airflow refused, or did not answer. The message names the question and the answer.
 
     :param passing: asking again is safe, and may help: Airflow failed (5xx) and did nothing, as when SQLite, which its components
-        share here, was locked for too long; or nothing but a look was asked for.
+        share here, was locked for too long; or what was asked for does the same however often.
     """
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, passing: bool = False, by_airflow: bool = False) -> None:
+        super().__init__(message, by_airflow=by_airflow)
         self.passing = passing
 
 
@@ -89,11 +91,11 @@ class AirflowApi:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._home.address}{path}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             words = f"Airflow answered {error.code} to {method} {path}: {error.read()[:500].decode(errors='replace')}"
-            raise ApiError(words, passing=error.code >= 500) from error
+            raise ApiError(words, passing=error.code >= 500, by_airflow=error.code >= 500) from error
         except OSError as error:
             words = f"Airflow did not answer {method} {path}: {error}"
-            raise ApiError(words, passing=method == "GET") from error
+            raise ApiError(words, passing=method in ("GET", "PUT"), by_airflow=True) from error

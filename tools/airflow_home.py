@@ -114,6 +114,8 @@ class AirflowHome:
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            # A task that asks again after 5 s, while SQLite is locked or the API server still loads, keeps it locked.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
 
     def _servers(self) -> dict[str, str]:

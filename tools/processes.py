@@ -20,10 +20,19 @@ import psutil
 from tools.console import problem, step
 
 _POLL_SECONDS = 0.1
+#: Of each log, where Airflow failed by itself.
+_LINES = 20
 
 
 class ProcessError(Exception):
-    """A child ended, or was not ready, before its time. The message names its log."""
+    """A child ended, or was not ready, before its time. The message names its log.
+
+    :param by_airflow: Airflow failed by itself, as when its SQLite was locked for too long.
+    """
+
+    def __init__(self, message: str, *, by_airflow: bool = False) -> None:
+        super().__init__(message)
+        self.by_airflow = by_airflow
 
 
 class Child:
@@ -192,21 +201,37 @@ class Children:
 
 
 def run_command(folder: Path, work: Callable[[Children], int]) -> int:
-    """Empty ``folder``, let ``work`` start what it needs, and return its exit status once all of that has ended."""
+    """Empty ``folder``, let ``work`` start what it needs, and return its exit status once all of that has ended.
+
+    Where Airflow fails by itself, the end of its logs is printed, and all is done once more.
+    """
     leave_on_signals()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     names = ("apache-airflow", "airflow-provider-autoenhance")
     step(", ".join(f"{name} {importlib.metadata.version(name)}" for name in names))
     try:
-        with Children() as children:
-            return work(children)
+        try:
+            return _in_folder(folder, work)
+        except ProcessError as failure:
+            if not failure.by_airflow:
+                raise
+            problem(str(failure))
+        for log in sorted(folder.glob("*.log")):
+            print(f"-- the end of {log}", *log.read_text(errors="replace").splitlines()[-_LINES:], sep="\n")
+        step("Airflow failed by itself; all is done once more, from the beginning")
+        return _in_folder(folder, work)
     except ProcessError as failure:
         problem(str(failure))
         return 1
     except KeyboardInterrupt:
         problem("stopped; everything that was started has ended")
         return 130
+
+
+def _in_folder(folder: Path, work: Callable[[Children], int]) -> int:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with Children() as children:
+        return work(children)
 
 
 def leave_on_signals() -> None:

@@ -102,6 +102,30 @@ def test_a_command_whose_child_fails_says_so_and_exits_with_1(
     assert "FAILED    try failed (status 4)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("by_airflow", "fails", "tries", "status"), [(True, 1, 2, 0), (True, 2, 2, 1), (False, 1, 1, 1)]
+)
+def test_only_what_airflow_fails_in_by_itself_is_done_once_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    by_airflow: bool, fails: int, tries: int, status: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tools.processes.leave_on_signals", lambda: None)
+    folder, tried = tmp_path / "command", []
+
+    def work(children: Children) -> int:
+        assert list(folder.iterdir()) == []
+        (folder / "scheduler.log").write_text("database is locked\n")
+        tried.append(1)
+        if len(tried) <= fails:
+            raise ProcessError("Airflow did not answer", by_airflow=by_airflow)
+        return 0
+
+    assert (run_command(folder, work), len(tried)) == (status, tries)
+    said = capsys.readouterr()
+    assert said.err.count("FAILED    Airflow did not answer") == fails
+    assert ("database is locked" in said.out) == by_airflow
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_command_ends_its_children(tmp_path: Path, number: signal.Signals) -> None:
     command = f"""
