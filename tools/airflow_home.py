@@ -109,7 +109,7 @@ class AirflowHome:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             # Its components share the file; each may wait a minute for another's write, where the default is 5 s.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database(60),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
@@ -117,6 +117,17 @@ class AirflowHome:
             # A task that asks again after 5 s, while SQLite is locked or the API server still loads, keeps it locked.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
+
+    def api_server(self) -> dict[str, str]:
+        """What the API server needs beside the rest.
+
+        A request that waits for SQLite's lock on its event loop stops that, and with it the request that holds the lock. So it gives up
+        soon, and who is answered so asks again.
+        """
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database(10)}
+
+    def _database(self, seconds: int) -> str:
+        return f"sqlite:///{self.path / 'airflow.db'}?timeout={seconds}"
 
     def _servers(self) -> dict[str, str]:
         return {

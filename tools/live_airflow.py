@@ -46,8 +46,9 @@ class LiveAirflow:
         # Not from the working directory: what an editable install leaves there doubles the package's plugin, and Airflow then drops all
         # plugins that come after a double.
         command = [sys.executable, "-P", "-m", "airflow", *COMPONENTS[name]]
+        environment = {**self.environment, **(self.home.api_server() if name == "api-server" else {})}
         self.components[name] = self.children.start(
-            name, command, environment=self.environment, log=self.folder / f"{name}.log"
+            name, command, environment=environment, log=self.folder / f"{name}.log"
         )
 
     def kill(self, name: str) -> None:
