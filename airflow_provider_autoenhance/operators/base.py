@@ -36,6 +36,14 @@ _LABEL_TEMPLATE = f"{{{{ {_LABEL} }}}}"
 #: Airflow's column for the name of a map index; PostgreSQL refuses longer ones.
 _LONGEST_LABEL = 250
 
+#: Readers of the arguments of what waits for an image or an order.
+WAITING: Mapping[str, coerce.Reader] = {
+    "wait_for_completion": coerce.boolean,
+    "deferrable": coerce.boolean,
+    "poll_interval": coerce.seconds,
+    "timeout": coerce.seconds,
+}
+
 #: Makes text of whatever a native template would take for a number.
 _TEXT_MARK = "\N{WORD JOINER}"
 

@@ -19,6 +19,7 @@ from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.api.shown import last_part, quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import (
+    WAITING,
     ArgumentError,
     AutoenhanceBaseOperator,
     outputs,
@@ -243,10 +244,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "image_id": coerce.required,
         "settings": coerce.settings,
-        "wait_for_completion": coerce.boolean,
-        "deferrable": coerce.boolean,
-        "poll_interval": coerce.seconds,
-        "timeout": coerce.seconds,
+        **WAITING,
     }
     template_fields: Sequence[str] = ("image_id", "settings", "poll_interval", "timeout", "autoenhance_conn_id")
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push_result, task_run
+from airflow_provider_autoenhance.operators.base import WAITING, AutoenhanceBaseOperator, outputs, push_result, task_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -99,10 +99,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
         "groups": coerce.groups,
         "number_of_brackets_per_image": coerce.number_between(2, 9),
         "settings": coerce.settings,
-        "wait_for_completion": coerce.boolean,
-        "deferrable": coerce.boolean,
-        "poll_interval": coerce.seconds,
-        "timeout": coerce.seconds,
+        **WAITING,
     }
     template_fields: Sequence[str] = (
         "order_id", "groups", "number_of_brackets_per_image", "settings", "poll_interval", "timeout", "autoenhance_conn_id",

@@ -13,7 +13,13 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.api.shown import counted, quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import ArgumentError, AutoenhanceBaseOperator, push_result, task_run
+from airflow_provider_autoenhance.operators.base import (
+    WAITING,
+    ArgumentError,
+    AutoenhanceBaseOperator,
+    push_result,
+    task_run,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -106,10 +112,7 @@ class AutoenhancePremiumEditOperator(AutoenhanceBaseOperator):
         "image_ids": _image_ids,
         "order_id": coerce.text,
         "edit": _edit,
-        "wait_for_completion": coerce.boolean,
-        "deferrable": coerce.boolean,
-        "poll_interval": coerce.seconds,
-        "timeout": coerce.seconds,
+        **WAITING,
     }
     template_fields: Sequence[str] = (
         "image_ids", "order_id", "edit", "poll_interval", "timeout", "autoenhance_conn_id",

@@ -52,6 +52,17 @@ def kill_everywhere(fresh: Iterable[tuple[int, Night]], *, effects: int) -> None
             return
 
 
+def follow(fresh: Iterable[tuple[int, Night]]) -> None:
+    """Kill the only try of a run at an effect of each night; another run does its work, and the first one, cleared, finds it done."""
+    for last, night in fresh:
+        night.run("night-1", last=last, tries=1)
+        ended = night.run("night-2")
+        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
+        night.check()
+        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
+        night.check()
+
+
 @pytest.mark.parametrize("part", range(SLICES))
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_killed_anywhere(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool, part: int) -> None:
@@ -74,15 +85,7 @@ def test_killed_with_four_threads(worker: Worker, copying_sandbox: Sandbox, tmp_
 def test_another_run_after_a_killed_one_makes_no_second_image(
     worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
 ) -> None:
-    for last, night in zip(
-        range(1, 40, 3), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False
-    ):
-        night.run("night-1", last=last, tries=1)
-        ended = night.run("night-2")
-        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
-        night.check()
-        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
-        night.check()
+    follow(zip(range(1, 40, 3), nights(worker, copying_sandbox, tmp_path, deferrable=deferrable), strict=False))
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
@@ -118,13 +121,7 @@ def test_another_run_after_a_killed_one_has_no_second_edit_made(
     worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
 ) -> None:
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=DuskNight)
-    for last, night in zip(range(1, 70, 6), fresh, strict=False):
-        night.run("night-1", last=last, tries=1)
-        ended = night.run("night-2")
-        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
-        night.check()
-        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
-        night.check()
+    follow(zip(range(1, 70, 6), fresh, strict=False))
 
 
 def test_killed_on_s3(worker: Worker, sandbox: Sandbox, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
@@ -155,13 +152,7 @@ def test_another_run_after_a_killed_one_merges_nothing_again(
     worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, brackets: str
 ) -> None:
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=True, kind=BracketNight, brackets=brackets)
-    for last, night in zip(range(1, 45, 2), fresh, strict=False):
-        night.run("night-1", last=last, tries=1)
-        ended = night.run("night-2")
-        assert ended["end"] == "success", f"killed at effect {last}: {ended}"
-        night.check()
-        assert night.run("night-1")["end"] == "success", "the first run, cleared, finds everything done"
-        night.check()
+    follow(zip(range(1, 45, 2), fresh, strict=False))
 
 
 WARM = {"enhance_type": "warm", "sky_replacement": True}

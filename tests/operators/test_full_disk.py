@@ -18,8 +18,7 @@ from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadIma
 from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
 from airflow_provider_autoenhance.storage import temporary
 from airflow_provider_autoenhance.storage.local import LocalDestination
-from airflow_provider_autoenhance.storage.s3 import S3Destination
-from tests.support.batch import Enhance, event_of, fill, manifest, operator, outputs
+from tests.support.batch import Enhance, event_of, fill, fill_up_destination, manifest, operator, outputs
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run
 
@@ -137,15 +136,7 @@ def test_credits_are_said_where_a_full_destination_ends_the_batch(
     s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
     fill(s3, 3)
-    original = S3Destination.write
-
-    def write(self: S3Destination, body: Any, **about: Any) -> Any:
-        if self.uri.endswith(".jpg"):
-            body.read(10)
-            raise errors.DestinationFullError(f"{self.uri}: the destination is full.")
-        return original(self, body, **about)
-
-    monkeypatch.setattr(S3Destination, "write", write)
+    fill_up_destination(monkeypatch)
     autoenhance.settings(processing_seconds=[0.5, 0.5])
     it = operator(deferrable=deferrable)
     about = context(it)

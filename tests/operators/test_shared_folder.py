@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch import lease, photo_steps
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims
 from airflow_provider_autoenhance.storage.s3 import S3Destination
-from tests.support.batch import Enhance, enhanced_by, event_of, fill, operator, outputs
+from tests.support.batch import Enhance, enhanced_by, event_of, fill, fill_up_destination, operator, outputs
 from tests.support.elsewhere import Begin
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -360,15 +360,7 @@ def test_credits_are_said_where_publishing_failed_for_all(
 ) -> None:
     """A disk that is full ends the batch; what was bought before counts."""
     fill(s3, 1)
-    original = S3Destination.write
-
-    def write(self: S3Destination, body: Any, **about: Any) -> Any:
-        if self.uri.endswith(".jpg"):
-            body.read(10)
-            raise errors.DestinationFullError(f"{self.uri}: the destination is full.")
-        return original(self, body, **about)
-
-    monkeypatch.setattr(S3Destination, "write", write)
+    fill_up_destination(monkeypatch)
     it = operator()
     about = context(it)
     with pytest.raises(Exception, match="full"):

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.storage.s3 import S3Destination
 from tests.support.photos import photo
 from tests.support.tasks import context, run
 
@@ -45,6 +49,19 @@ async def event_of(trigger: Any) -> Any:
     """Return a trigger's one event."""
     (event,) = [event.payload async for event in trigger.run()]
     return event
+
+
+def fill_up_destination(patch: pytest.MonkeyPatch) -> None:
+    """No photo finds room at its destination in S3 any more; what is written beside them does."""
+    original = S3Destination.write
+
+    def write(self: S3Destination, body: Any, **about: Any) -> Any:
+        if self.uri.endswith(".jpg"):
+            body.read(10)
+            raise errors.DestinationFullError(f"{self.uri}: the destination is full.")
+        return original(self, body, **about)
+
+    patch.setattr(S3Destination, "write", write)
 
 
 def fill(s3: SimpleNamespace, count: int, folder: str = "maple") -> list[str]:

@@ -251,8 +251,12 @@ class Batch:
             log.warning("An image stays at Autoenhance: %s", error)
 
     def _made(self, folder: FolderPlan) -> list[str]:
-        """Ids of the unpaid images that this run's own orders hold of a folder's photos, but for those that have landed as previews."""
+        """Ids of the unpaid images that this run's own orders hold of a folder's photos, but for those that have landed as previews.
+
+        They have the photos' marks: what somebody else has put there has not, and no image counts by its name alone.
+        """
         landed = {row.image_id for row in folder.own.rows.values() if row.status == "landed"}
+        photos = {decision.photo.fingerprint for decision in folder.decisions}
         made: set[str] = set()
         for order_id in (*folder.free, *folder.merges):
             try:
@@ -260,7 +264,8 @@ class Batch:
             except errors.AutoenhanceError as error:
                 log.warning("What order %s holds is not deleted: %s", order_id, error)
                 continue
-            made |= {image.image_id for image in (folder.made_in(order) if order else ()) if not image.downloaded}
+            unpaid = unpaid_marks(order) if order and order_id in folder.own.orders else {}
+            made |= {image_id for image_id, fingerprint in unpaid.items() if fingerprint in photos}
         return list(made - landed)
 
     def _delete_twins(self, folder: FolderPlan) -> int:

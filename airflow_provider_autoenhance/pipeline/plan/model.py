@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from airflow_provider_autoenhance.api.models import Image, Order
+from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.shown import counted, quoted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder
 from airflow_provider_autoenhance.pipeline.plan.decide import OTHER_SETTINGS, Decision, Step
 from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, latest_rows
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
-from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, mark
 
 _GONE = "its image is gone from Autoenhance, or nobody knows what it was enhanced with before and has to be taken back"
 
@@ -82,13 +81,6 @@ class FolderPlan:
         """Images of whose credit a row of another run has written, in whatever settings."""
         rows = (row for record in self.others.values() for row in record.rows.values())
         return frozenset(row.image_id for row in rows if row.noted)
-
-    def made_in(self, order: Order) -> list[Image]:
-        """The images in one of this run's orders that it has made of these photos: they have their marks. What somebody else has put
-        there has not, and no image counts by its name alone."""
-        fingerprints = {decision.photo.fingerprint for decision in self.decisions}
-        own = order.order_id in self.own.orders
-        return [image for image in order.originals if own and mark(image, FINGERPRINT_KEY) in fingerprints]
 
     @property
     def works(self) -> bool:
