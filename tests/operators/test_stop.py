@@ -129,6 +129,71 @@ def test_with_delete_on_kill_what_was_just_being_made_goes_as_well(
     assert autoenhance.ledger()["images_live"] == 0
 
 
+def test_what_another_run_waits_for_is_not_deleted(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    autoenhance.settings(processing_seconds=[60, 60])
+    for night in ("night-1", "night-2"):
+        with pytest.raises(TaskDeferred):
+            run(operator(deferrable=True), run_id=night)
+    adopted = [image["image_id"] for image in autoenhance.ledger()["images"]]
+    s3.put("maple/new.jpg", photo(shade=9))
+    it = operator(delete_on_kill=True)
+    killed = Killed(it, lambda: run(it, run_id="night-1"), lambda: len(it._batch.in_flight if it._batch else ()) == 3)
+    deleted = {image["image_id"]: image["deleted"] for image in autoenhance.ledger()["images"]}
+    assert len(deleted) == 3
+    assert deleted == {image_id: image_id not in adopted for image_id in deleted}
+    delete(*adopted)
+    assert killed.ended() is not None
+
+
+def test_a_folder_on_which_another_run_works_is_left_alone(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    autoenhance.settings(processing_seconds=[60, 60])
+    with pytest.raises(TaskDeferred):
+        run(operator(deferrable=True), run_id="night-1")
+    it, other = operator(delete_on_kill=True), operator()
+    left = SimpleNamespace(on_kill=lambda: None)
+    works = Killed(
+        left, lambda: run(other, run_id="night-2"), lambda: len(other._batch.in_flight if other._batch else ()) == 2
+    )
+    killed = Killed(it, lambda: run(it, run_id="night-1"), lambda: bool(it._batch and it._batch._claims.blockers))
+    assert [image["deleted"] for image in autoenhance.ledger()["images"]] == [False, False]
+    delete(*(image["image_id"] for image in autoenhance.ledger()["images"]))
+    assert works.ended() is not None
+    assert killed.ended() is not None
+
+
+def delete(*image_ids: str) -> None:
+    """End the wait for images."""
+    for image_id in image_ids:
+        AutoenhanceHook().delete_image(image_id)
+
+
+def test_a_signal_amid_anything_that_holds_a_lock_is_answered(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    """Its handler runs in the main thread, which holds what it held."""
+    fill(s3, 2)
+    autoenhance.settings(processing_seconds=[60, 60])
+    it = operator(delete_on_kill=True)
+
+    def in_flight() -> bool:
+        return bool(it._batch and len(it._batch.in_flight) == 2)
+
+    pace = it.hook._bucket._lock
+    killed = Killed(
+        SimpleNamespace(on_kill=lambda: within(pace, it.on_kill)), lambda: run(it, run_id="night-1"), in_flight
+    )
+    assert killed.ended() is not None
+    until = time.monotonic() + 30
+    while autoenhance.ledger()["images_live"] and time.monotonic() < until:
+        time.sleep(0.05)
+    assert autoenhance.ledger()["images_live"] == 0
+
+
+def within(lock: Any, work: Callable[[], None]) -> None:
+    with lock:
+        work()
+
+
 def test_previews_that_have_landed_are_not_deleted(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 12)
     it = operator(concurrency=AT_ONCE, delete_on_kill=True, preview=True)

@@ -8,11 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from typing import Any, Self
 
 from airflow_provider_autoenhance.api import errors
@@ -20,6 +18,7 @@ from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.api.waiting import Wait
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.batch.abandon import abandon
 from airflow_provider_autoenhance.pipeline.batch.books import Books
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims, wait_for_others
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
@@ -44,9 +43,6 @@ log = logging.getLogger(__name__)
 
 #: For so long before a deferral nobody looks again at what has landed: an order has but few calls, and no enhancement takes less.
 _UNSEEN_SECONDS = 5.0
-
-#: A killed task has five seconds in all. So long it waits for the images that it is just creating, before it deletes them.
-_MADE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,37 +232,8 @@ class Batch:
         return summarize(self.plan, None, 0, self.hook.config.extra)
 
     def abandon(self) -> None:
-        """Delete what this run has made and not paid for, but for what is being downloaded; a killed task's wish, not a failed one's.
-
-        What is being created is waited for first, for nobody else would delete it.
-        """
-        self.hook.wait_until_made(_MADE_SECONDS)
-        with ThreadPoolExecutor(self.job.concurrency, thread_name_prefix="autoenhance-abandon") as pool:
-            made = chain.from_iterable(pool.map(self._made, self.plan.folders))
-            kept = {each.decision.image_id for each in self.in_flight.downloads.values()}
-            unpaid = {*self.in_flight.unpaid(), *made} - kept
-            # One that cannot be deleted must not keep the others.
-            ended = [pool.submit(self.hook.delete_image, image_id) for image_id in sorted(unpaid)]
-        for error in filter(None, (each.exception() for each in ended)):
-            log.warning("An image stays at Autoenhance: %s", error)
-
-    def _made(self, folder: FolderPlan) -> list[str]:
-        """Ids of the unpaid images that this run's own orders hold of a folder's photos, but for those that have landed as previews.
-
-        They have the photos' marks: what somebody else has put there has not, and no image counts by its name alone.
-        """
-        landed = {row.image_id for row in folder.own.rows.values() if row.status == "landed"}
-        photos = {decision.photo.fingerprint for decision in folder.decisions}
-        made: set[str] = set()
-        for order_id in (*folder.free, *folder.merges):
-            try:
-                order = read_order(self.hook, order_id, whole=False)
-            except errors.AutoenhanceError as error:
-                log.warning("What order %s holds is not deleted: %s", order_id, error)
-                continue
-            unpaid = unpaid_marks(order) if order and order_id in folder.own.orders else {}
-            made |= {image_id for image_id, fingerprint in unpaid.items() if fingerprint in photos}
-        return list(made - landed)
+        """Delete what this run has made and not paid for, as a killed task may wish: see :mod:`.abandon`."""
+        abandon(self.hook, self.job, list(filter(self._claims.holds, self.plan.folders)), self.in_flight)
 
     def _delete_twins(self, folder: FolderPlan) -> int:
         """Delete what a try that stood still and went on beside its retry has made twice.

@@ -85,11 +85,12 @@ class InFlight:
         }
 
     def unpaid(self) -> list[str]:
-        """Ids of this run's own images whose full size is not bought yet; what it adopted, another run may wait for. A premium edit may
-        be a person's."""
+        """Ids of this run's own images whose full size is not bought yet. Another run may wait for what one of them has adopted from the
+        other, and a premium edit may be a person's."""
         own = (
             each
             for each in self
             if each.order_id in each.folder.own.orders and not each.decision.paid and not each.decision.photo.original
         )
-        return sorted(each.decision.image_id for each in own if each.decision.image_id)
+        ids = ((each.decision.image_id, each.folder.named_by_others) for each in own)
+        return sorted(image_id for image_id, named in ids if image_id and image_id not in named)

@@ -79,8 +79,16 @@ class FolderPlan:
     @cached_property
     def noted(self) -> frozenset[str | None]:
         """Images of whose credit a row of another run has written, in whatever settings."""
-        rows = (row for record in self.others.values() for row in record.rows.values())
-        return frozenset(row.image_id for row in rows if row.noted)
+        return frozenset(row.image_id for row in self._rows_of_others() if row.noted)
+
+    @cached_property
+    def named_by_others(self) -> frozenset[str | None]:
+        """Images that other runs wait for, or have landed."""
+        return frozenset(row.image_id for row in self._rows_of_others())
+
+    def _rows_of_others(self) -> Iterator[Row]:
+        for record in self.others.values():
+            yield from record.rows.values()
 
     @property
     def works(self) -> bool:
