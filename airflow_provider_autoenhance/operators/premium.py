@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
@@ -172,14 +173,21 @@ class AutoenhancePremiumEditOperator(AutoenhanceBaseOperator):
         self, context: Context, deadline: float, originals: Mapping[str, Image], failures: _Failures
     ) -> dict[str, Any]:
         """Wait for the originals, then have the edits made. What one image's edit is refused for does not hold up the others."""
+        from airflow_provider_autoenhance.api.waiting import Wait
         from airflow_provider_autoenhance.pipeline.remote.edits import ensure_edit
+        from airflow_provider_autoenhance.pipeline.remote.images import read_order
 
         ti = context["ti"]
         owner = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}[{ti.map_index}]"
         edits: dict[str, Image] = {}
+        order_of = cache(
+            partial(read_order, self.hook)
+        )  # of many images of one order, it is read once for those that are done
         for image_id, image in self._wait(originals, deadline, failures).items():
+            Wait(deadline, self.poll_interval).under_way(f"{self.edit} has still to be made of {image.label}")
             with failures.noting(image):
-                edits[image_id] = ensure_edit(self.hook, image, self.edit, owner=owner)
+                order = order_of(image.order_id) if image.order_id else None
+                edits[image_id] = ensure_edit(self.hook, image, self.edit, owner=owner, order=order)
         return self._end(context, deadline, edits, failures)
 
     def _end(

@@ -31,7 +31,7 @@ class Row:
     """What became of one photo.
 
     :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run; ``held``: over a limit of this
-        run, in a manifest alone; ``omitted``: another file shows the same shot. ``reason`` says why.
+        run, in a manifest alone, or a premium edit of what is gone; ``omitted``: another file shows the same shot. ``reason`` says why.
     :param transient: a failure that the next try may not meet.
     :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
     :param targets: URIs of the files to come, while it is pending.

@@ -6,9 +6,10 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.base import ArgumentError
@@ -16,6 +17,7 @@ from airflow_provider_autoenhance.pipeline.remote import edits
 from tests.support.batch import Enhance, enhance_to, fill, manifest, operator, outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
+from tests.support.tasks import context, run
 
 DUSK = {"restage": {"environment": "DUSK"}}
 
@@ -148,18 +150,113 @@ def test_what_somebody_had_made_is_used(enhance: Enhance, autoenhance: Sandbox, 
     assert autoenhance.ledger()["credits"]["by_image"][child] == 1
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_one_that_fails_is_named_and_made_again_of_the_same_image(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, deferrable: bool
+) -> None:
+    fill(s3, 2)
+    enhance()
+    about = {"run_id": "night-2", "dusk": "*", "deferrable": deferrable}
+    autoenhance.settings(fail_images={"*000*": "No sky in sight"})
+    summary = enhance(max_failures=1, **about)
+    assert (summary["failed"], summary["landed"]) == (1, 1)
+    assert summary["failures"] == [{"photo": "000_dusk.jpg", "reason": "No sky in sight"}]
+    autoenhance.settings(fail_images={})
+    assert enhance(**about)["landed"] == 2
+    assert autoenhance.ledger()["images_created"] == 4
+
+
+def test_one_that_is_deleted_while_it_is_waited_for_ends_the_wait(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    fill(s3, 1)
+    autoenhance.settings(reuse_deleted_ids=False)
+    enhance()
+    about = {"dusk": "*", "deferrable": True}
+    autoenhance.settings(processing_seconds=[20, 20])
+    it = operator(**about)
+    with pytest.raises(TaskDeferred):
+        run(it, run_id="night-2")
+    (child,) = children(autoenhance)
+    AutoenhanceHook().delete_image(child)
+    autoenhance.settings(processing_seconds=[0.1, 0.1])
+    it = operator(max_failures=1, **about)
+    summary = it.execute_complete(context(it, run_id="night-2"), {"status": "finished"})
+    assert (summary["failed"], summary["transient"]) == (1, 1)
+    assert "is gone from Autoenhance" in summary["failures"][0]["reason"]
+    assert enhance(run_id="night-2", **about)["landed"] == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_what_every_photo_met_does_not_stay_with_the_dusk(
+    enhance: Enhance,
+    autoenhance: Sandbox,
+    s3: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
+) -> None:
+    fill(s3, 1)
+    about = {"dusk": "*", "deferrable": deferrable}
+    connection = json.loads(os.environ["AIRFLOW_CONN_AUTOENHANCE_DEFAULT"])
+    with monkeypatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection | {"password": "not-the-key"}))
+        with pytest.raises(AirflowFailException, match="API key"):
+            enhance(**about)
+    assert enhance(**about)["landed"] == 2
+
+
+def test_an_original_that_is_gone_is_told_once_and_fails_nothing(
     enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
 ) -> None:
     fill(s3, 2)
     enhance()
-    autoenhance.settings(fail_images={"*000*": "No sky in sight"})
-    summary = enhance(run_id="night-2", dusk="*", max_failures=1)
-    assert (summary["failed"], summary["landed"]) == (1, 1)
-    assert summary["failures"] == [{"photo": "000_dusk.jpg", "reason": "No sky in sight"}]
-    autoenhance.settings(fail_images={})
-    assert enhance(run_id="night-2", dusk="*")["landed"] == 2
-    assert autoenhance.ledger()["images_created"] == 4
+    AutoenhanceHook().delete_image(manifest(s3)[0]["image_id"])
+    for night in ("night-2", "night-3"):
+        summary = enhance(run_id=night, dusk="*")
+        assert (summary["failed"], summary["held"]) == (0, 1)
+        assert any(warning.startswith("000_dusk.jpg: its original is gone") for warning in summary["warnings"])
+    assert manifest(s3)[1]["status"] == "held"
+    assert enhance(run_id="night-4", dusk="*", on_existing="reenhance")["landed"] == 4
+
+
+def test_other_formats_of_one_dusk_are_left_to_each_other(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    fill(s3, 2)
+    tasks: list[dict[str, Any]] = [{"dusk": "*", "output_spec": {"format": name}} for name in ("png", "jpeg")]
+    for number, about in enumerate(tasks):
+        enhance(run_id=f"night-{number}", **about)
+    for night in ("night-3", "night-4"):
+        for about in tasks:
+            assert enhance(run_id=f"{night} {about['output_spec']}", **about)["skipped"] == 4
+    assert autoenhance.ledger()["credits"]["spent"] == 4
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        "s3://listings/maple/000.jpg",
+        "s3a://listings/maple/000.jpg",
+        "s3://aws_default@listings/maple/00?.jpg",
+        "*/maple/0*",
+    ],
+)
+def test_uris_are_matched_in_any_spelling(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, pick: str
+) -> None:
+    fill(s3, 1)
+    summary = enhance(dusk=[pick])
+    assert (summary["edits"], summary["landed"], summary["warnings"]) == (1, 2, [])
+
+
+def test_while_exposures_are_to_be_grouped_misspelled_picks_alone_are_named(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    fill(s3, 3)
+    planned = enhance(dusk=["000.jpg", "misspelled.jpg"], brackets="auto", plan_only=True)
+    assert [warning for warning in planned["warnings"] if "dusk matches" in warning] == [
+        "dusk matches no photo with 'misspelled.jpg'; check its spelling."
+    ]
 
 
 def test_a_photo_that_fails_has_no_dusk(enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace) -> None:

@@ -326,6 +326,39 @@ def test_one_that_somebody_deleted_is_made_again(autoenhance: Sandbox, days: Cal
     assert claims(autoenhance) == []
 
 
+def test_one_that_was_made_elsewhere_and_deleted_is_made_again_at_once(
+    autoenhance: Sandbox, days: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claim stays, and names it: nobody holds that any more."""
+    (parent,) = days(1)
+    autoenhance.settings(reuse_deleted_ids=False, child_order="own")
+    first = dusk(parent)["image_id"]
+    AutoenhanceHook().delete_image(first)
+    monkeypatch.setattr(edits, "patience_of", lambda hook: pytest.fail("it waits for a claim that nobody holds"))
+    second = dusk(parent, run_id="night-2")["image_id"]
+    assert (second != first, children(autoenhance)) == (True, {parent: [second]})
+    assert dusk(parent, run_id="night-3")["image_id"] == second
+
+
+def test_an_order_is_read_once_for_the_edits_that_are_there(
+    autoenhance: Sandbox, days: Callable[[int], list[str]]
+) -> None:
+    parents = days(6)
+    dusk(parents)
+    before = autoenhance.ledger()["requests"]["GET /v3/orders/{id}"]
+    order_id = AutoenhanceHook().get_image(parents[0]).order_id
+    dusk(None, order_id=order_id, run_id="night-2")
+    claims_looked_for = len(parents)
+    assert autoenhance.ledger()["requests"]["GET /v3/orders/{id}"] - before <= claims_looked_for + 2
+
+
+def test_no_edit_is_asked_for_past_the_deadline(autoenhance: Sandbox, days: Callable[[int], list[str]]) -> None:
+    parents = days(3)
+    with pytest.raises(AirflowSensorTimeout, match="DUSK has still to be made"):
+        dusk(parents, timeout=0)
+    assert children(autoenhance) == {}
+
+
 # Bad input
 
 

@@ -400,8 +400,10 @@ class Batch:
         if isinstance(done, Submitted):
             awaited.folder.own.submitted_at = time.time()
             self.in_flight.add(replace(awaited, decision=done.decision))
-        else:
-            self._books.note(awaited.folder, done)
+            return
+        self._books.note(awaited.folder, done)
+        if done.status == "held":
+            awaited.folder.warnings.append(f"{awaited.decision.photo.path}: {done.reason}.")
 
     # Premium edits
 
@@ -412,6 +414,11 @@ class Batch:
         landed = {each.photo.fingerprint for each in folder.decisions if each.step is Step.SKIP}
         rows = folder.rows() if edits else Rows()
         for decision in edits:
+            failed = folder.own.rows.get(decision.photo.fingerprint)
+            if failed is not None and not failed.credits:
+                del folder.own.rows[
+                    decision.photo.fingerprint
+                ]  # of an earlier try: what this one waits for may come before it
             if decision.photo.original in landed:
                 self._may_edit(rows[decision.photo.original])
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import GONE, RESTYLED, Decision, Step, passes
+from airflow_provider_autoenhance.pipeline.plan.decide import GONE, NO_ORIGINAL, RESTYLED, Decision, Step, passes
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.edits import ensure_edit
 from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
+from airflow_provider_autoenhance.pipeline.remote.images import find_image
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
@@ -90,7 +92,9 @@ class Transfer:
         # One process at a time works on a folder; without records, nobody keeps others from it.
         owner = self._job.destination if self._job.durable else f"{run.dag_id}/{run.run_id}/{run.task_id}"
         try:
-            parent = self._hook.get_image(decision.parent_id or "")
+            parent = find_image(self._hook, decision.parent_id or "")
+            if parent is None or parent.status is ImageStatus.EXPIRED:
+                return self.row(decision, "held", reason=NO_ORIGINAL)
             child = ensure_edit(self._hook, parent, self._job.edit, owner=f"{owner} {photo.fingerprint}", check=check)
         except (*FATAL, errors.FolderBusyError) as error:
             if error.status_code != 403:  # the account has no premium edits, and all the rest

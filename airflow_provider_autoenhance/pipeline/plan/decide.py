@@ -25,6 +25,12 @@ REFUSED = "Autoenhance merged no image from these exposures"
 #: Why a photo whose image was there, and is no longer, failed.
 GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it again"
 
+#: Why a photo has no premium edit whose image is gone.
+NO_ORIGINAL = (
+    "its original is gone from Autoenhance, deleted or no longer kept, so nothing can be made of it; have the photo enhanced again "
+    "(on_existing='reenhance'), or leave it out of dusk"
+)
+
 #: Why a photo failed whose image somebody gives other settings again and again.
 RESTYLED = (
     "somebody had its image enhanced with other settings again and again while this run waited for it; the next try has it "
@@ -228,12 +234,21 @@ def decide_edit(
     parent_id = row.edit.get("parent_image_id") if row is not None and row.edit else None
     if is_up_to_date(job, row, own, present=present):
         return Decision(photo, Step.SKIP, parent_id=parent_id)
-    steps = {ImageStatus.PROCESSED: Step.DOWNLOAD, ImageStatus.PROCESSING: Step.WAIT}
+    steps = {
+        ImageStatus.PROCESSED: Step.DOWNLOAD,
+        ImageStatus.PROCESSING: Step.WAIT,
+        ImageStatus.WAITING: Step.WAIT,  # it has no bytes of its own to wait for
+    }
     if image is not None and image.status in steps:
         paid = image.downloaded
         return Decision(
             photo, steps[image.status], image.image_id, image.order_id, paid, bought=paid, parent_id=parent_id
         )
+    if resumed and row is not None and row.run == own and row.status == "pending" and row.image_id:
+        # Made again in the same try, an edit that fails or goes again and again would never end.
+        failed = image is not None and image.status is ImageStatus.ERROR
+        reason = image.status_reason if image is not None and failed else GONE
+        return Decision(photo, Step.KEEP, row.image_id, row.order_id, reason=reason, parent_id=parent_id)
     return Decision(photo, Step.EDIT, reason="its original has not landed")
 
 

@@ -54,7 +54,7 @@ def _reserve_singles(job: Job, plan: FolderPlan) -> None:
         order_id = _order_id(job, plan.folder, part)
         if order_id in plan.lost:
             continue
-        taken = len(plan.orders[order_id].images) if order_id in plan.orders else 0
+        taken = len(plan.orders[order_id].originals) if order_id in plan.orders else 0
         plan.free[order_id] = max(0, job.max_order_size - taken)
         needed -= plan.free[order_id]
 

@@ -30,7 +30,6 @@ from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others
 from airflow_provider_autoenhance.pipeline.plan.state import (
     FolderState,
-    find_image,
     find_images,
     is_present,
     lies_there,
@@ -38,7 +37,7 @@ from airflow_provider_autoenhance.pipeline.plan.state import (
 )
 from airflow_provider_autoenhance.pipeline.plan.styles import bought_images, earlier
 from airflow_provider_autoenhance.pipeline.records import Row, now
-from airflow_provider_autoenhance.pipeline.remote.images import rank
+from airflow_provider_autoenhance.pipeline.remote.images import find_image, rank
 from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 from airflow_provider_autoenhance.storage import StoredFile
 

@@ -12,11 +12,11 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from airflow_provider_autoenhance.api.errors import DestinationError, NotFoundError
+from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.pipeline.photo import Folder, Photo
+from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, edited_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
@@ -31,7 +31,7 @@ from airflow_provider_autoenhance.pipeline.records import (
     read_record,
 )
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
-from airflow_provider_autoenhance.pipeline.remote.images import images_by_fingerprint, read_order
+from airflow_provider_autoenhance.pipeline.remote.images import find_image, images_by_fingerprint, read_order
 from airflow_provider_autoenhance.storage import StoredFile
 
 
@@ -66,7 +66,7 @@ class FolderState:
 
     def as_asked(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[tuple[str, Row]]:
         """Yield the rows by which photos are up to date, where a later row of another run is about other files."""
-        for photo in self.files.photos:
+        for photo in chain(self.files.photos, self.edits(job)):
             rows = [other.rows[photo.fingerprint] for other in self.others.values() if photo.fingerprint in other.rows]
             if len(rows) < 2 or self.rows[photo.fingerprint].run == self.own.run:
                 continue
@@ -86,6 +86,15 @@ class FolderState:
                     yield row
             elif job.on_existing == "reprocess":
                 yield from self.styles.earlier_rows(photo)
+        for edit in self.edits(job):
+            row = self.rows[edit.fingerprint]
+            if row.image_id and not is_up_to_date(job, row, self.own.run, present=is_present(edit, row, present)):
+                yield row
+
+    def edits(self, job: Job) -> Iterator[Photo]:
+        """Yield the premium edits of which something is known."""
+        edits = (edited_photo(job, photo) for photo in self.files.photos) if job.edited else ()
+        return (edit for edit in edits if edit.fingerprint in self.rows)
 
     def open_orders(self) -> list[str]:
         """Name the orders that may hold an image which no row names, or whose state a row cannot know."""
@@ -156,14 +165,6 @@ def _read_images(
     images: dict[str, Image | None] = {image.image_id: image for order in listed for image in order.images}
     unlisted = [image_id for image_id in wanted if image_id not in images]
     return images | dict(zip(unlisted, pool.map(partial(find_image, hook), unlisted), strict=True))
-
-
-def find_image(hook: AutoenhanceHook, image_id: str) -> Image | None:
-    """Read an image; ``None`` where it is gone."""
-    try:
-        return hook.get_image(image_id)
-    except NotFoundError:
-        return None
 
 
 def is_present(photo: Photo, row: Row | None, present: Mapping[str, StoredFile]) -> bool:

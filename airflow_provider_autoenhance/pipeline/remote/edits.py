@@ -50,7 +50,13 @@ _REFUSED = (
 
 
 def ensure_edit(
-    hook: AutoenhanceHook, parent: Image, edit: str, *, owner: str, check: Callable[[], None] = lambda: None
+    hook: AutoenhanceHook,
+    parent: Image,
+    edit: str,
+    *,
+    owner: str,
+    check: Callable[[], None] = lambda: None,
+    order: Order | None = None,
 ) -> Image:
     """Return the premium edit of an image: the one that is there, or a new one. One that has failed is enhanced again, which is free.
 
@@ -58,6 +64,7 @@ def ensure_edit(
     :param edit: as ``restage.environment`` spells it.
     :param owner: names the task, the same at each try, and another one for each task.
     :param check: called before the edit is asked for; raises to refuse.
+    :param order: the parent's order, where it has just been read, whole.
     :raises FolderBusyError: another task has gone on with it in this one's place.
     :raises SettingsError: the API version does not say which images are edits, so nobody could find what is there.
     """
@@ -66,7 +73,7 @@ def ensure_edit(
             f"{parent.label}: premium edits are known since API version {versions.WINDOW_PULL_TYPE}; pin that or a newer one as "
             "api_version in the connection's extra."
         )
-    found = find_edit(hook, parent, edit)
+    found = _best(order, parent, edit) or find_edit(hook, parent, edit)
     claim = _Claim(hook, parent, edit, owner)
     if found is None:
         return claim.make(check)
@@ -103,12 +110,17 @@ def _best(order: Order | None, parent: Image, edit: str) -> Image | None:
 
 def _named_by(hook: AutoenhanceHook, claim: Order | None, parent: Image, edit: str) -> Image | None:
     """The edit that a claim names, because it stands in another order than its parent."""
-    named = re.search(r" is image ([^\s/?#]+)$", (claim.name if claim else None) or "")
+    named = _image_named(claim)
     try:
-        found = hook.get_image(named[1]) if named else None
+        found = hook.get_image(named) if named else None
     except errors.NotFoundError:
         return None
     return found if found and is_edit(found, parent, edit) else None
+
+
+def _image_named(claim: Order | None) -> str | None:
+    named = re.search(r" is image ([^\s/?#]+)$", (claim.name if claim else None) or "")
+    return named[1] if named else None
 
 
 def patience_of(hook: AutoenhanceHook) -> float:
@@ -161,10 +173,10 @@ class _Claim:
                     )
                     self._since = time.monotonic()
                     return None
-                if found := find_edit(self._hook, self._parent, self._edit) or self._named(held):
+                if found := self._made_by(held):
                     return found
-            late = time.monotonic() - watched > patience_of(self._hook)
-            if held is None or late or self._exists(self._number + 1):
+            done = held is None or _image_named(held) is not None
+            if done or time.monotonic() - watched > patience_of(self._hook) or self._exists(self._number + 1):
                 self._number += 1
                 watched = time.monotonic()
             else:
@@ -250,8 +262,15 @@ class _Claim:
         if claim.created_at is not None:
             self._first = min(claim.created_at, self._first if self._first is not None else claim.created_at)
 
-    def _named(self, claim: Order) -> Image | None:
-        return _named_by(self._hook, claim, self._parent, self._edit)
+    def _made_by(self, claim: Order) -> Image | None:
+        """The edit that whoever holds a claim has had made. One that names an image is done with; so that may lag, but not for long."""
+        for pause in APPEARANCE_POLLS if _image_named(claim) else (0.0,):
+            time.sleep(pause)
+            found = find_edit(self._hook, self._parent, self._edit)
+            found = found or _named_by(self._hook, claim, self._parent, self._edit)
+            if found is not None:
+                return found
+        return None
 
     def _exists(self, number: int) -> bool:
         return read_order(self._hook, edit_claim_id(self._parent.image_id, self._edit, number), whole=False) is not None

@@ -61,6 +61,14 @@ def read_order(hook: AutoenhanceHook, order_id: str, *, whole: bool = True) -> O
     return None if order.is_deleted else order
 
 
+def find_image(hook: AutoenhanceHook, image_id: str) -> Image | None:
+    """Read an image; ``None`` where it is gone."""
+    try:
+        return hook.get_image(image_id)
+    except errors.NotFoundError:
+        return None
+
+
 def check_whole(order: Order) -> None:
     """Refuse to conclude from an order that lists fewer images than it has.
 
