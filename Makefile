@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 CONSTRAINTS := $(wildcard requirements/airflow-$(AIRFLOW_VERSION).txt)
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
+SDKS := $(VENV)/sdks/.installed
 
 # Airflow is two thousand modules: compiled again in each of the processes that a command starts, they take most of its time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +32,7 @@ demo: $(INSTALLED) ## Enhance the sample photos on a real Airflow, from S3 and b
 up: $(INSTALLED) ## Start a live Airflow with its UI, wired to the sandbox; Ctrl-C stops it
 	@$(BIN)/python -m tools.up $(ARGS)
 
-test: $(INSTALLED) ## Run the test suite; ARGS=--cov counts the lines and branches that it walks
+test: $(INSTALLED) $(SDKS) ## Run the test suite; ARGS=--cov counts the lines and branches that it walks
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, kills and clears; check books and files
@@ -94,4 +95,11 @@ $(INSTALLED): pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	@echo "Installing Airflow $(AIRFLOW_VERSION) and the provider into $(VENV) (a minute or so the first time)"
 	@$(UV) pip install --python $(BIN)/python --quiet -e '.[dev,sandbox,imaging]' apache-airflow==$(AIRFLOW_VERSION) $(addprefix -c ,$(CONSTRAINTS))
 	@rm -f $(VENV)/.installed-airflow-*
+	@touch $@
+
+# Older versions of the vendor's own SDK, each in a folder of its own: the tests let them drive the sandbox.
+$(SDKS): | $(INSTALLED)
+	@for version in 1.0.0 1.0.4 1.0.7; do \
+		$(UV) pip install --python $(BIN)/python --quiet --no-deps --target $(VENV)/sdks/$$version autoenhance==$$version || exit 1; \
+	done
 	@touch $@

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +19,9 @@ from tests.support.sandbox import Sandbox
 
 autoenhance = pytest.importorskip("autoenhance", reason="the vendor's SDK comes with the extra dev")
 errors = pytest.importorskip("autoenhance.exceptions")
+
+#: Where ``make`` installs older versions of the SDK, each in a folder of its own.
+OLDER = Path(sys.prefix) / "sdks"
 
 
 @pytest.fixture
@@ -98,3 +106,25 @@ def test_errors_become_the_sdks_exceptions(client: Any, sandbox: Sandbox) -> Non
     until(lambda: client.retrieve_image(id=created.image_id), lambda image: image.status == "processed")
     with pytest.raises(errors.ApiException, match="Payment Required"):
         client.download_enhanced_image(id=created.image_id, preview=False)
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.0.4", "1.0.7"])
+def test_older_versions_get_a_photo_through(sandbox: Sandbox, version: str) -> None:
+    installed = OLDER / version
+    if not installed.is_dir():
+        pytest.skip("make test installs the older SDKs from PyPI")
+    way = Path(__file__).with_name("sdk_way.py")
+    environment = os.environ | {"PYTHONPATH": str(installed), "AUTOENHANCE_API_KEY": sandbox.api_key}
+    done = subprocess.run(
+        [sys.executable, way, sandbox.url],
+        input=photo(),
+        env=environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    seen = json.loads(done.stdout)
+    assert (seen["version"], seen["jpeg"], seen["listed"], seen["in_order"]) == (version, "ffd8", True, 1)
+    assert seen["bytes"] > 1000
+    assert sandbox.ledger()["credits"]["spent"] == 1
