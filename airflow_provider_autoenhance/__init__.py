@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # the names as the table below has them
     from .dag_helpers.arrivals import changed_folders as changed_folders
     from .dag_helpers.errors import fail_fast as fail_fast
     from .dag_helpers.listings import list_groups as list_groups
+    from .dag_helpers.listings import worker_slots as worker_slots
     from .dag_helpers.params import chosen_settings as chosen_settings
     from .dag_helpers.params import on_existing_param as on_existing_param
     from .dag_helpers.params import settings_params as settings_params
@@ -86,7 +87,7 @@ _PUBLIC = {
     "api.settings": ("EnhancementSettings",),
     "dag_helpers.arrivals": ("arrived_folders", "changed_folders"),
     "dag_helpers.errors": ("fail_fast",),
-    "dag_helpers.listings": ("list_groups",),
+    "dag_helpers.listings": ("list_groups", "worker_slots"),
     "dag_helpers.params": ("chosen_settings", "on_existing_param", "settings_params"),
     "dag_helpers.report": ("NightReport",),
     "hooks.autoenhance": ("AutoenhanceHook",),

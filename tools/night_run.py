@@ -40,7 +40,7 @@ class NightRun:
 
     def trigger(self) -> None:
         """Start it as the Trigger form does."""
-        conf = {"date": self.day, "preview": False, "enhance_type": "neutral"}
+        conf = {"date": self.day, "preview": False, "enhance_type": "neutral", "tasks": self.listings}
         body = {"dag_run_id": self._run_id, "logical_date": None, "conf": conf}
         self.airflow.api.post(f"dags/{DAG_ID}/dagRuns", body)
 

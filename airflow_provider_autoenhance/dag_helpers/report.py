@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import counted, shown
 from airflow_provider_autoenhance.dag_helpers.listings import group_name
+from airflow_provider_autoenhance.storage.naming import public_uri
 
 _COUNTS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
 _PLANNED = ("photos", "skipped", "held", "credits", "full_size_credits")
@@ -22,10 +23,10 @@ Pulled = Iterable[Mapping[str, Any]] | Mapping[str, Any] | None
 
 @dataclass(frozen=True)
 class ListingReport:
-    """One mapped task.
+    """One listing: a mapped task, or one of several that share a task.
 
-    :param succeeded: the task did; photos may have failed within what ``max_failures`` allows.
-    :param summary: what the task left; empty where it ended before there was a result.
+    :param succeeded: it did; photos may have failed within what ``max_failures`` allows.
+    :param summary: what the task left of it; empty where that ended before there was a result.
     """
 
     name: str
@@ -45,6 +46,8 @@ class ListingReport:
         named = self.summary.get("failures", ())
         for failure in named:
             yield f"{self.name}/{failure['photo']}: {failure['reason']}"
+        if "error" in self.summary:
+            yield f"{self.name}: {self.summary['error']}"
         more = self.summary.get("failed", 0) - len(named)
         if more > 0:
             yield f"{self.name}: {more} more, in {self.summary.get('manifest')}"
@@ -53,7 +56,7 @@ class ListingReport:
 
 
 class NightReport:
-    """All mapped tasks of a run.
+    """All listings of a run, however many share a mapped task.
 
     ::
 
@@ -78,15 +81,12 @@ class NightReport:
     ) -> None:
         left = {_key(each): each for each in _each(summaries)}
         done = {_key(each) for each in _each(results)}
-        self.listings = [
-            ListingReport(group_name(group["source"]), _key(group) in done, left.get(_key(group), {}))
-            for group in groups
-        ]
+        self.listings = [each for group in groups for each in _reports(group, left.get(_key(group), {}), done)]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Counts that the table shows: what a run with ``plan_only`` cannot know is left out."""
-        planned = any("plan" in each.summary for each in self.listings)
+        planned = any("full_size_credits" in each.summary for each in self.listings)
         return _PLANNED if planned else _COUNTS
 
     @property
@@ -147,6 +147,18 @@ class NightReport:
             "failed_listing_names": failed[:_MOST_NAMES],
             "problems": problems[:_MOST_NAMES],
         }
+
+
+def _reports(group: Mapping[str, Any], summary: Mapping[str, Any], done: Container[str]) -> Iterator[ListingReport]:
+    """Yield the listings of a task, each with what the task left of it."""
+    if not group.get("listings"):
+        yield ListingReport(group_name(group["source"]), _key(group) in done, summary)
+        return
+    left = {each["source"].rstrip("/"): each for each in summary.get("listings", ())}
+    for source in group["source"]:
+        found = left.get(public_uri(source).rstrip("/"), {})
+        # A task that went wrong as a whole after its summary has said so in each listing that was not done by then.
+        yield ListingReport(group_name(source), found.get("status") == "ok", found)
 
 
 def _money(cost: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:

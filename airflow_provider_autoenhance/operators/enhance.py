@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import conf
@@ -35,6 +36,9 @@ _IMAGE_NAME = "{folder}{stem}-{fingerprint}{extension}"
 
 #: XCom key of the summary, pushed whether the task succeeds or fails.
 SUMMARY = "summary"
+
+#: Failed listings that an error names; the summary has them all.
+_MOST_TOLD = 5
 
 #: Images that a trigger's arguments name: Airflow keeps these in a column that may hold 64 KiB, and logs them.
 _MOST_NAMED = 250
@@ -114,6 +118,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
     an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``order_ids``, and the counts.
 
+    With ``listings=True`` one task works on several listings as a task for each of them would: same files, records, orders and manifests,
+    so that a listing may share a task with others tonight, and with none tomorrow. ``max_failures``, ``max_images`` and ``max_credits``
+    count in each. An alias gets an event of each listing of which photos landed. The summary has ``listings``: of each its ``source``,
+    ``destination``, ``manifest``, counts, ``failures`` and ``status``, ``ok`` or ``failed``, and an ``error`` where it could not be begun.
+    Where one has failed, the others land, and then the task fails, and names it. Airflow makes no event of a task that fails. So with
+    ``outlets`` it succeeds if any other listing is as it should be, once retries are used up where they may help: let a task after it
+    look at ``listings``, as ``NightReport`` does.
+
     ::
 
         AutoenhanceEnhanceOperator(
@@ -138,6 +150,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase.
         JPEG by default (templated).
     :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
+    :param listings: each source folder is a listing: it gets its own subfolder of ``destination``, in which templates count, and what
+        becomes of it is counted and told for itself (templated).
     :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
     :param exclude: glob patterns to leave out (templated, as ``include``).
     :param recursive: look into subfolders, which keep their place under the destination (templated).
@@ -181,6 +195,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         "source": coerce.places,
         "paths": coerce.paths,
         "destination": coerce.required,
+        "listings": coerce.boolean,
         "source_conn_id": coerce.text,
         "destination_conn_id": coerce.text,
         "settings": coerce.settings,
@@ -211,7 +226,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
         "exclude", "recursive", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",
-        "timeout", "dusk", "autoenhance_conn_id",
+        "timeout", "dusk", "listings", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -220,6 +235,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         source: coerce.Place | Sequence[coerce.Place],
         destination: coerce.Place,
         paths: Sequence[coerce.Place] | str | None = None,
+        listings: bool | str = False,
         source_conn_id: str | None = None,
         destination_conn_id: str | None = None,
         settings: Mapping[str, Any] | str | None = None,
@@ -252,6 +268,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.source: Any = source
         self.paths: Any = paths
         self.destination: Any = destination
+        self.listings: Any = listings
         self.source_conn_id = source_conn_id
         self.destination_conn_id = destination_conn_id
         self.settings: Any = settings
@@ -309,12 +326,14 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     @property
     def listing(self) -> str:
-        """Name of the folder. The map index gets it when the task ends; with ``map_index_template="{{ task.listing }}"`` in the DAG
-        it is shown from the start, and while the task is deferred, on Airflow 3.2 and later."""
-        from airflow_provider_autoenhance.dag_helpers.listings import group_name
+        """The folder's name, or each listing's. The map index gets it when the task ends; with ``map_index_template="{{ task.listing }}"``
+        in the DAG it is shown from the start, and while the task is deferred, on Airflow 3.2 and later."""
+        from airflow_provider_autoenhance.dag_helpers.listings import group_name, listing_names
 
         try:
-            return group_name(coerce.places(_OWNER, "source", self.source or self.destination))
+            source = coerce.places(_OWNER, "source", self.source or self.destination)
+            together = isinstance(source, list) and boolean(_OWNER, "listings", self.listings)
+            return ", ".join(listing_names(source)) if together else group_name(source)
         except errors.SettingsError:  # told with the arguments
             return self.task_id
 
@@ -383,6 +402,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             edited=self.dusk,
             edit_template=self.dusk_template,
             durable=self.durable,
+            listings=self.listings,
         )
         if job.on_existing == "reenhance":
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
@@ -402,15 +422,32 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     def _hand_on(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Push the summary: as ``summary`` too, so that a report finds it where the task fails after all. Tell assets and lineage of it."""
-        summary = {"source": shown(self.source), **summary}
+        summary = self._said(summary)
         push(context, SUMMARY, summary)
         if self._batch is not None:
             job, landed = self._batch.job, summary.get("landed", 0)
-            sources = job.sources.uris
-            emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination)
+            sources, listings = job.sources.uris, self._to_tell(summary)
+            emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination, listings=listings)
             written, files = ((job.destination,), landed * len(job.outputs)) if landed else ((), 0)
             self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)
         return push_result(context, summary)
+
+    def _said(self, summary: dict[str, Any], *, broken_off: bool = False) -> dict[str, Any]:
+        """Say what the summary is about, and of each listing whether it is as it should be.
+
+        :param broken_off: what failed, another try may have to do.
+        """
+        for each in summary.get("listings", ()):
+            allowed = 0 if broken_off else allowed_failures(self.max_failures, each["photos"])
+            each["status"] = "failed" if each.get("failed", 0) > allowed or "error" in each else "ok"
+        return {"source": shown(self.source), **summary}
+
+    def _to_tell(self, summary: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """What asset events say of each listing; ``None`` where the task has but one thing to tell."""
+        if self._batch is None or "listings" not in summary:
+            return None
+        orders = ([id for folder in part.folders for id in folder.own.orders] for part in self._batch.plan.parts)
+        return [{**each, "order_ids": ids} for each, ids in zip(summary["listings"], orders, strict=True)]
 
     def _work(
         self,
@@ -449,7 +486,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             raise
         except errors.AutoenhanceError as error:
             with suppress(errors.AutoenhanceError):  # the one that led here is the one to report
-                push(context, SUMMARY, {"source": shown(self.source), **batch.break_off(error)})
+                push(context, SUMMARY, self._said(batch.break_off(error), broken_off=True))
                 batch.checkpoint()
             raise
 
@@ -515,22 +552,51 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             counted(summary["photos"], "photo"),
             others,
             batch.hook.config.extra.priced(summary["credits"]),
-            summary["manifest"],
+            summary["manifest"] or f"one for each of {counted(len(summary.get('listings', ())), 'listing')}",
         )
         for failure in summary["failures"]:
             log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
-        failed = summary["failed"]
-        if failed > allowed_failures(self.max_failures, summary["photos"]):
-            first = summary["failures"][0]
-            kind = errors.ServerError if summary["transient"] else errors.ImageFailedError
-            error = kind(
-                f"{failed} of {counted(summary['photos'], 'photo')} failed, more than max_failures={self.max_failures} allows; the others "
-                f"landed. First: {first['photo']}: {first['reason']} All: {summary['manifest']}"
-            )
+        if problem := self._problem(summary):
+            error = (errors.ServerError if summary["transient"] else errors.ImageFailedError)(problem)
             if ended_by is not None:
                 error.status_code, error.retry_after = ended_by.status_code, ended_by.retry_after
-            raise error
+            if self._tells_of_the_others(context, summary, error):
+                log.error("%s", problem)
+            else:
+                raise error
         return summary
+
+    def _problem(self, summary: dict[str, Any]) -> str | None:
+        """Say what failed, where it is more than allowed."""
+        if "listings" not in summary:
+            allowed = allowed_failures(self.max_failures, summary["photos"])
+            return f"{self._too_many(summary)} All: {summary['manifest']}" if summary["failed"] > allowed else None
+        failed = [each for each in summary["listings"] if each["status"] == "failed"]
+        if not failed:
+            return None
+        from airflow_provider_autoenhance.dag_helpers.listings import group_name
+
+        told = (f"{group_name(each['source'])}: {each.get('error') or self._too_many(each)}" for each in failed)
+        return (
+            f"{len(failed)} of {counted(len(summary['listings']), 'listing')} failed, and the others are done. "
+            f"{' '.join(islice(told, _MOST_TOLD))}{' ...' if len(failed) > _MOST_TOLD else ''}"
+        )
+
+    def _too_many(self, found: dict[str, Any]) -> str:
+        first = found["failures"][0]
+        return (
+            f"{found['failed']} of {counted(found['photos'], 'photo')} failed, more than max_failures={self.max_failures} allows; "
+            f"the others landed. First: {first['photo']}: {first['reason']}"
+        )
+
+    def _tells_of_the_others(self, context: Context, summary: dict[str, Any], error: errors.AutoenhanceError) -> bool:
+        """Whether the task succeeds though a listing has failed: Airflow would drop the events of the others, which nothing is wrong with.
+
+        Not while another try may help, and Airflow grants one.
+        """
+        ti = context["ti"]
+        again = error.retryable and ti.try_number <= (getattr(ti, "max_tries", 0) or 0)
+        return bool(self.outlets) and not again and any(each["status"] == "ok" for each in summary.get("listings", ()))
 
 
 def _sources(source: str | Sequence[str]) -> list[str]:

@@ -6,14 +6,18 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.settings import WireSettings
+from airflow_provider_autoenhance.api.shown import last_part
+from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
 from airflow_provider_autoenhance.pipeline.sources import Sources
+from airflow_provider_autoenhance.storage.location import Location
 
 OnExisting = Literal["skip", "redownload", "reprocess", "reenhance"]
 
@@ -50,6 +54,8 @@ class Job:
     """A batch's arguments, checked. See ``AutoenhanceEnhanceOperator`` for each.
 
     :param destination: folder, without a connection id.
+    :param listings: each source folder is planned, limited and written down for itself: see :attr:`parts`.
+    :param packed: of such a part, which others share its task: a digest.
     :param edit: the premium edit that photos get, as ``restage.environment`` spells it.
     :param edited: which photos get it: paths, names, patterns, URIs, or ids of their images. It is no part of ``selection``: who picks
         others later goes on with the same orders and records.
@@ -79,7 +85,36 @@ class Job:
     edited: Sequence[str] = ()
     edit_template: str = "{folder}{stem}_dusk"
     durable: bool = True
+    listings: bool = False
+    packed: str = ""
     max_order_size: int = MAX_ORDER_SIZE
+
+    @cached_property
+    def parts(self) -> tuple[Job, ...]:
+        """The jobs that are planned: itself, or one for each of its listings, which is what a task over that listing alone would do.
+
+        So files, records, orders and manifests lie in the same places, and have the same names, whichever listings share a task.
+
+        :raises SettingsError: two listings are not apart, or one is not a folder.
+        """
+        if not self.listings:
+            return (self,)
+        _check_apart(self.sources.locations)
+        return tuple(map(self._part, self.sources.locations))
+
+    def _part(self, location: Location) -> Job:
+        return replace(
+            self,
+            sources=replace(self.sources, given=(location.full_uri,)),
+            destination=f"{self.destination}{safe_path(location.name)}/",
+            listings=False,
+            packed=self.selection,
+        )
+
+    @property
+    def name(self) -> str:
+        """Of its only source, as people call a listing."""
+        return last_part(self.sources.uris[0].rstrip("/"))
 
     @cached_property
     def converted(self) -> tuple[OutputSpec, ...]:
@@ -109,7 +144,7 @@ class Job:
         ``reenhance`` needs no salt here: its fingerprints hold the run, so no earlier image matches.
         """
         parts = [self.run.dag_id, self.run.task_id, self.run.run_id, source, destination, str(part)]
-        parts += [] if shared else [self.selection]
+        parts += [] if shared else [self.selection, *filter(None, [self.packed])]
         return str(uuid.uuid5(_NAMESPACE, "\0".join(parts)))
 
     @property
@@ -124,6 +159,25 @@ class Job:
         """Digest of a file and everything that decides how it is enhanced; how it is downloaded does not matter."""
         salt = self.run.run_id if self.on_existing == "reenhance" else ""
         return fingerprint_of(source, etag, size, self.settings, kind, salt)
+
+
+def _check_apart(listings: Sequence[Location]) -> None:
+    """Refuse listings that would share photos or files.
+
+    :raises SettingsError: naming both.
+    """
+    named: dict[str, Location] = {}
+    outer: Location | None = None
+    for each in sorted(listings, key=lambda listing: listing.place):
+        if not each.uri.endswith("/"):
+            raise SettingsError(f"listings=True takes folders, whose URIs end in a slash. {each.uri} is a file.")
+        if outer is not None and each.place.startswith(outer.place):
+            raise SettingsError(f"listings=True: {each.uri} lies in {outer.uri}. Leave one of them out.")
+        if (other := named.setdefault(safe_path(each.name), each)) is not each:
+            raise SettingsError(
+                f"listings=True: {other.uri} and {each.uri} have one name. Give each a task of its own."
+            )
+        outer = each
 
 
 def fingerprint_of(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
@@ -31,18 +33,20 @@ def emit_assets(
     *,
     sources: Sequence[str],
     destination: str,
+    listings: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Make asset events of what a task landed.
 
-    An :class:`AssetAlias` gets an event of the destination folder's asset, if a photo landed. For an :class:`Asset` Airflow makes an event
-    whenever the task succeeds; it carries the same ``extra``, so that a DAG can look at ``landed``. Never fails the task: the photos are
-    paid for and there.
+    An :class:`AssetAlias` gets an event of the destination folder's asset, if a photo landed; of several listings one for each. For an
+    :class:`Asset` Airflow makes an event whenever the task succeeds; it carries the ``extra`` of the whole, so that a DAG can look at
+    ``landed``. Never fails the task: the photos are paid for and there.
 
     :param context: of the running task.
     :param outlets: as given to the operator; what is not an asset is left alone.
     :param summary: of the batch.
     :param sources: URIs of folders (ending in a slash) and files.
     :param destination: URI of the folder.
+    :param listings: of a task that works on several: the summary of each, with its ``source`` and ``destination``.
     """
     outlets = list(outlets)
     events = context.get("outlet_events")
@@ -50,10 +54,13 @@ def emit_assets(
         return
     try:
         extra = asset_extra(summary, sources=sources, destination=destination)
+        told = [extra]
+        if listings is not None:
+            told = [asset_extra(each, sources=[each["source"]], destination=each["destination"]) for each in listings]
         for outlet in outlets:
             if isinstance(outlet, AssetAlias):
-                if extra["landed"]:
-                    events[outlet].add(_asset(destination), extra=extra)
+                for each in filter(itemgetter("landed"), told):
+                    events[outlet].add(_asset(each["folder"]), extra=each)
             elif _names_asset(outlet):
                 events[outlet].extra.update(extra)
     except Exception:
@@ -113,6 +120,8 @@ def reported_orders(extras: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     orders: dict[str, dict[str, Any]] = {}
     for extra in extras:
         payload = extra.get("payload") or {}
+        if isinstance(payload, str):  # of an alias's event, which on some versions holds no list
+            payload = json.loads(payload)
         # An event of an older version is about one order.
         for order in payload.get("orders", [payload]):
             if "order_id" in order:

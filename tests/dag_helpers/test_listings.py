@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
 from airflow_provider_autoenhance.dag_helpers import listings as groups
-from airflow_provider_autoenhance.dag_helpers.listings import MAX_GROUPS, group_name, list_groups
+from airflow_provider_autoenhance.dag_helpers.listings import (
+    MAX_GROUPS,
+    MOST_TOGETHER,
+    group_name,
+    list_groups,
+    worker_slots,
+)
 from airflow_provider_autoenhance.pipeline.job import Job, Run
 from airflow_provider_autoenhance.pipeline.plan.listing import list_folders
 from airflow_provider_autoenhance.pipeline.sources import Sources
@@ -66,6 +73,78 @@ def test_the_order_is_that_of_names_whatever_the_listing_says(listed: Any) -> No
     assert list_groups("s3://in/", "s3://out/") == items
     listed(["s3://in/000/new.jpg", *uris])
     assert list_groups("s3://in/", "s3://out/")[1:] == items, "a folder in front moves the others, and changes none"
+
+
+def sized(listings: dict[str, int]) -> list[StoredFile]:
+    return [StoredFile(uri=f"s3://in/{name}/1.jpg", size=size, etag=name) for name, size in listings.items()]
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 7, 16])
+def test_tasks_are_of_equal_size_by_bytes_and_hold_each_listing_once(
+    monkeypatch: pytest.MonkeyPatch, tasks: int
+) -> None:
+    chance = random.Random(tasks)
+    sizes = {f"{number:03}": int(1e6 * chance.lognormvariate(1, 1)) for number in range(200)}
+    monkeypatch.setattr(groups, "list_files", lambda *_, **__: iter(sized(sizes)))
+    items = list_groups("s3://in/", "s3://out/", tasks=tasks)
+    assert (len(items), sorted(folders_of(items))) == (tasks, [f"s3://in/{name}/" for name in sizes])
+    loads = [sum(sizes[group_name(each)] for each in item["source"]) for item in items]
+    assert max(loads) <= 1.1 * min(loads)
+    for item in items:
+        assert (item["destination"], item["recursive"], item["listings"]) == ("s3://out/", True, True)
+        assert item["source"] == sorted(item["source"])
+
+
+def test_a_listing_alone_in_its_task_is_a_task_as_it_ever_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"huge": 1000, "a": 1, "b": 1}
+    monkeypatch.setattr(groups, "list_files", lambda *_, **__: iter(sized(sizes)))
+    together, alone = list_groups("s3://in/", "s3://out/", tasks=2)
+    assert alone == {"source": "s3://in/huge/", "destination": "s3://out/huge/", "recursive": True}
+    assert together["source"] == ["s3://in/a/", "s3://in/b/"]
+    each = list_groups("s3://in/", "s3://out/")
+    assert list_groups("s3://in/", "s3://out/", tasks=3) == list_groups("s3://in/", "s3://out/", tasks=99) == each
+
+
+def test_tasks_are_bounded_by_what_airflow_maps_and_a_trigger_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"huge": 10**9} | {f"{number:05}": 1 for number in range(3 * MOST_TOGETHER - 1)}
+    monkeypatch.setattr(groups, "list_files", lambda *_, **__: iter(sized(sizes)))
+    items = list_groups("s3://in/", "s3://out/", tasks=1)
+    assert len(items) == 3
+    assert max(len(item["source"]) for item in items) <= MOST_TOGETHER
+    assert len(list_groups("s3://in/", "s3://out/", tasks=5000)) == MAX_GROUPS
+    assert sorted(folders_of(items)) == sorted(f"s3://in/{name}/" for name in sizes)
+
+
+def test_photos_in_the_folder_itself_are_one_of_the_tasks(listed: Any) -> None:
+    listed(["s3://in/loose.jpg", *photos(10, 2)])
+    items = list_groups("s3://in/", "s3://out/", tasks=3)
+    assert (len(items), items[0]) == (3, {"source": "s3://in/", "destination": "s3://out/", "recursive": False})
+
+
+def test_one_listing_is_chosen_by_its_name(listed: Any) -> None:
+    listed(["s3://in/elm/1.jpg", "s3://in/elm-4/1.jpg", "s3://in/oak [2]/1.jpg", "s3://in/loose.jpg"])
+    chosen = [folders_of(list_groups("s3://in/", "s3://out/", only=only)) for only in ("elm", ["elm*"], "oak [2]")]
+    assert chosen == [["s3://in/elm/"], ["s3://in/elm-4/", "s3://in/elm/"], ["s3://in/oak [2]/"]]
+    with pytest.raises(SettingsError, match="only='eml' names no listing with photos in s3://in/"):
+        list_groups("s3://in/", "s3://out/", only=["elm", "eml"])
+
+
+@pytest.mark.parametrize(
+    ("executor", "pod", "slots"),
+    [("LocalExecutor", False, 3), ("CeleryExecutor", False, 8), ("LocalExecutor", True, 8), ("CeleryExecutor,LocalExecutor", False, 8)],
+)  # fmt: skip
+def test_worker_slots_are_those_that_can_work_at_once(
+    monkeypatch: pytest.MonkeyPatch, executor: str, pod: bool, slots: int
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "32")
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG", "8")
+    monkeypatch.setattr(groups.os, "sched_getaffinity", lambda _: {0, 1, 5})
+    if pod:
+        monkeypatch.setenv("AIRFLOW_IS_K8S_EXECUTOR_POD", "True")
+    assert worker_slots() == slots
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "2")
+    assert worker_slots() == 2
 
 
 def test_outputs_below_the_source_are_no_listing(listed: Any) -> None:

@@ -40,6 +40,37 @@ def test_failures_are_named_and_what_has_no_summary_too() -> None:
     assert list(report.lines())[-3:] == report.result()["problems"]
 
 
+def test_listings_that_share_a_task_have_a_row_each() -> None:
+    packed = [{"source": ["s3://conn@in/elm/", "s3://conn@in/oak/", "s3://conn@in/yew/"], "listings": True}]
+    elm = {"source": "s3://in/elm/", "status": "ok", "photos": 2, "landed": 2, "failures": []}
+    oak = {
+        **elm,
+        "source": "s3://in/oak/",
+        "status": "failed",
+        "failed": 1,
+        "failures": [{"photo": "1.jpg", "reason": "no"}],
+    }
+    yew = {
+        "source": "s3://in/yew/",
+        "status": "failed",
+        "photos": 0,
+        "failures": [],
+        "error": "DestinationError: is damaged",
+    }
+    summary = {"source": packed[0]["source"], "photos": 4, "listings": [elm, oak, yew]}
+    report = NightReport(packed, [summary], None)
+    assert [(each.name, each.status) for each in report.listings] == [
+        ("elm", "ok"),
+        ("oak", "failed"),
+        ("yew", "failed"),
+    ]
+    assert report.result()["problems"] == ["oak/1.jpg: no", "yew: DestinationError: is damaged"]
+    assert (report.totals()["photos"], report.result()["listings"]) == (4, 3)
+    early = NightReport(packed, None, None)
+    assert [each.status for each in early.listings] == ["failed early"] * 3
+    assert early.result()["failed_listing_names"] == ["elm", "oak", "yew"]
+
+
 def test_failures_within_what_is_allowed_are_named_though_the_task_succeeded() -> None:
     some = ASH | {"failed": 1, "failures": [{"photo": "2.jpg", "reason": "too dark"}]}
     report = NightReport(GROUPS[:1], some, some)

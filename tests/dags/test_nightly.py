@@ -68,6 +68,18 @@ def test_a_poisoned_listing_fails_the_run_but_no_other_listing(autoenhance: Sand
     assert autoenhance.ledger()["credits"]["spent"] == 7
 
 
+def test_a_night_is_packed_by_its_form_and_one_listing_can_be_chosen(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    fill(s3, "2026-02-09", ash=1, birch=2, cedar=1, elm=1)
+    first = night("2026-02-09", tasks=2, listings=["birch"])
+    assert "1 listings of 2026-02-09 in s3://listings/2026-02-09/, in 1 tasks" in first
+    assert re.search(r"1 listing +2 +2 +0 +0 +0 +0 +2", first)
+    second = night("2026-02-10", date="2026-02-09", tasks=2)
+    assert "4 listings of 2026-02-09 in s3://listings/2026-02-09/, in 2 tasks" in second
+    assert re.search(r"birch +ok +2 +0 +2 +0 +0 +0 +0", second)
+    assert re.search(r"4 listings +5 +3 +2 +0 +0 +0 +3", second)
+    assert autoenhance.ledger()["credits"]["spent"] == 5
+
+
 def test_a_listing_that_ends_before_it_has_a_summary_is_named(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
     fill(s3, "2026-02-04", ash=1, fir=1)
     autoenhance.faults([{"endpoint": "create_image", "kind": "422", "match": "*"}])

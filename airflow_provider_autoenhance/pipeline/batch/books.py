@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited
@@ -14,7 +16,7 @@ from airflow_provider_autoenhance.pipeline.batch.manifest import find_manifest, 
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
-from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan, Plan
 from airflow_provider_autoenhance.pipeline.records import Record, Row, to_line, write_lines
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, orphans
 
@@ -91,16 +93,19 @@ class Books:
                 others = [each for each in record.orphans if each["order_id"] != order_id]
                 record.orphans = [*others, *orphans(by_id[order_id], photos)]
 
-    def write_manifest(self) -> str | None:
-        """Write a row per photo, for people.
+    def write_manifests(self) -> dict[str, str]:
+        """Write a row per photo, for people; for each listing a file of its own.
 
-        :returns: its URI; ``None`` where there are no photos.
+        :returns: the URI of each, by the destination; nothing where there are no photos.
         """
-        if not self._plan.decisions:
-            return None
-        uri, there = find_manifest(self._job)
-        if not there or any(map(self.is_open, self._plan.folders)):
-            write_manifest(self._job, uri, self._manifest_lines)
+        parts = [part for part in self._plan.parts if any(folder.decisions for folder in part.folders)]
+        with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-manifest") as pool:
+            return {part.job.destination: uri for part, uri in zip(parts, pool.map(self._manifest, parts), strict=True)}
+
+    def _manifest(self, part: PartPlan) -> str:
+        uri, there = find_manifest(part.job)
+        if not there or any(map(self.is_open, part.folders)):
+            write_manifest(part.job, uri, partial(self._manifest_lines, part.folders))
         return uri
 
     def close(self, holds: Callable[[FolderPlan], bool]) -> None:
@@ -129,8 +134,8 @@ class Books:
             written = write_lines(record.uri, self._job.destination_conn_id, record.to_lines)
             folder.etags[record.uri] = written.etag
 
-    def _manifest_lines(self) -> Iterator[bytes]:
-        for folder in self._plan.folders:
+    def _manifest_lines(self, folders: Iterable[FolderPlan]) -> Iterator[bytes]:
+        for folder in folders:
             rows, steps = folder.rows(), self._steps(folder)
             for decision in folder.decisions:
                 line = rows.line(decision.photo.fingerprint)

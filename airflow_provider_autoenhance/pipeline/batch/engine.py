@@ -214,9 +214,9 @@ class Batch:
             if self._books.is_open(folder):
                 self._books.note_orphans(folder, self._read_merges(folder))
         self.checkpoint()
-        manifest = self._books.write_manifest()
+        manifests = self._books.write_manifests()
         self._books.close(self._claims.holds)
-        return summarize(self.plan, manifest, twins, self.hook.config.extra)
+        return summarize(self.plan, manifests, twins, self.hook.config.extra)
 
     def break_off(self, error: errors.AutoenhanceError) -> dict[str, Any]:
         """Note that the batch ends with an error that every photo would meet, and return the summary.
@@ -229,7 +229,7 @@ class Batch:
                 row = folder.own.rows.get(decision.photo.fingerprint)
                 if row is None or row.status == "pending":
                     self._books.note(folder, self._steps(folder).failure(decision, error))
-        return summarize(self.plan, None, 0, self.hook.config.extra)
+        return summarize(self.plan, {}, 0, self.hook.config.extra)
 
     def abandon(self) -> None:
         """Delete what this run has made and not paid for, as a killed task may wish: see :mod:`.abandon`."""
@@ -295,7 +295,7 @@ class Batch:
             if not lost:
                 return
             folder.lost.update(lost)
-            reserve(self.job, folder)
+            reserve(folder.job, folder)
 
     def _uploads(self, folder: FolderPlan) -> Iterator[Callable[[], Outcome]]:
         """Yield a piece of work for each file that goes up."""
@@ -303,7 +303,7 @@ class Batch:
             yield partial(self._upload_photo, folder, decision, order_id)
         begun = {each.order.order_id: each for each in folder.brackets}
         for order_id, decisions in folder.merges.items():
-            merge = Merge(self.hook, self.job, order_id, decisions, begun.get(order_id))
+            merge = Merge(self.hook, folder.job, order_id, decisions, begun.get(order_id))
             for decision in decisions:
                 for exposure in decision.photo.exposures:
                     yield partial(self._upload_exposure, folder, merge, decision, exposure)
@@ -456,7 +456,7 @@ class Batch:
         return [read_brackets(self.hook, order) for order in orders]
 
     def _steps(self, folder: FolderPlan) -> Transfer:
-        return Transfer(self.hook, self.job, folder.own, self._delivery)
+        return Transfer(self.hook, folder.job, folder.own, self._delivery)
 
     @contextmanager
     def _workers(self, verb: str, photos: int) -> Iterator[Workers[Outcome]]:

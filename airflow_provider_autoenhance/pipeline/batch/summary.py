@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,14 +11,14 @@ from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
-from airflow_provider_autoenhance.pipeline.plan.model import Plan
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan, Plan
 
 #: Failures, and warnings, that a summary names; the manifest has them all.
 MAX_LINES = 20
 
 
 def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
-    """What a plan is, and what it will cost.
+    """What a plan is, and what it will cost; of several listings, what each is, too.
 
     :param extra: of the connection, which may know what a credit costs.
     """
@@ -27,7 +27,7 @@ def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
     works = [decision for decision in photos if decision.works]
     size = sum(decision.photo.size for decision in works)
     credits = plan.credits_ahead(job)
-    full = _full_size(plan, job) if job.preview else credits
+    full = sum(map(_full_size, plan.parts)) if job.preview else credits
     at_most = "at most " if any(decision.photo.ungrouped for decision in works) else ""
     price = "0 credits" if job.preview else f"{at_most}{extra.priced(credits)}"
     later = f" ({at_most}{extra.priced(full)} with preview=False)" if job.preview else ""
@@ -36,7 +36,7 @@ def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
     of_these = f", {again} of them for photos that were bought before" if again else ""
     of_these += f"; {replaced} overwrite the file of an earlier style" if replaced else ""
     by_step = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
-    return {
+    ahead = {
         "photos": len(photos),
         "edits": sum(bool(decision.photo.original) for decision in photos),
         "skipped": steps[Step.SKIP],
@@ -50,6 +50,26 @@ def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
         "plan": f"{counted(len(photos), 'photo')} in {counted(len(plan.folders), 'folder')}: {by_step}; "
         f"{size / 1e6:.1f} MB to move, {price}{later}{of_these}",
     }
+    if job.listings:
+        each = ({**forecast(Plan([part]), part.job, extra), **_broken(part)} for part in plan.parts)
+        ahead["listings"] = [
+            _listing(part, {name: value for name, value in said.items() if name not in _OF_ALL})
+            for part, said in zip(plan.parts, each, strict=True)
+        ]
+    return ahead
+
+
+#: What a forecast says of a whole task alone.
+_OF_ALL = ("merges", "warnings", "plan")
+
+
+def _listing(part: PartPlan, said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"source": part.job.sources.uris[0], "destination": part.job.destination, **said}
+
+
+def _broken(part: PartPlan) -> dict[str, Any]:
+    """Why nothing was done for a listing."""
+    return {"error": clean_text(f"{type(part.error).__name__}: {part.error}")} if part.error else {}
 
 
 def merges(plan: Plan) -> Iterator[str]:
@@ -62,30 +82,64 @@ def merges(plan: Plan) -> Iterator[str]:
             yield clean_text(f"{decision.photo.path} is merged from {names}")
 
 
-def _full_size(plan: Plan, job: Job) -> int:
+def _full_size(part: PartPlan) -> int:
     """What a run of previews would cost at full size: each photo but those that are bought already, within the run's limits."""
     cost = 0
-    for folder in plan.folders:
+    for folder in part.folders:
         rows = folder.rows()
         for decision in folder.decisions:
             row = rows.get(decision.photo.fingerprint)
             if decision.step in (Step.OMIT, Step.HOLD, Step.KEEP) or decision.paid or (row is not None and row.credits):
                 continue
             cost += len(decision.photo.exposures) if decision.photo.ungrouped else 1
-    return cost if job.max_credits is None else min(cost, job.max_credits)
+    return cost if part.job.max_credits is None else min(cost, part.job.max_credits)
 
 
-def summarize(plan: Plan, manifest: str | None, twins: int, extra: Extra) -> dict[str, Any]:
-    """What a task returns: counts and where to read more, never a row per photo.
+def summarize(plan: Plan, manifests: Mapping[str, str], twins: int, extra: Extra) -> dict[str, Any]:
+    """What a task returns: counts and where to read more, never a row per photo. Of several listings each has its own counts, too.
 
     It is about the run, not the try: a cleared task that finds its work done returns the same again.
 
+    :param manifests: their URIs, by the destination.
     :param twins: images that this try has deleted because another one had made them beside it.
     """
+    parts = [_counts(part.folders) for part in plan.parts]
+    listings = [
+        _listing(part, {"manifest": manifests.get(part.job.destination), **_priced(found, extra), **_broken(part)})
+        for part, found in zip(plan.parts, parts, strict=True)
+    ]
+    if not plan.of_listings:
+        (found,) = listings
+        del found["source"], found["destination"]
+    else:
+        found = {"manifest": None, **_priced(_together(plan, parts), extra)}
+        found["listings"] = [{name: value for name, value in each.items() if name != "order_ids"} for each in listings]
+    return {**found, "twins": twins, "warnings": _warnings(plan)}
+
+
+def _priced(found: dict[str, Any], extra: Extra) -> dict[str, Any]:
+    return {**found, **extra.cost(found["credits"]), "failures": found["failures"][:MAX_LINES]}
+
+
+def _together(plan: Plan, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what became of several listings. A failure's photo has its listing before it."""
+    named = (
+        {**failure, "photo": f"{part.job.name}/{failure['photo']}"}
+        for part, found in zip(plan.parts, parts, strict=True)
+        for failure in found["failures"]
+    )
+    numbers = {name: sum(found[name] for found in parts) for name in parts[0] if name not in ("order_ids", "failures")}
+    return {"order_ids": [each for found in parts for each in found["order_ids"]], **numbers, "failures": list(named)}
+
+
+def _counts(folders: Iterable[FolderPlan]) -> dict[str, Any]:
+    """What became of the photos of some folders."""
     counts = dict.fromkeys(("photos", "edits", "landed", "skipped", "failed", "postponed", "held"), 0)
+    orders: list[str] = []
     failures: list[dict[str, str | None]] = []
     transient = credits = size = 0
-    for folder in plan.folders:
+    for folder in folders:
+        orders += folder.own.orders
         rows = folder.rows()
         for decision in folder.decisions:
             if decision.step is Step.OMIT:
@@ -106,16 +160,12 @@ def summarize(plan: Plan, manifest: str | None, twins: int, extra: Extra) -> dic
                 failures.append({"photo": clean_text(decision.photo.path), "reason": row.reason})
         credits += sum(row.credit_spent for row in folder.own.rows.values())
     return {
-        "manifest": manifest,
-        "order_ids": [order for folder in plan.folders for order in folder.own.orders],
+        "order_ids": orders,
         **counts,
         "transient": transient,
-        "twins": twins,
         "credits": credits,
-        **extra.cost(credits),
         "bytes": size,
-        "failures": failures[:MAX_LINES],
-        "warnings": _warnings(plan),
+        "failures": failures,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.shown import counted, quoted
 from airflow_provider_autoenhance.pipeline.job import Job
@@ -30,6 +31,7 @@ _WHY = {
 class FolderPlan:
     """The decisions and records of one folder.
 
+    :param job: what is done in it: of several listings, the part that it belongs to.
     :param own: this run's record, new or read back.
     :param others: records of other runs, by id; of those of folders above and beside, too, which may be about the same photos.
     :param asked: what is known of photos of which another task has made other files since.
@@ -44,6 +46,7 @@ class FolderPlan:
     :param readonly: none of its records is written: one is damaged, and somebody has to restore it first, or there is no place for one.
     """
 
+    job: Job
     folder: Folder
     own: Record
     others: dict[str, Record]
@@ -103,10 +106,32 @@ class FolderPlan:
 
 
 @dataclass
-class Plan:
-    """All folders of a batch."""
+class PartPlan:
+    """What is planned for itself: a whole job, or one of its listings.
 
+    :param error: why nothing is done for this listing.
+    """
+
+    job: Job
     folders: list[FolderPlan]
+    error: AutoenhanceError | None = None
+
+
+@dataclass
+class Plan:
+    """All parts of a batch: one, or as many as there are listings."""
+
+    parts: list[PartPlan]
+
+    @property
+    def of_listings(self) -> bool:
+        """Whether each part is a listing."""
+        return any(part.job.packed for part in self.parts)
+
+    @cached_property
+    def folders(self) -> list[FolderPlan]:
+        """All folders, part by part."""
+        return [folder for part in self.parts for folder in part.folders]
 
     @property
     def decisions(self) -> list[Decision]:

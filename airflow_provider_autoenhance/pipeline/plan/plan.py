@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
+from airflow_provider_autoenhance.api.errors import DestinationError, DestinationFullError, SettingsError, SourceError
 from airflow_provider_autoenhance.api.models import Image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
@@ -24,7 +25,7 @@ from airflow_provider_autoenhance.pipeline.plan.edits import Picks
 from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
 from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
-from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.names import check_folded, fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others
@@ -47,9 +48,34 @@ def make_plan(job: Job, hook: AutoenhanceHook, *, resumed: bool = False, worked:
 
     :param resumed: the try goes on after a wait.
     :param worked: ids of its records of the folders in which it goes on otherwise, for it has worked on them before.
+    :raises AutoenhanceError: it cannot be planned; of several listings, none of them can.
     """
+    if not job.listings:
+        return _make_plan(job, hook, resumed, worked)
+    with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-listing") as pool:
+        parts = list(pool.map(lambda part: _plan_listing(part, hook, resumed, worked), job.parts))
+    failed = [part.error for part in parts if part.error]
+    if failed and len(failed) == len(parts):
+        raise failed[0]
+    return Plan(parts)
+
+
+def _plan_listing(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container[str]) -> PartPlan:
+    """Plan one of several listings. What is wrong with it alone fails it, and not the others.
+
+    :raises AutoenhanceError: another try may help, or all meet it.
+    """
+    try:
+        return _make_plan(job, hook, resumed, worked).parts[0]
+    except (SettingsError, SourceError, DestinationError) as error:
+        if error.retryable or isinstance(error, DestinationFullError):
+            raise
+        return PartPlan(job, [], error)
+
+
+def _make_plan(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container[str]) -> Plan:
     picks = Picks(job.edited)
-    plan = Plan(_plan_folders(job, hook, resumed, worked, picks))
+    plan = Plan([PartPlan(job, _plan_folders(job, hook, resumed, worked, picks))])
     if plan.folders:
         plan.folders[0].warnings += picks.warnings()
     photos = [decision.photo for decision in plan.decisions if decision.step is not Step.OMIT]
@@ -86,7 +112,7 @@ def _plan_folder(
     picks: Picks,
 ) -> FolderPlan:
     if state.damage:
-        return _readonly(state, str(state.damage))
+        return _readonly(job, state, str(state.damage))
     own, rows, brackets, files = state.own, state.rows, state.brackets, state.files
     photos = [*files.photos, *photos_of_loose(job, files, brackets, rows, resumed)]
     images = find_images(photos, state.orders.values(), brackets)
@@ -163,6 +189,7 @@ def _plan_folder(
         decisions += [decision, *edits(decision)]
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
     return FolderPlan(
+        job,
         state.folder,
         own,
         state.others,
@@ -202,7 +229,7 @@ def _with_history(decision: Decision, job: Job, state: FolderState, present: Map
     return replace(decision, replaces=replaced, bought=bought)
 
 
-def _readonly(state: FolderState, reason: str) -> FolderPlan:
+def _readonly(job: Job, state: FolderState, reason: str) -> FolderPlan:
     """Each photo fails, for the reason of the record; so the other folders go on, and the summary says why."""
     photos, own = state.files.photos, state.own
     for photo in photos:
@@ -218,4 +245,4 @@ def _readonly(state: FolderState, reason: str) -> FolderPlan:
             at=now(),
         )
     kept = [Decision(photo, Step.KEEP, reason=reason) for photo in photos]
-    return FolderPlan(state.folder, own, state.others, kept, warnings=[reason], readonly=True)
+    return FolderPlan(job, state.folder, own, state.others, kept, warnings=[reason], readonly=True)
