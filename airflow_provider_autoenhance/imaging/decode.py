@@ -97,10 +97,8 @@ def _loaded(
     if frames > 1:
         notes.append(f"first of {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
     dpi, profile = metadata.read_dpi(image), image.info.get("icc_profile") or None
-    for name in (
-        "exif",
-        "Raw profile type exif",
-    ):  # or Pillow spells it in its own way, and fails where a field is damaged
+    # Or Pillow spells the EXIF in its own way, and fails where a field is damaged.
+    for name in ("exif", "Raw profile type exif"):
         image.info.pop(name, None)
     image.getexif()[_ORIENTATION] = orientation
     return ImageOps.exif_transpose(image), profile, tags, dpi
