@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_autoenhance.api.errors import ConversionError
 from airflow_provider_autoenhance.imaging import decoder
@@ -31,6 +32,7 @@ BYTES_PER_PIXEL, SECONDS_PER_MEGAPIXEL = 30.0, 1.0
 PATIENCE = 10.0
 
 _ROWS = 64
+_LONGEST_LINE = 1 << 24  # bytes, of a profile mostly
 _MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _KEPT_ENVIRONMENT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
 
@@ -65,14 +67,14 @@ def decode(source: Path | BinaryIO, *, pixels: int, heic: bool, about: str) -> D
     # Of twice the pixels that its bound says, Pillow takes no picture.
     asked = json.dumps([sys.path, most, seconds, max(1, pixels), heic])
     with _as_file(source) as file, _running(asked, file, PATIENCE * seconds) as process:
-        output = process.stdout
-        found = _received(output, pixels, about) if output else None
-        late = process.wait() == -signal.SIGKILL
+        with cast("IO[bytes]", process.stdout) as output:
+            found = _received(output, pixels, about)
+        process.wait()  # it cannot wait for a reader any more, and its time runs on
     if found is not None and process.returncode == 0:
         return found
     if process.returncode >= 0:
-        raise ConversionError(f"{about} cannot be decoded: it is damaged, and its picture is not what its header says.")
-    if late or process.returncode == -signal.SIGXCPU:
+        raise _other_picture(about)
+    if process.returncode in (-signal.SIGKILL, -signal.SIGXCPU):
         raise ConversionError(f"{about} cannot be decoded: its decoder took more time or memory than it may.")
     name = signal.Signals(-process.returncode).name
     raise ConversionError(f"{about} cannot be decoded: the file is damaged, and crashed its decoder ({name}).")
@@ -106,9 +108,9 @@ def _running(asked: str, file: IO[bytes], seconds: float) -> Iterator[subprocess
     )
     timer = threading.Timer(seconds, process.kill)
     timer.daemon = True
-    timer.start()
     with process:
         try:
+            timer.start()
             yield process
         finally:
             timer.cancel()
@@ -117,21 +119,28 @@ def _running(asked: str, file: IO[bytes], seconds: float) -> Iterator[subprocess
 
 
 def _received(output: IO[bytes], pixels: int, about: str) -> Decoded | None:
-    """Take a picture from the decoder; ``None`` where it ends before the picture does, or the picture is not what its header said."""
+    """Take a picture from the decoder; ``None`` where it ends before the picture does.
+
+    :raises ConversionError: it says that it cannot decode the file, or the picture is not what its header said.
+    """
     from PIL import Image
 
-    line = output.readline(1 << 24)
+    line = output.readline(_LONGEST_LINE)
+    if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+        return None
     try:
         facts = json.loads(line)
         if "error" in facts:
-            raise ConversionError(f"{about} cannot be decoded, it is cut short or damaged ({facts['error']:.120}).")
-        (width, height), mode = facts["size"], facts["mode"]
+            raise ConversionError(f"{about} cannot be decoded, it is cut short or damaged ({facts['error']!s:.120}).")
+        width, height, frames, orientation = map(
+            operator.index, (*facts["size"], facts["frames"], facts["orientation"])
+        )
+        mode, deep, profile = facts["mode"], bool(facts["deep"]), base64.b64decode(facts["profile"])
         row = width * _MODES[mode]
-        profile = base64.b64decode(facts["profile"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    if width * height > pixels:
-        return None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _other_picture(about) from None
+    if width < 1 or height < 1 or width * height > pixels:
+        raise _other_picture(about)
     image = Image.new(mode, (width, height))
     for top in range(0, height, _ROWS):
         rows = min(_ROWS, height - top)
@@ -140,4 +149,8 @@ def _received(output: IO[bytes], pixels: int, about: str) -> Decoded | None:
             return None
         image.paste(Image.frombytes(mode, (width, rows), strip), (0, top))
     image.info = {"icc_profile": profile} if profile else {}
-    return Decoded(image, facts["frames"], facts["deep"], facts["orientation"])
+    return Decoded(image, frames, deep, orientation)
+
+
+def _other_picture(about: str) -> ConversionError:
+    return ConversionError(f"{about} cannot be decoded: it is damaged, and its picture is not what its header says.")

@@ -207,3 +207,54 @@ def test_a_source_may_be_a_path_a_file_or_bytes(tmp_path: Path) -> None:
         for source in [*sources, file]:
             decoded = apart.decode(source, pixels=WIDTH * HEIGHT, heic=True, about="photo")
             assert decoded.image.size == (WIDTH, HEIGHT)
+    @pytest.mark.parametrize(
+        "first",
+        [
+            '{"mode": "RGB", "size": [60000, 60000], "frames": 1, "deep": false, "orientation": 1, "profile": ""}',
+            '{"mode": "RGB", "size": [-64, -96], "frames": 1, "deep": false, "orientation": 1, "profile": ""}',
+            '{"mode": "RGB", "size": [64, 96], "frames": [], "deep": false, "orientation": 1, "profile": ""}',
+            '{"mode": "RGB", "size": [64.5, 96], "frames": 1, "deep": false, "orientation": 1, "profile": ""}',
+            "[" * 100_000,
+            "no json",
+        ],
+    )
+    def test_one_that_goes_on_writing_is_not_waited_for(
+        self, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It waits for ever for somebody who reads."""
+        said, number = tmp_path / "said", tmp_path / "number"
+        said.write_text(first + "\n")
+        decoder_that(
+            f"import os, sys\nopen({str(number)!r}, 'w').write(str(os.getpid()))\n"
+            f"sys.stdout.write(open({str(said)!r}).read())\nwhile True: sys.stdout.write('pixels' * 100_000)",
+            tmp_path,
+            monkeypatch,
+        )
+        monkeypatch.setattr(apart, "PATIENCE", 1e5)
+        with pytest.raises(ConversionError, match="photo cannot be decoded.* its picture is not what its header says"):
+            apart.decode(BytesIO(photo("AVIF")), pixels=WIDTH * HEIGHT, heic=False, about="photo")
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(number.read_text()), 0)
+
+    def test_one_that_writes_more_than_the_picture_is_not_waited_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder_that(
+            'import sys\nsys.stdout.write(\'{"mode": "L", "size": [64, 96], "frames": 1, "deep": false, '
+            '"orientation": 1, "profile": ""}\\n\')\nwhile True: sys.stdout.write("pixels" * 100_000)',
+            tmp_path,
+            monkeypatch,
+        )
+        monkeypatch.setattr(apart, "PATIENCE", 1e5)
+        with pytest.raises(ConversionError, match="its picture is not what its header says"):
+            convert(photo("AVIF"), tmp_path)
+
+    @pytest.mark.parametrize("before", ["os.close(1)", "print('{}')", "sys.stdout.write('{'); sys.stdout.flush()"])
+    def test_one_that_hangs_is_ended_wherever_it_stands(
+        self, before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder_that(f"import os, sys, time\n{before}\ntime.sleep(600)", tmp_path, monkeypatch)
+        monkeypatch.setattr(apart, "PATIENCE", 0.03)
+        with pytest.raises(ConversionError, match="photo 'a' cannot be decoded"):
+            convert(photo("AVIF"), tmp_path)
+
