@@ -47,12 +47,7 @@ def fits(profile: bytes, mode: str) -> bool:
             return False
         if space != "Lab":
             _convert(Image.new("L" if space == "GRAY" else str(space), (1, 1)), profile, srgb(), "RGB")
-    except (
-        OSError,
-        ValueError,
-        ConversionError,
-        ImageCms.PyCMSError,
-    ):  # a space's name that is not ASCII is a ValueError
+    except (OSError, ValueError, ConversionError, ImageCms.PyCMSError):  # ValueError: a space's name that is not ASCII
         return False
     return True
 
