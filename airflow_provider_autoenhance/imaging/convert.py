@@ -76,6 +76,8 @@ class Converter:
                 return self._converted(source, folder, about)
             except ConversionError as error:
                 message = str(error)
+            except MemoryError:
+                message = f"{about} does not fit into this worker's memory."
         raise ConversionError(message)  # a new one, because the first one's traceback holds the pixels
 
     def _converted(self, source: Path | BinaryIO, folder: Path, about: str) -> list[ConvertedFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import struct
 import zlib
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_autoenhance.api.errors import ConversionError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, ConversionError
 from airflow_provider_autoenhance.imaging import apart, color, metadata, sniff
 from airflow_provider_autoenhance.imaging.cost import Header
 from airflow_provider_autoenhance.imaging.exif_blocks import heif_blocks
@@ -30,6 +31,8 @@ _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, AttributeError),
     *(AssertionError, LookupError, TypeError, ArithmeticError),
 )
+#: What a disk says of a place that a damaged file leads to; ``None`` is what decoders say by themselves.
+_NOT_OF_THE_DISK = (None, errno.EINVAL, errno.EOVERFLOW)
 _APART = (sniff.HEIC, sniff.AVIF)
 _ORIENTATION, _BITS, _PLANES = 0x0112, 258, 284
 _ON_ITS_SIDE = range(5, 9)
@@ -43,10 +46,15 @@ def read_header(source: Path | BinaryIO, *, about: str) -> Header:
 
     :raises ConversionError: not a picture, of a format that is not decoded, or too many pixels.
     """
+    with _damage_named(about):
+        return _header(source, about)
+
+
+def _header(source: Path | BinaryIO, about: str) -> Header:
     if _kind(source) in _APART:
         main = _main(source, about)
         return Header(*main.shown, transparent=main.transparent, apart=True)
-    with _opened(source, about) as image, _damage_named(about):
+    with _opened(source, about) as image:
         width, height = image.size
         if "exif" in image.info and _orientation(image) in _ON_ITS_SIDE:
             width, height = height, width
@@ -59,9 +67,13 @@ def decode(source: Path | BinaryIO, *, about: str) -> Picture:
 
     :raises ConversionError: as :func:`read_header`, or the file is cut short or damaged.
     """
-    notes: list[str] = []
     with _damage_named(about):
-        upright, profile, tags, dpi = _loaded(source, notes, about)
+        return _decoded(source, about)
+
+
+def _decoded(source: Path | BinaryIO, about: str) -> Picture:
+    notes: list[str] = []
+    upright, profile, tags, dpi = _loaded(source, notes, about)
     transparency = "transparency" in upright.info
     upright.info = {name: value for name, value in upright.info.items() if name == "transparency"}
     if profile and not color.fits(profile, upright.mode):
@@ -90,6 +102,9 @@ def _loaded(
             deep = _is_deep(image)
             _mend_planes(image)
             image.load()
+            for name in ("icc_profile", "transparency"):
+                if isinstance(image.info.get(name), str):  # a text of a PNG, which may be called as it likes
+                    del image.info[name]
             if deep:
                 notes.append(_CUT)
             tags = before or metadata.read_tags(image, notes)
@@ -164,6 +179,8 @@ class _Seekable:
         self._file = file
 
     def read(self, offset: int, length: int) -> bytes:
+        if not 0 <= offset < self.size:  # a damaged file leads to places that no file has
+            return b""
         self._file.seek(offset)
         return self._file.read(max(0, min(length, _MOST_EXIF)))
 
@@ -190,9 +207,7 @@ def _opened(source: Path | BinaryIO, about: str) -> Iterator[Image.Image]:
     _accept_big_photos()
     if not isinstance(source, Path):
         source.seek(0)
-    with _damage_named(about):
-        image = Image.open(source, formats=_FORMATS)
-    with image:
+    with Image.open(source, formats=_FORMATS) as image:
         _check_size(*image.size, about)
         yield image
 
@@ -256,7 +271,7 @@ def _damage_named(about: str) -> Iterator[None]:
 
     try:
         yield
-    except ConversionError:
+    except AutoenhanceError:
         raise
     except Image.DecompressionBombError:
         raise _too_big(about, "far too many pixels") from None
@@ -267,7 +282,7 @@ def _damage_named(about: str) -> Iterator[None]:
     except MemoryError:
         raise ConversionError(f"{about} does not fit into this worker's memory.") from None
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in _NOT_OF_THE_DISK:
             raise
         message = str(error).strip() or type(error).__name__
         raise ConversionError(f"{about} cannot be decoded, it is cut short or damaged ({message:.120}).") from None

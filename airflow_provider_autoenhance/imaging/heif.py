@@ -21,7 +21,7 @@ class Ranges(Protocol):
     size: int
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return up to so many bytes; fewer at the end of what is there."""
+        """Return up to so many bytes; fewer at the end of what is there, and none behind it, however far."""
         ...
 
 
@@ -60,8 +60,9 @@ class Numbers:
 
 def boxes(file: Ranges, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, begin and end of the content of each box of the ISO base media format."""
+    end = min(end, file.size)  # a box can claim any length
     for _ in range(_MAX_STEPS):
-        head = file.read(at, min(16, end - at))
+        head = file.read(at, min(16, end - at)) if at < end else b""
         if len(head) < 8:
             return
         size, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], at + 8

@@ -138,7 +138,7 @@ def _exif_of(image: Image.Image) -> TiffParts | None:
             data = bytes.fromhex("".join(str(image.info["Raw profile type exif"]).split("\n")[3:]))
         except ValueError:
             data = b"damaged"
-    if not data:
+    if not isinstance(data, bytes) or not data:
         return None
     while data.startswith(b"Exif\0\0"):
         data = data[6:]
@@ -150,10 +150,13 @@ class _TiffFile(TiffParts):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._size = file.seek(0, 2)
         super().__init__(self.bytes_at(0, 16) or b"")
 
     def bytes_at(self, position: int, length: int) -> bytes | None:
         """Return bytes of the file."""
+        if position + length > self._size:
+            return None
         self._file.seek(position)
         found = self._file.read(length)
         return found if len(found) == length else None

@@ -9,9 +9,21 @@ from io import BytesIO
 
 from tests.imaging import exif_samples
 from tests.imaging.inputs import INPUTS, photo, upright
+from tests.imaging.moving import long_boxes
 from tests.imaging.samples import PICTURES, picture
 
-_MARKS = (bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\1", b"\0\0\xff\xff", b"\x80\0\0\0")
+#: Numbers at their ends, of 32 and of 64 bits, in both orders.
+_MARKS = (
+    *(bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\1", b"\0\0\xff\xff", b"\x80\0\0\0"),
+    *(
+        b"\xff" * 8,
+        b"\x7f" + b"\xff" * 7,
+        b"\x80" + bytes(7),
+        b"\x40" + bytes(7),
+        bytes(7) + b"\x40",
+        bytes(7) + b"\x80",
+    ),
+)
 
 
 def _bigtiff() -> bytes:
@@ -36,6 +48,8 @@ WHOLE: dict[str, Callable[[], bytes]] = {
     "RAF": lambda: exif_samples.raf(exif_samples.block())[:6000],
     "HEIF": lambda: exif_samples.heif(exif_samples.block(), in_item_data=True)[:6000],
     "BigTIFF": _bigtiff,
+    "long HEIC": lambda: long_boxes(photo("HEIC")),
+    "long AVIF": lambda: long_boxes(photo("AVIF")),
     # An item's kind that is not ASCII crashes pi-heif 1.4.0.
     "poisoned HEIC": lambda: photo("HEIC").replace(b"Exif\0", b"E\xd1if\0", 1),
 }
@@ -57,7 +71,8 @@ def damaged(names: list[str], number: int) -> bytes:
         if kind < 0.4:
             data[at] = chance.randrange(256)
         elif kind < 0.6:
-            data[at : at + 4] = chance.choice(_MARKS)
+            mark = chance.choice(_MARKS)
+            data[at : at + len(mark)] = mark
         elif kind < 0.8:
             data[at] ^= 1 << chance.randrange(8)
         elif kind < 0.9:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from airflow_provider_autoenhance.api.errors import ConversionError
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.convert import check_source, converter_for
+from airflow_provider_autoenhance.imaging.decode import read_header
 from airflow_provider_autoenhance.imaging.exif import read_capture_facts
 from airflow_provider_autoenhance.imaging.heif import Memory, furthest_byte, main_picture
 from airflow_provider_autoenhance.imaging.integrity import check_for
@@ -73,16 +74,27 @@ def _boxes(data: bytes, number: int) -> None:
 def _head(data: bytes, number: int) -> None:
     with suppress(ConversionError):
         check_source(data[: 1 << 16], [OutputSpec(format="webp")], about="photo")
+    with _source(data, number) as source, suppress(ConversionError):
+        read_header(source, about="photo")
 
 
 def _conversion(data: bytes, number: int) -> None:
     output = OutputSpec.of(_OUTPUTS[number % len(_OUTPUTS)])
-    with tempfile.TemporaryDirectory() as folder, suppress(ConversionError):
-        converter_for([output]).convert(BytesIO(data), Path(folder), about="photo")
+    with tempfile.TemporaryDirectory() as folder, _source(data, number) as source, suppress(ConversionError):
+        converter_for([output]).convert(source, Path(folder), about="photo")
+
+
+@contextmanager
+def _source(data: bytes, number: int) -> Iterator[BinaryIO]:
+    """In memory, or on a disk, which says other things of places that no file has."""
+    with tempfile.TemporaryFile() if number % 2 else BytesIO() as file:
+        file.write(data)
+        file.flush()
+        yield cast("BinaryIO", file)
 
 
 _EVERY = list(WHOLE)
-_APART = ["photo HEIC", "photo AVIF", "AVIF", "HEIF", "poisoned HEIC"]
+_APART = ["photo HEIC", "photo AVIF", "AVIF", "HEIF", "poisoned HEIC", "long HEIC", "long AVIF"]
 
 TARGETS = {
     "sniff": Target(_sniff, _EVERY),

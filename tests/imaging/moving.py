@@ -84,6 +84,20 @@ def with_property(data: bytes, kind: bytes, content: bytes) -> bytes:
     return joined([(name, meta_at(shift) if name == b"meta" else each) for name, each in top])
 
 
+def long_boxes(data: bytes) -> bytes:
+    """Spell the length of each box but the first with 64 bits. The items' bytes come last."""
+    meta = dict(boxes(data))[b"meta"]
+    items = extents(dict(boxes(meta[4:]))[b"iloc"])
+
+    def spelled(shift: int) -> bytes:
+        renewed = _with_iloc(meta, [(item, start + shift, length) for item, start, length in items], 0, [])
+        first, *top = [(kind, renewed if kind == b"meta" else content) for kind, content in boxes(data)]
+        long = (struct.pack(">I4sQ", 1, kind, len(content) + 16) + content for kind, content in top)
+        return joined([first]) + b"".join(long)
+
+    return spelled(len(spelled(0)) - len(data))
+
+
 def clean_aperture(width: int, height: int, left: int, top: int, of: tuple[int, int]) -> bytes:
     """What of a picture is to be shown, as HEIF spells it: by its middle."""
     right, down = 2 * left + width - of[0], 2 * top + height - of[1]

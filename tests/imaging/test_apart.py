@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,31 @@ from PIL import Image
 from airflow_provider_autoenhance.api.errors import ConversionError
 from airflow_provider_autoenhance.imaging import apart
 from airflow_provider_autoenhance.imaging.convert import ConvertedFile, check_source, converter_for
-from airflow_provider_autoenhance.imaging.decode import read_header
+from airflow_provider_autoenhance.imaging.decode import _as_ranges, read_header
+from airflow_provider_autoenhance.imaging.exif_blocks import heif_blocks
 from airflow_provider_autoenhance.imaging.heif import Memory, main_picture
+from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec, outputs_of
+from airflow_provider_autoenhance.imaging.sniff import sniff
 
 from .inputs import HEIGHT, WIDTH, lying, photo, saved, upright
 from .looking import look
-from .moving import clean_aperture, pixels_in_description, with_property
+from .moving import clean_aperture, long_boxes, pixels_in_description, with_property
+from .samples import box, iso_media
 
 FORMS = ["HEIC", "AVIF"]
+FAR = [2**62, 2**63 - 1, 2**63, 2**64 - 1]
+
+
+def stored(data: bytes, folder: Path) -> Path:
+    (path := folder / "photo").write_bytes(data)
+    return path
+
+
+def check_whole(data: bytes) -> str | None:
+    check = check_for(sniff(data))
+    check.feed(data)
+    return check.finish()
 
 
 def convert(data: bytes, folder: Path) -> ConvertedFile:
@@ -65,6 +82,41 @@ class TestHeader:
         data = photo(form).replace(struct.pack(">II", HEIGHT, WIDTH), struct.pack(">II", 40_000, 40_000))
         with pytest.raises(ConversionError, match="1600 megapixels; more than 160 megapixels are taken for a dec"):
             convert(data, tmp_path)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_lengths_of_64_bits(self, form: str, tmp_path: Path) -> None:
+        data = long_boxes(photo(form))
+        assert check_whole(data) is None
+        assert np.abs(look(convert(data, tmp_path).path).pixels.astype(int) - upright()).mean() < 3
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("length", FAR)
+    @pytest.mark.parametrize("on_disk", [False, True])
+    def test_a_box_longer_than_any_file_ends_with_the_file(
+        self, form: str, length: int, on_disk: bool, tmp_path: Path
+    ) -> None:
+        whole = photo(form)
+        long = struct.pack(">I4sQ", 1, b"free", length)
+        at = int.from_bytes(whole[:4], "big")
+        for data in (whole + long, whole[:at] + long + whole[at:], whole.replace(b"\0\0\0\x14ispe", long[:8], 1)):
+            source = stored(data, tmp_path) if on_disk else BytesIO(data)
+            with suppress(ConversionError):
+                read_header(source, about="photo")
+            with suppress(ConversionError):
+                converter_for([OutputSpec(format="png")]).convert(source, tmp_path, about="photo")
+        assert read_header(BytesIO(whole + long), about="photo").width == WIDTH
+
+    @pytest.mark.parametrize("place", FAR)
+    @pytest.mark.parametrize("on_disk", [False, True])
+    def test_exif_that_is_said_to_lie_behind_any_file_is_not_there(
+        self, place: int, on_disk: bool, tmp_path: Path
+    ) -> None:
+        infe = box(b"infe", struct.pack(">BxxxHH4s", 2, 3, 0, b"Exif") + b"\0")
+        iloc = struct.pack(">B3xHHHHHHQQ", 1, 0x8800, 1, 3, 0, 0, 1, place, 100)
+        inside = bytes(4) + box(b"iinf", bytes(4) + b"\0\1" + infe) + box(b"iloc", iloc)
+        data = iso_media(b"heic", [])[:-48] + box(b"meta", inside)
+        with _as_ranges(stored(data, tmp_path) if on_disk else BytesIO(data)) as file:
+            assert heif_blocks(file).starts == []
 
     @pytest.mark.parametrize("form", FORMS)
     @settings(deadline=None)
@@ -158,55 +210,6 @@ class TestDeath:
                 convert(photo(form), tmp_path)
         assert convert(photo(form), tmp_path).width == WIDTH
 
-    def test_one_that_never_ends_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        number = tmp_path / "number"
-        decoder_that(
-            f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(600)",
-            tmp_path,
-            monkeypatch,
-        )
-        monkeypatch.setattr(apart, "PATIENCE", 0.1)
-        with pytest.raises(ConversionError, match="its decoder took more time or memory than it may"):
-            convert(photo("AVIF"), tmp_path)
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(number.read_text()), 0)
-
-    @pytest.mark.parametrize("form", FORMS)
-    def test_memory_has_a_bound(self, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(apart, "BASE_MEGABYTES", 1.0)
-        with pytest.raises(ConversionError, match="photo 'a' cannot be decoded"):
-            convert(photo(form), tmp_path)
-
-    def test_it_sees_nothing_of_the_workers_secrets(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        seen = tmp_path / "seen"
-        monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", "secret")
-        decoder_that(f"import os; open({str(seen)!r}, 'w').write(repr(dict(os.environ)))", tmp_path, monkeypatch)
-        with pytest.raises(ConversionError):
-            convert(photo("AVIF"), tmp_path)
-        assert "secret" not in seen.read_text()
-
-    @pytest.mark.parametrize("form", FORMS)
-    @pytest.mark.parametrize("seed", range(6))
-    def test_any_damage_ends_in_a_picture_or_a_conversion_error(self, form: str, seed: int, tmp_path: Path) -> None:
-        chance = np.random.default_rng(seed)
-        data = bytearray(photo(form))
-        for _ in range(int(chance.integers(1, 6))):
-            at = int(chance.integers(0, len(data)))
-            data[at : at + 4] = chance.bytes(int(chance.integers(1, 5)))
-        try:
-            convert(bytes(data), tmp_path)
-        except ConversionError as error:
-            assert str(error).startswith("photo 'a' ")
-
-
-def test_a_source_may_be_a_path_a_file_or_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "photo.heic"
-    path.write_bytes(photo("HEIC"))
-    sources: list[Any] = [path, BytesIO(photo("HEIC"))]
-    with path.open("rb") as file:
-        for source in [*sources, file]:
-            decoded = apart.decode(source, pixels=WIDTH * HEIGHT, heic=True, about="photo")
-            assert decoded.image.size == (WIDTH, HEIGHT)
     @pytest.mark.parametrize(
         "first",
         [
@@ -258,3 +261,52 @@ def test_a_source_may_be_a_path_a_file_or_bytes(tmp_path: Path) -> None:
         with pytest.raises(ConversionError, match="photo 'a' cannot be decoded"):
             convert(photo("AVIF"), tmp_path)
 
+    def test_one_that_never_ends_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        number = tmp_path / "number"
+        decoder_that(
+            f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(600)",
+            tmp_path,
+            monkeypatch,
+        )
+        monkeypatch.setattr(apart, "PATIENCE", 0.1)
+        with pytest.raises(ConversionError, match="its decoder took more time or memory than it may"):
+            convert(photo("AVIF"), tmp_path)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(number.read_text()), 0)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_memory_has_a_bound(self, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(apart, "BASE_MEGABYTES", 1.0)
+        with pytest.raises(ConversionError, match="photo 'a' cannot be decoded"):
+            convert(photo(form), tmp_path)
+
+    def test_it_sees_nothing_of_the_workers_secrets(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = tmp_path / "seen"
+        monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", "secret")
+        decoder_that(f"import os; open({str(seen)!r}, 'w').write(repr(dict(os.environ)))", tmp_path, monkeypatch)
+        with pytest.raises(ConversionError):
+            convert(photo("AVIF"), tmp_path)
+        assert "secret" not in seen.read_text()
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("seed", range(6))
+    def test_any_damage_ends_in_a_picture_or_a_conversion_error(self, form: str, seed: int, tmp_path: Path) -> None:
+        chance = np.random.default_rng(seed)
+        data = bytearray(photo(form))
+        for _ in range(int(chance.integers(1, 6))):
+            at = int(chance.integers(0, len(data)))
+            data[at : at + 4] = chance.bytes(int(chance.integers(1, 5)))
+        try:
+            convert(bytes(data), tmp_path)
+        except ConversionError as error:
+            assert str(error).startswith("photo 'a' ")
+
+
+def test_a_source_may_be_a_path_a_file_or_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "photo.heic"
+    path.write_bytes(photo("HEIC"))
+    sources: list[Any] = [path, BytesIO(photo("HEIC"))]
+    with path.open("rb") as file:
+        for source in [*sources, file]:
+            decoded = apart.decode(source, pixels=WIDTH * HEIGHT, heic=True, about="photo")
+            assert decoded.image.size == (WIDTH, HEIGHT)

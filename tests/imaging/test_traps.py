@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
 from airflow_provider_autoenhance.imaging.convert import ConvertedFile, converter_for, to_uploadable
@@ -343,6 +345,47 @@ class TestPixels:
                 convert(bytes(data), "png", tmp_path)
             except ConversionError as error:
                 assert str(error).startswith("photo 'a' ")
+
+    @pytest.mark.parametrize("place", [2**62, 2**63 - 1, 2**63, 2**64 - 1])
+    @pytest.mark.parametrize("on_disk", [False, True])
+    @pytest.mark.parametrize("tag", [None, 0x8769, 0x8825, 0x010F, 273])
+    def test_a_bigtiff_that_leads_behind_any_file_is_named(
+        self, place: int, on_disk: bool, tag: int | None, tmp_path: Path
+    ) -> None:
+        import tifffile
+
+        file = BytesIO()
+        tifffile.imwrite(file, upright(), bigtiff=True, photometric="rgb", software="x" * 90)
+        data = bytearray(file.getvalue())
+        first = int.from_bytes(data[8:16], "little")
+        count = int.from_bytes(data[first : first + 8], "little")
+        entries = range(first + 8, first + 8 + 20 * count, 20)
+        if tag is None:
+            struct.pack_into("<Q", data, 8, place)
+        else:
+            at = next((at for at in entries if int.from_bytes(data[at : at + 2], "little") == tag), entries[-1])
+            struct.pack_into("<HHQQ", data, at, tag, 2 if tag == 0x010F else 16, 90 if tag == 0x010F else 1, place)
+        (path := tmp_path / "photo.tif").write_bytes(data)
+        with suppress(ConversionError):
+            converter_for([OutputSpec()]).convert(path if on_disk else BytesIO(data), tmp_path, about="photo")
+
+    @pytest.mark.parametrize("keyword", ["exif", "icc_profile", "transparency", "dpi", "gamma"])
+    def test_a_png_may_call_its_texts_as_it_likes(self, keyword: str, tmp_path: Path) -> None:
+        texts = PngInfo()
+        texts.add_text(keyword, "a note")
+        texts.add_itxt(keyword, "a note")
+        made = convert(saved(Image.fromarray(upright()), "PNG", pnginfo=texts), "tiff", tmp_path)
+        assert (look(made.path).pixels == upright()).all()
+
+    def test_what_does_not_fit_into_memory_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: Any, **__: Any) -> None:
+            raise MemoryError
+
+        for name in ("resize", "load", "convert"):
+            with monkeypatch.context() as patch:
+                patch.setattr(Image.Image if name != "load" else ImageFile.ImageFile, name, full)
+                with pytest.raises(ConversionError, match="photo 'a' does not fit into this worker's memory"):
+                    convert(photo("GIF"), {"max_width": 10}, tmp_path)
 
     @pytest.mark.parametrize("mode", ["I", "F"])
     def test_32_bits_are_refused(self, mode: str, tmp_path: Path) -> None:
