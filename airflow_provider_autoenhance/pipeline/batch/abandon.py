@@ -56,8 +56,9 @@ class _Abandoned:
     def _delete(self) -> None:
         self._hook.wait_until_made(_MADE_SECONDS)
         with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-abandon") as pool:
+            # First: what lands meanwhile is among the one or the other.
+            kept = {each.decision.image_id for each in tuple(self._in_flight.downloads.values())}
             made = chain.from_iterable(pool.map(self._made, self._folders))
-            kept = {each.decision.image_id for each in self._in_flight.downloads.values()}
             for _ in pool.map(self._delete_image, sorted({*self._in_flight.unpaid(), *made} - kept)):
                 pass
 
