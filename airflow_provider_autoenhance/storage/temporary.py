@@ -25,13 +25,15 @@ from airflow_provider_autoenhance.api.errors import (
     AutoenhanceError,
     ConversionError,
     DestinationError,
+    DestinationFullError,
     ServerError,
     SourceError,
 )
 from airflow_provider_autoenhance.storage.base import BLOCK, OWN_PREFIX, Reader
 
 #: With less than this, a place for temporary files counts as full: it has not room for one photo of full size and what is made of it.
-ROOM_BYTES = 32 << 20
+#: 24 megapixels take about 40 MB as PNG, and 70 as TIFF.
+ROOM_BYTES = 128 << 20
 
 #: Names of our temporary folders begin so.
 PREFIX = "airflow-provider-autoenhance-"
@@ -39,7 +41,8 @@ PREFIX = "airflow-provider-autoenhance-"
 _NAME = re.escape(PREFIX) + r"(?P<boot>[0-9a-f]{8})-[0-9a-f]{16}"
 _PART = re.escape(OWN_PREFIX) + r"(?P<boot>[0-9a-f]{8})-[0-9a-f]{16}\.part"
 _LONGEST_USE_SECONDS = 24 * 3600.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MADE_OF_A_FILE = 4  # times its size, what is made of it may take
 
 
 def check_room(about: str) -> None:
@@ -90,7 +93,7 @@ def temporary_folder(about: str) -> Iterator[Path]:
         raise _no_room(error, about) from None
     try:
         yield folder
-    except (OSError, AutoenhanceError) as error:
+    except Exception as error:
         if _is_for_want_of_room(error, folder):
             raise _no_room(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), about) from None
         raise
@@ -142,16 +145,19 @@ def _copy(reader: Reader, file: IO[bytes], about: str) -> None:
         raise _no_room(error, about) from None
 
 
-def _is_full(root: Path) -> bool:
-    return shutil.disk_usage(root).free < ROOM_BYTES
+def _is_full(place: Path, needed: int = ROOM_BYTES) -> bool:
+    return shutil.disk_usage(place).free < needed
 
 
-def _is_for_want_of_room(error: OSError | AutoenhanceError, folder: Path) -> bool:
+def _is_for_want_of_room(error: Exception, folder: Path) -> bool:
     """Whether it is this folder that was full, and not a destination, whose errors name that."""
-    if isinstance(error, OSError) and not isinstance(error, AutoenhanceError):
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
-    own = isinstance(error, DestinationError) and str(error).startswith(str(folder))
-    return (own or isinstance(error, (ConversionError, SourceError))) and _is_full(folder)
+    own = isinstance(error, DestinationError) and folder.name in str(error)
+    if isinstance(error, AutoenhanceError) and not own and not isinstance(error, (ConversionError, SourceError)):
+        return False
+    lying = sum(path.stat().st_size for path in folder.glob("*"))
+    return _is_full(folder, max(ROOM_BYTES, _MADE_OF_A_FILE * lying)) or isinstance(error, DestinationFullError)
 
 
 def _new_folder(root: Path) -> tuple[int, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -10,17 +11,32 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_autoenhance.api.errors import ServerError
+from airflow_provider_autoenhance.api.errors import (
+    ConversionError,
+    DestinationError,
+    DestinationFullError,
+    NotFoundError,
+    ServerError,
+    SourceError,
+)
 from airflow_provider_autoenhance.hooks.photo import upload_body
 from airflow_provider_autoenhance.storage import BLOCK, list_files, open_destination, open_source, temporary
-from airflow_provider_autoenhance.storage.temporary import PREFIX, temporary_copy, temporary_file, temporary_folder
+from airflow_provider_autoenhance.storage.temporary import (
+    PREFIX,
+    ROOM_BYTES,
+    temporary_copy,
+    temporary_file,
+    temporary_folder,
+)
 from tests.support.photos import photo as picture
 
 #: A process that holds a temporary folder and a file that is not whole, until it is told to end.
@@ -178,6 +194,63 @@ def test_a_conversion_leaves_nothing(tmp_path: Path, place: Path) -> None:
         assert [path.suffix for path in folder.iterdir()] == [".png"]
         assert body.read().startswith(b"\x89PNG")
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("encoder error -2 when writing image file"),
+        RuntimeError("libheif: cannot write"),
+        zlib.error("incomplete"),
+        ConversionError("photo 1 cannot be written as tiff."),
+        SourceError("photo 1 cannot be converted."),
+        DestinationError("{folder}/bought.png cannot be used."),
+        OSError(errno.ENOSPC, "full"),
+        OSError(errno.EDQUOT, "full"),
+        OSError(errno.EFBIG, "full"),
+    ],
+    ids=repr,
+)
+def test_whatever_fails_in_a_full_folder_can_be_retried(
+    place: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary.shutil, "disk_usage", lambda _: SimpleNamespace(free=ROOM_BYTES - 1))
+    with pytest.raises(ServerError, match=r"photo 1: the worker has no room.*TMPDIR"):
+        fail_with(error)
+
+
+def test_a_library_s_failure_is_compared_with_what_lies_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had no room is gone when the question is asked."""
+    monkeypatch.setattr(temporary.shutil, "disk_usage", lambda _: SimpleNamespace(free=ROOM_BYTES + 1))
+    error = ConversionError("photo 1 cannot be written as tiff.")
+    with pytest.raises(ConversionError):
+        fail_with(error, bought=ROOM_BYTES // 8)
+    with pytest.raises(ServerError, match="TMPDIR"):
+        fail_with(error, bought=ROOM_BYTES // 2)
+
+
+def test_our_own_file_that_had_no_room_can_be_retried_and_no_other(place: Path) -> None:
+    with pytest.raises(ServerError, match="TMPDIR"):
+        fail_with(DestinationFullError("{folder}/bought.png: the disk is full."))
+    with pytest.raises(DestinationFullError, match="/data/x"):
+        fail_with(DestinationFullError("/data/x: the disk is full."))
+
+
+def test_an_error_of_another_keeps_its_meaning_in_a_full_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    for error in (NotFoundError("gone"), DestinationFullError("/data/x: the disk is full."), OSError(errno.EIO, "bad")):
+        with pytest.raises(type(error)) as raised:
+            fail_with(error)
+        assert raised.value is error
+
+
+def fail_with(error: Exception, bought: int = 0) -> None:
+    with temporary_folder("photo 1") as folder:
+        with (folder / "bought.png").open("wb") as file:
+            file.truncate(bought)
+        if "{folder}" in str(error):
+            error = type(error)(str(error).replace("{folder}", str(folder)))
+        raise error
 
 
 def test_a_folder_that_cannot_be_made_is_named(place: Path) -> None:
