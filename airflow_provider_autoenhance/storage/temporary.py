@@ -38,6 +38,9 @@ ROOM_BYTES = 128 << 20
 #: Names of our temporary folders begin so.
 PREFIX = "airflow-provider-autoenhance-"
 
+#: Names of files that are kept for a later try begin so. So many are kept at most, and so many bytes.
+KEPT_PREFIX, KEPT_FILES, KEPT_BYTES = f"{PREFIX}bought-", 32, 2 << 30
+
 _NAME = re.escape(PREFIX) + r"(?P<boot>[0-9a-f]{8})-[0-9a-f]{16}"
 _PART = re.escape(OWN_PREFIX) + r"(?P<boot>[0-9a-f]{8})-[0-9a-f]{16}\.part"
 _LONGEST_USE_SECONDS = 24 * 3600.0
@@ -54,6 +57,9 @@ def check_room(about: str) -> None:
     try:
         root = Path(tempfile.gettempdir())
         full = _is_full(root)
+        if full:  # what is kept can be downloaded again
+            sweep_kept(root, files=0)
+            full = _is_full(root)
     except OSError as error:
         raise _no_room(error, about) from None
     if full:
@@ -88,6 +94,7 @@ def temporary_folder(about: str) -> Iterator[Path]:
     try:
         root = Path(tempfile.gettempdir())
         _sweep_folders(root)
+        sweep_kept(root)
         lock, folder = _new_folder(root)
     except OSError as error:
         raise _no_room(error, about) from None
@@ -132,6 +139,25 @@ def new_part(folder: Path) -> tuple[int, Path]:
         if _claim(descriptor, path):
             return descriptor, path
         os.close(descriptor)
+
+
+def sweep_kept(root: Path, *, files: int = KEPT_FILES, size: int = KEPT_BYTES) -> None:
+    """Remove what has been kept for more than a day, and the oldest of what is more than may be kept.
+
+    :param files: how many may be kept.
+    :param size: how many bytes together.
+    """
+    found = []
+    for path in root.glob(f"{KEPT_PREFIX}*"):
+        with suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.geteuid():
+                found.append((status.st_mtime, status.st_size, path))
+    for modified, taken, path in sorted(found, reverse=True):
+        files, size = files - 1, size - taken
+        if files < 0 or size < 0 or time.time() - modified > _LONGEST_USE_SECONDS:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _copy(reader: Reader, file: IO[bytes], about: str) -> None:

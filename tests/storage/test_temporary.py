@@ -31,8 +31,11 @@ from airflow_provider_autoenhance.api.errors import (
 from airflow_provider_autoenhance.hooks.photo import upload_body
 from airflow_provider_autoenhance.storage import BLOCK, list_files, open_destination, open_source, temporary
 from airflow_provider_autoenhance.storage.temporary import (
+    KEPT_PREFIX,
     PREFIX,
     ROOM_BYTES,
+    check_room,
+    sweep_kept,
     temporary_copy,
     temporary_file,
     temporary_folder,
@@ -175,6 +178,45 @@ def test_sweeps_and_new_folders_do_not_get_into_each_other_s_way(place: Path) ->
             end.set()
         sweeping.result()
     assert sorted(path.name for path in place.iterdir()) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+def keep(place: Path, number: int, *, size: int = 10, age: float = 0.0) -> Path:
+    path = place / f"{KEPT_PREFIX}{number:032x}"
+    with path.open("wb") as file:
+        file.truncate(size)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_what_is_kept_too_long_goes_with_the_next_folder(place: Path) -> None:
+    """Whichever task makes it, and in a process that has swept before."""
+    for _ in range(2):
+        old, young = keep(place, 1, age=25 * 3600), keep(place, 2, age=23 * 3600)
+        with temporary_folder("a photo"):
+            assert not old.exists()
+        assert young.exists()
+
+
+@pytest.mark.parametrize(("size", "fit"), [(10, 32), (100 << 20, 20), (3 << 30, 0)])
+def test_what_is_kept_has_a_bound(place: Path, size: int, fit: int) -> None:
+    paths = [keep(place, number, size=size, age=number) for number in range(40)]
+    with temporary_folder("a photo"):
+        assert [path.exists() for path in paths] == [True] * fit + [False] * (40 - fit)
+
+
+def test_what_is_kept_gives_way_to_what_is_to_be_bought(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = keep(place, 1)
+    free = lambda _: SimpleNamespace(free=0 if kept.exists() else 1 << 40)  # noqa: E731
+    monkeypatch.setattr(temporary.shutil, "disk_usage", free)
+    check_room("photo 1")
+    assert not kept.exists()
+
+
+def test_another_user_s_files_are_neither_counted_nor_touched(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = keep(place, 1, age=25 * 3600)
+    monkeypatch.setattr(os, "geteuid", lambda: kept.stat().st_uid + 1)
+    sweep_kept(place, files=0)
+    assert kept.exists()
 
 
 def test_a_copy_that_needs_no_path_has_no_name(place: Path) -> None:

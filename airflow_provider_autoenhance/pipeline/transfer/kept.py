@@ -1,6 +1,7 @@
 """Bought files that could not be made into their outputs: kept in the worker's temporary folder for the next try, where there is room.
 
 A file is known by image, rendering, ETag and size of its download; so an image that was enhanced again since is downloaded again.
+The next temporary folder that is made removes what was not asked for within a day, and what is more than may be kept.
 """
 
 from __future__ import annotations
@@ -10,15 +11,12 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from airflow_provider_autoenhance.hooks.download import Download
-from airflow_provider_autoenhance.storage.temporary import PREFIX
+from airflow_provider_autoenhance.storage.temporary import KEPT_BYTES, KEPT_FILES, KEPT_PREFIX, sweep_kept
 
-_PREFIX = f"{PREFIX}bought-"
-_KEPT_SECONDS = 24 * 3600.0
 _ROOM = 10  # times the file's size must be free beside it
 
 
@@ -31,7 +29,7 @@ class KeptFile:
     def __init__(self, image_id: str, rendering: object, download: Download) -> None:
         etag, self._size = download.headers.get("etag"), download.size
         known = repr((image_id, rendering, etag, self._size))
-        name = f"{_PREFIX}{hashlib.sha256(known.encode()).hexdigest()[:32]}"
+        name = f"{KEPT_PREFIX}{hashlib.sha256(known.encode()).hexdigest()[:32]}"
         self._taken = False
         self._path = Path(tempfile.gettempdir(), name) if etag and self._size else None
 
@@ -53,16 +51,11 @@ class KeptFile:
         """Move a file here, where there is room; older ones go. What was of no use twice is not kept a third time."""
         if self._path is None or self._taken:
             return False
-        _sweep(self._path.parent)
         with suppress(OSError):
-            if shutil.disk_usage(self._path.parent).free >= _ROOM * file.stat().st_size:
+            size, root = file.stat().st_size, self._path.parent
+            if size <= KEPT_BYTES and shutil.disk_usage(root).free >= _ROOM * size:
+                sweep_kept(root, files=KEPT_FILES - 1, size=KEPT_BYTES - size)
+                file.chmod(0o600)  # here, others may look
                 file.rename(self._path)
                 return True
         return False
-
-
-def _sweep(root: Path) -> None:
-    for path in root.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - path.lstat().st_mtime > _KEPT_SECONDS:
-                path.unlink()
