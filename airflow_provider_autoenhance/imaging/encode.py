@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api.errors import ConversionError, SettingsError
-from airflow_provider_autoenhance.imaging import metadata
+from airflow_provider_autoenhance.imaging import metadata, sniff
 from airflow_provider_autoenhance.imaging.cost import FULL_COLOR_FROM, check_side
+from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.output import QUALITIES, OutputSpec
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ _PNG_LEVELS = {"fast": 1, "optimal": 4, "best": 9}  # 5 to 8 take twice the time
 _HORIZONTAL_DIFFERENCING = 2  # without it, LZW makes photos bigger than they were
 _MOST_PER_SAMPLE = 3  # bytes of JPEG, of pure noise at the highest quality
 _AROUND = 1 << 18  # bytes of headers and EXIF
+_BLOCK = 1 << 20
+_FORMS = {"jpeg": sniff.JPEG, "png": sniff.PNG, "tiff": sniff.TIFF, "webp": sniff.WEBP, "avif": sniff.AVIF}
 _buffers = threading.Lock()  # how big they are is one number for all threads
 
 
@@ -90,6 +95,7 @@ def encode(encoding: Encoding, target: Path, *, about: str) -> None:
     """Write a file.
 
     :raises ConversionError: the picture is too large for the format, or the encoder gave up.
+    :raises OSError: the disk has not taken all of it.
     """
     format = encoding.output.format or "jpeg"
     check_side(format, max(encoding.image.size), about=about)
@@ -100,7 +106,31 @@ def encode(encoding: Encoding, target: Path, *, about: str) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        _ask_disk(target)
         raise ConversionError(f"{about} cannot be written as {format} ({error!s:.120}).") from None
+    _check_whole(target, format)
+
+
+def _ask_disk(target: Path) -> None:
+    """Write on where a library gave up without a reason: where the disk was full, it still is."""
+    with target.open("ab") as file:
+        file.write(bytes(_BLOCK))
+
+
+def _check_whole(target: Path, format: str) -> None:
+    """Look whether the disk has taken all of a file. Libraries pass over a write of which it took a part alone."""
+    check = check_for(_FORMS[format], target.stat().st_size)
+    with target.open("rb") as file:
+        while block := file.read(_BLOCK):
+            check.feed(block)
+    if check.finish():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+
+def _save(image: Image.Image, target: Path, format: str, **options: Any) -> None:
+    """Let Pillow write a file that is not its own: its own it removes when it fails, and with it the reason, a full disk."""
+    with target.open("w+b") as file:
+        image.save(file, format, **options)
 
 
 def _jpeg(encoding: Encoding, target: Path) -> None:
@@ -109,7 +139,7 @@ def _jpeg(encoding: Encoding, target: Path) -> None:
         options["subsampling"] = 0 if encoding.quality >= FULL_COLOR_FROM else 2
     options |= {"optimize": True, **encoding.resolution, **encoding.common}
     try:
-        encoding.image.save(target, "JPEG", **options)
+        _save(encoding.image, target, "JPEG", **options)
     except OSError as error:
         if error.errno is not None:
             raise
@@ -119,7 +149,7 @@ def _jpeg(encoding: Encoding, target: Path) -> None:
     width, height = (-(-side // 16) * 16 for side in encoding.image.size)
     samples = len(encoding.image.getbands()) * width * height
     with _room_for(samples * _MOST_PER_SAMPLE + len(encoding.profile or b"") + _AROUND):
-        encoding.image.save(target, "JPEG", **options)
+        _save(encoding.image, target, "JPEG", **options)
 
 
 @contextmanager
@@ -137,27 +167,27 @@ def _room_for(size: int) -> Iterator[None]:
 
 def _png(encoding: Encoding, target: Path) -> None:
     level = _PNG_LEVELS[encoding.output.compression or "optimal"]
-    encoding.image.save(target, "PNG", compress_level=level, **encoding.resolution, **encoding.common)
+    _save(encoding.image, target, "PNG", compress_level=level, **encoding.resolution, **encoding.common)
 
 
 def _tiff(encoding: Encoding, target: Path) -> None:
     image, options = encoding.image, {"icc_profile": encoding.profile, **encoding.resolution}
     if encoding.output.lossless:
-        image.save(target, "TIFF", compression="tiff_lzw", tiffinfo={317: _HORIZONTAL_DIFFERENCING}, **options)
+        _save(image, target, "TIFF", compression="tiff_lzw", tiffinfo={317: _HORIZONTAL_DIFFERENCING}, **options)
     else:
-        image.convert("YCbCr").save(target, "TIFF", compression="jpeg", quality=encoding.quality, **options)
+        _save(image.convert("YCbCr"), target, "TIFF", compression="jpeg", quality=encoding.quality, **options)
     metadata.append_to_tiff(target, encoding.tags)
 
 
 def _webp(encoding: Encoding, target: Path) -> None:
     # exact: the colours under full transparency are pixels, too.
     options = {"lossless": True, "exact": True} if encoding.output.lossless else {"quality": encoding.quality}
-    encoding.image.save(target, "WEBP", **options, **encoding.common)
+    _save(encoding.image, target, "WEBP", **options, **encoding.common)
 
 
 def _avif(encoding: Encoding, target: Path) -> None:
     if not encoding.output.lossless:
-        encoding.image.save(target, "AVIF", quality=encoding.quality, **encoding.common)
+        _save(encoding.image, target, "AVIF", quality=encoding.quality, **encoding.common)
         return
     # Pillow's plugin has no way to store RGB as it is: at its best it is off by up to 3 of 255.
     import pyvips
@@ -171,9 +201,10 @@ def _avif(encoding: Encoding, target: Path) -> None:
     if encoding.profile:
         pixels.set_type(pyvips.GValue.blob_type, "icc-profile-data", encoding.profile)
     try:
-        pixels.heifsave(str(target), compression="av1", lossless=True, effort=2)
+        data: bytes = pixels.heifsave_buffer(compression="av1", lossless=True, effort=2)
     except pyvips.Error as error:
         raise OSError(str(error)) from None
+    target.write_bytes(data)
 
 
 _WRITERS: dict[str, Callable[[Encoding, Path], None]] = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -15,11 +17,12 @@ import pytest
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
+from airflow_provider_autoenhance.api.errors import ConversionError, ServerError, SourceError
 from airflow_provider_autoenhance.imaging.convert import ConvertedFile, converter_for, to_uploadable
 from airflow_provider_autoenhance.imaging.cost import MAX_SIDES, check_fits
 from airflow_provider_autoenhance.imaging.output import OutputSpec, outputs_of
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, sniff
+from airflow_provider_autoenhance.storage.temporary import temporary_folder
 
 from .exif_samples import Block, Raw, block
 from .icc import gray, hollow, wide_gamut
@@ -525,6 +528,42 @@ class TestLimits:
     def test_a_full_disk_is_not_the_photos_fault(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             convert(photo("PNG"), "jpeg", tmp_path / "gone")
+
+    @pytest.mark.parametrize("output", ENCODED, ids=str)
+    @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+    def test_a_file_that_the_disk_has_taken_in_part_is_no_output(
+        self, output: Any, share: float, tmp_path: Path
+    ) -> None:
+        """Of what does not fit, a disk takes a part, and says that; Pillow does not listen."""
+        source = saved(Image.fromarray(noise(256, 200)), "PNG", exif=exif(), icc_profile=wide_gamut())
+        whole = convert(source, output, tmp_path).size
+        with full_disk(int(whole * share)), temporary_folder("photo") as folder:
+            convert(source, output, folder)
+        with disk_that_takes(whole + (1 << 20)), temporary_folder("photo") as folder:
+            assert convert(source, output, folder).size == whole
+
+    def test_a_photo_that_goes_up_as_png_is_whole(self, tmp_path: Path) -> None:
+        source = saved(Image.fromarray(noise(256, 200)), "BMP")
+        whole = to_uploadable(BytesIO(source), tmp_path, about="photo").size
+        with full_disk(whole - 10), temporary_folder("photo") as folder:
+            to_uploadable(BytesIO(source), folder, about="photo")
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    with pytest.raises(ServerError, match="photo: .* no room .* TMPDIR"), disk_that_takes(size):
+        yield
+
+
+@contextmanager
+def disk_that_takes(size: int) -> Iterator[None]:
+    """Let the system take so much of each file that is written, and nothing more."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 class TestUploads:
