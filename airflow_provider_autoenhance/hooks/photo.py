@@ -32,9 +32,8 @@ def upload_body(source: Source) -> Iterator[CheckedReader]:
         raise SourceError(
             f"{source.uri} is {found}; Autoenhance takes JPEG, PNG, WEBP, AVIF, HEIC, TIFF and camera RAW. Convert it first."
         )
-    body = CheckedReader(
-        source, name=source.uri, size=source.size, checks=[check_for(kind, source.size)], malformed=SourceError
-    )
+    checks = [check_for(kind, source.size, again=source.again)]
+    body = CheckedReader(source, name=source.uri, size=source.size, checks=checks, malformed=SourceError)
     if kind.accepted:
         yield body
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_autoenhance.api.errors import ConversionError, SettingsError
 from airflow_provider_autoenhance.imaging import metadata, sniff
 from airflow_provider_autoenhance.imaging.cost import FULL_COLOR_FROM, check_side
-from airflow_provider_autoenhance.imaging.integrity import check_for
+from airflow_provider_autoenhance.imaging.integrity import check_for, never_again
 from airflow_provider_autoenhance.imaging.output import QUALITIES, OutputSpec
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _ask_disk(target: Path) -> None:
 
 def _check_whole(target: Path, format: str) -> None:
     """Look whether the disk has taken all of a file. Libraries pass over a write of which it took a part alone."""
-    check = check_for(_FORMS[format], target.stat().st_size)
+    check = check_for(_FORMS[format], target.stat().st_size, again=never_again)
     with target.open("rb") as file:
         while block := file.read(_BLOCK):
             check.feed(block)

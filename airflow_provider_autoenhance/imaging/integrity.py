@@ -6,11 +6,13 @@ A check finds that bytes are missing at the end. It does not find bytes altered 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
 from typing import Protocol
 
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.heif import furthest_byte
+from airflow_provider_autoenhance.imaging.ranges import ReadRange
 from airflow_provider_autoenhance.imaging.tiff import TiffParts
 
 
@@ -26,13 +28,22 @@ class StreamCheck(Protocol):
         ...
 
 
-def check_for(form: sniff.ImageFormat | None, size: int | None = None) -> StreamCheck:
+def never_again(offset: int, length: int) -> bytes:
+    """A file of which nothing can be read once more."""
+    return b""
+
+
+def check_for(
+    form: sniff.ImageFormat | None, size: int | None = None, *, again: ReadRange | None = None
+) -> StreamCheck:
     """Return the check for a format, or one that finds nothing where the format has no end of its own (JPEG XL).
 
     :param size: bytes of the file, where they are known: then less has to be looked at.
+    :param again: reads the file once more, where it has no end marker and may be whole all the same. Without it, the bytes are kept in a
+        temporary file for that; with :func:`never_again`, a file without an end marker is cut short.
     """
     if form is sniff.JPEG:
-        return _Jpeg(size)
+        return _Jpeg(size, again)
     return _CHECKS.get(form, _NoCheck)() if form else _NoCheck()
 
 
@@ -218,15 +229,21 @@ class _Jpeg:
     Of a big file the middle is passed over, as looking at each byte costs as much as encrypting it. A scan has a 0xFF byte in every few
     hundred; a block that ends otherwise is looked at, as padding may have begun in it. Where the end marker was passed over all the same,
     the last 256 KiB are not a scan but something appended, and show it by 0xFF bytes that are followed by what a scan never has.
+
+    Without an end marker, and with less than that appended, the picture decides: :mod:`~airflow_provider_autoenhance.imaging.jpeg_end`.
     """
 
     _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
     _END, _WITHOUT_LENGTH = 0xD9, frozenset({0x01, 0xD8})
     _SCAN, _BETWEEN_SCANS = 0xDA, frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
     _LAST = 1 << 18
+    _MOST_BEHIND = 4096  # bytes; with more behind it, a picture without an end marker is cut short
     _TELLING, _MOST_TELLING = 4096, 400  # bytes at a block's end, and how many of them are 0xFF at most
 
-    def __init__(self, size: int | None) -> None:
+    def __init__(self, size: int | None, again: ReadRange | None) -> None:
+        self._again = again
+        self._copy = None if again else tempfile.SpooledTemporaryFile(self._LAST)  # noqa: SIM115 - goes with the check
+        self._size, self._total = size or 0, 0
         self._carry = b""
         self._skip = 0
         self._ahead = max(0, (size or 0) - self._LAST)
@@ -234,6 +251,8 @@ class _Jpeg:
         self.done = False
 
     def feed(self, block: bytes, /) -> None:
+        self._total += len(block)
+        self._keep(block)
         ahead, self._ahead = self._ahead, self._ahead - len(block)
         like_scan = ahead > 0 and self._ends_like_scan(block)
         if self.done:
@@ -261,6 +280,19 @@ class _Jpeg:
                 return
             at = self._after(data, found.start())
 
+    def _keep(self, block: bytes) -> None:
+        if self._copy is not None and not self.done:
+            try:
+                self._copy.write(block)
+            except OSError:  # without room, there is nothing to look at once more
+                self._copy, self._again = None, never_again
+
+    def _read_again(self, offset: int, length: int) -> bytes:
+        if self._copy is None:
+            return self._again(offset, length) if self._again else b""
+        self._copy.seek(offset)
+        return self._copy.read(length)
+
     def _ends_like_scan(self, block: bytes) -> bool:
         return 0 < block.count(b"\xff", -self._TELLING) <= self._MOST_TELLING
 
@@ -274,9 +306,11 @@ class _Jpeg:
         """Return where the segment ends that begins at ``at``, and note what of it lies in later blocks."""
         marker = data[at + 1]
         self._in_scan |= marker == self._SCAN
-        if marker == self._END or (self._resumed and marker not in self._BETWEEN_SCANS):
+        foreign = self._resumed and marker not in self._BETWEEN_SCANS
+        behind = self._size - (self._total - len(data) + at)
+        if marker == self._END or (foreign and behind > self._MOST_BEHIND):
             self.done = True
-        if marker in self._WITHOUT_LENGTH or self.done:
+        if marker in self._WITHOUT_LENGTH or foreign or self.done:
             return at + 2
         if len(data) < at + 4:
             self._carry = data[at:]
@@ -286,6 +320,10 @@ class _Jpeg:
         return end
 
     def finish(self) -> str | None:
+        if not self.done and self._in_scan:
+            from airflow_provider_autoenhance.imaging.jpeg_end import shows_all
+
+            self.done = shows_all(self._read_again, self._total, most_behind=self._MOST_BEHIND)
         return None if self.done else "the JPEG has no end-of-image marker"
 
 

@@ -81,15 +81,25 @@ class Source:
     :param body: where the bytes come from.
     :param explain: names what went wrong when ``body`` raises.
     :param name: last path part, where the URI does not hold it.
+    :param again: reads some bytes from within the file once more, whatever of it has been read, where that can be done.
     """
 
-    def __init__(self, file: StoredFile, body: Reader, explain: Explain, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        file: StoredFile,
+        body: Reader,
+        explain: Explain,
+        *,
+        name: str | None = None,
+        again: Callable[[int, int], bytes] | None = None,
+    ) -> None:
         self.file = file
         self.uri = file.uri
         self.name = name or file.name
         self.size = file.size
         self.etag = file.etag
         self.modified = file.modified
+        self.again = again
         self._body = body
         self._explain = explain
         self._head = b""
@@ -239,7 +249,7 @@ class Store(ABC):
 
     def source(self, file: StoredFile, body: Reader, *, name: str | None = None) -> Source:
         """A file of this store that is being read."""
-        return Source(file, body, partial(self.explain, kind=SourceError), name=name)
+        return Source(file, body, partial(self.explain, kind=SourceError), name=name, again=self.read_range)
 
 
 class Destination(ABC):

@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.calls import Variant
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.hooks.download import Download
-from airflow_provider_autoenhance.imaging.integrity import check_for
+from airflow_provider_autoenhance.imaging.integrity import check_for, never_again
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase, plan_outputs
 from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
@@ -166,9 +166,8 @@ def publish_download(
     if format is not None and kind.mime != f"image/{format}":
         raise errors.ServerError(f"{download.about}: asked for {format}, but {kind.name} arrived.")
     digests = sent_digests(download.headers)
-    body = CheckedReader(
-        download, name=download.about, size=download.size, digests=digests, checks=[check_for(kind, download.size)]
-    )
+    checks = [check_for(kind, download.size, again=never_again)]
+    body = CheckedReader(download, name=download.about, size=download.size, digests=digests, checks=checks)
     return destination.write(body, size=download.size, content_type=kind.mime), kind
 
 
