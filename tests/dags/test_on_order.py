@@ -94,3 +94,52 @@ def test_orders_named_by_hand_land_as_previews_for_free(autoenhance: Sandbox, s3
     )
     assert autoenhance.ledger()["credits"]["spent"] == 0
     assert autoenhance.api_key not in without_masking(done.stdout)
+
+
+@needs_airflow_3
+@pytest.mark.usefixtures("no_news")
+def test_more_orders_than_airflow_maps_all_land_in_one_run_after_the_other(
+    autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
+    orders = [
+        {"order_id": finished_order(f"{number}-elm", "a.jpg"), "name": f"{number}-elm", "processed": 1, "images": 1}
+        for number in range(5)
+    ]
+    happen({"orders": orders})
+    for number, landed in enumerate((3, 5)):
+        done = run_dag("autoenhance_on_order", f"2026-01-{10 + number}", {"destination": "s3://enhanced/orders"})
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert len(s3.keys()) == landed
+    assert sorted(s3.keys()) == [f"orders/{each['name']} {each['order_id'][:8]}/a.jpg" for each in orders]
+
+
+class Added(list[tuple[Any, Any]]):
+    """Stands for Airflow's accessors of an alias: what was added."""
+
+    def __getitem__(self, _: Any) -> Any:
+        return SimpleNamespace(add=lambda asset, extra: self.append((asset, extra)))
+
+
+@needs_airflow_3
+def test_of_fifteen_hundred_orders_none_is_lost() -> None:
+    module = runpy.run_path(FILE)
+    dag = module["autoenhance_on_order"]()
+    list_orders = dag.get_task("list_orders").python_callable
+    scope = list_orders.__globals__
+    reported = [{"order_id": f"{number:08}-id", "name": "elm", "processed": 1, "images": 1} for number in range(1500)]
+    extras, left, taken = [{"payload": {"orders": reported}}], Added(), []
+    scope["get_current_context"] = dict
+    while extras:
+        scope["triggering_extras"] = lambda _, of_run=extras: of_run
+        left.clear()
+        params = {"order_ids": [" one ", "", "two"], "destination": "s3://enhanced/orders/"}
+        found = list_orders(params=params, outlet_events=left)
+        assert 0 < len(found) <= 1024
+        assert all(asset == module["finished_orders"] and frozenset(extra.items()) for asset, extra in left)
+        taken += found
+        extras = [extra for _, extra in left]
+    assert {each["order_id"] for each in taken} == {"one", "two", *(each["order_id"] for each in reported)}
+    assert len({each["destination"] for each in taken}) == 1502
+    with pytest.raises(Exception, match="order_ids names 1025 orders, and a run takes 1024"):
+        list_orders(params=params | {"order_ids": [str(number) for number in range(1025)]}, outlet_events=left)
