@@ -6,17 +6,28 @@ photos come of the folder and what they cost, and names what could not be groupe
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
 from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, on_existing_param, settings_params
 
+#: Airflow's pool of the tasks that call Autoenhance: it bounds what all workers ask together (docs/deployment.md). It has to exist.
+POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
+
 
 @dag(
     schedule=None,
     catchup=False,
-    default_args={"retries": 2},
+    default_args={
+        # An outage of minutes ends no night: half a minute, one, two, four, eight.
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    },
     tags=["autoenhance"],
     doc_md=__doc__,
     params={
@@ -77,6 +88,7 @@ def autoenhance_hdr() -> None:
         plan_only="{{ params.plan_only }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,
+        pool=POOL,
     )
 
 

@@ -14,6 +14,8 @@ A second event of a folder does no harm: what is up to date is skipped. An event
 from __future__ import annotations
 
 import logging
+import os
+from datetime import timedelta
 from typing import Any
 
 import pendulum
@@ -41,6 +43,9 @@ PHOTOS = Asset(SOURCE.rstrip("/"))
 ENHANCED = AssetAlias("enhanced")
 log = logging.getLogger(__name__)
 
+#: Airflow's pool of the tasks that call Autoenhance: it bounds what all workers ask together (docs/deployment.md). It has to exist.
+POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
+
 source_param = Param(
     SOURCE,
     type="string",
@@ -56,6 +61,13 @@ source_param = Param(
     catchup=False,
     is_paused_upon_creation=True,
     max_active_runs=1,
+    default_args={
+        # An outage of minutes ends no night: half a minute, one, two, four, eight.
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    },
     tags=["autoenhance"],
     doc_md=__doc__,
     params={"source": source_param},
@@ -87,7 +99,13 @@ def autoenhance_photo_drop() -> None:
     catchup=False,
     is_paused_upon_creation=True,
     max_active_runs=1,  # of two on one folder, one would only wait
-    default_args={"retries": 2},
+    default_args={
+        # An outage of minutes ends no night: half a minute, one, two, four, eight.
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    },
     tags=["autoenhance"],
     doc_md=__doc__,
     params={
@@ -139,6 +157,7 @@ def autoenhance_on_arrival() -> None:
         preview="{{ params.preview }}",
         max_credits="{{ params.max_credits }}",
         deferrable=True,
+        pool=POOL,
         outlets=[ENHANCED],
         map_index_template="{{ task.listing }}",
     ).expand_kwargs(list_arrivals())

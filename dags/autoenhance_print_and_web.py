@@ -6,11 +6,16 @@ later are free too: the pictures are bought already, so the run only fetches the
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
 from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, on_existing_param, settings_params
+
+#: Airflow's pool of the tasks that call Autoenhance: it bounds what all workers ask together (docs/deployment.md). It has to exist.
+POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
 
 PRINT_CONDITIONS = ["ISO_Coated", "ISO_Uncoated", "USWeb_Coated", "USWeb_Uncoated"]
 
@@ -18,7 +23,13 @@ PRINT_CONDITIONS = ["ISO_Coated", "ISO_Uncoated", "USWeb_Coated", "USWeb_Uncoate
 @dag(
     schedule=None,
     catchup=False,
-    default_args={"retries": 2},
+    default_args={
+        # An outage of minutes ends no night: half a minute, one, two, four, eight.
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    },
     tags=["autoenhance"],
     doc_md=__doc__,
     params={
@@ -90,6 +101,7 @@ def autoenhance_print_and_web() -> None:
         on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         deferrable=True,
+        pool=POOL,
     )
 
 

@@ -5,6 +5,8 @@ The steps of this DAG are the provider's single-image operators, to learn from a
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task, task_group
@@ -16,10 +18,20 @@ from airflow_provider_autoenhance import (
     AutoenhanceUploadImageOperator,
 )
 
+#: Airflow's pool of the tasks that call Autoenhance: it bounds what all workers ask together (docs/deployment.md). It has to exist.
+POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
+
 
 @dag(
     schedule=None,
     catchup=False,
+    default_args={
+        # An outage of minutes ends no night: half a minute, one, two, four, eight.
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    },
     tags=["autoenhance"],
     doc_md=__doc__,
     params={
@@ -70,20 +82,24 @@ def autoenhance_quickstart() -> None:
     @task_group
     def enhance(image_name: str, source: str, destination: str) -> None:
         created = AutoenhanceCreateImageOperator(
-            task_id="create", image_name=image_name, source=source, settings="{{ params.settings | tojson }}"
+            task_id="create", image_name=image_name, source=source, settings="{{ params.settings | tojson }}", pool=POOL
         )
         uploaded = AutoenhanceUploadImageOperator(
             task_id="upload",
             image_id=created.output["image_id"],
             upload_url=created.output["upload_url"],
             source=source,
+            pool=POOL,
         )
-        enhanced = AutoenhanceImageStatusSensor(task_id="wait", image_id=uploaded.output["image_id"], deferrable=True)
+        enhanced = AutoenhanceImageStatusSensor(
+            task_id="wait", image_id=uploaded.output["image_id"], deferrable=True, pool=POOL
+        )
         AutoenhanceDownloadImageOperator(
             task_id="download",
             image_id=enhanced.output["image_id"],
             destination=destination,
             preview="{{ params.preview }}",
+            pool=POOL,
         )
 
     enhance.expand_kwargs(list_photos())

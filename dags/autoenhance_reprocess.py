@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
@@ -13,10 +15,20 @@ from airflow_provider_autoenhance import (
     settings_params,
 )
 
+#: Airflow's pool of the tasks that call Autoenhance: it bounds what all workers ask together (docs/deployment.md). It has to exist.
+POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
+
 
 @dag(
     schedule=None,
     catchup=False,
+    default_args={
+        # An outage of minutes ends no night: half a minute, one, two, four, eight.
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    },
     tags=["autoenhance"],
     doc_md=__doc__,
     params={
@@ -62,11 +74,11 @@ def autoenhance_reprocess() -> None:
         )
 
     reprocessed = AutoenhanceReprocessImageOperator.partial(
-        task_id="reprocess", settings=choose_settings(), deferrable=True
+        task_id="reprocess", settings=choose_settings(), deferrable=True, pool=POOL
     ).expand(image_id=choose_images())
-    AutoenhanceDownloadImageOperator.partial(task_id="download", preview="{{ params.preview }}").expand_kwargs(
-        choose_destinations(reprocessed.output)
-    )
+    AutoenhanceDownloadImageOperator.partial(
+        task_id="download", preview="{{ params.preview }}", pool=POOL
+    ).expand_kwargs(choose_destinations(reprocessed.output))
 
 
 autoenhance_reprocess()

@@ -23,6 +23,14 @@ from tools.processes import Children, run_command
 
 FOLDER = RUN / "up"
 
+#: Of the tasks that call Autoenhance: 6 x 50 requests a second.
+POOL = {
+    "name": "autoenhance",
+    "slots": 6,
+    "description": "Tasks that call Autoenhance, 50 requests a second each",
+    "include_deferred": False,
+}
+
 
 def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalService]:
     """Start the sandbox, fill its buckets, and start Airflow's components; return when the UI shows the DAGs."""
@@ -36,7 +44,8 @@ def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalServi
 
     step("Making an Airflow of its own, and starting its components")
     home = AirflowHome(FOLDER / "airflow", port=free_port(port))
-    airflow = start_live_airflow(children, home, FOLDER, {})
+    airflow = start_live_airflow(children, home, FOLDER, {"AUTOENHANCE_POOL": POOL["name"]})
+    airflow.api.post("pools", POOL)
     add_connections(airflow, service)
     return home, service
 

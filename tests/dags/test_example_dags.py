@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from datetime import timedelta
 from itertools import groupby, permutations
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +53,20 @@ def test_each_dag_is_named_like_its_file_and_explains_itself(path: Path) -> None
         # Sections are folded up in the form; what each run needs stands above them.
         assert bool(param.schema.get("section")) == (name in settings_params()), name
         assert param.schema["title"][0].isupper(), name
+
+
+@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
+def test_an_outage_of_two_minutes_ends_no_run(path: Path) -> None:
+    """Each task comes back until well after that, and never at once."""
+    module = load(path)
+    tasks = [task for name in vars(module) if name.startswith("autoenhance_") for task in getattr(module, name)().tasks]
+    assert tasks
+    for task in tasks:
+        pauses = [task.retry_delay * 2**number for number in range(task.retries)]
+        assert task.retry_exponential_backoff
+        assert pauses[0] >= timedelta(seconds=30)
+        assert timedelta(minutes=5) < sum(pauses, timedelta()) < timedelta(hours=1)
+        assert max(pauses) <= task.max_retry_delay <= timedelta(minutes=15)
 
 
 def folders(path: Path) -> set[str]:
