@@ -1,4 +1,5 @@
-"""The door of the webhook: who may come in, how much is read, and an answer at once. The rest is OrderCheck's."""
+"""The app below ``/autoenhance``, and the door of the webhook in it: who may come in, how much is read, and an answer at once. The rest is
+OrderCheck's."""
 
 from __future__ import annotations
 
@@ -31,21 +32,26 @@ BODY_SECONDS = 10.0
 _TOKEN_HEADERS = (b"authentication", b"authorization")
 
 
-def build_app(token: str, order_check: OrderCheck) -> FastAPI:
-    """Return the app that Airflow mounts.
+def build_app(token: str | None, order_check: OrderCheck | None, gallery: FastAPI | None = None) -> FastAPI:
+    """Return the app that Airflow mounts. Each of its two parts works without the other.
 
-    :param token: what the vendor's calls carry.
+    :param token: what the vendor's calls carry; ``None`` where there is no webhook.
     :param order_check: gets the orders that a call names.
+    :param gallery: the photos' pages; ``None`` where Airflow has no place for them.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await order_check.stop()
+        if order_check is not None:
+            await order_check.stop()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    # The endpoint takes every path, so that only the right call learns that there is anything.
-    app.router.routes.append(Route("/{path:path}", endpoint=WebhookEndpoint(token, order_check)))
+    if gallery is not None:
+        app.mount("/gallery", gallery)
+    if token is not None and order_check is not None:
+        # The endpoint takes every other path, so that only the right call learns that there is anything.
+        app.router.routes.append(Route("/{path:path}", endpoint=WebhookEndpoint(token, order_check)))
     return app
 
 

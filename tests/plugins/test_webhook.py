@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_autoenhance.triggers import events, wakeup
 from airflow_provider_autoenhance.triggers.wakeup import Wakeup, variable_of
@@ -421,16 +421,18 @@ loaded = {"fastapi", "starlette", "httpx"} & set(sys.modules)
 before = sorted(name for name in sys.modules if name.startswith("airflow_provider_autoenhance.plugins."))
 apps = providers_configuration_loaded(lambda: AutoenhanceWebhookPlugin.fastapi_apps)()
 print(json.dumps({"before": before, "prefixes": [app["url_prefix"] for app in apps],
-                  "receiver": "airflow_provider_autoenhance.plugins.app" in sys.modules}))
+                  "receives": [type(getattr(each, "endpoint", None)).__name__ for app in apps for each in app["app"].routes]}))
 """
+#: From Airflow 3.1 on, the gallery is below the same path.
+PREFIXES = ["/autoenhance"] if AIRFLOW_V_3_1_PLUS else []
 
 
 @pytest.mark.parametrize(
     ("prefixes", "environment"),
     [
-        ([], {}),
-        ([], {"webhook_token": "  "}),
-        ([], {"webhook_token": "too-short"}),
+        (PREFIXES, {}),
+        (PREFIXES, {"webhook_token": "  "}),
+        (PREFIXES, {"webhook_token": "too-short"}),
         (["/autoenhance"], {"webhook_token": TOKEN}),
         (["/autoenhance"], {"webhook_token_cmd": f"echo {TOKEN}"}),
     ],
@@ -439,7 +441,7 @@ def test_it_is_off_unless_a_token_is_configured(prefixes: list[str], environment
     told, output = run_python(_ROUTES, **environment)
     assert told["prefixes"] == prefixes
     assert told["before"] == ["airflow_provider_autoenhance.plugins.webhook"]
-    assert told["receiver"] == bool(prefixes)
+    assert ("WebhookEndpoint" in told["receives"]) == (TOKEN in "".join(environment.values()))
     assert ("stays off" in output) == (environment.get("webhook_token") == "too-short")
     assert "too-short" not in output
     assert TOKEN not in output
