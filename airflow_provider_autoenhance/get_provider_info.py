@@ -23,6 +23,9 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors.status"),
         "triggers": _modules("triggers.images", "triggers.orders", "triggers.events"),
+        "extra-links": [
+            f"{_PACKAGE}.operators.links.{name}" for name in ("PhotosLink", "ContactSheetLink", "ManifestLink")
+        ],
         "task-decorators": [
             {"name": "autoenhance", "class-name": f"{_PACKAGE}.decorators.autoenhance.autoenhance_task"}
         ],

@@ -51,6 +51,7 @@ def test_it_lists_every_module_of_its_rooms_and_no_other() -> None:
         "wakeup",
         "legacy_form",
         "lineage",
+        "links",
         "watermark",
         "photo",
         "rate",
@@ -63,6 +64,21 @@ def test_it_lists_every_module_of_its_rooms_and_no_other() -> None:
         assert listed == {f"{PACKAGE}.{kind}.{name}" for name in files}
         for module in listed:
             importlib.import_module(module)
+
+
+def test_its_links_are_those_of_the_operators() -> None:
+    listed = {path.rpartition(".")[2] for path in INFO["extra-links"]}
+    operators = [
+        getattr(importlib.import_module(module), name)
+        for entry in INFO["operators"]
+        for module in entry["python-modules"]
+        for name in dir(importlib.import_module(module))
+        if name.startswith("Autoenhance") and name.endswith("Operator")
+    ]
+    assert {type(link).__name__ for each in operators for link in each.operator_extra_links or ()} == listed
+    for path in INFO["extra-links"]:
+        module, _, name = path.rpartition(".")
+        assert getattr(importlib.import_module(module), name)().name
 
 
 def test_its_decorator_and_its_plugin_are_where_it_says() -> None:

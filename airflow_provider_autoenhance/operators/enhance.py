@@ -17,6 +17,7 @@ from airflow_provider_autoenhance.api.coerce import boolean, required, seconds
 from airflow_provider_autoenhance.api.shown import counted, quoted, shown
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push, push_result, task_run
+from airflow_provider_autoenhance.operators.links import PHOTO_LINKS
 from airflow_provider_autoenhance.utils.assets import emit_assets
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
@@ -223,6 +224,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         "deferrable": coerce.boolean,
         "durable": coerce.boolean,
     }
+    operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
         "exclude", "recursive", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",

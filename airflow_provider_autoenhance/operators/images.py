@@ -26,6 +26,7 @@ from airflow_provider_autoenhance.operators.base import (
     push_result,
     task_run,
 )
+from airflow_provider_autoenhance.operators.links import PHOTO_LINKS
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
 
 if TYPE_CHECKING:
@@ -359,6 +360,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         "preview": coerce.boolean,
         "output_spec": outputs,
     }
+    operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
         "image_id", "destination", "destination_conn_id", "preview", "output_spec", "autoenhance_conn_id",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import WAITING, AutoenhanceBaseOperator, outputs, push_result, task_run
+from airflow_provider_autoenhance.operators.links import PHOTO_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -253,6 +254,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         "output_spec": outputs,
         "concurrency": coerce.at_once,
     }
+    operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
         "order_id", "destination", "destination_conn_id", "preview", "output_spec", "autoenhance_conn_id",
     )  # fmt: skip
