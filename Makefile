@@ -19,7 +19,7 @@ SDKS := $(VENV)/sdks/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test wheel e2e e2e-webhook torture hostile fuzz lint format matrix stores bench bench-memory samples profiles clean
+.PHONY: help demo up test wheel e2e e2e-webhook torture hostile fuzz lint format matrix stores browser bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -61,6 +61,9 @@ format: $(INSTALLED) ## Format the code, and mend what ruff can mend
 
 stores: $(INSTALLED) ## Run the table of promises over S3, Azure, Google Cloud Storage and SFTP, each on a server of its own
 	@$(BIN)/python -m tools.stores $(ARGS)
+
+browser: $(INSTALLED) ## Look at the gallery in Chromium on a live Airflow; pictures in .run/browser (ARGS="--photos 1000")
+	@$(BIN)/python -m tools.browser $(ARGS)
 
 matrix: $(INSTALLED) ## Run the tests that touch Airflow on each supported version, in its own environment
 	@$(BIN)/python -m tools.matrix $(ARGS)
