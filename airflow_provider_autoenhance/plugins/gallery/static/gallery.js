@@ -373,6 +373,7 @@ class Grid {
     this.element = element("div", { className: "grid", hidden: true }, this.heads, this.list);
     this.rows = [];
     this.live = new Map(); // row number -> its elements
+    this.spare = []; // cards without a photo
     const scrolled = () => this.scrolled();
     document.addEventListener("scroll", scrolled, { capture: true, passive: true, signal: gallery.signal });
     new ResizeObserver(() => this.lay()).observe(this.element);
@@ -394,7 +395,7 @@ class Grid {
     const columns = Math.max(1, Math.floor((width + gap) / ((width < 520 ? 150 : 230) + gap)));
     const card = Math.floor((width - gap * (columns - 1)) / columns);
     const picture = Math.round((card * 2) / 3);
-    this.size = { gap, columns, card, picture, height: picture + 54 };
+    this.size = { gap, columns, card, picture, height: picture + 50 };
     this.rows = [];
     let top = 0;
     let head = null;
@@ -478,53 +479,69 @@ class Grid {
 
   drop(number) {
     for (const part of this.live.get(number)) {
-      for (const picture of part.querySelectorAll("img")) picture.removeAttribute("src"); // what has not come yet is not wanted any more
       part.remove();
+      if (part.photo) this.empty(part);
     }
     this.live.delete(number);
   }
 
+  /** Keep a card for another photo. What has not come yet of its pictures is not wanted any more. */
+  empty(card) {
+    for (const picture of card.querySelectorAll("img")) picture.removeAttribute("src");
+    card.pictures.replaceChildren();
+    card.pictures.className = "pictures";
+    card.before = card.photo = card.loaded = null;
+    this.spare.push(card);
+  }
+
   card(place) {
+    const card = this.spare.pop() ?? this.blank();
     const { gallery } = this;
     const photo = this.photos[place];
     const [label, hint] = kind(photo.state);
-    const pictures = element("span", { className: "pictures" });
-    const open = element("button", { type: "button", className: "open", ariaLabel: `${photo.name}, ${label}. Open` }, pictures);
-    open.addEventListener("click", () => gallery.viewer.open(photo));
-    const pick = element("input", { type: "checkbox", ariaLabel: `Select ${photo.name}`, checked: gallery.selected.has(photo) });
-    pick.addEventListener("change", () => gallery.select([photo], pick.checked));
-    const state = element("span", { className: `state ${photo.state}`, title: photo.reason ?? hint }, element("i"), label);
-    const facts = [photo.exposures.length > 1 && `${photo.exposures.length} exposures`, photo.credits && words.count(photo.credits, "credit")].filter(Boolean).join(" · ");
-    const card = element(
-      "div",
-      { className: "card", role: "listitem", ariaPosInSet: String(place + 1), ariaSetSize: String(this.photos.length) },
-      open,
-      element("label", { className: "pick" }, pick),
-      element("div", { className: "caption" }, element("span", { className: "name", title: photo.name }, photo.name), element("span", { className: "facts" }, state, element("span", {}, facts))),
-    );
-    const main = photo.after ?? photo.before;
-    card.load = () => {
-      if (card.loaded || !main) return;
-      card.loaded = true;
-      pictures.append(thumbnail(photo, main, "after"));
-    };
-    if (!main) pictures.append(element("span", { className: "none" }, "Without a preview"));
-    if (photo.before && photo.after) this.wipe(open, pictures, photo);
-    Object.assign(card, { photo, pick, place });
+    Object.assign(card, { photo, place, ariaPosInSet: String(place + 1), ariaSetSize: String(this.photos.length) });
+    card.open.ariaLabel = `${photo.name}, ${label}. Open`;
+    card.pick.ariaLabel = `Select ${photo.name}`;
+    card.pick.checked = gallery.selected.has(photo);
+    card.name.textContent = card.name.title = photo.name;
+    card.state.className = `state ${photo.state}`;
+    card.state.title = photo.reason ?? hint;
+    card.state.lastChild.data = label;
+    card.facts.textContent = [photo.exposures.length > 1 && `${photo.exposures.length} exposures`, photo.credits && words.count(photo.credits, "credit")].filter(Boolean).join(" · ");
+    if (!photo.after && !photo.before) card.pictures.append(element("span", { className: "none" }, "Without a preview"));
     return card;
   }
 
-  /** Show the photo as it was on the left of the mouse. */
-  wipe(open, pictures, photo) {
-    let before = null;
-    open.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "touch") return;
-      if (!before) pictures.append((before = thumbnail(photo, photo.before, "before")));
-      const box = open.getBoundingClientRect();
-      pictures.style.setProperty("--at", `${(100 * (event.clientX - box.left)) / box.width}%`);
-      pictures.classList.add("wiped");
-    });
+  blank() {
+    const pictures = element("span", { className: "pictures" });
+    const open = element("button", { type: "button", className: "open" }, pictures);
+    const pick = element("input", { type: "checkbox" });
+    const name = element("span", { className: "name" });
+    const state = element("span", {}, element("i"), document.createTextNode(""));
+    const facts = element("span");
+    const caption = element("div", { className: "caption" }, name, element("span", { className: "facts" }, state, facts));
+    const card = element("div", { className: "card", role: "listitem" }, open, element("label", { className: "pick" }, pick), caption);
+    card.load = () => {
+      const main = card.photo?.after ?? card.photo?.before;
+      if (card.loaded || !main) return;
+      card.loaded = true;
+      pictures.prepend(thumbnail(card.photo, main, "after"));
+    };
+    open.addEventListener("click", () => this.gallery.viewer.open(card.photo));
+    pick.addEventListener("change", () => this.gallery.select([card.photo], pick.checked));
+    open.addEventListener("pointermove", (event) => this.wipe(card, event));
     open.addEventListener("pointerleave", () => pictures.classList.remove("wiped"));
+    return Object.assign(card, { pictures, open, pick, name, state, facts });
+  }
+
+  /** Show the photo as it was on the left of the mouse. */
+  wipe(card, event) {
+    const { photo, pictures } = card;
+    if (event.pointerType === "touch" || !photo.before || !photo.after) return;
+    if (!card.before) pictures.append((card.before = thumbnail(photo, photo.before, "before")));
+    const box = card.open.getBoundingClientRect();
+    pictures.style.setProperty("--at", `${(100 * (event.clientX - box.left)) / box.width}%`);
+    pictures.classList.add("wiped");
   }
 
   tick() {
@@ -560,7 +577,7 @@ class Grid {
     this.make(number);
     const card = this.live.get(number).find((part) => part.place === place);
     card.load();
-    card.querySelector(".open").focus({ preventScroll: true });
+    card.open.focus({ preventScroll: true });
     card.scrollIntoView({ block: "nearest" });
   }
 
@@ -581,8 +598,11 @@ class Viewer {
 
   open(photo) {
     this.photo = photo;
+    const held = this.element.contains(this.gallery.root.activeElement) ? this.gallery.root.activeElement.title : "";
     this.fill();
     if (!this.element.open) this.element.showModal();
+    const again = [...this.element.querySelectorAll("header button")].find((each) => held && each.title === held && !each.disabled);
+    (again ?? this.stage.querySelector("[role=slider]") ?? this.element.querySelector("header button:last-child")).focus();
     history.replaceState(history.state, "", this.gallery.linkTo(photo));
   }
 
@@ -619,8 +639,7 @@ class Viewer {
   fill() {
     const { photo, gallery } = this;
     const place = gallery.shown.findIndex((each) => each.key === photo.key);
-    const held = this.gallery.root.activeElement?.dataset.hold;
-    const button = (text, label, action, disabled = false) => element("button", { type: "button", ariaLabel: label, title: label, onclick: action, disabled, "data-hold": label }, text);
+    const button = (text, label, action, disabled = false) => element("button", { type: "button", ariaLabel: label, title: label, onclick: action, disabled }, text);
     this.pick = element("input", { type: "checkbox", checked: gallery.selected.has(photo) });
     this.pick.addEventListener("change", () => gallery.select([photo], this.pick.checked));
     const header = element(
@@ -635,8 +654,6 @@ class Viewer {
     this.stage = element("div", { className: "stage" });
     this.element.replaceChildren(header, element("div", { className: "body" }, this.stage, this.details()));
     this.compare();
-    const again = [...this.element.querySelectorAll("button")].find((each) => held && each.dataset.hold === held && !each.disabled);
-    if (this.element.open) (again ?? this.stage.querySelector("[role=slider]") ?? header.lastChild).focus();
   }
 
   compare() {
@@ -646,7 +663,9 @@ class Viewer {
       this.stage.replaceChildren(element("p", { className: "none" }, "This photo has no preview. What is known of it is beside this."));
       return;
     }
-    const box = element("div", { className: "compare" }, thumbnail(photo, main, "after", photo.after ? "After" : "Before"));
+    const picture = thumbnail(photo, main, "after", photo.after ? "After" : "Before");
+    const box = element("div", { className: "compare" }, picture);
+    picture.addEventListener("load", () => box.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight));
     if (photo.before && photo.after) divide(box, thumbnail(photo, photo.before, "before", "Before"));
     this.stage.replaceChildren(box);
   }
@@ -680,8 +699,8 @@ class Viewer {
     const task = photo.task.ids;
     fact("Task", element("a", { href: pageOf(task) }, nameOf(task)));
     const link = element("a", { href: pageOf(task) + this.gallery.linkTo({ ...photo, task: photo.task }) }, "Link to this photo");
-    const state = element("p", {}, element("span", { className: `state ${photo.state}` }, element("i"), label), ` ${photo.reason ?? hint}`);
-    return element("aside", {}, state, element("label", { className: "check" }, this.pick, " Selected"), facts, element("p", {}, link));
+    const state = element("span", { className: `state ${photo.state}` }, element("i"), element("b", {}, label));
+    return element("aside", { tabIndex: 0, role: "region", ariaLabel: "What is known of the photo" }, element("p", {}, state, element("br"), photo.reason ?? hint), element("label", { className: "check" }, this.pick, " Selected"), facts, element("p", {}, link));
   }
 
   output(output) {
@@ -808,7 +827,7 @@ i { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-r
 .heads, .list { position: absolute; inset: 0; }
 .heads { pointer-events: none; }
 .head { position: absolute; left: 0; right: 0; margin: 0; padding: 14px 0 6px; font-size: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.card { position: absolute; top: 0; left: 0; width: var(--width); contain: layout style paint; border-radius: 8px; background: var(--card); }
+.card { position: absolute; top: 0; left: 0; width: var(--width); height: calc(var(--picture) + 50px); contain: layout style paint; border-radius: 8px; background: var(--card); }
 .open { display: block; width: 100%; height: var(--picture); padding: 0; border: 0; border-radius: 6px; overflow: hidden; background: var(--empty); }
 .open:focus-visible { outline-offset: -4px; }
 .pictures { position: relative; display: block; width: 100%; height: 100%; }
@@ -821,6 +840,7 @@ i { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-r
 .pick input { display: block; width: 20px; height: 20px; margin: 0; accent-color: var(--accent); }
 .caption { padding: 5px 4px 0; }
 .name { display: block; font-weight: 600; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.facts span:last-child { overflow: hidden; text-overflow: ellipsis; }
 .facts { display: flex; gap: 8px; justify-content: space-between; color: var(--quiet); font-size: 12.5px; white-space: nowrap; overflow: hidden; }
 .bar { position: fixed; bottom: 12px; left: 50%; transform: translateX(-50%); z-index: 3; display: flex; flex-wrap: wrap; gap: 8px; align-items: center; justify-content: center; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 8px 14px; box-shadow: 0 4px 18px #0005; max-width: calc(100vw - 24px); }
 .viewer { width: min(1500px, 96vw); height: 94vh; max-width: none; max-height: none; padding: 0; border: 1px solid var(--line); border-radius: 10px; background: var(--back); color: var(--text); overflow: hidden; }
@@ -832,13 +852,15 @@ header button { min-width: 38px; font-size: 18px; line-height: 1; }
 .place { color: var(--quiet); white-space: nowrap; }
 .body { flex: 1; min-height: 0; display: flex; }
 .stage { flex: 1; min-width: 0; min-height: 0; display: flex; flex-direction: column; align-items: center; justify-content: center; padding: 12px; gap: 8px; }
-.compare { position: relative; max-width: 100%; max-height: 100%; overflow: hidden; border-radius: 6px; display: flex; min-height: 0; }
-.compare img { display: block; max-width: 100%; max-height: calc(94vh - 90px); min-width: min(640px, 100%); object-fit: contain; user-select: none; }
-.compare .before { position: absolute; inset: 0; width: 100%; height: 100%; clip-path: inset(0 calc(100% - var(--at)) 0 0); }
+.compare { position: relative; width: min(100%, calc((94vh - 90px) * var(--ratio, 1.5))); aspect-ratio: var(--ratio, 1.5); overflow: hidden; border-radius: 6px; background: var(--empty); }
+.compare img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; user-select: none; }
+.compare .before { clip-path: inset(0 calc(100% - var(--at)) 0 0); }
 .divided { cursor: ew-resize; touch-action: pan-y pinch-zoom; }
 .divider { position: absolute; top: 0; bottom: 0; left: var(--at); width: 44px; margin-left: -22px; cursor: ew-resize; }
 .divider::before { content: ""; position: absolute; left: 21px; width: 2px; top: 0; bottom: 0; background: #fff; box-shadow: 0 0 3px #000; }
 .divider::after { content: "‹ ›"; position: absolute; left: 4px; top: calc(50% - 18px); width: 36px; height: 36px; border-radius: 50%; background: #fff; color: #1b2430; display: grid; place-items: center; font-weight: 700; box-shadow: 0 0 4px #000a; }
+.divider:focus-visible { outline: none; }
+.divider:focus-visible::after { outline: 3px solid var(--accent); outline-offset: 2px; }
 .tag { position: absolute; bottom: 8px; padding: 2px 8px; border-radius: 4px; background: #000b; color: #fff; font-size: 12px; pointer-events: none; }
 .left { left: 8px; } .right { right: 8px; }
 .pane { flex: 1; align-self: stretch; min-height: 0; overflow: auto; }
@@ -863,7 +885,7 @@ th, td { text-align: left; padding: 8px 12px; border-bottom: 1px solid var(--lin
   .viewer { width: 100vw; height: 100dvh; border-radius: 0; border: 0; }
   .body { flex-direction: column; overflow: auto; }
   .stage { flex: none; min-height: 240px; padding: 0; }
-  .compare img { max-height: 60vh; min-width: 100%; }
+  .compare { width: min(100%, calc(60vh * var(--ratio, 1.5))); border-radius: 0; }
   aside { width: auto; border-left: 0; }
   .pane { max-height: 70vh; }
 }
