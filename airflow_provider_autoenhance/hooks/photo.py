@@ -10,7 +10,7 @@ from typing import IO
 from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE, sniff
-from airflow_provider_autoenhance.storage import CheckedReader, Source, StoredFile
+from airflow_provider_autoenhance.storage import CheckedReader, Source, StoredFile, StreamCheck
 from airflow_provider_autoenhance.storage.temporary import temporary_file, temporary_folder
 
 #: Bytes, or a file opened for reading bytes.
@@ -18,9 +18,10 @@ Photo = bytes | bytearray | memoryview | IO[bytes]
 
 
 @contextmanager
-def upload_body(source: Source) -> Iterator[CheckedReader]:
+def upload_body(source: Source, *checks: StreamCheck) -> Iterator[CheckedReader]:
     """Check the type of a photo, and wrap it so that its format and length are checked as it is read. BMP and GIF become PNG.
 
+    :param checks: what else looks at the photo's own bytes.
     :raises SourceError: empty, damaged, or not a type that Autoenhance takes.
     :raises SettingsError: it has to be converted, and the library for that is missing.
     """
@@ -32,8 +33,13 @@ def upload_body(source: Source) -> Iterator[CheckedReader]:
         raise SourceError(
             f"{source.uri} is {found}; Autoenhance takes JPEG, PNG, WEBP, AVIF, HEIC, TIFF and camera RAW. Convert it first."
         )
-    checks = [check_for(kind, source.size, again=source.again)]
-    body = CheckedReader(source, name=source.uri, size=source.size, checks=checks, malformed=SourceError)
+    body = CheckedReader(
+        source,
+        name=source.uri,
+        size=source.size,
+        checks=[check_for(kind, source.size, again=source.again), *checks],
+        malformed=SourceError,
+    )
     if kind.accepted:
         yield body
     else:

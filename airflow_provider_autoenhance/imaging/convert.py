@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -63,26 +63,38 @@ class Converter:
     outputs: tuple[OutputSpec, ...]
     profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
 
-    def convert(self, source: Path | BinaryIO, folder: Path, *, about: str) -> list[ConvertedFile]:
+    def convert(
+        self,
+        source: Path | BinaryIO,
+        folder: Path,
+        *,
+        about: str,
+        look_at: Callable[[Picture], None] | None = None,
+    ) -> list[ConvertedFile]:
         """Decode once, and write a file per output, in their order. Blocks while the process's memory budget is taken.
 
         :param source: a picture file; an open one must be seekable.
         :param folder: an existing one, for the files; the caller moves or deletes them.
         :param about: the image, for messages.
+        :param look_at: gets the decoded picture, and leaves it as it is.
         :raises ConversionError: the picture is damaged, too large, or cannot be written in that format.
         """
         with process_budget().reserve(megabytes_for(decode.read_header(source, about=about), self.outputs)):
             try:
-                return self._converted(source, folder, about)
+                return self._converted(source, folder, about, look_at)
             except ConversionError as error:
                 message = str(error)
             except MemoryError:
                 message = f"{about} does not fit into this worker's memory."
         raise ConversionError(message)  # a new one, because the first one's traceback holds the pixels
 
-    def _converted(self, source: Path | BinaryIO, folder: Path, about: str) -> list[ConvertedFile]:
+    def _converted(
+        self, source: Path | BinaryIO, folder: Path, about: str, look_at: Callable[[Picture], None] | None
+    ) -> list[ConvertedFile]:
         """Do it; the pixels are given back with this function's end, before the memory's reservation is."""
         picture = decode.decode(source, about=about)
+        if look_at is not None:
+            look_at(picture)
         return [
             self._write(picture, output, folder / f"{number}.{EXTENSIONS[output.format or 'jpeg']}", about)
             for number, output in enumerate(self.outputs)

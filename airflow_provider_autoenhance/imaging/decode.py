@@ -7,12 +7,13 @@ import functools
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, ConversionError
 from airflow_provider_autoenhance.imaging import apart, color, metadata, sniff
+from airflow_provider_autoenhance.imaging.budget import process_budget
 from airflow_provider_autoenhance.imaging.cost import Header
 from airflow_provider_autoenhance.imaging.exif_blocks import heif_blocks
 from airflow_provider_autoenhance.imaging.heif import MainPicture, main_picture
@@ -37,6 +38,7 @@ _APART = (sniff.HEIC, sniff.AVIF)
 _ORIENTATION, _BITS, _PLANES = 0x0112, 258, 284
 _ON_ITS_SIDE = range(5, 9)
 _MOST_EXIF = 1 << 20  # bytes
+_PROGRESSIVE = 6.0  # bytes for each pixel
 _CUT = "more than 8 bits per channel cut to 8"
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
@@ -82,6 +84,37 @@ def _decoded(source: Path | BinaryIO, about: str) -> Picture:
     pixels, profile = _plain(upright, profile, transparency, about)
     pixels.info = {}
     return Picture(pixels, profile, tags, dpi, notes)
+
+
+def decode_reduced(source: Path | BinaryIO, *, side: int, about: str) -> tuple[Picture, int, int]:
+    """Decode a JPEG at an eighth, a quarter or half of its size, which takes a fraction of the time and memory.
+
+    :param side: the longest side has at least so many pixels, as far as the file has them.
+    :returns: the picture, without its EXIF; and the size of the whole one, upright.
+    :raises ConversionError: as :func:`decode`.
+    """
+    from PIL import ImageOps
+
+    with _opened(source, about) as image, _damage_named(about):
+        width, height = image.size
+        # A progressive one is kept whole while it is decoded.
+        kept = width * height * _PROGRESSIVE / 1e6 if image.info.get("progressive") else 0.0
+        orientation, profile = _orientation(image), image.info.get("icc_profile")
+        fraction = next((each for each in (8, 4, 2) if max(width, height) // each >= side), 1)
+        image.draft(None, (max(1, width // fraction), max(1, height // fraction)))
+        with process_budget().reserve(kept) if kept else nullcontext():
+            image.load()
+        pixels = image.convert("RGB") if image.mode not in ("L", "RGB", "CMYK") else image.copy()
+        pixels.info = {}
+        pixels.getexif()[_ORIENTATION] = orientation
+        pixels = ImageOps.exif_transpose(pixels)
+        if profile and not color.fits(profile, pixels.mode):
+            profile = None
+        pixels, profile = _plain(pixels, profile, False, about)
+        pixels.info = {}
+    if orientation in _ON_ITS_SIDE:
+        width, height = height, width
+    return Picture(pixels, profile, metadata.Tags(), None, []), width, height
 
 
 def _loaded(
