@@ -17,6 +17,7 @@ from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.storage.base import (
     BLOCK,
     HEAD,
+    OWN_FOLDER,
     OWN_PREFIX,
     Destination,
     Reader,
@@ -145,7 +146,8 @@ def list_files(
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
     An empty folder yields nothing. A single file's own URI yields that file. A folder whose name holds a control character is left out,
-    with a warning, and so is a name in which something looks like a credential (``?key=``).
+    with a warning, and so is a name in which something looks like a credential (``?key=``). Files in a subfolder ``.autoenhance`` are never
+    listed from above it: records and thumbnails are not photos.
 
     ::
 
@@ -172,10 +174,12 @@ def list_files(
     excluded = coerce.texts(owner, "exclude", exclude)
     found = store_of(location, access).list(recursive=recursive, strict=strict)
     root = location.uri.rstrip("/") + "/"
+    own = None if strict else f"/{OWN_FOLDER}/"
     return (
         file
         for file in found
-        if matches(file, root, included)
+        if (own is None or own not in f"/{file.uri.removeprefix(root)}")
+        and matches(file, root, included)
         and not matches(file, root, excluded)
         and not file.name.startswith(OWN_PREFIX)
         and _can_be_named(file)

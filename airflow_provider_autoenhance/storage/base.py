@@ -20,6 +20,9 @@ BLOCK = 1 << 18
 OWN_PREFIX = ".autoenhance-"
 """Names of probes and of files that are not whole yet begin so. A killed worker can leave one; no listing shows it."""
 
+OWN_FOLDER = ".autoenhance"
+"""A folder of this name lies beside what tasks write, and holds what they remember of it."""
+
 HEAD = 1 << 16
 """Bytes of a file's beginning that show its format."""
 

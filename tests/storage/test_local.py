@@ -341,3 +341,18 @@ class TestAllowedFolders:
             open_source(path)
         with pytest.raises(SourceError, match="folder of the system"):
             list(list_files(f"{Path(path).parent}/"))
+
+
+def test_what_a_task_remembers_is_listed_from_within_alone(tmp_path: Path) -> None:
+    own = (".autoenhance/run.jsonl", ".autoenhance/thumbnails/a-after.webp", "up/.autoenhance/b.webp")
+    for name in ("a.jpg", "not.autoenhance/c.jpg", *own):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+
+    def names(folder: str = "", *, strict: bool = False) -> list[str]:
+        found = list_files(f"{tmp_path}/{folder}", access=SourceAccess(local_folders=("/",)), strict=strict)
+        return [file.uri.removeprefix(f"{tmp_path}/") for file in found]
+
+    assert names() == ["a.jpg", "not.autoenhance/c.jpg"]
+    assert len(names(strict=True)) == 5
+    assert names(".autoenhance/thumbnails/") == [".autoenhance/thumbnails/a-after.webp"]

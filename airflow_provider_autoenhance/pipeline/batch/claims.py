@@ -186,7 +186,8 @@ class Claims:
         uri = f"{folder}{RECORDS_FOLDER}/" if folder else self._job.destination
         conn_id = self._job.destination_conn_id
         try:
-            listed = list_files(uri, conn_id=conn_id, access=EVERYWHERE, strict=True)
+            # Beside the records there may be many thumbnails, in a folder of their own.
+            listed = list_files(uri, conn_id=conn_id, access=EVERYWHERE, strict=True, recursive=not folder)
             return [file for file in listed if is_record(file.uri)]
         except SourceError:
             if has_anything(locate(uri, conn_id=conn_id, error=SourceError), EVERYWHERE):

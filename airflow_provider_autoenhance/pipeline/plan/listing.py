@@ -28,7 +28,13 @@ from airflow_provider_autoenhance.storage.location import Location, locate, on_d
 log = logging.getLogger(__name__)
 
 #: What photographers' computers leave among the photos, and what a batch writes beside its results.
-NEVER_PHOTOS = ("._*", f"{RECORDS_FOLDER}/*", f"*/{RECORDS_FOLDER}/*", "autoenhance-manifest*.jsonl")
+NEVER_PHOTOS = (
+    *("._*", f"{RECORDS_FOLDER}/*", f"*/{RECORDS_FOLDER}/*", "autoenhance-manifest*.jsonl"),
+    *("autoenhance-gallery*.json", "autoenhance-contact-sheet*.html"),
+)
+
+#: Under a destination, what no plan needs to know of: two for each photo.
+_THUMBNAILS = f"*{RECORDS_FOLDER}/thumbnails/*"
 
 
 def list_folders(job: Job) -> list[Folder]:
@@ -98,7 +104,9 @@ def list_present(job: Job) -> Mapping[str, StoredFile]:
 
 def _listed(job: Job) -> Mapping[str, StoredFile]:
     # Only sources are limited to some folders.
-    found = list_files(job.destination, conn_id=job.destination_conn_id, access=EVERYWHERE, strict=True)
+    found = list_files(
+        job.destination, conn_id=job.destination_conn_id, access=EVERYWHERE, strict=True, exclude=_THUMBNAILS
+    )
     return {file.uri: file for file in found}
 
 
