@@ -38,6 +38,8 @@ from airflow_provider_autoenhance.imaging.profiles import CARRIED, load_profile
 from airflow_provider_autoenhance.imaging.profiles import VARIABLE as ICC_VARIABLE
 from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, allowed_failures
+from airflow_provider_autoenhance.pipeline.gallery.rows import Entry
+from airflow_provider_autoenhance.pipeline.gallery.sheet import MAX_PICTURED
 from airflow_provider_autoenhance.sandbox.__main__ import parse
 from airflow_provider_autoenhance.triggers.orders import order_xcom
 from airflow_provider_autoenhance.utils.assets import COUNTS
@@ -275,3 +277,8 @@ def test_every_switch_of_the_sandbox_with_its_default() -> None:
         if isinstance(default, bool | str) or (type(default) is int and default and name != "max_upload_bytes"):
             told = table[name][1].strip("` ")
             assert str(default).lower() in told.lower(), name
+
+
+def test_the_gallery_has_the_fields_that_are_described() -> None:
+    assert rows("Pictures for people", OUTPUTS).keys() == Entry.__annotations__.keys()
+    assert f"Pictures of up to {MAX_PICTURED} photos" in OUTPUTS

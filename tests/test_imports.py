@@ -36,6 +36,7 @@ PIPELINE_LAYERS = (
     {"job"},
     {"photo"},
     {"records", "remote"},
+    {"gallery"},
     {"brackets", "transfer"},
     {"plan"},
     {"batch"},

@@ -134,6 +134,13 @@ class NightReport:
         if problems:
             yield "What failed, and why:"
             yield from problems
+        if sheets := self.contact_sheets():
+            yield "Before and after:"
+            yield from sheets
+
+    def contact_sheets(self) -> list[str]:
+        """URIs of the pages that show the photos before and after, one for each listing."""
+        return list(filter(None, (each.summary.get("contact_sheet") for each in self.listings)))
 
     def result(self) -> dict[str, Any]:
         """A small summary of the summaries, for XCom."""
@@ -146,6 +153,7 @@ class NightReport:
             "failed_listings": len(failed),
             "failed_listing_names": failed[:_MOST_NAMES],
             "problems": problems[:_MOST_NAMES],
+            "contact_sheets": self.contact_sheets()[:_MOST_NAMES],
         }
 
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Self, cast
 
 from airflow_provider_autoenhance.api.errors import ConversionError
 from airflow_provider_autoenhance.imaging import color, decode, sniff
-from airflow_provider_autoenhance.imaging.budget import process_budget
+from airflow_provider_autoenhance.imaging.budget import process_budget, return_freed_memory
 from airflow_provider_autoenhance.imaging.cost import megabytes_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.picture import Picture
@@ -63,12 +63,19 @@ def thumbnail_of(source: Path | BinaryIO, *, about: str) -> Thumbnail:
     :raises ConversionError: it is not a picture that is decoded here, or it is damaged.
     """
     with _at_once:
-        if _kind(source) is sniff.JPEG:
-            reduced, width, height = decode.decode_reduced(source, side=LONGEST_SIDE, about=about)
-            return Thumbnail(_encoded(reduced), width, height)
-        header = decode.read_header(source, about=about)
-        with process_budget().reserve(megabytes_for(header, [OutputSpec(format="webp", max_width=LONGEST_SIDE)])):
-            return thumbnail_of_picture(decode.decode(source, about=about))
+        try:
+            return _made(source, about)
+        finally:
+            return_freed_memory()  # or each thread would keep what its picture took
+
+
+def _made(source: Path | BinaryIO, about: str) -> Thumbnail:
+    if _kind(source) is sniff.JPEG:
+        reduced, width, height = decode.decode_reduced(source, side=LONGEST_SIDE, about=about)
+        return Thumbnail(_encoded(reduced), width, height)
+    header = decode.read_header(source, about=about)
+    with process_budget().reserve(megabytes_for(header, [OutputSpec(format="webp", max_width=LONGEST_SIDE)])):
+        return thumbnail_of_picture(decode.decode(source, about=about))
 
 
 def thumbnail_of_picture(picture: Picture) -> Thumbnail:

@@ -108,7 +108,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     on ``concurrency`` alone. What was done is remembered beside the outputs (folder ``.autoenhance``): another run skips what is up to
     date, fetches again what was deleted, adopts what is under way, and enhances what changed.
 
-    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``order_ids``,
+    Returns a summary of the run, whichever try it is: ``source``, ``manifest`` (URI of a JSONL file with a row per photo), ``gallery`` and
+    ``contact_sheet`` (URIs of the same for the gallery, and of a page with all photos before and after), ``order_ids``,
     the numbers ``photos``, ``edits`` (how many of these are premium edits), ``landed`` (by this run), ``skipped`` (up to date before it),
     ``failed``, ``postponed`` (left for the next run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or
     ``max_credits``; or an edit whose original has not landed), ``credits`` spent by this run (with ``cost`` and ``currency`` where the
@@ -117,7 +118,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     leaves the same as XCom ``summary``.
 
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
-    an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``order_ids``, and the counts.
+    an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``contact_sheet``, ``order_ids``, and the counts.
 
     With ``listings=True`` one task works on several listings as a task for each of them would: same files, records, orders and manifests,
     so that a listing may share a task with others tonight, and with none tomorrow. ``max_failures``, ``max_images`` and ``max_credits``
@@ -189,6 +190,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param deferrable: wait in the triggerer; by default as ``[operators] default_deferrable`` says.
     :param durable: remember what was done beside the outputs. ``False`` leaves the destination clean, but then another run knows nothing
         of this one and enhances everything again; retries of this run still find what they made.
+    :param thumbnails: also write what people look at beside the manifest: a small picture of each photo before and after, the gallery's
+        rows (``gallery``) and a contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and ``durable``.
     :raises SettingsError: on a bad argument; nothing was sent.
     """
 
@@ -223,6 +226,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         "delete_on_kill": coerce.boolean,
         "deferrable": coerce.boolean,
         "durable": coerce.boolean,
+        "thumbnails": coerce.boolean,
     }
     operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
@@ -264,6 +268,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         delete_on_kill: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         durable: bool = True,
+        thumbnails: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -297,6 +302,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.delete_on_kill = delete_on_kill
         self.deferrable = deferrable
         self.durable = durable
+        self.thumbnails = thumbnails
         self._batch: Batch | None = None
         self.check_arguments()
 
@@ -365,7 +371,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.api import versions
         from airflow_provider_autoenhance.api.settings import wire_settings
         from airflow_provider_autoenhance.imaging.output import outputs_of
-        from airflow_provider_autoenhance.pipeline.job import Job, Run
+        from airflow_provider_autoenhance.pipeline.job import Job, run_of
         from airflow_provider_autoenhance.pipeline.sources import Sources
         from airflow_provider_autoenhance.storage.naming import split_conn_id
 
@@ -377,7 +383,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         ti = context["ti"]
         destination, destination_conn_id = split_conn_id(self.destination, self.destination_conn_id)
         job = Job(
-            run=Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id), mapped=ti.map_index not in (None, -1)),
+            run=run_of(ti),
             sources=Sources(
                 _sources(self.source),
                 self.source_conn_id,
@@ -405,6 +411,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             edit_template=self.dusk_template,
             durable=self.durable,
             listings=self.listings,
+            thumbnails=self.thumbnails,
         )
         if job.on_existing == "reenhance":
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
@@ -556,6 +563,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             batch.hook.config.extra.priced(summary["credits"]),
             summary["manifest"] or f"one for each of {counted(len(summary.get('listings', ())), 'listing')}",
         )
+        if summary["contact_sheet"]:
+            log.info("Before and after: %s", summary["contact_sheet"])
         for failure in summary["failures"]:
             log.warning("Failed: %s: %s", failure["photo"], failure["reason"])
         if problem := self._problem(summary):

@@ -327,7 +327,8 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream an image from Autoenhance to a file, whole or not at all.
 
     The destination is tried before anything is spent. A retry downloads again, but never pays again. Returns ``uri``, ``size`` (bytes),
-    ``sha256``, ``content_type``, ``image_id``, ``credit_spent`` (whether this try spent one), and ``outputs`` with the facts of each file.
+    ``sha256``, ``content_type``, ``image_id``, ``credit_spent`` (whether this try spent one), ``outputs`` with the facts of each file,
+    ``gallery`` and ``contact_sheet`` (URIs).
 
     ::
 
@@ -347,6 +348,8 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase,
         into a folder (templated).
+    :param thumbnails: also write what people look at: a small picture of the image before and after, the gallery's row (``gallery``) and a
+        contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and a call of the API for the image's upload.
     :raises NoCreditsError: no credit is left; the enhanced image waits.
     :raises DestinationError: not writable; nothing was spent.
     :raises SettingsError: an original, or another photo's file, would be written over; nothing was spent.
@@ -359,6 +362,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         "variant": coerce.one_of("enhanced", "original"),
         "preview": coerce.boolean,
         "output_spec": outputs,
+        "thumbnails": coerce.boolean,
     }
     operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
@@ -374,6 +378,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         variant: Literal["enhanced", "original"] = "enhanced",
         preview: bool | str = True,
         output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
+        thumbnails: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -383,6 +388,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self.variant = variant
         self.preview: Any = preview
         self.output_spec = output_spec
+        self.thumbnails = thumbnails
         self.check_arguments()
         if any(True for _ in self.iter_mapped_task_groups()):
             _refuse_one_file(destination)
@@ -396,6 +402,8 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""
         from airflow_provider_autoenhance.imaging.output import outputs_of
+        from airflow_provider_autoenhance.pipeline.gallery.downloads import Downloads
+        from airflow_provider_autoenhance.pipeline.job import run_of
         from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, download_photo
 
         with task_run(self, context, label=last_part(self.destination) or self.image_id):
@@ -406,7 +414,11 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
                 variant=self.variant,
                 preview=self.preview,
             )
-            landed = download_photo(self.hook, target, image_id=self.image_id)
+            shown: Downloads | None = None
+            if self.thumbnails:
+                folder = f"{target.uri.rpartition('/')[0]}/"
+                shown = Downloads(self.hook, run_of(context["ti"]), folder, self.destination_conn_id, of=self.image_id)
+            landed = download_photo(self.hook, target, image_id=self.image_id, shown=shown)
             files = landed["outputs"]
             written = tuple(file["uri"] for file in files)
             self._moved = Moved(destinations=written, files=len(files), size=sum(each["size"] for each in files))

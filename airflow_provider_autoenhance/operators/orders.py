@@ -225,7 +225,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     A retry downloads again, but never pays again. Images that Autoenhance could not enhance are logged and left out; one that cannot
     be downloaded does not hold up the others, and fails the task by name in the end. Returns ``order_id``, ``name``, ``destination``,
     the numbers ``images``, ``landed`` and ``failed``, the first ``failures``, each with ``photo`` and ``reason``, ``bytes``, and
-    ``credits`` (spent by this try).
+    ``credits`` (spent by this try), ``gallery`` and ``contact_sheet`` (URIs).
 
     ::
 
@@ -241,6 +241,8 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files
         of each image (templated).
     :param concurrency: downloads at a time.
+    :param thumbnails: also write what people look at: a small picture of each image before and after, the gallery's rows (``gallery``) and
+        a contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and a call of the API for each image's upload.
     :raises NoCreditsError: no credit is left; the enhanced images wait.
     :raises DestinationError: not writable; nothing was spent.
     :raises SettingsError: an original, or another photo's file, would be written over; nothing was spent.
@@ -253,6 +255,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         "preview": coerce.boolean,
         "output_spec": outputs,
         "concurrency": coerce.at_once,
+        "thumbnails": coerce.boolean,
     }
     operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
@@ -268,6 +271,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         preview: bool | str = True,
         output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,
         concurrency: int = 8,
+        thumbnails: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -277,11 +281,14 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         self.preview: Any = preview
         self.output_spec = output_spec
         self.concurrency = concurrency
+        self.thumbnails = thumbnails
         self.check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download."""
         from airflow_provider_autoenhance.imaging.output import outputs_of
+        from airflow_provider_autoenhance.pipeline.gallery.downloads import Downloads
+        from airflow_provider_autoenhance.pipeline.job import run_of
         from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget
         from airflow_provider_autoenhance.pipeline.transfer.download_order import download_order
 
@@ -293,7 +300,12 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
                 preview=self.preview,
             )
             order = self.hook.get_order(self.order_id)
-            return push_result(context, download_order(self.hook, order, folder, concurrency=self.concurrency))
+            shown: Downloads | None = None
+            if self.thumbnails:
+                run = run_of(context["ti"])
+                shown = Downloads(self.hook, run, self.destination, self.destination_conn_id, of=self.order_id)
+            result = download_order(self.hook, order, folder, concurrency=self.concurrency, shown=shown)
+            return push_result(context, result)
 
 
 class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):

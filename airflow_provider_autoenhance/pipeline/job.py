@@ -17,6 +17,7 @@ from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
 from airflow_provider_autoenhance.pipeline.sources import Sources
+from airflow_provider_autoenhance.storage.base import OWN_FOLDER
 from airflow_provider_autoenhance.storage.location import Location
 
 OnExisting = Literal["skip", "redownload", "reprocess", "reenhance"]
@@ -31,7 +32,7 @@ Brackets = Literal["none", "auto", "exif"] | int
 MAX_ORDER_SIZE = 250
 
 #: Folder beside the outputs in which a batch remembers what it did.
-RECORDS_FOLDER = ".autoenhance"
+RECORDS_FOLDER = OWN_FOLDER
 
 _NAMESPACE = uuid.UUID("0f0c7a52-0a42-5a60-8a39-a5b1a9f7a0d3")
 
@@ -41,12 +42,23 @@ class Run:
     """Which task works, in which DAG run: never which try, and never which map index.
 
     :param mapped: the task is one of several.
+    :param map_index: which of them, for people alone.
     """
 
     dag_id: str
     task_id: str
     run_id: str
     mapped: bool = False
+    map_index: int = -1
+
+
+def run_of(ti: Any) -> Run:
+    """Return which task an instance of it is.
+
+    :param ti: Airflow's task instance.
+    """
+    map_index = -1 if ti.map_index is None else int(ti.map_index)
+    return Run(str(ti.dag_id), str(ti.task_id), str(ti.run_id), mapped=map_index != -1, map_index=map_index)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +99,7 @@ class Job:
     durable: bool = True
     listings: bool = False
     packed: str = ""
+    thumbnails: bool = True
     max_order_size: int = MAX_ORDER_SIZE
 
     @cached_property

@@ -375,18 +375,18 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     )
 
 
-def write_lines(uri: str, conn_id: str | None, lines: Callable[[], Iterable[bytes]]) -> StoredFile:
+def write_lines(
+    uri: str, conn_id: str | None, lines: Callable[[], Iterable[bytes]], *, content_type: str = "application/x-ndjson"
+) -> StoredFile:
     """Write a file, whole or not at all, without holding it.
 
     :param lines: gives the lines, of the same lengths each time: once to know their size, once to write them.
     """
     size = sum(map(len, lines()))
-    return open_destination(uri, conn_id=conn_id).write(
-        _Joined(lines()), size=size, content_type="application/x-ndjson"
-    )
+    return open_destination(uri, conn_id=conn_id).write(Joined(lines()), size=size, content_type=content_type)
 
 
-class _Joined:
+class Joined:
     """Gives lines in blocks."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:

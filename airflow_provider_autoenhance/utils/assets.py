@@ -72,17 +72,16 @@ def asset_extra(summary: Mapping[str, Any], *, sources: Sequence[str], destinati
 
     Flat: Airflow before 3.1 fails a task that succeeded where an alias's event holds a list or an object.
 
-    :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``order_ids`` (a space between), and the
-        summary's counts. With ``plan_only``, 0 landed.
+    :returns: ``folder`` (the destination), ``sources`` (folders, one a line), ``manifest``, ``contact_sheet``, ``order_ids`` (a space
+        between), and the summary's counts. With ``plan_only``, 0 landed.
     """
     from airflow_provider_autoenhance.storage.naming import folder_of, public_uri
 
-    manifest = summary.get("manifest")
     ahead = ("credits", "bytes") if "plan" in summary else ()  # with plan_only, these are what would be
     return {
         "folder": public_uri(destination.rstrip("/") + "/"),
         "sources": "\n".join(list(dict.fromkeys(map(folder_of, sources)))[:MAX_NAMED]),
-        "manifest": public_uri(manifest) if manifest else None,
+        **{name: public_uri(summary[name]) if summary.get(name) else None for name in ("manifest", "contact_sheet")},
         "order_ids": " ".join(summary.get("order_ids", ())[:MAX_NAMED]),
         **{name: 0 if name in ahead else int(summary.get(name, 0)) for name in COUNTS},
     }

@@ -379,7 +379,7 @@ class ImageNights(RuleBasedStateMachine):
             )
         onto = {"": str(self.output(photo)), "original": source, "neighbour": str(self.folder / "b.jpg")}[self.onto]
         return AutoenhanceDownloadImageOperator(
-            task_id=task, image_id=xcom["upload"]["image_id"], destination=onto, preview=False
+            task_id=task, image_id=xcom["upload"]["image_id"], destination=onto, preview=False, thumbnails=False
         )
 
     def output(self, photo: str) -> Path:

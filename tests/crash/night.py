@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
+from airflow_provider_autoenhance.pipeline.gallery.thumbnails import THUMBNAILS_FOLDER
 from tests.support.photos import exposure, photo
 from tests.support.sandbox import ROOT, Sandbox
 from tests.support.tasks import connection_of
@@ -115,7 +116,7 @@ class Night:
             store.put(name, data)
         self._options = {
             "task_id": "enhance", "source": store.source, "destination": store.destination, "preview": False,
-            "poll_interval": 0.02, "timeout": 60, "concurrency": 1, **options,
+            "poll_interval": 0.02, "timeout": 60, "concurrency": 1, "thumbnails": False, **options,
         }  # fmt: skip
 
     def choose(self, **options: Any) -> None:
@@ -185,6 +186,25 @@ class Night:
             data = published[output["uri"]]
             assert (output["size"], output["sha256"]) == (len(data), sha256(data).hexdigest())
             assert (row["credits"], row["credit_spent"]) == (1, True)
+
+
+class ShownNight(Night):
+    """A batch that shows its photos: what people look at is whole in the end, wherever the worker has died."""
+
+    def __init__(
+        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 3, **options: Any
+    ) -> None:
+        super().__init__(worker, sandbox, store, photos, thumbnails=True, **options)
+
+    def check(self) -> None:
+        """As without pictures; and each photo has both."""
+        super().check()
+        shown = json.loads(self._store.read("autoenhance-gallery.json"))["photos"]
+        assert [each["name"] for each in shown] == sorted(self.photos)
+        for each in shown:
+            for side in ("before", "after"):
+                assert self._store.read(f"{THUMBNAILS_FOLDER}{each[side]}")[8:12] == b"WEBP"
+        assert self._store.read("autoenhance-contact-sheet.html").count(b"data:image/webp") == 2 * len(shown)
 
 
 class OutputsNight(Night):

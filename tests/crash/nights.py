@@ -326,6 +326,7 @@ class Nights(RuleBasedStateMachine):
     def operator(self, **options: Any) -> AutoenhanceEnhanceOperator:
         return AutoenhanceEnhanceOperator(
             **{
+                "thumbnails": False,
                 "task_id": "enhance", "source": f"{self.source}/", "destination": f"{self.destination}/",
                 "preview": False, "settings": self.settings, "group_by": "all", "brackets": self.brackets,
                 "poll_interval": 0.01, "timeout": 30,

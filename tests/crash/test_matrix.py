@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.crash.night import BracketNight, DuskNight, Files, Night, Objects, OutputsNight, Worker
+from tests.crash.night import BracketNight, DuskNight, Files, Night, Objects, OutputsNight, ShownNight, Worker
 from tests.support.sandbox import Sandbox
 
 #: The matrix is cut into slices that run side by side.
@@ -69,6 +69,17 @@ def test_killed_anywhere(worker: Worker, copying_sandbox: Sandbox, tmp_path: Pat
     """Every call site, one after the other: a single thread makes their order the same each time."""
     fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable)
     kill_everywhere(zip(count(part + 1, SLICES), fresh, strict=False), effects=30)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_killed_while_photos_are_shown(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
+) -> None:
+    """The other nights write nothing for people, which would be as many places again to die at."""
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=ShownNight)
+    for last, night in zip(range(4, 72, 7), fresh, strict=False):
+        assert night.run("night-1", last=last)["end"] == "success"
+        night.check()
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])

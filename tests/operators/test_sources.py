@@ -18,7 +18,7 @@ from tests.storage.web_host import Host, page
 from tests.support.batch import Enhance, enhance_to
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import connection_of
+from tests.support.tasks import connection_of, is_for_people
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -46,7 +46,8 @@ def web() -> Iterator[Host]:
 
 
 def landed(folder: Path) -> list[str]:
-    files = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    found = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    files = (name for name in found if not is_for_people(name))
     return sorted(name for name in files if RECORDS_FOLDER not in name and not name.endswith(".jsonl"))
 
 

@@ -22,9 +22,9 @@ from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job, Run
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.exposures import group_files
 from airflow_provider_autoenhance.pipeline.records import (
+    Joined,
     Record,
     Row,
-    _Joined,
     _lines,
     latest_rows,
     read_record,
@@ -295,8 +295,8 @@ def test_a_grouping_that_names_other_files_is_made_anew() -> None:
 @given(st.lists(st.binary(max_size=9)), st.integers(1, 7))
 def test_lines_come_through_blocks_of_any_size(lines: list[bytes], size: int) -> None:
     lines = [line.replace(b"\n", b"") + b"\n" for line in lines]
-    joined = _Joined(lines)
+    joined = Joined(lines)
     blocks = list(iter(lambda: joined.read(size), b""))
     assert all(len(block) == size for block in blocks[:-1])
     assert list(_lines(blocks)) == lines
-    assert _Joined(lines).read() == b"".join(lines)
+    assert Joined(lines).read() == b"".join(lines)

@@ -21,6 +21,7 @@ import pytest
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.api.exchange import Tries
+from airflow_provider_autoenhance.pipeline.gallery.thumbnails import THUMBNAILS_FOLDER
 from tests.support.sandbox import Sandbox
 
 _RUN_SECONDS = 300
@@ -195,6 +196,12 @@ def aws_models() -> Iterator[None]:
         yield
 
 
+def is_for_people(place: str) -> bool:
+    """Whether a file is a thumbnail, a gallery's JSON or a contact sheet, which most tests are not about."""
+    name = place.rpartition("/")[2]
+    return THUMBNAILS_FOLDER in place or name.startswith(("autoenhance-gallery", "autoenhance-contact-sheet"))
+
+
 @pytest.fixture
 def s3(sandbox: Sandbox, aws_models: None, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Buckets ``listings`` and ``enhanced`` in the sandbox's S3, and the client that filled them."""
@@ -217,7 +224,9 @@ def s3(sandbox: Sandbox, aws_models: None, monkeypatch: pytest.MonkeyPatch) -> S
         client=client,
         put=lambda key, data: client.put_object(Bucket="listings", Key=key, Body=data),
         get=lambda key: client.get_object(Bucket="enhanced", Key=key)["Body"].read(),
-        keys=lambda bucket="enhanced": [
-            each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", [])
+        keys=lambda bucket="enhanced", everything=False: [
+            each["Key"]
+            for each in client.list_objects_v2(Bucket=bucket).get("Contents", [])
+            if everything or not is_for_people(each["Key"])
         ],
     )

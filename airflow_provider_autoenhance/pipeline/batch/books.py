@@ -6,7 +6,7 @@ Called only from the main thread, so the records need no lock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -14,6 +14,7 @@ from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited
 from airflow_provider_autoenhance.pipeline.batch.manifest import find_manifest, write_manifest
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Transfer
+from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan, Plan
@@ -93,20 +94,25 @@ class Books:
                 others = [each for each in record.orphans if each["order_id"] != order_id]
                 record.orphans = [*others, *orphans(by_id[order_id], photos)]
 
-    def write_manifests(self) -> dict[str, str]:
-        """Write a row per photo, for people; for each listing a file of its own.
+    def write_manifests(self, pictures: Mapping[str, Pictures]) -> dict[str, dict[str, str | None]]:
+        """Write what is for people: the gallery and the contact sheet, then the manifest, with a row per photo; for each listing its own.
 
-        :returns: the URI of each, by the destination; nothing where there are no photos.
+        :param pictures: of each part of the job, by its destination.
+        :returns: by the destination the URIs ``manifest``, ``gallery`` and ``contact_sheet`` of what there is; nothing where there are no
+            photos.
         """
         parts = [part for part in self._plan.parts if any(folder.decisions for folder in part.folders)]
         with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-manifest") as pool:
-            return {part.job.destination: uri for part, uri in zip(parts, pool.map(self._manifest, parts), strict=True)}
+            written = pool.map(lambda part: self._manifest(part, pictures[part.job.destination]), parts)
+            return {part.job.destination: uris for part, uris in zip(parts, written, strict=True)}
 
-    def _manifest(self, part: PartPlan) -> str:
+    def _manifest(self, part: PartPlan, pictures: Pictures) -> dict[str, str | None]:
         uri, there = find_manifest(part.job)
-        if not there or any(map(self.is_open, part.folders)):
+        again = not there or any(map(self.is_open, part.folders))
+        shown = pictures.write(part, uri, again=again)
+        if again:
             write_manifest(part.job, uri, partial(self._manifest_lines, part.folders))
-        return uri
+        return {"manifest": uri, **shown}
 
     def close(self, holds: Callable[[FolderPlan], bool]) -> None:
         """Mark records complete whose orders hold no image that a later run could adopt and no row names.

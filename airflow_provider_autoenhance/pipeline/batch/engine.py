@@ -24,6 +24,7 @@ from airflow_provider_autoenhance.pipeline.batch.claims import Claims, wait_for_
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
 from airflow_provider_autoenhance.pipeline.batch.merge import Merge
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Submitted, Transfer
+from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
 from airflow_provider_autoenhance.pipeline.batch.progress import Progress
 from airflow_provider_autoenhance.pipeline.batch.summary import summarize
 from airflow_provider_autoenhance.pipeline.batch.waiting import Look, Watcher, unpaid_marks
@@ -67,6 +68,7 @@ class Batch:
         self.plan = plan
         self.in_flight = InFlight()
         self._delivery = delivery
+        self._pictures = {part.job.destination: Pictures(part.job) for part in plan.parts}
         self._watcher = Watcher(hook, self.in_flight)
         self._books = Books(job, plan, self._steps)
         self._claims = Claims(job, self._books)
@@ -208,15 +210,15 @@ class Batch:
         self._books.checkpoint(self.in_flight.everything())
 
     def finish(self) -> dict[str, Any]:
-        """Delete twins, write the manifest, close what is done with, in this order, and return the summary."""
+        """Delete twins, write manifest, gallery and contact sheet, close what is done with, in this order, and return the summary."""
         twins = sum(self._delete_twins(folder) for folder in self.plan.folders if self._claims.holds(folder))
         for folder in self.plan.folders:
             if self._books.is_open(folder):
                 self._books.note_orphans(folder, self._read_merges(folder))
         self.checkpoint()
-        manifests = self._books.write_manifests()
+        written = self._books.write_manifests(self._pictures)
         self._books.close(self._claims.holds)
-        return summarize(self.plan, manifests, twins, self.hook.config.extra)
+        return summarize(self.plan, written, twins, self.hook.config.extra)
 
     def break_off(self, error: errors.AutoenhanceError) -> dict[str, Any]:
         """Note that the batch ends with an error that every photo would meet, and return the summary.
@@ -303,7 +305,8 @@ class Batch:
             yield partial(self._upload_photo, folder, decision, order_id)
         begun = {each.order.order_id: each for each in folder.brackets}
         for order_id, decisions in folder.merges.items():
-            merge = Merge(self.hook, folder.job, order_id, decisions, begun.get(order_id))
+            pictures = self._pictures[folder.job.destination]
+            merge = Merge(self.hook, folder.job, order_id, decisions, begun.get(order_id), pictures)
             for decision in decisions:
                 for exposure in decision.photo.exposures:
                     yield partial(self._upload_exposure, folder, merge, decision, exposure)
@@ -456,7 +459,7 @@ class Batch:
         return [read_brackets(self.hook, order) for order in orders]
 
     def _steps(self, folder: FolderPlan) -> Transfer:
-        return Transfer(self.hook, folder.job, folder.own, self._delivery)
+        return Transfer(self.hook, folder.job, folder.own, self._delivery, self._pictures[folder.job.destination])
 
     @contextmanager
     def _workers(self, verb: str, photos: int) -> Iterator[Workers[Outcome]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo, merged_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
@@ -27,15 +28,23 @@ class Merge:
 
     :param decisions: photos to be merged; or sets that Autoenhance groups, but not both.
     :param begun: the order, where an earlier try has begun to fill it.
+    :param pictures: keeps thumbnails of what passes.
     """
 
     def __init__(
-        self, hook: AutoenhanceHook, job: Job, order_id: str, decisions: Sequence[Decision], begun: BracketOrder | None
+        self,
+        hook: AutoenhanceHook,
+        job: Job,
+        order_id: str,
+        decisions: Sequence[Decision],
+        begun: BracketOrder | None,
+        pictures: Pictures,
     ) -> None:
         self.order_id = order_id
         self.decisions = list(decisions)
         self._hook = hook
         self._job = job
+        self._pictures = pictures
         self._lock = threading.Lock()
         self._left = sum(len(decision.photo.exposures) for decision in decisions)
         self._failed: dict[str, errors.AutoenhanceError] = {}
@@ -61,7 +70,9 @@ class Merge:
         try:
             marks = exposure_metadata(photo, exposure)
             wanted = UploadTicket(exposure.image_name, self.order_id, {}, marks, kind="bracket")
-            self._bracket_ids[key] = upload_new(self._hook, self._job, exposure, wanted).id
+            with self._pictures.going_up(exposure, of=photo) as copy:
+                self._bracket_ids[key] = upload_new(self._hook, self._job, exposure, wanted, copy).id
+                self._pictures.went_up(exposure, copy)
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this exposure's

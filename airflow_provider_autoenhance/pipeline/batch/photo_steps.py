@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import GONE, NO_ORIGINAL, RESTYLED, Decision, Step, passes
@@ -44,13 +45,15 @@ class Transfer:
 
     :param own: this run's record of the group.
     :param delivery: makes files of enhanced images.
+    :param pictures: keeps thumbnails of what passes.
     """
 
-    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record, delivery: Delivery) -> None:
+    def __init__(self, hook: AutoenhanceHook, job: Job, own: Record, delivery: Delivery, pictures: Pictures) -> None:
         self._hook = hook
         self._job = job
         self._own = own
         self._delivery = delivery
+        self._pictures = pictures
 
     def submit(self, decision: Decision, order_id: str) -> Submitted | Row:
         """Bring a photo to where it is being enhanced.
@@ -70,7 +73,9 @@ class Transfer:
                 if decision.step is Step.REPLACE and decision.image_id:
                     self._hook.delete_image(decision.image_id)
                 wanted = UploadTicket(photo.image_name, order_id, self._job.settings, image_metadata(photo))
-                made = upload_new(self._hook, self._job, photo, wanted)
+                with self._pictures.going_up(photo) as copy:
+                    made = upload_new(self._hook, self._job, photo, wanted, copy)
+                    self._pictures.went_up(photo, copy)
                 image_id, seen = made.id, made.seen
         except FATAL:
             raise
@@ -122,7 +127,9 @@ class Transfer:
         photo, image_id = decision.photo, decision.image_id or ""
         try:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
-            outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}")
+            with self._pictures.coming_down() as copy:
+                outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}", copy=copy)
+                self._pictures.came_down(photo, copy)
         except Exception as error:
             if isinstance(error, FATAL) and not self._is_about(photo, error):
                 raise

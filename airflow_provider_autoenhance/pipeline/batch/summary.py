@@ -95,26 +95,30 @@ def _full_size(part: PartPlan) -> int:
     return cost if part.job.max_credits is None else min(cost, part.job.max_credits)
 
 
-def summarize(plan: Plan, manifests: Mapping[str, str], twins: int, extra: Extra) -> dict[str, Any]:
+def summarize(plan: Plan, written: Mapping[str, Mapping[str, str | None]], twins: int, extra: Extra) -> dict[str, Any]:
     """What a task returns: counts and where to read more, never a row per photo. Of several listings each has its own counts, too.
 
     It is about the run, not the try: a cleared task that finds its work done returns the same again.
 
-    :param manifests: their URIs, by the destination.
+    :param written: by the destination, the URIs of manifest, gallery and contact sheet, where they were written.
     :param twins: images that this try has deleted because another one had made them beside it.
     """
     parts = [_counts(part.folders) for part in plan.parts]
     listings = [
-        _listing(part, {"manifest": manifests.get(part.job.destination), **_priced(found, extra), **_broken(part)})
+        _listing(part, {**_files(written.get(part.job.destination, {})), **_priced(found, extra), **_broken(part)})
         for part, found in zip(plan.parts, parts, strict=True)
     ]
     if not plan.of_listings:
         (found,) = listings
         del found["source"], found["destination"]
     else:
-        found = {"manifest": None, **_priced(_together(plan, parts), extra)}
+        found = {**_files({}), **_priced(_together(plan, parts), extra)}
         found["listings"] = [{name: value for name, value in each.items() if name != "order_ids"} for each in listings]
     return {**found, "twins": twins, "warnings": _warnings(plan)}
+
+
+def _files(written: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: written.get(name) for name in ("manifest", "gallery", "contact_sheet")}
 
 
 def _priced(found: dict[str, Any], extra: Extra) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from airflow_provider_autoenhance.imaging.purchase import SOURCE_QUERY, Purchase
 from airflow_provider_autoenhance.imaging.sniff import ImageFormat, sniff
 from airflow_provider_autoenhance.pipeline.transfer.kept import KeptFile
 from airflow_provider_autoenhance.storage import Destination, StoredFile, open_destination, open_source
-from airflow_provider_autoenhance.storage.streams import CheckedReader
+from airflow_provider_autoenhance.storage.streams import CheckedReader, StreamCheck
 from airflow_provider_autoenhance.storage.temporary import check_room, temporary_folder
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.imaging.convert import ConvertedFile, Converter
+    from airflow_provider_autoenhance.imaging.thumbnail import Copy
 
 T = TypeVar("T")
 
@@ -43,29 +44,46 @@ class Delivery:
     preview: bool = True
 
     def deliver(
-        self, hook: AutoenhanceHook, image_id: str, destinations: Sequence[Destination], *, about: str
+        self,
+        hook: AutoenhanceHook,
+        image_id: str,
+        destinations: Sequence[Destination],
+        *,
+        about: str,
+        copy: Copy | None = None,
     ) -> list[dict[str, Any]]:
         """Download an image and publish all its outputs, the converted ones first. Only the first full-size download can cost a credit.
 
         :param destinations: one per output, in their order.
-        :returns: per output ``uri``, ``size``, ``etag``, ``sha256`` and ``content_type``; of a converted one its other facts too.
+        :param copy: gets the bytes of one output as they pass, or the pixels that outputs are encoded from.
+        :returns: per output ``uri``, ``size``, ``etag``, ``sha256`` and ``content_type``; of a converted one its other facts too, and with
+            ``copy`` of a rendered one ``width`` and ``height``, where its first bytes show them.
         :raises ConversionError: the picture cannot be converted.
         :raises ServerError: the temporary folder has no room for what needs it; nothing was bought.
         """
         if self.converter or any(destination.copies_first for destination in destinations):
             check_room(about)
         places = dict(zip(self.purchase.outputs, destinations, strict=True))
-        made = self._convert(hook, image_id, self.converter, places, about) if self.converter else {}
+        made = self._convert(hook, image_id, self.converter, places, about, copy) if self.converter else {}
+        smallest = None if self.converter else min(self.purchase.rendered, key=lambda output: output.max_width or 1e9)
         for output in self.purchase.rendered:
-            made[output] = self._stream(hook, image_id, places[output], output, about)
+            looks_on = copy if output is smallest else None
+            made[output] = self._stream(hook, image_id, places[output], output, about, looks_on)
         return [made[output] for output in self.purchase.outputs]
 
     def _stream(
-        self, hook: AutoenhanceHook, image_id: str, destination: Destination, output: OutputSpec, about: str
+        self,
+        hook: AutoenhanceHook,
+        image_id: str,
+        destination: Destination,
+        output: OutputSpec,
+        about: str,
+        copy: Copy | None,
     ) -> dict[str, Any]:
         def publish(download: Download) -> dict[str, Any]:
-            stored, kind = publish_download(download, destination, output.format)
-            return _facts(stored) | {"content_type": kind.mime}
+            size = copy.size_of(download.peek()) if copy else {}
+            stored, kind = publish_download(download, destination, output.format, *([copy.begun()] if copy else []))
+            return _facts(stored) | {"content_type": kind.mime, **size}
 
         return self._download(hook, image_id, publish, output.query(), about)
 
@@ -76,6 +94,7 @@ class Delivery:
         converter: Converter,
         places: dict[OutputSpec, Destination],
         about: str,
+        copy: Copy | None,
     ) -> dict[OutputSpec, dict[str, Any]]:
         kept: KeptFile | None = None
         try:
@@ -90,7 +109,7 @@ class Delivery:
 
                 kept = self._download(hook, image_id, receive, SOURCE_QUERY, about)
                 try:
-                    files = converter.convert(bought, folder, about=about)
+                    files = converter.convert(bought, folder, about=about, look_at=copy.look_at if copy else None)
                     return {file.output: _publish_converted(file, places[file.output]) for file in files}
                 except Exception:
                     kept.keep(bought)
@@ -153,11 +172,12 @@ def prepare(
 
 
 def publish_download(
-    download: Download, destination: Destination, format: str | None
+    download: Download, destination: Destination, format: str | None, *checks: StreamCheck
 ) -> tuple[StoredFile, ImageFormat]:
     """Write a download to its destination, checked by type, size, digest and format.
 
     :param format: what was asked for; ``None`` takes any.
+    :param checks: what else looks at the bytes.
     :raises IntegrityError: the download did not arrive whole; nothing was published.
     """
     kind = sniff(download.peek())
@@ -166,7 +186,7 @@ def publish_download(
     if format is not None and kind.mime != f"image/{format}":
         raise errors.ServerError(f"{download.about}: asked for {format}, but {kind.name} arrived.")
     digests = sent_digests(download.headers)
-    checks = [check_for(kind, download.size, again=never_again)]
+    checks = (check_for(kind, download.size, again=never_again), *checks)
     body = CheckedReader(download, name=download.about, size=download.size, digests=digests, checks=checks)
     return destination.write(body, size=download.size, content_type=kind.mime), kind
 

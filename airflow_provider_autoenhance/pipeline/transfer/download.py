@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow_provider_autoenhance.api.waiting import check_image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, format_of_extension
 from airflow_provider_autoenhance.imaging.purchase import Purchase, output_names
+from airflow_provider_autoenhance.pipeline.gallery.downloads import Downloads
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
 from airflow_provider_autoenhance.pipeline.transfer.overwriting import check_overwriting
 from airflow_provider_autoenhance.storage import open_destination
@@ -75,10 +77,14 @@ class PhotoTarget:
         return [self.uri + each for each in output_names(self.outputs, name, fingerprint=image.image_id)]
 
 
-def download_photo(hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str) -> dict[str, Any]:
+def download_photo(
+    hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str, shown: Downloads | None = None
+) -> dict[str, Any]:
     """Download an image; everything that can be checked is checked before a credit is spent.
 
-    :returns: ``image_id``, ``credit_spent``, and ``outputs`` with the facts of each; the facts of the first stand at the top too.
+    :param shown: shows it to people.
+    :returns: ``image_id``, ``credit_spent``, and ``outputs`` with the facts of each; the facts of the first stand at the top too; and
+        ``gallery`` and ``contact_sheet``, where it is shown.
     :raises SettingsError: an original, or a file that a batch has made of another photo, would be written over.
     """
     image = hook.get_image(image_id)
@@ -88,13 +94,15 @@ def download_photo(hook: AutoenhanceHook, target: PhotoTarget, *, image_id: str)
     for uri in files:
         open_destination(uri, conn_id=target.conn_id)  # refuses what is no place for a file
     check_overwriting(hook, files, target.conn_id, folder=target.uri.rpartition("/")[0] + "/")
-    return land(hook, target, image)
+    landed = land(hook, target, image, shown)
+    return landed | (shown.write() if shown else {})
 
 
-def land(hook: AutoenhanceHook, target: PhotoTarget, image: Image) -> dict[str, Any]:
+def land(hook: AutoenhanceHook, target: PhotoTarget, image: Image, shown: Downloads | None = None) -> dict[str, Any]:
     """Download an image to places that hold nobody else's file; as :func:`download_photo`.
 
     :param target: with formats.
+    :param shown: gets to know of it.
     """
     _check_ready(image, target.variant)
     if target.untouched:
@@ -104,8 +112,12 @@ def land(hook: AutoenhanceHook, target: PhotoTarget, image: Image) -> dict[str, 
     destinations = [open_destination(uri, conn_id=target.conn_id) for uri in target.uris(image)]
     for destination in destinations:
         destination.check_writable()
-    outputs = delivery.deliver(hook, image.image_id, destinations, about=image.label)
     spent = target.variant == "enhanced" and not (target.preview or image.downloaded or hook.config.extra.dev_mode)
+    with shown.copying() if shown else nullcontext() as copy:
+        outputs = delivery.deliver(hook, image.image_id, destinations, about=image.label, copy=copy)
+        if shown:
+            credits = int(spent or image.downloaded)
+            shown.landed(image, copy, outputs, credits=credits, original=target.variant == "original")
     for output in outputs:
         log.info("%s landed at %s (%s bytes)", image.label, output["uri"], output["size"])
     if spent:

@@ -16,6 +16,7 @@ from airflow_provider_autoenhance.api.redact import redact_text
 from airflow_provider_autoenhance.api.shown import counted
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.naming import folded
+from airflow_provider_autoenhance.pipeline.gallery.downloads import Downloads
 from airflow_provider_autoenhance.pipeline.remote.images import check_whole
 from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, land
 from airflow_provider_autoenhance.pipeline.transfer.overwriting import check_overwriting
@@ -26,12 +27,15 @@ log = logging.getLogger(__name__)
 _MAX_NAMES = 20
 
 
-def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, concurrency: int) -> dict[str, Any]:
+def download_order(
+    hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, concurrency: int, shown: Downloads | None = None
+) -> dict[str, Any]:
     """Download what is enhanced; one that fails does not hold up the others.
 
     :param folder: its ``uri`` ends in ``/``.
+    :param shown: shows the images to people.
     :returns: ``order_id``, ``name``, ``destination``, the numbers ``images``, ``landed`` and ``failed``, the first ``failures``,
-        ``bytes``, ``credits``.
+        ``bytes``, ``credits``; ``gallery`` and ``contact_sheet``, where they are shown.
     :raises SettingsError: an original, or a file that a batch has made of another photo, would be written over; nothing was spent.
     :raises AutoenhanceError: the first error, when at least one download failed, naming how many.
     """
@@ -47,7 +51,7 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
     check_overwriting(hook, files, folder.conn_id, folder=folder.uri, order=order)
 
     def download(image: Image) -> dict[str, Any]:
-        return land(hook, targets[image.image_id], hook.get_image(image.image_id))
+        return land(hook, targets[image.image_id], hook.get_image(image.image_id), shown)
 
     with ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="autoenhance") as pool:
         running = [(image, pool.submit(download, image)) for image in ready]
@@ -64,6 +68,10 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+    for image, reason in (*((each, _reason(each)) for each in lost), *((each, str(error)) for each, error in broken)):
+        if shown:
+            shown.failed(image, reason)
+    written = shown.write() if shown else {}
     destination = public_uri(folder.uri)
     log.info(
         "Landed %s of %s of order %s in %s",
@@ -84,6 +92,7 @@ def download_order(hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, 
         "failures": [{"photo": image.image_name, "reason": _reason(image)} for image in lost[:_MAX_NAMES]],
         "bytes": sum(output["size"] for each in landed for output in each["outputs"]),
         "credits": sum(each["credit_spent"] for each in landed),
+        **written,
     }
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.coerce import is_local_folder
@@ -27,6 +27,9 @@ from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, Source, SourceA
 from airflow_provider_autoenhance.storage.location import Location, locate
 from airflow_provider_autoenhance.storage.streams import CheckedReader
 
+if TYPE_CHECKING:
+    from airflow_provider_autoenhance.imaging.thumbnail import Copy
+
 log = logging.getLogger(__name__)
 
 #: Errors that every other photo of a batch would meet too. No exception that is not this provider's own is among them: what nobody
@@ -42,6 +45,7 @@ class PhotoSource:
     :param access: what the connection allows of sources.
     :param etag: what it must still be, where that is known from a listing.
     :param converted: outputs that will be encoded here; a photo too long for one is not sent.
+    :param copy: gets the bytes as they pass.
     """
 
     uri: str = field(repr=False)
@@ -49,6 +53,7 @@ class PhotoSource:
     access: SourceAccess = DEFAULT_ACCESS
     etag: str | None = None
     converted: Sequence[OutputSpec] = ()
+    copy: Copy | None = field(default=None, repr=False)
 
     @property
     def place(self) -> str:
@@ -101,7 +106,7 @@ class PhotoSource:
                 from airflow_provider_autoenhance.imaging.convert import check_source
 
                 check_source(source.peek(), self.converted, about=source.uri)
-            with upload_body(source) as body:
+            with upload_body(source, *([self.copy.begun()] if self.copy else [])) as body:
                 yield source.file, body
 
     @contextmanager
@@ -194,10 +199,11 @@ def upload_exposure(hook: AutoenhanceHook, photo: PhotoSource, *, bracket_id: st
     return _upload(hook, photo, ticket, Made(bracket_id, ticket) if current else None).id
 
 
-def upload_new(hook: AutoenhanceHook, job: Job, photo: Photo, wanted: UploadTicket) -> Made:
+def upload_new(hook: AutoenhanceHook, job: Job, photo: Photo, wanted: UploadTicket, copy: Copy | None = None) -> Made:
     """Make a place for a file of a batch, and upload it there. The file is opened and looked at before anything is created.
 
     :param wanted: the image or exposure; nothing like it is there.
+    :param copy: gets the bytes as they pass.
     :returns: what has the bytes.
     :raises SourceError: the file is bad, or its name is not text: Autoenhance would be asked to keep it, and might not give it back.
     """
@@ -206,7 +212,9 @@ def upload_new(hook: AutoenhanceHook, job: Job, photo: Photo, wanted: UploadTick
     except UnicodeEncodeError:
         raise errors.SourceError(f"{photo.path!r}: the file's name is not text in UTF-8. Rename it.") from None
     origin = photo.origin
-    source = PhotoSource(origin.given, origin.conn_id, job.sources.access, etag=photo.etag, converted=job.converted)
+    source = PhotoSource(
+        origin.given, origin.conn_id, job.sources.access, etag=photo.etag, converted=job.converted, copy=copy
+    )
     return _upload(hook, source, wanted, about=f"photo {photo.path!r}")
 
 

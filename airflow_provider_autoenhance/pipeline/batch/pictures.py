@@ -1,0 +1,161 @@
+"""What a batch shows to people of its photos: thumbnails as they pass, and in the end the gallery's rows and the contact sheet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_autoenhance.pipeline.gallery.rows import Entry, Gallery, entry
+from airflow_provider_autoenhance.pipeline.gallery.sheet import write_sheet
+from airflow_provider_autoenhance.pipeline.gallery.thumbnails import Thumbnails, after_name, before_name
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan
+from airflow_provider_autoenhance.pipeline.records import Row, Rows
+from airflow_provider_autoenhance.storage import open_destination
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from airflow_provider_autoenhance.imaging.thumbnail import Copy
+
+log = logging.getLogger(__name__)
+
+
+class Pictures:
+    """The thumbnails of a batch, or of one of its listings. Safe to use from many threads.
+
+    Nothing that goes wrong here fails a photo or the task.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        wanted = job.thumbnails and job.durable
+        self._kept = Thumbnails(job.destination, job.destination_conn_id) if wanted else None
+
+    def going_up(self, photo: Photo, *, of: Photo | None = None) -> AbstractContextManager[Copy | None]:
+        """Return what copies a file while it is uploaded; nothing where its thumbnail is there, or nobody wants one.
+
+        :param of: the photo that the file is an exposure of.
+        """
+        shown = _shown(of or photo)
+        if self._kept is None or shown is None or shown.source != photo.source or self._kept.has(_before(photo)):
+            return nullcontext()
+        return self._kept.copy() or nullcontext()
+
+    def went_up(self, photo: Photo, copy: Copy | None) -> None:
+        """Keep the thumbnail of a file that has been uploaded."""
+        if self._kept is not None and copy is not None:
+            self._kept.keep(_before(photo), copy, about=f"photo {photo.path!r}")
+
+    def coming_down(self) -> AbstractContextManager[Copy | None]:
+        """Return what copies a file while it is downloaded."""
+        return (self._kept.copy() if self._kept else None) or nullcontext()
+
+    def came_down(self, photo: Photo, copy: Copy | None) -> None:
+        """Keep the thumbnail of a file that has been downloaded; and that of its source, where a worker died before that was there."""
+        if self._kept is None or copy is None:
+            return
+        self._kept.keep(after_name(photo.fingerprint), copy, about=f"photo {photo.path!r}")
+        shown = _shown(photo)
+        if shown is not None and not self._kept.has(_before(shown)):
+            self._kept.keep_read(
+                _before(shown),
+                shown.origin.given,
+                conn_id=shown.origin.conn_id,
+                access=self._job.sources.access,
+                about=f"photo {shown.path!r}",
+            )
+
+    def write(self, part: PartPlan, manifest: str, *, again: bool) -> dict[str, str | None]:
+        """Write the gallery's JSON and the contact sheet.
+
+        :param again: something may have changed since they were written.
+        :returns: their URIs, ``gallery`` and ``contact_sheet``; empty where nobody wants them, or they cannot be written.
+        """
+        if self._kept is None:
+            return {}
+        job = self._job
+        gallery = Gallery(job.run, manifest, job.destination_conn_id)
+        try:
+            there = open_destination(gallery.uri, conn_id=job.destination_conn_id).stat() is not None
+            if again or not there:
+                header, rows = gallery.header(), partial(self._entries, part)
+                write_sheet(gallery, header, rows, self._kept.read)
+                gallery.write(header, rows)  # where it is, the sheet is
+            self._kept.sum_up()
+        except Exception as error:  # noqa: BLE001 - the photos have landed
+            log.warning("The gallery and the contact sheet cannot be written: %s", error)
+            return {}
+        return gallery.uris()
+
+    def _entries(self, part: PartPlan) -> Iterator[Entry]:
+        listings = len(part.folders) > 1
+        decisions = (each for folder in part.folders for each in folder.decisions)
+        names = {each.photo.fingerprint: each.photo for each in decisions} if self._job.edited else {}
+        for folder in part.folders:
+            rows = folder.rows()
+            for decision in folder.decisions:
+                yield self._entry(folder, decision, rows, names, listings=listings)
+
+    def _entry(
+        self, folder: FolderPlan, decision: Decision, rows: Rows, names: dict[str, Photo], *, listings: bool
+    ) -> Entry:
+        photo, run = decision.photo, folder.own.run
+        row = rows.get(photo.fingerprint)
+        if row is None or decision.step in (Step.OMIT, Step.HOLD):
+            row = _unwritten(decision, run)
+        listing, name = _split(photo) if listings else ("", photo.path)
+        original = names.get(photo.original) if photo.original else None
+        shown = _shown(photo)
+        return entry(
+            row,
+            state="skipped" if row.status == "landed" and row.run != run else row.status,
+            destination=self._job.destination,
+            name=name,
+            listing=listing,
+            before=self._named(after_name(photo.original) if photo.original else _before(shown) if shown else None),
+            after=self._named(after_name(photo.fingerprint)) if row.outputs else None,
+            exposures=[_split(each)[1] for each in photo.exposures],
+            parent=(_split(original)[1] if listings else original.path) if original else None,
+        )
+
+    def _named(self, name: str | None) -> str | None:
+        return name if name and self._kept is not None and self._kept.has(name) else None
+
+
+def _unwritten(decision: Decision, run: str) -> Row:
+    """A row for a photo of which this run writes none."""
+    photo = decision.photo
+    status = "omitted" if decision.step is Step.OMIT else "held"
+    return Row(
+        photo.source,
+        photo.etag,
+        photo.size,
+        photo.fingerprint,
+        status,  # type: ignore[arg-type]
+        run,
+        image_id=decision.image_id,
+        order_id=decision.order_id,
+        reason=decision.reason,
+    )
+
+
+def _shown(photo: Photo) -> Photo | None:
+    """The file that shows what a photo was before: of a bracket the exposure in the middle. Edits and what Autoenhance groups have none."""
+    if photo.original or photo.ungrouped:
+        return None
+    return photo.exposures[len(photo.exposures) // 2] if photo.exposures else photo
+
+
+def _before(photo: Photo) -> str:
+    return before_name(photo.source, photo.etag, photo.size)
+
+
+def _split(photo: Photo) -> tuple[str, str]:
+    folder, _, name = photo.path.rpartition("/")
+    return folder, name

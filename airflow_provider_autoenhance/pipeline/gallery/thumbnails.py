@@ -1,0 +1,165 @@
+"""The thumbnails beside a manifest: small WEBP files in ``.autoenhance/thumbnails/``, made as photos pass.
+
+They are for people alone. Whatever goes wrong with one is said once in the log, and fails neither a photo nor a task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from importlib.util import find_spec
+from io import BytesIO
+from typing import TYPE_CHECKING, cast
+
+from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.api.redact import clean_text
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.storage import EVERYWHERE, list_files, open_destination, open_source
+from airflow_provider_autoenhance.storage.base import BLOCK
+
+if TYPE_CHECKING:
+    from airflow_provider_autoenhance.imaging.thumbnail import Copy, Thumbnail
+    from airflow_provider_autoenhance.storage import SourceAccess
+
+log = logging.getLogger(__name__)
+
+#: Below the folder of the manifest.
+THUMBNAILS_FOLDER = f"{RECORDS_FOLDER}/thumbnails/"
+
+#: A bigger file is not a thumbnail of ours.
+_MOST_BYTES = 1 << 20
+#: Bytes of fresh thumbnails that are kept for the contact sheet, which need not read them again then.
+_MOST_KEPT = 6 << 20
+
+
+def before_name(source: str, etag: str | None, size: int) -> str:
+    """Name the thumbnail of a source file. Other settings leave it as it is: it shows what was there before."""
+    digest = hashlib.sha256(json.dumps([source, etag, size]).encode()).hexdigest()
+    return f"{digest[:32]}-before.webp"
+
+
+def after_name(fingerprint: str) -> str:
+    """Name the thumbnail of what a photo has become."""
+    return f"{fingerprint[:32]}-after.webp"
+
+
+class Thumbnails:
+    """The thumbnails of one manifest. Safe to use from many threads; raises nothing.
+
+    ::
+
+        thumbnails = Thumbnails("s3://enhanced/elm/", "aws_default")
+        with Copy() as copy:
+            ...  # it looks on while the photo passes
+            thumbnails.keep(name, copy, about="kitchen.jpg")
+
+    :param folder: URI of the manifest's folder.
+    :param conn_id: Airflow connection of it.
+    """
+
+    def __init__(self, folder: str, conn_id: str | None) -> None:
+        self._folder = folder + THUMBNAILS_FOLDER
+        self._conn_id = conn_id
+        self._lock = threading.Lock()
+        self._known: set[str] | None = None
+        self._fresh: dict[str, bytes] = {}
+        self._room = _MOST_KEPT
+        self._failed = 0
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a thumbnail; by a listing call before the first answer."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._listed()
+            return name in self._known
+
+    def copy(self) -> Copy | None:
+        """Return what copies a photo as it passes; ``None`` where thumbnails cannot be made here."""
+        if not can_be_made():
+            return None
+        from airflow_provider_autoenhance.imaging.thumbnail import Copy
+
+        return Copy()
+
+    def keep(self, name: str, copy: Copy, *, about: str) -> None:
+        """Make a thumbnail of what has passed, and write it."""
+        made = copy.thumbnail(about)
+        if made is not None:
+            self._write(name, made, about)
+        elif copy.problem:
+            self._say(about, copy.problem)
+
+    def keep_read(
+        self, name: str, uri: str, *, conn_id: str | None, access: SourceAccess = EVERYWHERE, about: str
+    ) -> None:
+        """Make a thumbnail of a file that has to be read for it, and write it."""
+        copy = self.copy()
+        if copy is None:
+            return
+        with copy:
+            try:
+                with open_source(uri, conn_id=conn_id, access=access) as source:
+                    copy.begun()
+                    while (block := source.read(BLOCK)) and not copy.problem:
+                        copy.feed(block)
+                copy.finish()
+            except Exception as error:  # noqa: BLE001 - never the photo's problem
+                self._say(about, str(error))
+            else:
+                self.keep(name, copy, about=about)
+
+    def read(self, name: str) -> bytes | None:
+        """Read a thumbnail; ``None`` where that cannot be."""
+        with self._lock:
+            if name in self._fresh:
+                return self._fresh[name]
+        try:
+            with open_source(self._folder + name, conn_id=self._conn_id, access=EVERYWHERE) as source:
+                return source.read() if source.size <= _MOST_BYTES else None
+        except Exception as error:  # noqa: BLE001 - the sheet names the photo without it
+            log.debug("A thumbnail cannot be read: %s", error)
+            return None
+
+    def sum_up(self) -> None:
+        """Say how many thumbnails there could not be beside the first, which was said at once."""
+        if self._failed > 1:
+            log.info("Without a thumbnail: %s photos in all", self._failed)
+
+    def _write(self, name: str, made: Thumbnail, about: str) -> None:
+        known = self.has(name)
+        try:
+            destination = open_destination(self._folder + name, conn_id=self._conn_id)
+            destination.write(BytesIO(made.data), size=len(made.data), content_type="image/webp")
+        except Exception as error:  # noqa: BLE001 - never the photo's problem
+            self._say(about, str(error))
+            return
+        with self._lock:
+            if not known:
+                cast("set[str]", self._known).add(name)
+            if len(made.data) <= self._room:
+                self._room -= len(made.data)
+                self._fresh[name] = made.data
+
+    def _listed(self) -> set[str]:
+        try:
+            return {file.name for file in list_files(self._folder, conn_id=self._conn_id, access=EVERYWHERE)}
+        except SourceError:  # there is not any yet
+            return set()
+        except Exception as error:  # noqa: BLE001 - those that are needed are made again
+            self._failed += 1
+            log.warning("Which thumbnails there are cannot be seen: %s", clean_text(str(error)))
+            return set()
+
+    def _say(self, about: str, problem: str) -> None:
+        with self._lock:
+            self._failed += 1
+            first = self._failed == 1
+        if first:
+            log.info("Without a thumbnail: %s: %s", about, clean_text(problem))
+
+
+def can_be_made() -> bool:
+    """Whether the library for it is installed."""
+    return find_spec("PIL") is not None

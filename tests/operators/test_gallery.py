@@ -1,0 +1,341 @@
+"""What people look at: thumbnails, the gallery's JSON and the contact sheet, beside what each of three operators lands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
+from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
+from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
+from airflow_provider_autoenhance.pipeline.gallery.thumbnails import THUMBNAILS_FOLDER
+from airflow_provider_autoenhance.storage.s3 import S3Destination
+from tests.support.batch import Enhance, enhance_to, fill, manifest, outputs
+from tests.support.photos import exposure, photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import run
+
+FIELDS = {
+    *("name", "listing", "state", "reason", "before", "after", "settings", "credits", "outputs", "exposures"),
+    *("image_id", "order_id", "parent", "seconds"),
+}
+GALLERY, SHEET = "autoenhance-gallery.json", "autoenhance-contact-sheet.html"
+
+
+def gallery(s3: SimpleNamespace, key: str = f"maple/{GALLERY}") -> dict[str, Any]:
+    return dict(json.loads(s3.get(key)))
+
+
+def for_people(s3: SimpleNamespace) -> dict[str, bytes]:
+    """Read all thumbnails, galleries and sheets."""
+    return {key: s3.get(key) for key in s3.keys(everything=True) if key not in s3.keys()}
+
+
+def pictures(s3: SimpleNamespace, entry: dict[str, Any], folder: str = "maple") -> list[Image.Image]:
+    found = []
+    for side in ("before", "after"):
+        image = Image.open(BytesIO(s3.get(f"{folder}/{THUMBNAILS_FOLDER}{entry[side]}")))
+        image.load()
+        found.append(image)
+    return found
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_each_photo_is_shown_before_and_after(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, deferrable: bool
+) -> None:
+    s3.put("maple/a.jpg", photo(size=(1600, 1200)))
+    s3.put("maple/b.png", photo("PNG", size=(900, 1200)))
+    summary = enhance(deferrable=deferrable, settings={"enhance_type": "warm"})
+    assert (summary["gallery"], summary["contact_sheet"]) == (
+        f"s3://enhanced/maple/{GALLERY}",
+        f"s3://enhanced/maple/{SHEET}",
+    )
+    found = gallery(s3)
+    about = {name: found[name] for name in ("version", "dag_id", "run_id", "task_id", "map_index", "destination")}
+    assert about == {
+        "version": 1, "dag_id": "nightly", "run_id": "night-1", "task_id": "enhance", "map_index": -1,
+        "destination": "s3://enhanced/maple/",
+    }  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", found["written_at"])
+    assert [entry["name"] for entry in found["photos"]] == ["a.jpg", "b.png"]
+    for entry, row, longest in zip(found["photos"], manifest(s3), ((640, 480), (480, 640)), strict=True):
+        assert entry.keys() == FIELDS
+        assert (entry["state"], entry["listing"], entry["credits"], entry["parent"]) == ("landed", "", 1, None)
+        assert (entry["image_id"], entry["order_id"]) == (row["image_id"], row["order_id"])
+        assert entry["settings"]["enhance_type"] == "warm"
+        assert all(re.fullmatch(r"[0-9a-f]+-(before|after)\.webp", entry[side]) for side in ("before", "after"))
+        (file,) = entry["outputs"]
+        assert (file["bytes"], file["format"]) == (row["outputs"][0]["size"], "jpeg")
+        assert {file["width"], file["height"]} in ({1600, 1200}, {900, 1200})
+        before, after = pictures(s3, entry)
+        assert before.size == after.size == longest
+        assert before.resize((1, 1)).getpixel((0, 0)) != after.resize((1, 1)).getpixel((0, 0))
+    sheet = s3.get(f"maple/{SHEET}").decode()
+    assert sheet.count("data:image/webp;base64,") == 4
+
+
+def test_an_idle_night_writes_nothing_again(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 3)
+    first = enhance()
+    before = for_people(s3)
+    assert len(before) == 3 * 2 + 2
+    again = enhance(run_id="night-2")
+    assert (again["gallery"], again["contact_sheet"]) == (first["gallery"], first["contact_sheet"])
+    assert for_people(s3) == before
+
+
+def test_what_was_skipped_keeps_its_pictures(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 2)
+    enhance()
+    first = {entry["name"]: entry for entry in gallery(s3)["photos"]}
+    s3.put("maple/late.jpg", photo(shade=200))
+    enhance(run_id="night-2")
+    second = {entry["name"]: entry for entry in gallery(s3)["photos"]}
+    assert [entry["state"] for entry in second.values()] == ["skipped", "skipped", "landed"]
+    for name, entry in first.items():
+        assert {**entry, "state": "skipped"} == second[name]
+    assert s3.get(f"maple/{SHEET}").decode().count("data:image/webp") == 6
+
+
+def test_another_style_keeps_the_picture_from_before(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 1)
+    enhance()
+    (first,) = gallery(s3)["photos"]
+    enhance(run_id="night-2", settings={"enhance_type": "warm"})
+    (second,) = gallery(s3)["photos"]
+    assert (first["before"], first["image_id"]) == (second["before"], second["image_id"])
+    assert first["after"] != second["after"]
+
+
+@pytest.mark.parametrize("options", [{"thumbnails": False}, {"durable": False}])
+def test_they_can_be_switched_off(enhance: Enhance, s3: SimpleNamespace, options: dict[str, Any]) -> None:
+    fill(s3, 1)
+    summary = enhance(**options)
+    assert (summary["landed"], summary["gallery"], summary["contact_sheet"]) == (1, None, None)
+    assert for_people(s3) == {}
+
+
+def test_a_failure_fails_nothing_and_is_said_once(
+    enhance: Enhance, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(s3, 3)
+    original = S3Destination.write
+
+    def write(self: S3Destination, body: Any, **about: Any) -> Any:
+        if THUMBNAILS_FOLDER in self.uri:
+            raise errors.DestinationError(f"{self.uri}: not allowed.")
+        return original(self, body, **about)
+
+    monkeypatch.setattr(S3Destination, "write", write)
+    with caplog.at_level("INFO"):
+        summary = enhance()
+    assert summary["landed"] == 3
+    assert [(entry["before"], entry["after"]) for entry in gallery(s3)["photos"]] == [(None, None)] * 3
+    assert len([line for line in caplog.messages if "Without a thumbnail: photo" in line]) == 1
+
+
+def test_a_destination_that_takes_no_sheet_fails_nothing(
+    enhance: Enhance, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 1)
+    original = S3Destination.write
+
+    def write(self: S3Destination, body: Any, **about: Any) -> Any:
+        if self.uri.endswith(".html"):
+            raise errors.DestinationError(f"{self.uri}: not allowed.")
+        return original(self, body, **about)
+
+    monkeypatch.setattr(S3Destination, "write", write)
+    summary = enhance()
+    assert (summary["landed"], summary["contact_sheet"]) == (1, None)
+    assert manifest(s3)[0]["status"] == "landed"
+
+
+def test_without_the_library_rows_are_left(
+    enhance: Enhance, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.gallery.thumbnails.find_spec", lambda name: None)
+    fill(s3, 1)
+    assert enhance()["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert (entry["state"], entry["before"], entry["after"]) == ("landed", None, None)
+
+
+def test_a_worker_that_dies_before_the_rows_are_written_loses_nothing(
+    enhance: Enhance, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """The worker's end."""
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    fill(s3, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Pictures, "write", die)
+        with pytest.raises(Killed):
+            enhance()
+    assert len(for_people(s3)) == 4
+    summary = enhance(try_number=2)
+    assert (summary["landed"], summary["credits"]) == (2, 2)
+    assert [entry["state"] for entry in gallery(s3)["photos"]] == ["landed", "landed"]
+    assert len(for_people(s3)) == 4 + 2
+
+
+def test_a_worker_that_dies_before_a_picture_is_there_has_it_made_by_the_next(
+    enhance: Enhance, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """The worker's end."""
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    fill(s3, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Pictures, "went_up", die)
+        with pytest.raises(Killed):
+            enhance()
+    assert for_people(s3) == {}
+    assert enhance(try_number=2)["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert all(pictures(s3, entry))
+
+
+def test_a_destination_of_an_older_version_gets_its_rows(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 2)
+    enhance(thumbnails=False)
+    enhance(run_id="night-2")
+    assert [(entry["state"], entry["before"]) for entry in gallery(s3)["photos"]] == [("skipped", None)] * 2
+
+
+def test_listings_held_and_failed_photos_are_said(enhance: Enhance, s3: SimpleNamespace) -> None:
+    for name in ("elm/a.jpg", "elm/up/b.jpg", "oak/c.jpg"):
+        s3.put(f"maple/{name}", photo())
+    s3.put("maple/oak/broken.jpg", photo()[:300])
+    enhance(max_images=3, max_failures=5)
+    found = {(entry["listing"], entry["name"]): entry for entry in gallery(s3)["photos"]}
+    assert {place: entry["state"] for place, entry in found.items()} == {
+        ("elm", "a.jpg"): "landed",
+        ("elm/up", "b.jpg"): "landed",
+        ("oak", "broken.jpg"): "failed",
+        ("oak", "c.jpg"): "held",
+    }
+    assert "cut short" in found["oak", "broken.jpg"]["reason"]
+    assert found["oak", "c.jpg"]["image_id"] is None
+
+
+def test_a_bracket_is_shown_by_one_of_its_exposures(enhance: Enhance, s3: SimpleNamespace) -> None:
+    for number, stop in enumerate((-2, 0, 2)):
+        s3.put(f"maple/{number}.jpg", exposure(number, stop, size=(900, 600)))
+    summary = enhance(brackets=3)
+    assert summary["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert (entry["name"], entry["exposures"]) == ("0.jpg", ["0.jpg", "1.jpg", "2.jpg"])
+    assert [picture.width for picture in pictures(s3, entry)] == [640, 640]
+
+
+@pytest.mark.parametrize("form", ["webp", "tiff", "png"])
+def test_outputs_of_other_formats_are_shown(enhance: Enhance, s3: SimpleNamespace, form: str) -> None:
+    s3.put("maple/a.jpg", photo(size=(1200, 900)))
+    enhance(output_spec=[form, {"format": "jpeg", "dpi": 300, "quality": 95, "name_template": "{stem}-print"}])
+    (entry,) = gallery(s3)["photos"]
+    assert [picture.size for picture in pictures(s3, entry)] == [(640, 480), (640, 480)]
+    assert [file["format"] for file in entry["outputs"]] == [form, "jpeg"]
+
+
+def test_a_destination_with_thumbnails_can_be_a_source(enhance: Enhance, s3: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo())
+    enhance_to(f"{tmp_path}/in/", f"{tmp_path}/out/")
+    assert list((tmp_path / "out" / THUMBNAILS_FOLDER).glob("*.webp"))
+    summary = enhance_to(f"{tmp_path}/out/", f"{tmp_path}/again/", include=["*"])
+    assert (summary["photos"], summary["landed"]) == (1, 1)
+
+
+def test_tasks_on_one_destination_have_a_gallery_each(enhance: Enhance, s3: SimpleNamespace) -> None:
+    fill(s3, 1)
+    fill(s3, 1, "oak")
+    enhance()
+    other = enhance(source="s3://listings/oak/", task_id="other", destination_template="oak-{stem}")
+    assert re.fullmatch(r"s3://enhanced/maple/autoenhance-gallery-[0-9a-f]{8}\.json", other["gallery"])
+    assert re.fullmatch(r"s3://enhanced/maple/autoenhance-contact-sheet-[0-9a-f]{8}\.html", other["contact_sheet"])
+    assert gallery(s3)["task_id"] == "enhance"
+    assert gallery(s3, other["gallery"].removeprefix("s3://enhanced/"))["task_id"] == "other"
+
+
+def test_no_secret_of_a_source_is_in_them(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_AUTOENHANCE_DEFAULT"])
+    connection["extra"] = {**connection.get("extra", {}), "allow_private_sources": True}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(connection))
+    s3.put("maple/a.jpg", photo())
+    url = s3.client.generate_presigned_url("get_object", Params={"Bucket": "listings", "Key": "maple/a.jpg"})
+    enhance(source=url)
+    assert len(for_people(s3)) == 4
+    for data in for_people(s3).values():
+        assert b"Signature" not in data
+        assert b"Credential" not in data
+
+
+def download(operator: type, s3: SimpleNamespace, **about: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    options = {"task_id": "download", "destination": "s3://enhanced/elm/", "preview": False} | about
+    result = run(operator(**options))
+    assert result["contact_sheet"].startswith("s3://enhanced/elm/autoenhance-contact-sheet-")
+    return result, gallery(s3, result["gallery"].removeprefix("s3://enhanced/"))
+
+
+def test_a_single_download_is_shown(enhanced: str, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    result, found = download(AutoenhanceDownloadImageOperator, s3, image_id=enhanced)
+    (entry,) = found["photos"]
+    assert entry.keys() == FIELDS
+    assert (entry["state"], entry["image_id"], entry["credits"], entry["name"]) == (
+        "landed",
+        enhanced,
+        1,
+        "maple/kitchen.jpg",
+    )
+    assert [file["name"] for file in entry["outputs"]] == [result["uri"].removeprefix("s3://enhanced/elm/")]
+    assert all(pictures(s3, entry, "elm"))
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+    before = for_people(s3)
+    download(AutoenhanceDownloadImageOperator, s3, image_id=enhanced)
+    assert for_people(s3).keys() == before.keys()
+
+
+def test_a_single_download_without_them(enhanced: str, s3: SimpleNamespace) -> None:
+    options: dict[str, Any] = {"destination": "s3://enhanced/elm/", "thumbnails": False}
+    result = run(AutoenhanceDownloadImageOperator(task_id="download", image_id=enhanced, **options))
+    assert "gallery" not in result
+    assert for_people(s3) == {}
+
+
+def test_an_upload_that_is_not_answered_leaves_the_other_picture(
+    enhanced: str, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    autoenhance.faults([{"endpoint": "download_original_image", "kind": "404"}])
+    _, found = download(AutoenhanceDownloadImageOperator, s3, image_id=enhanced)
+    (entry,) = found["photos"]
+    assert (entry["before"], bool(entry["after"])) == (None, True)
+
+
+def test_the_images_of_an_order_are_shown(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    (order_id,) = enhance(preview=True)["order_ids"]
+    result, found = download(AutoenhanceDownloadOrderOperator, s3, order_id=order_id)
+    assert [entry["state"] for entry in found["photos"]] == ["landed", "landed"]
+    assert all(all(pictures(s3, entry, "elm")) for entry in found["photos"])
+    assert result["landed"] == 2
+    assert s3.get(result["contact_sheet"].removeprefix("s3://enhanced/")).decode().count("data:image") == 4
+    assert outputs(s3)
