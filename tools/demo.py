@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from tools.airflow_home import RUN, AirflowHome, migrate
 from tools.console import detail, problem, size, step, table
 from tools.dag_events import EventLog, RunRecord
-from tools.demo_checks import PhotoResult, check_ledger, check_secrets, collect_results, save_pairs
+from tools.demo_checks import PhotoResult, check_ledger, check_secrets, collect_results, save_sheet
 from tools.local_service import (
     PHOTOS,
     RESULT_BUCKET,
@@ -120,8 +120,7 @@ def report(service: LocalService, results: list[PhotoResult], run: RunRecord) ->
         f"Accounts  {books['images_created']} images made, {books['credits']['spent']} credits spent, "
         f"API key seen on {', '.join(books['api_key_hosts'])} (Autoenhance is {urlsplit(service.api).netloc})"
     )
-    if sheet := save_pairs(service, results, FOLDER):
-        print(f"Compare   {sheet}")
+    print(f"Compare   {save_sheet(results, FOLDER)}")
     print(f"Logs      {FOLDER}\n")
     for text in problems:
         problem(text)

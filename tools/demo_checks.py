@@ -137,22 +137,27 @@ def check_secrets(service: LocalService, folder: Path) -> list[str]:
     return search_for(service, {}).files(folder)
 
 
-def save_pairs(service: LocalService, results: list[PhotoResult], folder: Path) -> Path | None:
-    """Save the enhanced photos below ``folder`` and draw the contact sheet; return its path, none without photos."""
-    from tools.contact_sheet import Pair, build_contact_sheet
+def save_sheet(results: list[PhotoResult], folder: Path) -> Path:
+    """Save the enhanced photos below ``folder``, and beside them the contact sheet that a task writes; return its path."""
+    from airflow_provider_autoenhance.imaging.thumbnail import thumbnail_of
+    from airflow_provider_autoenhance.pipeline.gallery.rows import Entry
+    from airflow_provider_autoenhance.pipeline.gallery.sheet import render
 
-    pairs = []
+    entries: list[Entry] = []
+    pictures: dict[str, bytes] = {}
     for result in results:
-        if result.reason:
-            continue
-        after = folder / "enhanced" / result.key
-        after.parent.mkdir(parents=True, exist_ok=True)
-        after.write_bytes(result.content)
-        pairs.append(
-            Pair(result.key, PHOTOS / result.key, after, (f"{result.seconds:.1f} s", f"{result.credits} credit"))
-        )
-    if not pairs:
-        return None
-    sheet = folder / "contact-sheet.jpg"
-    build_contact_sheet(pairs, sheet, title="Before and after")
+        listing, _, name = result.key.rpartition("/")
+        entry = Entry(name=name, listing=listing, state="failed" if result.reason else "landed", reason=result.reason)
+        if not result.reason:
+            after = folder / "enhanced" / result.key
+            after.parent.mkdir(parents=True, exist_ok=True)
+            after.write_bytes(result.content)
+            entry |= Entry(before=f"{result.key} before", after=f"{result.key} after", credits=result.credits)
+            entry |= Entry(seconds=result.seconds, outputs=[{"name": result.key, "bytes": result.bytes_after}])
+            for side, path in ((f"{result.key} before", PHOTOS / result.key), (f"{result.key} after", after)):
+                pictures[side] = thumbnail_of(path, about=result.key).data
+        entries.append(entry)
+    sheet = folder / "contact-sheet.html"
+    with sheet.open("wb") as file:
+        file.writelines(render({"dag_id": "autoenhance_quickstart"}, lambda: entries, pictures.get))
     return sheet

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tools import demo_checks
 from tools.dag_events import EventLog, RunRecord, TaskRecord
-from tools.demo_checks import PhotoResult, check_ledger, check_secrets, collect_results
+from tools.demo_checks import PhotoResult, check_ledger, check_secrets, collect_results, save_sheet
 from tools.local_service import PHOTOS
 
 API = "127.0.0.1:8787"
@@ -214,3 +214,18 @@ def test_events_are_read_as_they_are_written(tmp_path: Path) -> None:
 def test_every_step_of_the_quickstart_is_checked() -> None:
     dag = (PHOTOS.parents[1] / "dags" / "autoenhance_quickstart.py").read_text()
     assert [name for name in demo_checks._STEPS if f'task_id="{name}"' not in dag] == []
+
+
+def test_the_sheet_shows_what_landed_and_names_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (900, 600), "red").save(data, "JPEG")
+    monkeypatch.setattr(demo_checks, "PHOTOS", tmp_path / "photos")
+    (tmp_path / "photos" / KEY).parent.mkdir(parents=True)
+    (tmp_path / "photos" / KEY).write_bytes(data.getvalue())
+    landed = PhotoResult(KEY, "image-1", "", 100, 4.0, 1, data.getvalue())
+    failed = PhotoResult("maple-street-12/<hall>.jpg", "", "task upload failed", 100, 0.0, 0, b"")
+    sheet = save_sheet([landed, failed], tmp_path).read_text()
+    assert sheet.count("data:image/webp;base64,") == 2
+    assert "&lt;hall&gt;.jpg" in sheet
+    assert "task upload failed" in sheet
+    assert (tmp_path / "enhanced" / KEY).read_bytes() == data.getvalue()
