@@ -136,7 +136,7 @@ class NightReport:
             yield from problems
         if sheets := self.contact_sheets():
             yield "Before and after:"
-            yield from sheets
+            yield from map(clean_text, sheets)
 
     def contact_sheets(self) -> list[str]:
         """URIs of the pages that show the photos before and after, one for each listing."""

@@ -105,3 +105,10 @@ def test_a_line_cannot_be_forged_by_a_files_name() -> None:
     (line,) = report.result()["problems"]
     assert line == "ash/1 [ERROR] forged.jpg: see https://h/a INFO all landed"
     assert list(report.lines())[-1] == line
+
+
+def test_the_pages_with_the_photos_are_named() -> None:
+    sheet = "s3://out/ash/autoenhance-contact-sheet.html"
+    report = NightReport(GROUPS, [ASH | {"contact_sheet": sheet}, ASH | {"source": GROUPS[1]["source"]}], None)
+    assert report.result()["contact_sheets"] == [sheet]
+    assert list(report.lines())[-2:] == ["Before and after:", sheet]

@@ -23,6 +23,7 @@ ALIAS, FOLDER = AssetAlias("enhanced"), Asset("s3://enhanced/maple/")
 SUMMARY = {
     "source": "s3://someone@listings/maple/",
     "manifest": "s3://someone@enhanced/maple/autoenhance-manifest.jsonl",
+    "contact_sheet": "s3://someone@enhanced/maple/autoenhance-contact-sheet.html",
     "order_ids": ["order-1"],
     "photos": 3,
     "landed": 2,
@@ -64,6 +65,7 @@ def test_an_alias_gets_an_event_of_the_destination() -> None:
         "folder": "s3://enhanced/maple/",
         "sources": "s3://listings/maple/",
         "manifest": "s3://enhanced/maple/autoenhance-manifest.jsonl",
+        "contact_sheet": "s3://enhanced/maple/autoenhance-contact-sheet.html",
         "order_ids": "order-1",
         "photos": 3,
         "landed": 2,
