@@ -120,6 +120,7 @@ def photos(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Photos
         fields={"bash_command": "ls"},
         gallery=found.uri,
     )
+    add_task("nightly", RUN, "report", number=number, operator="PythonOperator", photos=2, landed=2, credits=3)
     add_task("nightly", RUN, "waiting", **mine, state="deferred")
     add_task("nightly", RUN, "broken", **mine, state="failed")
     add_task("nightly", RUN, "forgotten", number=number, gallery=found.uri)

@@ -129,27 +129,30 @@ def recent_runs(dag_ids: set[str]) -> list[dict[str, Any]]:
 
     :param dag_ids: DAGs that may be shown.
     """
+    about = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
     latest = (
-        select(XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp)
-        .where(XComModel.key == "manifest")
+        select(*about, XComModel.timestamp)
+        .where(XComModel.key.in_(("gallery", "manifest")))
         .order_by(XComModel.timestamp.desc())
         .limit(_RESULTS)
     )
     runs: dict[tuple[str, str], dict[str, Any]] = {}
+    with_photos: set[tuple[Any, ...]] = set()
     with create_session() as session:
-        for dag_id, run_id, _, _, at in session.execute(latest):
+        for dag_id, run_id, task_id, map_index, at in session.execute(latest):
             if dag_id in dag_ids and (len(runs) < _RUNS or (dag_id, run_id) in runs):
                 run = {"dag_id": dag_id, "run_id": run_id, "at": at.isoformat(), **dict.fromkeys(_NUMBERS, 0)}
                 runs.setdefault((dag_id, run_id), run)
-        numbers = select(XComModel.dag_id, XComModel.run_id, XComModel.key, XComModel.value).where(
+                with_photos.add((dag_id, run_id, task_id, map_index))
+        numbers = select(*about, XComModel.key, XComModel.value).where(
             XComModel.key.in_(_NUMBERS),
             XComModel.dag_id.in_({dag_id for dag_id, _ in runs}),
             XComModel.run_id.in_({run_id for _, run_id in runs}),
         )
-        for dag_id, run_id, name, value in session.execute(numbers):
+        for *task, name, value in session.execute(numbers):
             number = _value(value)
-            if (dag_id, run_id) in runs and isinstance(number, int):
-                runs[dag_id, run_id][name] += number
+            if tuple(task) in with_photos and isinstance(number, int):  # a report sums these up once more
+                runs[task[0], task[1]][name] += number
     return list(runs.values())
 
 

@@ -77,6 +77,7 @@ export function frame(place) {
     const named = documents.map((each) => ["dark", "light"].find((name) => each.documentElement.classList.contains(name))).find(Boolean);
     place.dataset.theme = named ?? (dark.matches ? "dark" : "light");
     if (place.id === "autoenhance-photos") document.documentElement.style.colorScheme = place.dataset.theme;
+    else place.style.setProperty("--back", behind(place));
   };
   const watcher = new MutationObserver(paint);
   for (const each of documents) watcher.observe(each.documentElement, { attributeFilter: ["class"] });
@@ -89,6 +90,15 @@ export function frame(place) {
     root.replaceChildren();
   };
   return { root, signal: ended.signal, unmount };
+}
+
+/** The colour that an element lies on, so that what sticks to the top of a tab looks like the rest of it. */
+function behind(place) {
+  for (let above = place.parentElement; above; above = above.parentElement) {
+    const colour = getComputedStyle(above).backgroundColor;
+    if (!/^(transparent|rgba\(.*, 0\))$/.test(colour)) return colour;
+  }
+  return "Canvas";
 }
 
 /** Show the photos of a run or of a task; returns what ends it. */
