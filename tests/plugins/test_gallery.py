@@ -125,6 +125,7 @@ def photos(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Photos
     add_task("nightly", RUN, "broken", **mine, state="failed")
     add_task("nightly", RUN, "forgotten", number=number, gallery=found.uri)
     add_task("nightly", RUN, "damaged", **mine, gallery=f"{found.folder}/autoenhance-gallery-dddddddd.json")
+    packed(found, mine)
     (found.folder / "autoenhance-gallery-dddddddd.json").write_text('{"photos": [')
     add_task("nightly", RUN, "gone", **mine, gallery=f"{found.folder}/autoenhance-gallery-00000000.json")
     add_task("nightly", RUN, "old", **mine, manifest=f"{found.folder}/autoenhance-manifest-aaaaaaaa.jsonl")
@@ -151,6 +152,25 @@ def photos(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Photos
     return found
 
 
+def packed(found: Photos, mine: dict[str, Any]) -> None:
+    """Leave tasks that have worked on several listings, each with a list of its own."""
+    for listing in ("elm", "oak", "ash"):
+        small = found.folder / listing / ".autoenhance" / "thumbnails"
+        small.mkdir(parents=True, exist_ok=True)
+        (small / f"{listing}-after.webp").write_bytes(f"small {listing}".encode())
+        (found.folder / listing / f"{listing}.jpg").write_bytes(f"big {listing}".encode())
+        of = [photo(name=f"{listing}.jpg", listing="", before=None, after=f"{listing}-after.webp")]
+        of[0]["outputs"] = [{"name": f"{listing}.jpg"}, {"name": "../elm/elm.jpg"}]
+        found.write("nightly", RUN, of, f"{listing}/autoenhance-gallery.json", task_id="packed")
+    (found.folder / "ash" / "autoenhance-gallery.json").write_text("{")
+    listings = [{"gallery": f"{found.folder}/{listing}/autoenhance-gallery.json"} for listing in ("elm", "oak", "ash")]
+    fields = found.fields | {"listings": True}
+    add_task("nightly", RUN, "packed", number=mine["number"], fields=fields, summary={"listings": listings})
+    add_task("nightly", RUN, "unpacked", **mine, summary={"listings": listings})
+    outside = [{"gallery": f"{found.folder.parent}/secret/autoenhance-gallery.json"}]
+    add_task("nightly", RUN, "packed_edited", number=mine["number"], fields=fields, summary={"listings": outside})
+
+
 def rows(site: Site, task_id: str, dag_id: str = "nightly", **about: Any) -> dict[str, Any]:
     status, _, body = site.get(path_of("photos", dag_id, RUN, task_id, -1), **about)
     assert status == 200, body
@@ -170,6 +190,20 @@ def test_a_task_shows_what_its_list_says(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("photos")
+def test_a_task_of_several_listings_shows_them_all(site: Site, photos: Photos) -> None:
+    found = rows(site, "packed")
+    assert [(each["listing"], each["name"], each["after"]) for each in found["photos"]] == [
+        ("elm", "elm.jpg", "elm-after.webp"),
+        ("oak", "oak.jpg", "oak-after.webp"),
+    ]
+    assert (found["state"], found["damaged"]) == ("ready", 1), "one listing's list is damaged"
+    assert [each["name"] for photo in found["photos"] for each in photo["outputs"]] == ["elm/elm.jpg", "oak/oak.jpg"]
+    assert site.get(path_of("thumbnail", "nightly", RUN, "packed", -1, "oak-after.webp"))[2] == b"small oak"
+    assert site.get(path_of("output", "nightly", RUN, "packed", -1) + "?name=oak/oak.jpg")[2] == b"big oak"
+    assert rows(site, "unpacked")["state"] == "unlisted"
+    assert site.get(path_of("photos", "nightly", RUN, "packed_edited", -1))[0] == 404
+
+
 def test_an_old_manifest_shows_names_and_facts(site: Site) -> None:
     found = rows(site, "old")
     (kitchen,) = found["photos"]

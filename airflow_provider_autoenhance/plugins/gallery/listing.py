@@ -12,22 +12,29 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any
 
+from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.api.shown import last_part
 from airflow_provider_autoenhance.plugins.gallery.tasks import Key, Task, UnknownTaskError, find_task
 from airflow_provider_autoenhance.storage import Source, SourceAccess, open_source, read_range
 from airflow_provider_autoenhance.storage.location import Location
 
-#: Of a list: some 1,000 bytes a photo.
-MAX_LIST_BYTES = 16 << 20
+#: Of a task's lists: some 1,000 bytes a photo; and what each may have in any case.
+MAX_LIST_BYTES, _LEAST_LIST_BYTES = 16 << 20, 1 << 20
+
+#: Lists that are read at a time, where each listing of a task has one.
+_AT_ONCE = 8
 
 #: Seconds for which a list that was read serves pictures, and lists that are kept.
 _FRESH_SECONDS, _KEPT = 20.0, 16
 
-#: Where the task puts its small pictures.
-THUMBNAILS = ".autoenhance/thumbnails/"
+#: Where the task puts its small pictures, beside a list.
+_THUMBNAILS = ".autoenhance/thumbnails/"
 _LONGEST, _MOST = 1024, 50
 _ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -41,8 +48,9 @@ class Listing:
     """The photos of a task.
 
     :param photos: as the page shows them.
-    :param damaged: rows that could not be read.
+    :param damaged: rows that could not be read, and lists of single listings.
     :param run_id: of the run that has written it last; several may share a destination.
+    :param thumbnails: their paths in the folder, by name.
     """
 
     folder: Location
@@ -50,7 +58,7 @@ class Listing:
     damaged: int = 0
     run_id: str | None = None
     written_at: str | None = None
-    thumbnails: frozenset[str] = frozenset()
+    thumbnails: Mapping[str, str] = field(default_factory=dict)
     outputs: frozenset[str] = frozenset()
     read_at: float = field(default_factory=time.monotonic)
 
@@ -78,30 +86,63 @@ def _inside(folder: Location) -> SourceAccess:
 
 
 def read_listing(task: Task) -> Listing:
-    """Read a task's list.
+    """Read a task's list; of a task that works on several listings, theirs, one after the other.
 
-    :raises DamagedListError: it cannot be read, or is too big.
+    :raises DamagedListError: it cannot be read, or is too big; of several, none can.
     :raises UnknownTaskError: it was written by another DAG or task.
     :raises AutoenhanceError: it is gone, or the store failed.
     """
-    if task.folder is None or task.list_name is None:
+    if task.folder is None or not task.lists:
         raise UnknownTaskError
-    with open_inside(task.folder, task.list_name) as source:
-        if source.size > MAX_LIST_BYTES:
+    if len(task.lists) == 1:
+        return _read(task, task.folder, task.lists[0])
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="autoenhance-gallery") as pool:
+        read = list(pool.map(partial(_read_or_error, task, task.folder), task.lists))
+    found = [each for each in read if isinstance(each, Listing)]
+    if not found:
+        raise next(each for each in read if isinstance(each, Exception))
+    others = [each.run_id for each in found if each.run_id != task.key.run_id]
+    return Listing(
+        task.folder,
+        [photo for each in found for photo in each.photos],
+        damaged=sum(each.damaged for each in found) + len(read) - len(found),
+        run_id=others[0] if len(others) == len(found) else task.key.run_id,
+        written_at=max((each.written_at for each in found if each.written_at), default=None),
+        thumbnails={name: path for each in found for name, path in each.thumbnails.items()},
+        outputs=frozenset(chain.from_iterable(each.outputs for each in found)),
+    )
+
+
+def _read_or_error(task: Task, folder: Location, path: str) -> Listing | Exception:
+    try:
+        return _read(task, folder, path)
+    except (DamagedListError, UnknownTaskError, SourceError) as error:
+        return error
+
+
+def _read(task: Task, folder: Location, path: str) -> Listing:
+    """Read one list.
+
+    :param path: from the task's folder; that of a listing lies in its own folder, from which it names files.
+    """
+    with open_inside(folder, path) as source:
+        if source.size > MAX_LIST_BYTES // len(task.lists) + _LEAST_LIST_BYTES:
             raise DamagedListError(f"{source.size} bytes")
         data = source.read()
-    whole = _as_object(data) if task.list_name.endswith(".json") else _as_rows(data, task.folder.uri)
+    below = path.rpartition("/")[0] + "/" if "/" in path else ""
+    whole = _as_object(data) if path.endswith(".json") else _as_rows(data, folder.uri + below)
     if any(whole.get(name, getattr(task.key, name)) != getattr(task.key, name) for name in ("dag_id", "task_id")):
         raise UnknownTaskError("the list is another task's")
     rows = whole["photos"]
-    photos = [photo for each in rows if (photo := _photo(each)) is not None]
+    photos = [photo for each in rows if (photo := _photo(each, below)) is not None]
+    names = (name for photo in photos for name in (photo["before"], photo["after"]) if name)
     return Listing(
-        task.folder,
+        folder,
         photos,
         damaged=len(rows) - len(photos) + whole.get("damaged", 0),
         run_id=_text(whole.get("run_id")),
         written_at=_text(whole.get("written_at")),
-        thumbnails=frozenset(name for photo in photos for name in (photo["before"], photo["after"]) if name),
+        thumbnails={name: f"{below}{_THUMBNAILS}{name}" for name in names},
         outputs=frozenset(output["name"] for photo in photos for output in photo["outputs"]),
     )
 
@@ -132,8 +173,6 @@ class Listings:
         if listing is not None and time.monotonic() - listing.read_at < _FRESH_SECONDS:
             return listing
         task = find_task(key)
-        if task.list_name is None:
-            raise UnknownTaskError
         return self.keep(key, read_listing(task))
 
 
@@ -185,31 +224,35 @@ def _of_row(row: Mapping[str, Any], folder: str) -> dict[str, Any]:
     }
 
 
-def _photo(row: Any) -> dict[str, Any] | None:
-    """Return a row as the page takes it; ``None`` where it is not one."""
+def _photo(row: Any, below: str) -> dict[str, Any] | None:
+    """Return a row as the page takes it; ``None`` where it is not one.
+
+    :param below: folder of a listing that shares its task with others; empty for the task's own.
+    """
     if not isinstance(row, dict) or not _text(row.get("name")) or not _text(row.get("state")):
         return None
     settings = row.get("settings")
     return {
         "name": _text(row["name"]),
-        "listing": _text(row.get("listing")) or "",
+        "listing": "/".join(filter(None, (below.rstrip("/"), _text(row.get("listing"))))),
         "state": _text(row["state"]),
         "reason": _text(row.get("reason")),
         "before": _segment(row.get("before")),
         "after": _segment(row.get("after")),
         "settings": settings if isinstance(settings, dict) and len(json.dumps(settings)) <= 4 * _LONGEST else None,
         "credits": _number(row.get("credits")) or 0,
-        "outputs": [output for each in _dicts(row.get("outputs")) if (output := _output(each)) is not None],
+        "outputs": [output for each in _dicts(row.get("outputs")) if (output := _output(each, below)) is not None],
         "exposures": [_text(each) for each in _items(row.get("exposures")) if _text(each)],
         **{name: _text(row.get(name)) for name in ("image_id", "order_id", "parent")},
         "seconds": _seconds(row.get("seconds")),
     }
 
 
-def _output(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _output(row: Mapping[str, Any], below: str) -> dict[str, Any] | None:
     name = row.get("name")
     if not isinstance(name, str) or not _is_inside(name):
         return None
+    name = below + name
     numbers = {each: _number(row.get(each)) for each in ("bytes", "width", "height")}
     return {"name": name, "format": _text(row.get("format")), **numbers}
 

@@ -24,7 +24,6 @@ from airflow_provider_autoenhance.api.errors import AutoenhanceError, SourceErro
 from airflow_provider_autoenhance.plugins.gallery import base_path, tasks
 from airflow_provider_autoenhance.plugins.gallery.access import LOGGED_IN, READS_DAG, ReadableDags
 from airflow_provider_autoenhance.plugins.gallery.listing import (
-    THUMBNAILS,
     DamagedListError,
     Listing,
     Listings,
@@ -127,7 +126,7 @@ def photos(request: Request, dag_id: str, task_id: str, map_index: int, run_id: 
         about: dict[str, Any] = {"task_state": task.state, "label": task.label, "ended": task.ended, "photos": []}
         if task.folder is None and task.begun:
             return _rows(request, about | {"state": "forgotten"})
-        if task.list_name is None:
+        if not task.lists:
             return _rows(request, about | {"state": "unlisted" if task.ended else "running"})
         try:
             listing = _listings.keep(key, read_listing(task))
@@ -154,7 +153,7 @@ def thumbnail(request: Request, dag_id: str, task_id: str, map_index: int, name:
         listing = _listings.of(key)
         if name not in listing.thumbnails:
             raise tasks.UnknownTaskError
-        return _picture(request, listing, THUMBNAILS + name, seconds=300, most=MAX_THUMBNAIL_BYTES)
+        return _picture(request, listing, listing.thumbnails[name], seconds=300, most=MAX_THUMBNAIL_BYTES)
 
 
 @_router.get("/output/{dag_id}/{task_id}/{map_index}/{run_id:path}", dependencies=READS_DAG)

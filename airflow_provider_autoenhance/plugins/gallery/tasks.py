@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,11 @@ MAX_TASKS = 1000
 #: Results that are looked through for recent runs, and runs that are shown.
 _RESULTS, _RUNS = 2000, 50
 
-_LIST = re.compile(r"autoenhance-(gallery(-[0-9a-f]{8})?\.json|manifest(-[0-9a-f]{8})?\.jsonl)")
+#: Lists of one task that are read: it works on no more listings.
+MAX_LISTS = 500
+
+#: A listing that shares its task with others has a folder of its own.
+_LIST = re.compile(r"(?!\.)([^/]+/)?autoenhance-(gallery(-[0-9a-f]{8})?\.json|manifest(-[0-9a-f]{8})?\.jsonl)")
 _NUMBERS = ("photos", "landed", "skipped", "failed", "postponed", "held", "credits")
 _NOT_BEGUN = (None, "none", "scheduled", "queued", "removed")
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -57,14 +61,14 @@ class Task:
     :param state: Airflow's.
     :param label: what its map index is called.
     :param folder: where its outputs lie; ``None`` where Airflow does not know that yet, or any more.
-    :param list_name: the file in the folder that lists its photos; ``None`` before there is one.
+    :param lists: paths of the files in the folder that list its photos: one, or one of each listing; empty before there is any.
     """
 
     key: Key
     state: str
     label: str | None
     folder: Location | None
-    list_name: str | None
+    lists: tuple[str, ...]
 
     @property
     def ended(self) -> bool:
@@ -99,7 +103,7 @@ def find_task(key: Key) -> Task:
         raise UnknownTaskError
     folder = _folder(fields or {})
     xcoms = {row[0]: _value(row[1]) for row in named}
-    return Task(key, state, label, folder, None if folder is None else _list_name(folder, xcoms))
+    return Task(key, state, label, folder, () if folder is None else _lists(fields or {}, folder, xcoms))
 
 
 def tasks_of(dag_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -194,21 +198,27 @@ def _folder(fields: Mapping[str, Any]) -> Location | None:
     return None if found.is_web else found
 
 
-def _list_name(folder: Location, xcoms: Mapping[str, Any]) -> str | None:
+def _lists(fields: Mapping[str, Any], folder: Location, xcoms: Mapping[str, Any]) -> tuple[str, ...]:
+    """Paths of the lists that a task's result names, from its folder.
+
+    :raises UnknownTaskError: one is outside.
+    """
     summary = xcoms.get("summary")
-    named: Iterable[Any] = (
-        each.get(name)
-        for name in ("gallery", "manifest")
-        for each in (xcoms, summary if isinstance(summary, dict) else {})
-    )
-    uri = next((each for each in named if each), None)
-    if uri is None:
-        return None
+    told = [xcoms, *([summary] if isinstance(summary, dict) else [])]
+    uris = [each[name] for name in ("gallery", "manifest") for each in told if each.get(name)][:1]
+    packed = str(fields.get("listings")).lower() == "true"
+    if not uris and packed and len(told) == 2 and isinstance(told[1].get("listings"), list):
+        listings = (each for each in told[1]["listings"][:MAX_LISTS] if isinstance(each, dict))
+        uris = [uri for each in listings if (uri := each.get("gallery") or each.get("manifest"))]
+    return tuple(_inside(folder, uri, packed=packed) for uri in uris)
+
+
+def _inside(folder: Location, uri: Any, *, packed: bool) -> str:
     try:
         path = path_inside(uri, folder.uri) if isinstance(uri, str) else None
     except (SettingsError, SourceError):
         path = None
-    if path is None or not _LIST.fullmatch(path):
+    if path is None or not _LIST.fullmatch(path) or ("/" in path and not packed):
         raise UnknownTaskError("an XCom of the task names a place outside of its destination")
     return path
 
