@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Protocol
@@ -269,6 +269,22 @@ def mapping(owner: str, name: str, value: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else dict(found)
 
 
+def objects(owner: str, name: str, value: Any) -> list[dict[str, Any]]:
+    """Return a list of objects: of one, a list of that; of nothing an empty one. An entry that is nothing is an empty object.
+
+    :raises SettingsError: when it, or an entry, is anything else.
+    """
+    if is_void(value):
+        return []
+    found = from_text(value)
+    entries = [] if is_void(found) else list(found) if is_list(found) else [found]
+    read = [{} if is_void(each) else from_text(each) for each in entries]
+    for each in read:
+        if not isinstance(each, Mapping):
+            raise SettingsError(f"{owner}: {name} takes a list of objects, not {quoted(value)}.")
+    return [dict(each) for each in read]
+
+
 def settings(owner: str, name: str, value: Any) -> dict[str, Any]:
     """Return enhancement settings, checked as far as they do not depend on the API version.
 
@@ -366,6 +382,25 @@ def seconds(owner: str, name: str, value: Any) -> float:
     if not (0 <= found < math.inf):
         raise SettingsError(f"{owner}: {name} takes seconds or a timedelta, not {quoted(value)}.")
     return found
+
+
+def moment(owner: str, name: str, value: Any) -> datetime | None:
+    """Return a point in time, ``None`` where it is empty. Without an offset it is in UTC, as all of Airflow's are.
+
+    >>> moment("Task", "since", "2026-11-26T03:00:00Z")
+    datetime.datetime(2026, 11, 26, 3, 0, tzinfo=datetime.timezone.utc)
+
+    :raises SettingsError: when it is anything else than a ``datetime`` or ISO text.
+    """
+    if is_void(value):
+        return None
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        raise SettingsError(
+            f"{owner}: {name} takes a moment such as 2026-11-26T03:00:00Z, not {quoted(value)}."
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def one_of(*allowed: str) -> Reader:

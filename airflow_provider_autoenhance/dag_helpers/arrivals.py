@@ -33,7 +33,7 @@ OVERLAP = timedelta(minutes=30)
 
 def changed_folders(
     source: coerce.Place,
-    since: datetime | None,
+    since: datetime | str | None,
     *,
     source_conn_id: str | None = None,
     include: Patterns = (),
@@ -52,7 +52,8 @@ def changed_folders(
             outlet_events[Asset("s3://listings")].extra = {"folders": folders}
 
     :param source: folder that is looked through, with all folders below it, as text or as a path object.
-    :param since: when the last look began; ``None``: every folder that has photos. What came up to ``OVERLAP`` earlier is listed again.
+    :param since: when the last look began, as a ``datetime`` or ISO text, in UTC where it says nothing else. ``None``: every folder that
+        has photos. What came up to ``OVERLAP`` earlier is listed again.
     :param source_conn_id: Airflow connection of a source that names none.
     :param include: glob patterns of photos, or one; by default every type that Autoenhance takes.
     :param exclude: glob patterns to leave out, or one.
@@ -64,6 +65,10 @@ def changed_folders(
     owner = "changed_folders"
     source = coerce.required(owner, "source", source)
     root = locate_folder(source, conn_id=coerce.text(owner, "source_conn_id", source_conn_id))
+    since, max_folders = (
+        coerce.moment(owner, "since", since),
+        coerce.whole_number(owner, "max_folders", max_folders) or MAX_GROUPS,
+    )
     found: dict[str, None] = {}
     file = None
     for file in photos_under(root, owner, include, exclude):
@@ -75,7 +80,7 @@ def changed_folders(
 
 
 def arrived_folders(
-    extras: Iterable[Mapping[str, Any]],
+    extras: Iterable[Mapping[str, Any] | None] | Mapping[str, Any] | str | None,
     source: coerce.Place,
     destination: coerce.Place,
     *,
@@ -91,7 +96,7 @@ def arrived_folders(
     >>> arrived_folders([{"folder": "s3://in/elm/"}, {"folder": "s3://in/elm/up/"}], "s3://in/", "s3://out/")
     [{'source': 's3://in/elm/', 'destination': 's3://out/elm/'}]
 
-    :param extras: of asset events; each may name a ``folder``, or a list of ``folders``.
+    :param extras: of asset events, a list or its JSON, or one; each may name a ``folder``, or a list of ``folders``.
     :param source: folder in which photos arrive.
     :param destination: folder for the results; folders keep their path.
     :param max_folders: of more, all of ``source`` is one task.
@@ -102,7 +107,8 @@ def arrived_folders(
     owner = "arrived_folders"
     source = spelled(coerce.required(owner, "source", source))
     destination = spelled(coerce.required(owner, "destination", destination))
-    extras, place = list(extras), locate_folder(source)
+    extras, place = coerce.objects(owner, "extras", extras), locate_folder(source)
+    max_folders = coerce.whole_number(owner, "max_folders", max_folders) or MAX_GROUPS
     root, results = place.uri, results_under(place, locate_folder(destination))
     named = [_folders(extra) for extra in extras]
     inside = {path for path in (_path_under(root, folder) for folder in chain(*named)) if path is not None}

@@ -99,6 +99,7 @@ def list_groups(
     root = locate_folder(source, conn_id=coerce.text(owner, "source_conn_id", source_conn_id))
     target = locate_folder(destination, conn_id=coerce.text(owner, "destination_conn_id", destination_conn_id))
     tasks, only = coerce.whole_number(owner, "tasks", tasks), coerce.texts(owner, "only", only)
+    max_groups = coerce.whole_number(owner, "max_groups", max_groups) or MAX_GROUPS
     results = results_under(root, target)
     if missing_ok and is_missing(root):
         return []

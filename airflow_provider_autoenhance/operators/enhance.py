@@ -198,7 +198,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "source": coerce.places,
         "paths": coerce.paths,
-        "destination": coerce.required,
+        "destination": coerce.folder,
         "listings": coerce.boolean,
         "source_conn_id": coerce.text,
         "destination_conn_id": coerce.text,

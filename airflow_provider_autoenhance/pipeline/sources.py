@@ -9,6 +9,7 @@ from functools import cached_property
 from urllib.parse import quote, unquote
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
+from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.storage import (
@@ -23,7 +24,7 @@ from airflow_provider_autoenhance.storage import (
     open_source,
     same_store,
 )
-from airflow_provider_autoenhance.storage.location import Location, locate, locate_folder
+from airflow_provider_autoenhance.storage.location import Location, hides_part, locate, locate_folder
 
 _WEB = ("http", "https")
 _WITHOUT_CONNECTION = (*_WEB, "file")
@@ -186,6 +187,11 @@ class Sources:
         if len(self.locations) != 1 or not folder.uri.endswith("/") or signed:
             raise SettingsError("paths lie under one folder: give that folder as source, without a query.")
         for name in dict.fromkeys(self.paths):
+            if hides_part(f"https://host/{name}"):
+                raise SettingsError(
+                    f"{redact_url(name)!r}: what follows in this path looks like a credential. Paths name files alone; give a presigned "
+                    "address as source."
+                )
             path = safe_path(name)
             if not path or path != name:
                 raise SettingsError(

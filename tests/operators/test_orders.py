@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.coerce import groups
+from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.brackets import (
     AutoenhanceCreateBracketOperator,
@@ -32,6 +33,7 @@ from airflow_provider_autoenhance.operators.orders import (
 from airflow_provider_autoenhance.pipeline.remote import images as remote_images
 from airflow_provider_autoenhance.pipeline.remote import process as remote_process
 from airflow_provider_autoenhance.triggers import orders as order_triggers
+from tests.support.photos import photo, upload
 from tests.support.pictures import bracket as shots
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context, run
@@ -498,6 +500,31 @@ def test_one_download_that_fails_holds_up_no_other_and_fails_the_task(
     assert len(s3.keys()) == 1
     autoenhance.settings(credits=5)
     assert run(operator)["credits"] == 1
+
+
+def test_what_is_still_enhanced_fails_the_task_and_what_was_never_uploaded_is_named(
+    autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    hook = AutoenhanceHook()
+    hook.create_order(order_id="mixed", name="12 Maple Street")
+    for name, seconds in (("ready", 0.0), ("slow", 60.0)):
+        autoenhance.settings(processing_seconds=[seconds, seconds])
+        upload(hook, hook.create_image(f"maple/{name}.jpg", order_id="mixed"), photo())
+    while not any(image.status is ImageStatus.PROCESSED for image in hook.get_order("mixed").images):
+        time.sleep(0.02)
+    hook.create_image("maple/never.jpg", order_id="mixed")
+    operator = AutoenhanceDownloadOrderOperator(
+        task_id="d", order_id="mixed", destination="s3://enhanced/maple/", preview=False
+    )
+    with pytest.raises(
+        AirflowFailException, match="1 of 2 downloads failed .*slow.jpg.* cost 1 credit.*still being enhanced"
+    ):
+        run(operator)
+    assert [key for key in s3.keys() if key.endswith(".jpg")] == ["maple/maple/ready.jpg"]
+    hook.delete_image(next(each.image_id for each in hook.get_order("mixed").images if "slow" in each.image_name))
+    done = run(operator)
+    assert (done["images"], done["landed"], done["failed"]) == (2, 1, 1)
+    assert done["failures"] == [{"photo": "maple/never.jpg", "reason": "it waits for its upload"}]
 
 
 def until_finished(order_id: str) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -695,3 +696,34 @@ def test_no_output_goes_where_a_cut_name_leads(
     assert autoenhance.ledger()["images_created"] == 0
     assert maple.client.get_object(Bucket="enhanced", Key="d0.jpg")["Body"].read() == b"another's"
     assert (tmp_path / "d0.jpg").read_bytes() == b"another's"
+
+
+def test_moments_and_events_are_read_as_people_hand_them_over(s3: SimpleNamespace) -> None:
+    s3.put("elm/1.jpg", photo())
+    naive = datetime.now(UTC).replace(tzinfo=None)
+    for since in (naive, naive.isoformat(), f"{naive.isoformat()}Z", naive.replace(tzinfo=UTC), "", None):
+        assert changed_folders("s3://listings/", since, max_folders="5") == ["s3://listings/elm/"]
+    assert changed_folders("s3://listings/", "2999-01-01") == []
+    with pytest.raises(AutoenhanceError, match="since takes a moment"):
+        changed_folders("s3://listings/", "yesterday")
+    whole = [{"source": "s3://in/", "destination": "s3://out/"}]
+    for extras in (None, [], [None], "[]", {}):
+        assert arrived_folders(extras, "s3://in/", "s3://out/") == whole
+    elm = [{"source": "s3://in/elm/", "destination": "s3://out/elm/"}]
+    for extras in ({"folder": "s3://in/elm/"}, '[{"folder": "s3://in/elm/"}]', ({"folder": "s3://in/elm/"},)):
+        assert arrived_folders(extras, "s3://in/", "s3://out/") == elm
+    with pytest.raises(AutoenhanceError, match="extras takes a list of objects"):
+        arrived_folders(["s3://in/elm/"], "s3://in/", "s3://out/")
+    assert len(list_groups("s3://listings/", "s3://enhanced/", max_groups="5")) == 1
+
+
+def test_a_batch_goes_into_a_folder(enhance: Enhance, s3: SimpleNamespace) -> None:
+    with pytest.raises(AutoenhanceError, match="'front.jpg' is named like one image"):
+        enhance_to("s3://listings/elm/1.jpg", "s3://enhanced/front.jpg")
+
+
+def test_a_signature_in_a_path_is_refused_and_not_shown(enhance: Enhance, autoenhance: Sandbox) -> None:
+    with pytest.raises(AirflowFailException, match="looks like a credential") as refused:
+        enhance("https://photos.example/day/", "s3://enhanced/", paths=["1.jpg?X-Amz-Signature=abc123secret"])
+    assert "abc123secret" not in str(refused.value)
+    assert autoenhance.ledger()["requests"] == {}

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _MAX_NAMES = 20
 
+#: What is left out, by name: nothing of it will come.
+_LOST = (ImageStatus.ERROR, ImageStatus.EXPIRED, ImageStatus.WAITING)
+
 
 def download_order(
     hook: AutoenhanceHook, order: Order, folder: PhotoTarget, *, concurrency: int, shown: Downloads | None = None
@@ -42,7 +45,7 @@ def download_order(
     check_whole(order)
     landed: list[dict[str, Any]] = []
     broken: list[tuple[Image, errors.AutoenhanceError]] = []
-    lost = [image for image in order.images if image.status in (ImageStatus.ERROR, ImageStatus.EXPIRED)]
+    lost = [image for image in order.images if image.status in _LOST]
     for image in lost:
         log.warning("Left out: %s: %s", image.label, _reason(image))
     ready = [image for image in order.images if image.status is ImageStatus.PROCESSED]
@@ -53,6 +56,16 @@ def download_order(
     def download(image: Image) -> dict[str, Any]:
         return land(hook, targets[image.image_id], hook.get_image(image.image_id), shown)
 
+    broken += [
+        (
+            image,
+            errors.InvalidRequestError(
+                f"{image.label} is still being enhanced. Let a sensor wait for the order first."
+            ),
+        )
+        for image in order.images
+        if image.status is ImageStatus.PROCESSING
+    ]
     with ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="autoenhance") as pool:
         running = [(image, pool.submit(download, image)) for image in ready]
         for image, future in running:
@@ -81,7 +94,7 @@ def download_order(
         destination,
     )
     if broken:
-        _raise(order, broken, len(landed))
+        _raise(order, broken, landed)
     return {
         "order_id": order.order_id,
         "name": order.name,
@@ -97,6 +110,8 @@ def download_order(
 
 
 def _reason(image: Image) -> str:
+    if image.status is ImageStatus.WAITING:
+        return "it waits for its upload"
     return redact_text(image.status_reason or str(image.status))
 
 
@@ -133,10 +148,11 @@ def _shared(order: Order, targets: Mapping[str, PhotoTarget]) -> list[Image]:
     return [each for each in order.images if any(taken[name] > 1 for name in names[each.image_id])]
 
 
-def _raise(order: Order, broken: list[tuple[Image, errors.AutoenhanceError]], landed: int) -> None:
+def _raise(order: Order, broken: list[tuple[Image, errors.AutoenhanceError]], landed: list[dict[str, Any]]) -> None:
     # Airflow's retry helps when it can help one of them.
     error = next((each for _, each in broken if each.retryable), broken[0][1])
     names = ", ".join(repr(image.image_name) for image, _ in broken[:5])
     raise type(error)(
-        f"order {order.order_id}: {len(broken)} of {landed + len(broken)} downloads failed ({names}); the first: {error}"
+        f"order {order.order_id}: {len(broken)} of {len(landed) + len(broken)} downloads failed ({names}); the others landed, and cost "
+        f"{counted(sum(each['credit_spent'] for each in landed), 'credit')}. The first: {error}"
     )
