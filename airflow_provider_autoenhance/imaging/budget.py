@@ -50,13 +50,13 @@ class MemoryBudget:
         try:
             yield
         finally:
-            return_freed_memory()
+            _return_freed_memory()
             with self._changed:
                 self._free += share
                 self._changed.notify_all()
 
 
-def return_freed_memory() -> None:
+def _return_freed_memory() -> None:
     """Hand freed memory back to the system: glibc keeps it for the thread that had it, so 16 threads would keep 16 photos."""
     trim = _malloc_trim()
     if trim is not None:

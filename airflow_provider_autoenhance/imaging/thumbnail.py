@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Self, cast
 
 from airflow_provider_autoenhance.api.errors import ConversionError
 from airflow_provider_autoenhance.imaging import color, decode, sniff
-from airflow_provider_autoenhance.imaging.budget import process_budget, return_freed_memory
+from airflow_provider_autoenhance.imaging.budget import process_budget
 from airflow_provider_autoenhance.imaging.cost import megabytes_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.picture import Picture
@@ -30,14 +31,14 @@ MIME = "image/webp"
 
 _QUALITIES = (70, 40)  # the second one for grainy pictures
 _EFFORT = 1  # 0 makes files a third bigger, 4 takes thrice the time
-_USUAL_BYTES = 40_000
+_USUAL_BYTES = 60_000
 #: A bigger file is not copied for its thumbnail's sake.
 _MOST_COPIED = 96 << 20
 _KINDS = (sniff.JPEG, sniff.PNG, sniff.WEBP, sniff.TIFF, sniff.HEIC, sniff.AVIF, sniff.BMP, sniff.GIF)
 _HEAD = 4096
 
-#: Decodes that go on at once: each takes a core, and a few megabytes.
-_at_once = threading.BoundedSemaphore(max(2, min(6, os.cpu_count() or 2)))
+#: Threads that decode: each takes a core, and the C library keeps what it has taken once, a few megabytes.
+_THREADS = max(2, min(4, os.cpu_count() or 2))
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,13 @@ def thumbnail_of(source: Path | BinaryIO, *, about: str) -> Thumbnail:
     :param source: an open one must be seekable.
     :raises ConversionError: it is not a picture that is decoded here, or it is damaged.
     """
-    with _at_once:
-        try:
-            return _made(source, about)
-        finally:
-            return_freed_memory()  # or each thread would keep what its picture took
+    return _threads(os.getpid()).submit(_made, source, about).result()
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads of a process; one that was forked off has none of another's."""
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix=f"autoenhance-thumbnails-{process}")
 
 
 def _made(source: Path | BinaryIO, about: str) -> Thumbnail:

@@ -111,8 +111,8 @@ def test_an_unchanged_night_lists_and_reads_a_record_per_group(
     before = autoenhance.ledger()["requests"]
     s3_calls.clear()
     assert enhance(**where, run_id="night-2")["skipped"] == 3
-    # And the beginning of the manifest, which says whose it is.
-    assert s3_calls == {"ListObjectsV2": 2, "GetObject": 2 + 1, "HeadObject": 1}
+    # And the beginning of the manifest, which says whose it is; and whether the gallery is there.
+    assert s3_calls == {"ListObjectsV2": 2, "GetObject": 2 + 1, "HeadObject": 2}
     assert autoenhance.ledger()["requests"] == before
 
 
