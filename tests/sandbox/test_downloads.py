@@ -37,6 +37,17 @@ def test_a_preview_is_small_marked_and_free(api: Api, image_id: str, sandbox: Sa
     assert sandbox.ledger()["credits"]["spent"] == 1
 
 
+def test_a_preview_of_the_upload_is_small_and_bears_no_mark(api: Api, image_id: str, sandbox: Sandbox) -> None:
+    small, full = (
+        api.asset(api.http.get(f"/v3/images/{image_id}/original", params={"preview": flag, "max_width": 640}))
+        for flag in ("true", "false")
+    )
+    assert opened(small.content).size == opened(full.content).size
+    difference = np.abs(decode(small.content) - decode(full.content)).max(axis=2)
+    assert np.mean(difference > 40) < 0.01
+    assert sandbox.ledger()["credits"]["spent"] == 0
+
+
 def test_dev_mode_is_free_full_size_and_marked(api: Api, image_id: str, sandbox: Sandbox) -> None:
     marked = api.bytes(image_id, dev_mode=True, preview=False)
     assert sandbox.ledger()["credits"]["spent"] == 0

@@ -42,7 +42,9 @@ async def download_enhanced(call: Call) -> Response:
 
 
 async def download_preview(call: Call) -> Response:
-    return await _deliver_enhanced(call, Wanted("enhanced", preview=True, rendering=Rendering(preview=True)))
+    return await _deliver_enhanced(
+        call, Wanted("enhanced", preview=True, rendering=Rendering(preview=True, watermark=True))
+    )
 
 
 async def download_watermark(call: Call) -> Response:
@@ -84,7 +86,8 @@ def _wanted(call: Call, variant: str, *, preview_default: bool) -> Wanted:
         scale=query.get("scale"),
         dpi=query.get("dpi"),
         preview=preview,
-        watermark=query.get("watermark", False) or (variant == "enhanced" and call.dev_mode and not preview),
+        # An upload is its owner's own picture.
+        watermark=query.get("watermark", False) or (variant == "enhanced" and (call.dev_mode or preview)),
     )
     return Wanted(variant, preview, None if rendering == Rendering() else rendering)
 

@@ -44,7 +44,7 @@ def render(source: Path, name: str, target: Path, wanted: Rendering, max_megapix
     """
     picture = decode(source, name if source.parent.name == "uploads" else "master.jpg", max_megapixels)
     image = _resize(Image.fromarray(picture.pixels), wanted)
-    if wanted.watermark or wanted.preview:
+    if wanted.watermark:
         image = _watermark(image)
     return _write(image, picture.icc, target, wanted)
 
