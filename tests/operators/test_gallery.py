@@ -245,6 +245,15 @@ def test_a_bracket_is_shown_by_one_of_its_exposures(enhance: Enhance, s3: Simple
     assert [picture.width for picture in pictures(s3, entry)] == [640, 640]
 
 
+def test_a_premium_edit_is_held_against_its_original(enhance: Enhance, s3: SimpleNamespace) -> None:
+    s3.put("maple/a.jpg", photo(size=(900, 600), shade=200))
+    assert enhance(dusk="*")["landed"] == 2
+    original, edit = gallery(s3)["photos"]
+    assert (original["parent"], edit["parent"], edit["name"]) == (None, "a.jpg", "a_dusk.jpg")
+    assert edit["before"] == original["after"]
+    assert pictures(s3, edit)
+
+
 @pytest.mark.parametrize("form", ["webp", "tiff", "png"])
 def test_outputs_of_other_formats_are_shown(enhance: Enhance, s3: SimpleNamespace, form: str) -> None:
     s3.put("maple/a.jpg", photo(size=(1200, 900)))
