@@ -31,7 +31,7 @@ THUMBNAILS_FOLDER = f"{RECORDS_FOLDER}/thumbnails/"
 #: A bigger file is not a thumbnail of ours.
 _MOST_BYTES = 1 << 20
 #: Bytes of fresh thumbnails that are kept for the contact sheet, which need not read them again then.
-_MOST_KEPT = 6 << 20
+_MOST_KEPT = 4 << 20
 
 
 def before_name(source: str, etag: str | None, size: int) -> str:
