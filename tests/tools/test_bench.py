@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import io
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,6 +57,11 @@ def throughput(**contenders: list[dict[str, Any]]) -> dict[str, Any]:
     named = {name.replace("_", "-"): samples for name, samples in contenders.items()}
     ceiling = {"api_calls_per_second": 900.0, "upload_mb_per_second": 400.0}
     return {"machine": MACHINE, "conditions": CONDITIONS, "plan": plan, "contenders": named, "ceiling": ceiling}
+
+
+def night(**ways: list[dict[str, Any]]) -> dict[str, Any]:
+    plan = {"listings": 200, "photos": 5, "size": 1_000_000, "slots": 4}
+    return {"machine": MACHINE, "conditions": CONDITIONS, "plan": plan, "contenders": ways}
 
 
 def growth(**sizes: tuple[float, float]) -> dict[str, Any]:
@@ -153,6 +159,7 @@ def test_bars_are_held_against_medians() -> None:
             batch_dag=[sample(2.0)],
             mapped_dag=[sample(20.0)],
         ),
+        night=night(packed=[sample(1.5)], each=[sample(4.6)], floor=[sample(1.0)]),
         growth=growth(n100=(150.0, 1.0), n10000=(170.0, 2.9)),
         waiting=waiting(lag_p99_ms=99.0, cpu=2.4),
         parse=parsed(15.0, importing=15.0),
@@ -168,6 +175,7 @@ def test_bars_are_held_against_medians() -> None:
             batch_dag=[sample(2.0)],
             mapped_dag=[sample(13.0)],
         ),
+        night=night(packed=[sample(1.6)], each=[sample(4.6)], floor=[sample(1.0)]),
         growth=growth(n100=(150.0, 1.0), n10000=(176.0, 10.0)),
         waiting=waiting(lag_p99_ms=100.0, cpu=2.5),
         parse=parsed(15.1, importing=15.1),
@@ -216,17 +224,21 @@ def test_the_page_says_when_the_machine_was_busy() -> None:
 
 def test_every_part_has_its_section() -> None:
     parts = {"growth": growth(n100=(150.0, 1.0)), "waiting": waiting(1.0, 1.0), "throughput": throughput()}
+    parts["night"] = night(packed=[sample(20.0, cpu=9.0, tasks=8)], batch=[sample(15.0)])
     text = page({**parts, "conversion": converted(jpeg=1.0), "parse": parsed(1.0)})
     headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
         "What should hold",
         "Throughput and cost",
+        "A night of many listings",
         "Growth, and running again",
         "Waiting",
         "Import and parse",
         "Conversion",
     ]
     assert list(SECTIONS) == list(PARTS)
+    assert "200 listings of 5 photos of 1 MB" in text
+    assert re.search(r"\| the nightly DAG, listings packed .* \| 20.0 \| 9.0 \| 8 \|", text)
 
 
 def test_the_dearest_dag_is_named() -> None:

@@ -14,6 +14,8 @@ from tools.airflow_home import REPOSITORY, RUN
 from tools.bench.contender import Size
 from tools.bench.conversion import AT_ONCE, CASES, SIZE, measure_conversion
 from tools.bench.machine import described
+from tools.bench.night import CONTENDERS as NIGHT_CONTENDERS
+from tools.bench.night import Night, measure_night
 from tools.bench.page import page
 from tools.bench.service import Conditions
 from tools.bench.throughput import CONTENDERS, Throughput, measure_throughput
@@ -22,7 +24,7 @@ from tools.processes import ProcessError, leave_on_signals
 
 FOLDER = RUN / "bench"
 PAGE = REPOSITORY / "docs" / "performance.md"
-PARTS = ("throughput", "growth", "waiting", "parse", "conversion")
+PARTS = ("throughput", "night", "growth", "waiting", "parse", "conversion")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     group("--megabytes", type=float, default=8.0, help="size of a photo (%(default)s)")
     group("--slow-photos", type=int, default=5, help="photos of the sequential script and the mapped DAG (%(default)s)")
     group("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="those to measure (all)")
+    group = parser.add_argument_group("night").add_argument
+    group("--listings", type=int, default=200, help="listings of the night (%(default)s)")
+    group("--photos-each", type=int, default=5, help="photos of a listing (%(default)s)")
+    group("--photo-megabytes", type=float, default=1.0, help="size of a photo (%(default)s)")
+    group("--ways", nargs="+", choices=NIGHT_CONTENDERS, default=list(NIGHT_CONTENDERS), help="those to measure (all)")
     group = parser.add_argument_group("growth").add_argument
     group(
         "--sizes",
@@ -116,6 +123,11 @@ def _measure(part: str, arguments: argparse.Namespace, machine: dict[str, Any]) 
         plan = Throughput(fast, slow, rounds, tuple(arguments.contenders))
         about["plan"] = asdict(plan)
         measure_throughput(plan, conditions, folder, lambda measured: _keep(part, {**about, **measured}))
+    elif part == "night":
+        size, ways = int(arguments.photo_megabytes * 1e6), tuple(arguments.ways)
+        night = Night(arguments.listings, arguments.photos_each, size, rounds, ways)
+        about["plan"] = asdict(night)
+        measure_night(night, conditions, folder, lambda measured: _keep(part, {**about, **measured}))
     elif part == "growth":
         size = int(arguments.kilobytes * 1e3)
         about["plan"] = {"size": size, "rounds": rounds}

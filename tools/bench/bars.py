@@ -69,6 +69,7 @@ def bars(results: Results) -> list[Bar]:
     """
     return [
         *_throughput(results.get("throughput", {})),
+        *_night(results.get("night", {})),
         *_growth(results.get("growth", {})),
         *_waiting(results.get("waiting", {})),
         *_parse(results.get("parse", {})),
@@ -76,19 +77,25 @@ def bars(results: Results) -> list[Bar]:
     ]
 
 
-def _throughput(result: Mapping[str, Any]) -> Iterator[Bar]:
+def _comparing(result: Mapping[str, Any]) -> Callable[..., Bar]:
+    """Return what holds two contenders against each other, round by round."""
     taken = result.get("contenders", {})
 
     def compare(
         what: str, one: str, other: str, of: Callable[[Sample], float], *, most: float = 0.0, least: float = 0.0
     ) -> Bar:
-        limit = f"at most {most:g} x" if most else f"at least {least:g} x"
+        limit = f"at most {most:.3g} x" if most else f"at least {least:g} x"
         if not (taken.get(one) and taken.get(other)):
             return Bar(what, limit, "", NOT_MEASURED)
         found = ratio(taken[one], taken[other], of)
         good = found.median <= most if most else found.median >= least
         return Bar(what, limit, f"{found.written(2)} x", MET if good else NOT_MET)
 
+    return compare
+
+
+def _throughput(result: Mapping[str, Any]) -> Iterator[Bar]:
+    compare = _comparing(result)
     yield compare("Wall time of the batch, over the floor's", "batch", "floor", wall, most=1.15)
     yield compare(
         "Processor seconds per GB of the batch, over the floor's", "batch", "floor", cpu_per_gigabyte, most=1.3
@@ -106,6 +113,12 @@ def _throughput(result: Mapping[str, Any]) -> Iterator[Bar]:
         "The same, of each without what it holds before any work", "batch", "sdk-threads", memory_of_work, most=0.25
     )
     yield compare("Photos per second of the batch, over the mapped DAG's", "batch-dag", "mapped-dag", rate, least=7)
+
+
+def _night(result: Mapping[str, Any]) -> Iterator[Bar]:
+    compare = _comparing(result)
+    yield compare("Wall time of a packed night, over the floor's", "packed", "floor", wall, most=1.5)
+    yield compare("The same, over that of a task for each listing", "packed", "each", wall, most=1 / 3)
 
 
 def _growth(result: Mapping[str, Any]) -> Iterator[Bar]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tools.bench.bars import NOT_MEASURED, Results, bars
 from tools.bench.sections.conversion import conversion
 from tools.bench.sections.growth import growth
+from tools.bench.sections.night import night
 from tools.bench.sections.parse import parse
 from tools.bench.sections.throughput import throughput
 from tools.bench.sections.waiting import waiting
@@ -16,6 +17,7 @@ from tools.bench.sections.words import markdown_table
 #: Part to its section, in their order.
 SECTIONS: Final = {
     "throughput": throughput,
+    "night": night,
     "growth": growth,
     "waiting": waiting,
     "parse": parse,

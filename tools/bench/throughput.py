@@ -82,7 +82,8 @@ def _once(bench: BenchService, runner: DagRunner | None, plan: Throughput, name:
     try:
         if name in DAG_RUNS:
             assert runner is not None
-            return runner.run(DAG_RUNS[name], job, size)
+            params = {"preview": False, "settings": {}} if name == "mapped-dag" else {}
+            return runner.run(DAG_RUNS[name], job, size, params)
         return run_contender(bench, PROGRAMS[name], job, size)
     finally:
         bench.clear(job.destination)

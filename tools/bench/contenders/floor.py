@@ -50,9 +50,9 @@ class Floor:
         )
 
     def names(self) -> list[str]:
-        """List the folder."""
+        """List the folder; each photo by its path in it."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=SOURCE_BUCKET, Prefix=f"{self.job.source}/")
-        return [item["Key"].rpartition("/")[2] for page in pages for item in page.get("Contents", ())]
+        return [item["Key"].removeprefix(f"{self.job.source}/") for page in pages for item in page.get("Contents", ())]
 
     def upload(self, name: str, order_id: str) -> tuple[str, str]:
         """Create an image and send its bytes from bucket to upload URL; returns its id and name."""
