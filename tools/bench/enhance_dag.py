@@ -16,6 +16,7 @@ def bench_enhance() -> None:
         output_spec="jpeg",
         preview=False,
         poll_interval=1.0,
+        thumbnails=False,  # as the scripts beside it
     )
 
 

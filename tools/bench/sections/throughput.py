@@ -35,7 +35,8 @@ def throughput(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{fast['count']} photos of {fast['size'] / 1e6:g} MB from S3 through Autoenhance to S3, {plan['concurrency']} at a time, "
         f"{rounds} rounds in turns. {conditions_of(conditions)} All look every {plan['poll_seconds']:g} s whether "
-        f"enhancements are ready. The sequential script and the mapped DAG move {slow['count']} photos and are compared by rate.\n"
+        f"enhancements are ready. The sequential script and the mapped DAG move {slow['count']} photos and are compared by rate. "
+        "None makes thumbnails.\n"
     )
     heads = ("", "photos/s", "wall s", "CPU s", "CPU s/GB", "peak MB", "API calls/photo", "Airflow tasks")
     rows = [
