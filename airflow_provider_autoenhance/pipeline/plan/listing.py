@@ -131,18 +131,8 @@ def _check_originals(job: Job, folders: Iterable[Folder]) -> None:
     """
     photos = [photo for folder in folders for photo in folder.photos]
     photos += [edited_photo(job, photo) for photo in photos] if job.edited else []
-    destination, places = _destination(job), _Places()
-    written = {places.folder_of(target) for photo in photos for target in photo.targets}
-    stores: dict[str | None, bool] = {}
-    originals: dict[str, str] = {}
-    for photo in photos:
-        place = places.of(_without_link(photo.source))
-        if _folder_of(place) in written:
-            conn_id = photo.origin.conn_id
-            if conn_id not in stores:
-                stores[conn_id] = same_store(replace(destination, conn_id=conn_id), destination)
-            if stores[conn_id]:
-                originals[place] = photo.source
+    places = Places()
+    originals = originals_beside(job, photos, places)
     for photo in photos if originals else ():
         for target in photo.targets:
             if original := originals.get(places.of(target)):
@@ -152,7 +142,25 @@ def _check_originals(job: Job, folders: Iterable[Folder]) -> None:
                 )
 
 
-class _Places:
+def originals_beside(job: Job, photos: Iterable[Photo], places: Places) -> dict[str, str]:
+    """The sources that lie in a folder of outputs, by place."""
+    photos = list(photos)
+    destination = _destination(job)
+    written = {places.folder_of(target) for photo in photos for target in photo.targets}
+    stores: dict[str | None, bool] = {}
+    originals: dict[str, str] = {}
+    for file in (file for photo in photos for file in photo.files):
+        place = places.of(_without_link(file.source))
+        if _folder_of(place) in written:
+            conn_id = file.origin.conn_id
+            if conn_id not in stores:
+                stores[conn_id] = same_store(replace(destination, conn_id=conn_id), destination)
+            if stores[conn_id]:
+                originals[place] = file.source
+    return originals
+
+
+class Places:
     """Places of files, however they are reached; each folder is looked at once."""
 
     def __init__(self) -> None:

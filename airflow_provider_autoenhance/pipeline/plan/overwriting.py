@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import Step
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.listing import Places, originals_beside
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
 from airflow_provider_autoenhance.pipeline.records import Record, Row
 from airflow_provider_autoenhance.storage import StoredFile
@@ -56,6 +57,52 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
             else each
             for each in folder.decisions
         ]
+
+
+def spare_unknown(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, StoredFile]) -> None:
+    """Keep a plan from writing over a file that lies among its sources, and that no record names: it may be an original, such as the
+    camera's JPEG beside a raw photo. The photo that would become it fails, and the others go on.
+
+    Where outputs and sources lie apart, a file that no record names is a result of which somebody has deleted the record.
+
+    :param present: the files under the destination, by URI.
+    """
+    suspects = [
+        (folder, each)
+        for folder in folders
+        for each in folder.decisions
+        # What this run has an image of had nothing in its place when the image was made.
+        if each.works and each.order_id not in folder.own.orders and any(file in present for file in each.photo.targets)
+    ]
+    if not suspects:
+        return
+    places = Places()
+    photos = (each.photo for folder in folders for each in folder.decisions)
+    beside = {place.rpartition("/")[0] for place in originals_beside(job, photos, places)}
+    for folder, each in suspects if beside else ():
+        lying = [
+            file for file in each.photo.targets if file in present and places.of(file).rpartition("/")[0] in beside
+        ]
+        if file := next((file for file in lying if not _is_named(file, folder, places)), None):
+            reason = (
+                f"{each.photo.source} would become {file}, which lies among the sources and is in no record: it may be an original, and "
+                f"photos are never written over. {_WAY_OUT[0].upper()}{_WAY_OUT[1:]}"
+            )
+            _keep(folder, each, reason)
+
+
+def _is_named(file: str, folder: FolderPlan, places: Places) -> bool:
+    """Whether a record names a file as an output, or as one to come, however its folder is spelled."""
+    name, place = file.rpartition("/")[2], places.of(file)
+    rows = (row for record in folder.records for row in record.rows.values())
+    named = (uri for row in rows for uri in (*row.targets, *(str(output["uri"]) for output in row.outputs)))
+    return any(uri.rpartition("/")[2] == name and places.of(uri) == place for uri in named)
+
+
+def _keep(folder: FolderPlan, decision: Decision, reason: str) -> None:
+    """Let a photo fail for a reason."""
+    kept = replace(decision, step=Step.KEEP, reason=reason)
+    folder.decisions[:] = [kept if each is decision else each for each in folder.decisions]
 
 
 def _conflict(job: Job, folder: FolderPlan, record: Record, row: Row, photo: Photo, target: str) -> str | None:

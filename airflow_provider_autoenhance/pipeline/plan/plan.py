@@ -28,7 +28,7 @@ from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, li
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan, Plan
 from airflow_provider_autoenhance.pipeline.plan.names import check_folded, fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
-from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others
+from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others, spare_unknown
 from airflow_provider_autoenhance.pipeline.plan.state import (
     FolderState,
     find_images,
@@ -100,6 +100,7 @@ def _plan_folders(
         for state in read_state(job, hook, folders, present)
     ]
     spare_others(job, plans, present)
+    spare_unknown(job, plans, present)
     return plans
 
 
