@@ -20,6 +20,8 @@ from airflow_provider_autoenhance.dag_helpers.listings import (
     spelled,
 )
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
+from airflow_provider_autoenhance.pipeline.plan.results import result_folders
+from airflow_provider_autoenhance.storage import DEFAULT_ACCESS
 from airflow_provider_autoenhance.storage.location import locate_folder, path_inside, plain_part
 
 log = logging.getLogger(__name__)
@@ -70,13 +72,15 @@ def changed_folders(
         coerce.whole_number(owner, "max_folders", max_folders) or MAX_GROUPS,
     )
     found: dict[str, None] = {}
+    records: list[str] = []
     file = None
-    for file in photos_under(root, owner, include, exclude):
+    for file in photos_under(root, owner, include, exclude, records):
         if since is None or file.modified is None or file.modified >= since - OVERLAP:
-            found[root.uri + plain_part(file.uri.removeprefix(root.uri))] = None
+            found[plain_part(file.uri.removeprefix(root.uri))] = None
     if file is None:
         refuse_file(source, root)
-    return sorted(found) if len(found) <= max_folders else [root.uri]
+    folders = found.keys() - result_folders(root, records, found, DEFAULT_ACCESS)
+    return sorted(root.uri + path for path in folders) if len(folders) <= max_folders else [root.uri]
 
 
 def arrived_folders(

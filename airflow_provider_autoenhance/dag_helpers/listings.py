@@ -20,6 +20,8 @@ from airflow_provider_autoenhance.api.shown import last_part, quoted
 from airflow_provider_autoenhance.imaging.naming import safe_path
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.plan.listing import NEVER_PHOTOS
+from airflow_provider_autoenhance.pipeline.plan.results import folder_in, result_folders
+from airflow_provider_autoenhance.pipeline.records import is_record
 from airflow_provider_autoenhance.pipeline.sources import refuse_pattern
 from airflow_provider_autoenhance.storage import (
     DEFAULT_ACCESS,
@@ -103,15 +105,21 @@ def list_groups(
     results = results_under(root, target)
     if missing_ok and is_missing(root):
         return []
-    sizes: dict[str, int] = defaultdict(int)
-    for file in photos_under(root, owner, include, exclude):
+    found: dict[str, int] = defaultdict(int)
+    records: list[str] = []
+    for file in photos_under(root, owner, include, exclude, records):
         path = file.uri.removeprefix(root.uri)
         if results is None or not path.startswith(results):
             folder, slash, _ = path.partition("/")
             if slash and results and results.startswith(folder + slash):
                 # To a task over that folder alone, earlier results would be photos.
                 return [{"source": spelled(source), "destination": spelled(destination), "recursive": True}]
-            sizes[folder + slash if slash else ""] += file.size
+            found[folder_in(root.uri, file.uri)] += file.size
+    sizes: dict[str, int] = defaultdict(int)
+    left_out = result_folders(root, records, found, DEFAULT_ACCESS)
+    for path in found.keys() - left_out:
+        folder, slash, _ = path.partition("/")
+        sizes[folder + slash] += found[path]
     _leave_nameless_out(root, sizes)
     folders = _chosen(sizes, only, root)
     if not folders:
@@ -225,11 +233,21 @@ def refuse_file(source: str, folder: Location, *, missing_ok: bool = False) -> N
         raise SourceError(f"{folder.uri.rstrip('/')} is a file. Name the folder that it lies in.")
 
 
-def photos_under(folder: Location, owner: str, include: Patterns, exclude: Patterns) -> Iterator[StoredFile]:
-    """List the photos below a folder, with the patterns of a helper's caller."""
+def photos_under(
+    folder: Location, owner: str, include: Patterns, exclude: Patterns, records: list[str]
+) -> Iterator[StoredFile]:
+    """List the photos below a folder, with the patterns of a helper's caller.
+
+    :param records: takes the URIs of the records that lie there.
+    """
+
+    def note(uri: str) -> None:
+        if is_record(uri):
+            records.append(uri)
+
     included = coerce.texts(owner, "include", include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     excluded = (*coerce.texts(owner, "exclude", exclude), *NEVER_PHOTOS)
-    return list_files(folder.uri, conn_id=folder.conn_id, include=included, exclude=excluded)
+    return list_files(folder.uri, conn_id=folder.conn_id, include=included, exclude=excluded, met=note)
 
 
 def results_under(source: Location, destination: Location) -> str | None:

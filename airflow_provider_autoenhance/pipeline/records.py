@@ -18,7 +18,7 @@ from typing import Any, Literal
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, plain, text, texts
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.storage import EVERYWHERE, StoredFile, open_destination, open_source
+from airflow_provider_autoenhance.storage import EVERYWHERE, SourceAccess, StoredFile, open_destination, open_source
 
 #: Version of the records' format: fields may be added in it, but none may change its meaning. A file that names no version has this one.
 VERSION = 1
@@ -373,6 +373,25 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     raise DestinationError(
         f"{uri} {problem.rstrip('.')}. Restore it. If you delete it, photos recorded only there will be enhanced and charged again."
     )
+
+
+def sources_of_results(uri: str, conn_id: str | None, access: SourceAccess) -> Iterator[str]:
+    """Yield of which files a record names results, there or to come. What it says else does not matter, nor whether it is damaged.
+
+    :raises SourceError: it cannot be read.
+    """
+    with open_source(uri, conn_id=conn_id, access=access) as source:
+        for line in _lines(source):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if (
+                isinstance(row, dict)
+                and isinstance(row.get("source"), str)
+                and (row.get("outputs") or row.get("targets"))
+            ):
+                yield row["source"]
 
 
 def write_lines(

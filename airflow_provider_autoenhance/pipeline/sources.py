@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import quote, unquote
 
 from airflow_provider_autoenhance.api.errors import SettingsError, SourceError
@@ -123,7 +123,13 @@ class Sources:
         return tuple(location.uri for location in self.locations)
 
     def find(
-        self, *, recursive: bool, include: Sequence[str], exclude: Sequence[str], patterns: Patterns
+        self,
+        *,
+        recursive: bool,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        patterns: Patterns,
+        met: Callable[[str, str], object],
     ) -> Iterator[Found]:
         """Yield all files, by listing calls; single files, and those of ``paths``, are looked at one by one.
 
@@ -132,6 +138,7 @@ class Sources:
 
         :param exclude: what is never a photo.
         :param patterns: the task's own; what they leave out is left out too.
+        :param met: is told of each file in a subfolder ``.autoenhance``, which is not listed: the URI of its source, and its own.
         :raises SourceError: one cannot be read.
         """
         if self.paths:
@@ -147,7 +154,13 @@ class Sources:
                 continue
             prefix = root.rstrip("/").rpartition("/")[2] + "/" if len(self.locations) > 1 else ""
             files = list_files(
-                root, conn_id=conn_id, access=self.access, recursive=recursive, include=include, exclude=exclude
+                root,
+                conn_id=conn_id,
+                access=self.access,
+                recursive=recursive,
+                include=include,
+                exclude=exclude,
+                met=partial(met, root),
             )
             try:
                 for file in files:

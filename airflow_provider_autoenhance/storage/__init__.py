@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from airflow_provider_autoenhance.api import coerce
@@ -142,6 +142,7 @@ def list_files(
     exclude: str | Iterable[str] | None = (),
     access: SourceAccess = DEFAULT_ACCESS,
     strict: bool = False,
+    met: Callable[[str], object] | None = None,
 ) -> Iterator[StoredFile]:
     """Yield the files of a folder in order of their names, with size and etag, from listing calls alone.
 
@@ -164,6 +165,7 @@ def list_files(
     :param access: what may be read.
     :param strict: of a local destination: fail where a folder in it cannot be read, follow links, and name what is not a file too, instead
         of leaving it out with a warning.
+    :param met: is told the URI of each file in a subfolder ``.autoenhance`` that is not listed.
     :raises SourceError: no such bucket or container, no such folder where folders are more than names (a disk, SFTP), not allowed, or a web
         address.
     """
@@ -174,11 +176,18 @@ def list_files(
     excluded = coerce.texts(owner, "exclude", exclude)
     found = store_of(location, access).list(recursive=recursive, strict=strict)
     root = location.uri.rstrip("/") + "/"
-    own = None if strict else f"/{OWN_FOLDER}/"
+
+    def is_own(file: StoredFile) -> bool:
+        if strict or f"/{OWN_FOLDER}/" not in f"/{file.uri.removeprefix(root)}":
+            return False
+        if met is not None:
+            met(file.uri)
+        return True
+
     return (
         file
         for file in found
-        if (own is None or own not in f"/{file.uri.removeprefix(root)}")
+        if not is_own(file)
         and matches(file, root, included)
         and not matches(file, root, excluded)
         and not file.name.startswith(OWN_PREFIX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -14,6 +14,8 @@ from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, edited_photo, single_photo
+from airflow_provider_autoenhance.pipeline.plan.results import folder_in, result_folders
+from airflow_provider_autoenhance.pipeline.records import is_record
 from airflow_provider_autoenhance.pipeline.sources import Found, Patterns, SourceFile, refuse_pattern, twice
 from airflow_provider_autoenhance.storage import (
     EVERYWHERE,
@@ -224,20 +226,41 @@ def _tell_unused(job: Job, patterns: Patterns) -> None:
 
 
 def _files(job: Job, patterns: Patterns) -> Iterator[Found]:
+    """Yield what the sources hold, but for results: those of this task, and those that another one has made of the same source."""
     include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     destination = _destination(job)
-    left_out: dict[tuple[str, str | None], str | None] = {}
-    for each in job.sources.find(recursive=job.recursive, include=include, exclude=NEVER_PHOTOS, patterns=patterns):
-        if each.named:
-            yield each
-            continue
-        source = (each.root, each.origin.conn_id)
-        if source not in left_out:
-            left_out[source] = _results_under(
-                locate(each.root, conn_id=each.origin.conn_id, error=SettingsError), destination
-            )
-        inner = left_out[source]
-        if inner is None or not each.file.uri.removeprefix(each.root).startswith(inner):
+    records: dict[str, list[str]] = defaultdict(list)
+    listed: dict[str, set[str]] = defaultdict(set)
+    left_out = {
+        location.uri: _results_under(location, destination)
+        for location in job.sources.locations
+        if location.uri.endswith("/")
+    }
+
+    def is_result(each: Found) -> bool:
+        inner = None if each.named else left_out[each.root]
+        return inner is not None and each.file.uri.removeprefix(each.root).startswith(inner)
+
+    def note(root: str, uri: str) -> None:
+        if is_record(uri):
+            records[root].append(uri)
+
+    # Only the whole listing says where results lie.
+    found: deque[Found] = deque()
+    for each in job.sources.find(
+        recursive=job.recursive, include=include, exclude=NEVER_PHOTOS, patterns=patterns, met=note
+    ):
+        if not is_result(each):
+            found.append(each)
+            listed[each.root].add(folder_in(each.root, each.file.uri))
+    results = {
+        location.uri: result_folders(location, records[location.uri], listed[location.uri], job.sources.access)
+        for location in job.sources.locations
+        if location.uri in records
+    }
+    while found:  # each is let go of as it becomes a photo
+        each = found.popleft()
+        if each.named or folder_in(each.root, each.file.uri) not in results.get(each.root, ()):
             yield each
 
 
