@@ -161,6 +161,11 @@ class Job:
         return str(uuid.uuid5(_NAMESPACE, "\0".join(parts)))
 
     @property
+    def origin(self) -> str:
+        """DAG, task and run in words, as records name them."""
+        return f"{self.run.dag_id}/{self.run.task_id} {self.run.run_id}"
+
+    @property
     def lease_uri(self) -> str:
         """Where a process of this run proves that it is alive, while it works."""
         sources = "\0".join(self.sources.uris)

@@ -30,6 +30,7 @@ class Photo:
     :param exposures: what it is merged from, in the order of capture; empty for a photo of its own.
     :param ungrouped: Autoenhance groups the exposures; how many photos come of them shows when it has.
     :param original: of a premium edit, the fingerprint of the photo that it is made of. It has no bytes of its own to upload.
+    :param gone: a record names it, and its source file, or one of its exposures, is not there any more. It cannot be uploaded.
     """
 
     origin: SourceFile
@@ -42,6 +43,7 @@ class Photo:
     exposures: tuple[Photo, ...] = ()
     ungrouped: bool = False
     original: str = ""
+    gone: bool = False
 
     @property
     def source(self) -> str:
@@ -100,6 +102,7 @@ def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = Fals
         image_name=first.image_name,
         exposures=tuple(exposures),
         ungrouped=ungrouped,
+        gone=any(exposure.gone for exposure in exposures),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from urllib.parse import quote, unquote
@@ -130,6 +130,7 @@ class Sources:
         exclude: Sequence[str],
         patterns: Patterns,
         met: Callable[[str, str], object],
+        lost: MutableMapping[str, SourceError],
     ) -> Iterator[Found]:
         """Yield all files, by listing calls; single files, and those of ``paths``, are looked at one by one.
 
@@ -139,20 +140,18 @@ class Sources:
         :param exclude: what is never a photo.
         :param patterns: the task's own; what they leave out is left out too.
         :param met: is told of each file in a subfolder ``.autoenhance``, which is not listed: the URI of its source, and its own.
+        :param lost: gets the single files that cannot be opened, by URI, with the reason.
         :raises SourceError: one cannot be read.
         """
         if self.paths:
-            yield from self._named()
+            yield from self._named(lost)
             return
-        for location in sorted(self.locations, key=lambda location: len(location.uri)):
+        for location in self._outermost_first():
             root, conn_id = location.uri, location.conn_id
             if not root.endswith("/"):
-                folder, _, name = root.rpartition("/")
-                yield self._single(
-                    folder + "/", _readable(name, location.scheme), SourceFile(root, location.given, conn_id)
-                )
+                yield from self._single(*_of_file(location), lost)
                 continue
-            prefix = root.rstrip("/").rpartition("/")[2] + "/" if len(self.locations) > 1 else ""
+            prefix = self.prefix(location)
             files = list_files(
                 root,
                 conn_id=conn_id,
@@ -171,6 +170,30 @@ class Sources:
             except SourceError:
                 if not is_missing(location, self.access):
                     raise
+
+    def recall(self, file: StoredFile) -> Found | None:
+        """Say how a file that a record names was found, without a look at it; ``None`` where it lies in none of the sources."""
+        for location in self._outermost_first():
+            root = location.uri
+            if not root.endswith("/"):
+                if file.uri == root:
+                    return Found(*_of_file(location), file, named=True)
+            elif file.uri.startswith(root):
+                path = file.uri.removeprefix(root)
+                if self.paths:
+                    path = unquote(path) if location.scheme in _WEB else path
+                    if path not in self.paths:
+                        return None
+                origin = SourceFile(file.uri, file.uri, location.conn_id)
+                return Found(root, safe_path(self.prefix(location) + path), origin, file, named=bool(self.paths))
+        return None
+
+    def prefix(self, location: Location) -> str:
+        """What stands before the paths of a source folder's files: its name, where there are several sources."""
+        return location.uri.rstrip("/").rpartition("/")[2] + "/" if len(self.locations) > 1 else ""
+
+    def _outermost_first(self) -> list[Location]:
+        return sorted(self.locations, key=lambda location: len(location.uri))
 
     def _parsed(self, source: str) -> Location:
         """Parse a source. A folder in a store is refused where its spelling is of another place than it seems."""
@@ -194,7 +217,7 @@ class Sources:
             return location.conn_id
         return self.conn_id
 
-    def _named(self) -> Iterator[Found]:
+    def _named(self, lost: MutableMapping[str, SourceError]) -> Iterator[Found]:
         folder = self.locations[0]
         signed = folder.scheme in _WEB and "?" in folder.given
         if len(self.locations) != 1 or not folder.uri.endswith("/") or signed:
@@ -211,11 +234,28 @@ class Sources:
                     f"{name!r} is not the path of a file under {folder.uri}; leave out '..' and backslashes."
                 )
             uri = folder.uri + (quote(path, safe="/!$&'()*+,;=:@~") if folder.scheme in _WEB else path)
-            yield self._single(folder.uri, path, SourceFile(uri, uri, folder.conn_id))
+            yield from self._single(folder.uri, path, SourceFile(uri, uri, folder.conn_id), lost)
 
-    def _single(self, root: str, path: str, origin: SourceFile) -> Found:
-        with open_source(origin.given, conn_id=origin.conn_id, access=self.access) as opened:
-            return Found(root, path, origin, opened.file, named=True)
+    def _single(
+        self, root: str, path: str, origin: SourceFile, lost: MutableMapping[str, SourceError]
+    ) -> Iterator[Found]:
+        try:
+            with open_source(origin.given, conn_id=origin.conn_id, access=self.access) as opened:
+                found = Found(root, path, origin, opened.file, named=True)
+        except SourceError as error:
+            lost[origin.uri] = error
+        else:
+            yield found
+
+
+def _of_file(location: Location) -> tuple[str, str, SourceFile]:
+    """The folder of a source that is a file, the path of it there, and how it is opened."""
+    folder, _, name = location.uri.rpartition("/")
+    return (
+        folder + "/",
+        _readable(name, location.scheme),
+        SourceFile(location.uri, location.given, location.conn_id),
+    )
 
 
 def _readable(name: str, scheme: str) -> str:

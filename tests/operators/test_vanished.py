@@ -1,4 +1,4 @@
-"""Images and orders that somebody deletes in the web app while a task waits for them."""
+"""Images and orders that somebody deletes in the web app, and source files that go away, while a task waits for them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,10 +21,12 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.operators.orders import AutoenhanceProcessOrderOperator
 from airflow_provider_autoenhance.pipeline.remote import images as ledger
 from airflow_provider_autoenhance.sensors.status import AutoenhanceOrderStatusSensor
+from airflow_provider_autoenhance.storage.local import LocalDestination
+from tests.storage.web_host import Host, page
 from tests.support.batch import event_of, fill, manifest, operator, outputs
 from tests.support.photos import Sized, exposure, photo, upload
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import context, run
+from tests.support.tasks import connection_of, context, run
 
 #: Longer than any test takes.
 FOR_EVER = [600.0, 600.0]
@@ -34,8 +37,12 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "LOST_ORDER_POLLS", (0.0, 0.01))
 
 
-def night(**options: Any) -> dict[str, Any]:
-    """Run a task as a worker would, through as many deferrals as it takes."""
+def night(*, waits: Iterable[Callable[[], Any]] = (), **options: Any) -> dict[str, Any]:
+    """Run a task as a worker would, through as many deferrals as it takes.
+
+    :param waits: what happens during its first ones.
+    """
+    happens = iter(waits)
     about = {"run_id": options.pop("run_id", "night-1"), "try_number": options.pop("try_number", 1)}
     it = operator(**options)
     step: Callable[[], Any] = lambda: it.execute(context(it, **about))  # noqa: E731
@@ -43,6 +50,7 @@ def night(**options: Any) -> dict[str, Any]:
         try:
             return dict(step())
         except TaskDeferred as deferral:
+            next(happens, lambda: None)()
             payload = json.loads(json.dumps(asyncio.run(event_of(deferral.trigger))))
             again = operator(**options)
             step = lambda again=again, payload=payload: again.execute_complete(context(again, **about), payload)  # noqa: E731
@@ -250,3 +258,208 @@ def test_the_order_sensor_names_what_is_gone(autoenhance: Sandbox, deferrable: b
     )
     with meanwhile(delete_one), pytest.raises(AirflowFailException, match=r"no longer lists image 'b.jpg'"):
         through(sensor)
+
+
+# Sources that go away
+
+
+def put(folder: Path, *names: str) -> Path:
+    """Lay photos into a folder, each of its own shade."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo(shade=40 + 7 * len(list(folder.rglob("*.jpg")))))
+    return folder
+
+
+def landed_in(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg") if ".autoenhance" not in str(path)
+    )
+
+
+def while_deferred(act: Callable[[], Any], **options: Any) -> dict[str, Any]:
+    """Run a task through its wait, during which something happens."""
+    return night(deferrable=True, waits=[act], **options)
+
+
+def remove(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
+
+
+@pytest.fixture
+def slow(autoenhance: Sandbox) -> Sandbox:
+    autoenhance.settings(processing_seconds=[1.0, 1.0])
+    return autoenhance
+
+
+@contextmanager
+def failing_downloads(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[None]:
+    """Let files be bought, and not be published."""
+    write = LocalDestination.write
+
+    def bad(self: LocalDestination, body: Any, **about: Any) -> Any:
+        if self.uri.endswith(names):
+            body.read(10)
+            raise errors.ServerError("the disk hiccups")
+        return write(self, body, **about)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalDestination, "write", bad)
+        yield
+
+
+@pytest.mark.parametrize("if_empty", ["warn", "fail"])
+@pytest.mark.parametrize("group_by", ["folder", "all"])
+@pytest.mark.parametrize("template", [None, "{stem}-web.jpg"])
+@pytest.mark.parametrize("left", [["day/2.jpg"], []], ids=["one is left", "all are gone"])
+def test_what_is_awaited_lands_though_its_source_is_gone(
+    tmp_path: Path, slow: Sandbox, left: list[str], if_empty: str, group_by: str, template: str | None
+) -> None:
+    names = ["0.jpg", "day/1.jpg", "day/2.jpg"]
+    source = put(tmp_path / "in", *names)
+    done = while_deferred(
+        lambda: remove(source, *(name for name in names if name not in left)),
+        source=f"{source}/",
+        destination=f"{tmp_path}/out/",
+        if_empty=if_empty,
+        group_by=group_by,
+        destination_template=template,
+    )
+    assert (done["photos"], done["landed"], done["failed"], done["credits"]) == (3, 3, 0, 3)
+    expected = names if template is None else ["0-web.jpg", "1-web.jpg", "2-web.jpg"]
+    assert landed_in(tmp_path / "out") == expected
+    check_books(slow, photos=3, made=3)
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["one is left", "all are gone"])
+def test_what_is_bought_lands_in_the_next_try_though_its_source_is_gone(
+    tmp_path: Path, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    names = ["0.jpg", "1.jpg"]
+    source = put(tmp_path / "in", *names)
+    options = {"source": f"{source}/", "destination": f"{tmp_path}/out/"}
+    with failing_downloads(autoenhance, monkeypatch, "/0.jpg"), pytest.raises(errors.ServerError, match="hiccups"):
+        night(**options)
+    remove(source, *names[:number])
+    for try_number in (2, 3):
+        done = night(try_number=try_number, **options)
+        assert (done["photos"], done["landed"], done["credits"]) == (2, 2, 2)
+    assert landed_in(tmp_path / "out") == names
+    check_books(autoenhance, photos=2, made=2)
+
+
+def test_the_next_night_lands_what_was_bought_and_names_what_was_not(
+    tmp_path: Path, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = put(tmp_path / "in", "0.jpg", "1.jpg")
+    options = {"source": f"{source}/", "destination": f"{tmp_path}/out/"}
+    with failing_downloads(autoenhance, monkeypatch, "/0.jpg"), pytest.raises(errors.ServerError):
+        night(**options)
+    remove(source, "0.jpg")
+    put(source, "2.jpg")
+    autoenhance.settings(processing_seconds=FOR_EVER)
+    it = operator(deferrable=True, **options)
+    with pytest.raises(TaskDeferred):
+        it.execute(context(it, run_id="night-2"))
+    assert landed_in(tmp_path / "out") == ["0.jpg", "1.jpg"]
+    remove(source, "2.jpg")
+    done = night(run_id="night-3", **options)
+    assert (done["photos"], done["skipped"], done["credits"]) == (1, 1, 0)
+    (warning,) = done["warnings"]
+    assert "2.jpg" in warning
+    assert "night-2" in warning
+    autoenhance.settings(processing_seconds=[0, 0])
+    AutoenhanceHook().process_image(waiting_for(autoenhance, 1)[0]["image_id"])
+    done = night(run_id="night-2", try_number=2, **options)
+    assert (done["photos"], done["landed"], done["skipped"], done["warnings"]) == (3, 2, 1, [])
+    check_books(autoenhance, photos=3, made=3)
+
+
+def test_a_photo_whose_source_and_image_are_gone_fails_by_name(tmp_path: Path, slow: Sandbox) -> None:
+    source = put(tmp_path / "in", "0.jpg", "1.jpg")
+    options = {"source": f"{source}/", "destination": f"{tmp_path}/out/"}
+
+    def act() -> None:
+        remove(source, "0.jpg")
+        (image,) = (each for each in slow.ledger()["images"] if each["name"].startswith("0-"))
+        AutoenhanceHook().delete_image(image["image_id"])
+
+    with pytest.raises(AirflowFailException, match=r"0\.jpg: .*source file is gone"):
+        while_deferred(act, **options)
+    with pytest.raises(AirflowFailException, match=r"0\.jpg: .*source file is gone"):
+        night(try_number=2, **options)
+    assert landed_in(tmp_path / "out") == ["1.jpg"]
+    check_books(slow, photos=1, made=2)
+
+
+def test_a_photo_without_an_image_whose_source_is_gone_is_not_missed(tmp_path: Path, autoenhance: Sandbox) -> None:
+    source = put(tmp_path / "in", "0.jpg")
+    (source / "bad.jpg").write_bytes(photo()[:200])
+    options = {"source": f"{source}/", "destination": f"{tmp_path}/out/"}
+    with pytest.raises(AirflowFailException, match=r"bad\.jpg"):
+        night(**options)
+    remove(source, "bad.jpg")
+    assert night(try_number=2, **options)["landed"] == 1
+
+
+def test_a_source_that_is_replaced_is_another_photo(tmp_path: Path, slow: Sandbox) -> None:
+    source = put(tmp_path / "in", "0.jpg")
+    done = while_deferred(
+        lambda: (source / "0.jpg").write_bytes(photo(shade=200)),
+        source=f"{source}/",
+        destination=f"{tmp_path}/out/",
+    )
+    assert (done["photos"], done["landed"]) == (1, 1)
+
+
+@pytest.mark.parametrize("brackets", ["exif", 3, "auto"])
+@pytest.mark.parametrize("number", [1, 6], ids=["one exposure", "all"])
+def test_a_merged_photo_lands_though_exposures_are_gone(
+    tmp_path: Path, slow: Sandbox, brackets: Any, number: int
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    names = [f"{bracket}{shot}.jpg" for bracket in range(2) for shot in range(3)]
+    for name in names:
+        (source / name).write_bytes(exposure(20 * int(name[0]) + 0.4 * int(name[1]), 2 * int(name[1]) - 2))
+    done = while_deferred(
+        lambda: remove(source, *names[1 : 1 + number] if number == 1 else names),
+        source=f"{source}/",
+        destination=f"{tmp_path}/out/",
+        brackets=brackets,
+    )
+    assert (done["photos"], done["landed"], done["credits"]) == (2, 2, 2)
+    assert landed_in(tmp_path / "out") == ["00.jpg", "10.jpg"]
+    assert slow.ledger()["credits"]["spent"] == 2
+
+
+def test_presigned_sources_may_expire_during_the_wait(
+    tmp_path: Path, slow: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowing = json.loads(connection_of(slow, "AUTOENHANCE_DEFAULT")) | {"extra": {"allow_private_sources": True}}
+    monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(allowing))
+    with Host() as web:
+        names = ["0.jpg", "1.jpg"]
+        for number, name in enumerate(names):
+            web.paths[f"/day/{name}"] = page(photo(shade=60 + number), "?signature=abc")
+        options = {
+            "source": [web.url(f"/day/{name}?signature=abc") for name in names],
+            "destination": f"{tmp_path}/out/",
+        }
+
+        def expire() -> None:
+            for name in names:
+                web.paths[f"/day/{name}"] = lambda handler: handler.send_error(403)
+
+        done = while_deferred(expire, **options)
+        assert (done["photos"], done["landed"], done["credits"]) == (2, 2, 2)
+        assert landed_in(tmp_path / "out") == names
+        assert night(try_number=2, **options)["landed"] == 2
+        (tmp_path / "out" / "1.jpg").unlink()
+        assert night(try_number=3, **options)["landed"] == 2
+        assert landed_in(tmp_path / "out") == names
+        with pytest.raises(AirflowFailException, match="refuses access"):
+            night(run_id="night-2", **options)
+    check_books(slow, photos=2, made=2)

@@ -65,7 +65,7 @@ class Books:
         for folder in self._plan.folders:
             for decision in (each for each in folder.decisions if each.step is Step.KEEP):
                 known = folder.own.rows.get(decision.photo.fingerprint)
-                if known is None or known.status in ("pending", "landed"):
+                if known is None or known.status in ("pending", "landed") or known.reason != decision.reason:
                     self.note(folder, self._steps(folder).unenhanced(decision, decision.reason))
         for each in in_flight:
             if each.decision.step is Step.WAIT:

@@ -14,7 +14,15 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import GONE, NO_ORIGINAL, RESTYLED, Decision, Step, passes
+from airflow_provider_autoenhance.pipeline.plan.decide import (
+    GONE,
+    NO_ORIGINAL,
+    RESTYLED,
+    Decision,
+    Step,
+    passes,
+    sourceless,
+)
 from airflow_provider_autoenhance.pipeline.records import Record, Row, now
 from airflow_provider_autoenhance.pipeline.remote.edits import ensure_edit
 from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
@@ -186,6 +194,7 @@ class Transfer:
 
     def unenhanced(self, decision: Decision, reason: str | None) -> Row:
         """A row for an image that Autoenhance could not enhance, or that is gone: left for the next run where that may help."""
+        reason = sourceless(reason) if decision.photo.gone else reason
         described = reason or "Autoenhance gave no reason"
         row = self.row(decision, "postponed" if passes(reason) else "failed", reason=described)
         row.transient = reason in (GONE, RESTYLED)

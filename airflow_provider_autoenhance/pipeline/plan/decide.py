@@ -25,6 +25,9 @@ REFUSED = "Autoenhance merged no image from these exposures"
 #: Why a photo whose image was there, and is no longer, failed.
 GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it again"
 
+#: What is added where the next try cannot make a photo's image again.
+SOURCE_GONE = "its source file is gone, so that it cannot be uploaded again"
+
 #: Why a photo has no premium edit whose image is gone.
 NO_ORIGINAL = (
     "its original is gone from Autoenhance, deleted or no longer kept, so nothing can be made of it; have the photo enhanced again "
@@ -328,6 +331,13 @@ def _by_image(
             rounds=rounds + 1,
         )
     return replace(decision, other=step is Step.WAIT and bool(lacking))
+
+
+def sourceless(reason: str | None) -> str:
+    """Why a photo failed whose source file is gone, from why its image was not to be had."""
+    if reason is None or reason == GONE:
+        return f"its image is not to be had from Autoenhance, and {SOURCE_GONE}"
+    return reason if passes(reason) or SOURCE_GONE in reason else f"{reason}; {SOURCE_GONE}"
 
 
 def passes(reason: str | None) -> bool:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import defaultdict, deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError, SourceError
@@ -39,31 +39,36 @@ NEVER_PHOTOS = (
 _THUMBNAILS = f"*{RECORDS_FOLDER}/thumbnails/*"
 
 
-def list_folders(job: Job) -> list[Folder]:
+def list_folders(job: Job, lost: MutableMapping[str, SourceError]) -> list[Folder]:
     """List the sources into groups of single photos, each sorted by path.
 
+    :param lost: gets what is wrong with a source, by its URI: it cannot be opened; or it has no photos, and ``if_empty="fail"``. It is
+        wrong unless this run's own record names what was there.
     :raises SettingsError: photos would be overwritten.
-    :raises SourceError: a source has no photos, and ``if_empty="fail"``.
     """
     _check_outside(job)
     found: dict[tuple[str, str], list[Photo]] = defaultdict(list)
     seen: dict[str, SourceFile] = {}
     filled: set[str] = set()
     patterns = Patterns(job.include, job.exclude)
-    for each in _files(job, patterns):
+    for each in _files(job, patterns, lost):
         filled.add(each.root)
         first = seen.setdefault(each.origin.uri, each.origin)
         if first is each.origin:
             photo = single_photo(job, each)
-            folder = photo.path.rpartition("/")[0] if job.group_by == "folder" else ""
-            found[each.root if job.group_by == "folder" else job.sources.uris[0], folder].append(photo)
+            found[group_of(job, each)].append(photo)
         elif not _one_store(first, each.origin):
             raise twice(first.uri)
-    _tell_empty(job, filled)
-    _tell_unused(job, patterns)
-    folders = [_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
+    _tell_empty(job, filled, lost)
+    _tell_unused(job, patterns, lost)
+    folders = [make_folder(job, root, folder, photos) for (root, folder), photos in sorted(found.items())]
     _check_originals(job, folders)
     return folders
+
+
+def group_of(job: Job, found: Found) -> tuple[str, str]:
+    """Root and path of the folder that a file's photo is planned with."""
+    return (found.root, found.path.rpartition("/")[0]) if job.group_by == "folder" else (job.sources.uris[0], "")
 
 
 def check_targets(photos: Iterable[Photo]) -> None:
@@ -188,11 +193,8 @@ def _one_store(one: SourceFile, other: SourceFile) -> bool:
     return same_store(*(locate(each.uri, conn_id=each.conn_id, error=SettingsError) for each in (one, other)))
 
 
-def _tell_empty(job: Job, filled: Container[str]) -> None:
-    """Name the source folders without photos.
-
-    :raises SourceError: with ``if_empty="fail"``.
-    """
+def _tell_empty(job: Job, filled: Container[str], lost: MutableMapping[str, SourceError]) -> None:
+    """Name the source folders without photos; with ``if_empty="fail"`` they are lost."""
     empty = [
         location for location in job.sources.locations if location.uri.endswith("/") and location.uri not in filled
     ]
@@ -202,30 +204,34 @@ def _tell_empty(job: Job, filled: Container[str]) -> None:
         return
     described = f"{', '.join(location.uri for location in empty)}: does not exist, or holds nothing that is a photo"
     if job.if_empty == "fail":
-        raise SourceError(
+        error = SourceError(
             f"{described}. Check source, include and exclude; with if_empty='warn' the other sources are enhanced."
         )
+        lost.update(dict.fromkeys((location.uri for location in empty), error))
+        return
     log.warning("Without photos: %s", described)
 
 
-def _tell_unused(job: Job, patterns: Patterns) -> None:
-    """Name the patterns that match nothing, as misspelled ones do.
-
-    :raises SourceError: with ``if_empty="fail"``, where nothing is taken by one. What is left out may well be missing on some nights.
-    """
+def _tell_unused(job: Job, patterns: Patterns, lost: MutableMapping[str, SourceError]) -> None:
+    """Name the patterns that match nothing, as misspelled ones do. With ``if_empty="fail"``, a source of which nothing is taken by one is
+    lost. What is left out may well be missing on some nights."""
     if job.sources.paths or not any(location.uri.endswith("/") for location in job.sources.locations):
         return
     for argument in ("include", "exclude"):
         if unused := patterns.unused(argument):
             described = f"{argument} matches nothing with {', '.join(map(quoted, unused))}"
             if job.if_empty == "fail" and argument == "include":
-                raise SourceError(
-                    f"{described}. Check its spelling; with if_empty='warn' the other photos are enhanced."
+                lost.setdefault(
+                    job.sources.uris[0],
+                    SourceError(
+                        f"{described}. Check its spelling; with if_empty='warn' the other photos are enhanced."
+                    ),
                 )
+                return
             log.warning("Check the spelling: %s", described)
 
 
-def _files(job: Job, patterns: Patterns) -> Iterator[Found]:
+def _files(job: Job, patterns: Patterns, lost: MutableMapping[str, SourceError]) -> Iterator[Found]:
     """Yield what the sources hold, but for results: those of this task, and those that another one has made of the same source."""
     include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     destination = _destination(job)
@@ -248,7 +254,7 @@ def _files(job: Job, patterns: Patterns) -> Iterator[Found]:
     # Only the whole listing says where results lie.
     found: deque[Found] = deque()
     for each in job.sources.find(
-        recursive=job.recursive, include=include, exclude=NEVER_PHOTOS, patterns=patterns, met=note
+        recursive=job.recursive, include=include, exclude=NEVER_PHOTOS, patterns=patterns, met=note, lost=lost
     ):
         if not is_result(each):
             found.append(each)
@@ -269,7 +275,8 @@ def _results_under(root: Location, destination: Location) -> str | None:
     return "" if path_in_store(root, destination) is not None else path_in_store(destination, root)
 
 
-def _folder(job: Job, root: str, folder: str, photos: list[Photo]) -> Folder:
+def make_folder(job: Job, root: str, folder: str, photos: list[Photo]) -> Folder:
+    """Make the folder of some photos, which it sorts by path; root and folder are those of :func:`group_of`."""
     photos.sort(key=lambda photo: photo.path)
     source = _folder_of(photos[0].source) if job.group_by == "folder" else root
     written = {_folder_of(target) for photo in photos for target in photo.targets}

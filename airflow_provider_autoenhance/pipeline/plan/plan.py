@@ -37,6 +37,7 @@ from airflow_provider_autoenhance.pipeline.plan.state import (
     read_state,
 )
 from airflow_provider_autoenhance.pipeline.plan.styles import bought_images, earlier
+from airflow_provider_autoenhance.pipeline.plan.vanished import check_lost, goes_on, own_folders, warning_of
 from airflow_provider_autoenhance.pipeline.records import Row, now
 from airflow_provider_autoenhance.pipeline.remote.images import find_image, rank
 from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
@@ -91,14 +92,15 @@ def _make_plan(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container
 def _plan_folders(
     job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container[str], picks: Picks
 ) -> list[FolderPlan]:
+    lost: dict[str, SourceError] = {}
     with ThreadPoolExecutor(1) as beside:
         listing = beside.submit(list_present, job)
-        folders = list_folders(job)
+        folders = list_folders(job, lost)
         present = listing.result()
-    plans = [
-        _plan_folder(job, hook, state, present, resumed or state.own.run in worked, picks)
-        for state in read_state(job, hook, folders, present)
-    ]
+    folders += own_folders(job, folders, present) if job.durable else ()
+    states = read_state(job, hook, folders, present)
+    check_lost(lost, (photo for state in states for photo in state.gone()))
+    plans = [_plan_folder(job, hook, state, present, resumed or state.own.run in worked, picks) for state in states]
     spare_others(job, plans, present)
     spare_unknown(job, plans, present)
     return plans
@@ -187,8 +189,14 @@ def _plan_folder(
     decisions: list[Decision] = []
     for photo in sorted(photos, key=lambda photo: photo.path):
         decision = _with_history(decided(photo), job, state, present)
-        decisions += [decision, *edits(decision)]
+        row = rows.get(photo.fingerprint)
+        kept = goes_on(decision, row, own.run) if photo.gone else decision
+        if kept is not None:
+            decisions += [kept, *edits(kept)]
+        elif row is not None and row.run != own.run:
+            state.missed.append(row)
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
+    origins = {record.run: record.origin for record in (*state.others.values(), own)}
     return FolderPlan(
         job,
         state.folder,
@@ -197,7 +205,7 @@ def _plan_folder(
         decisions,
         state.orders,
         brackets,
-        warnings=files.warnings,
+        warnings=[*files.warnings, *warning_of(state.missed, origins)],
         etags=state.etags,
         asked=state.asked,
     )

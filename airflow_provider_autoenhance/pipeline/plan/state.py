@@ -21,6 +21,7 @@ from airflow_provider_autoenhance.pipeline.plan.decide import is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.plan.styles import Styles
+from airflow_provider_autoenhance.pipeline.plan.vanished import find_vanished
 from airflow_provider_autoenhance.pipeline.records import (
     Record,
     Row,
@@ -48,6 +49,7 @@ class FolderState:
     :param brackets: those of them that hold brackets.
     :param etags: those of all records under the destination, by URI.
     :param images: images that rows name and that matter now, by id; ``None``: gone from Autoenhance.
+    :param missed: rows of what has not landed, and does not go on here, for its source file is gone.
     :param damage: a record of it that cannot be read. Nothing is decided then: what is not known could be paid for again.
     """
 
@@ -62,6 +64,7 @@ class FolderState:
     etags: dict[str, str | None] = field(default_factory=dict)
     images: dict[str, Image | None] = field(default_factory=dict)
     asked: dict[str, Row] = field(default_factory=dict)
+    missed: list[Row] = field(default_factory=list)
     damage: DestinationError | None = None
 
     def as_asked(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[tuple[str, Row]]:
@@ -90,6 +93,10 @@ class FolderState:
             row = self.rows[edit.fingerprint]
             if row.image_id and not is_up_to_date(job, row, self.own.run, present=is_present(edit, row, present)):
                 yield row
+
+    def gone(self) -> Iterator[Photo]:
+        """Yield the photos, and the exposures that Autoenhance groups, whose bytes are gone."""
+        return (photo for photo in (*self.files.photos, *self.files.loose.values()) if photo.gone)
 
     def edits(self, job: Job) -> Iterator[Photo]:
         """Yield the premium edits of which something is known."""
@@ -219,14 +226,18 @@ class _Known:
 
     def __init__(self, own: Container[str]) -> None:
         self._own = own
-        self._found: dict[frozenset[str], tuple[Rows, Styles]] = {}
+        self._found: dict[frozenset[str], tuple[Rows, Styles, list[Row]]] = {}
 
-    def of(self, records: Sequence[Record]) -> tuple[Rows, Styles]:
-        """Return what they say of each photo, and of its other styles."""
+    def of(self, records: Sequence[Record]) -> tuple[Rows, Styles, list[Row]]:
+        """Return what they say of each photo, of its other styles, and of what other runs wait for, or have bought and not landed."""
         key = frozenset(record.uri for record in records)
         if key not in self._found:
             rows = latest_rows(sorted(records, key=lambda record: record.run in self._own))
-            self._found[key] = rows, Styles(rows)
+            others = latest_rows(record for record in records if record.run not in self._own)
+            unlanded = (
+                row for row in others.unlanded() if row.status == "pending" or (row.credits and row.status == "failed")
+            )
+            self._found[key] = rows, Styles(rows), [row for row in unlanded if rows[row.fingerprint] == row]
         return self._found[key]
 
 
@@ -238,19 +249,23 @@ def _state(
     known: _Known,
 ) -> FolderState:
     run = job.key(folder.source, folder.destination)
-    origin = f"{job.run.dag_id}/{job.run.task_id} {job.run.run_id}"
     records = [record for record in read if isinstance(record, Record)]
-    rows, styles = known.of(records)
+    rows, styles, unlanded = known.of(records)
     others = {record.run: record for record in records}
-    own = others.pop(run, None) or Record(run, origin, submitted_at=time.time(), folder=folder.destination)
+    own = others.pop(run, None) or Record(run, job.origin, submitted_at=time.time(), folder=folder.destination)
     damage = next((each for each in read if isinstance(each, DestinationError)), None)
     if damage:
         return FolderState(folder, own, others, rows, styles, GroupedFiles(list(folder.photos)), damage=damage)
     if not job.durable:
         own.orders = derived_orders(job, folder)  # no record names them
-    files = group_files(job, folder.photos, [*others.values(), own], rows)
+    gone = find_vanished(job, folder, own, unlanded, is_present=lambda photo, row: is_present(photo, row, present))
+    exposures = gone.exposures
+    shots = [shot for shot in folder.photos if shot.source not in exposures]
+    files = group_files(job, shots, [*others.values(), own], rows)
     own.grouping = files.grouping
-    state = FolderState(folder, own, others, rows, styles, files)
+    files.photos += gone.photos
+    files.loose.update((file.fingerprint, file) for file in gone.loose)
+    state = FolderState(folder, own, others, rows, styles, files, missed=gone.missed)
     for fingerprint, row in state.as_asked(job, present):
         state.asked[fingerprint] = rows[fingerprint] = row
     return state

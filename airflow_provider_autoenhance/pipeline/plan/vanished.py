@@ -1,0 +1,232 @@
+"""Photos that records name and whose source files are not there any more: taken away after pick-up, or behind addresses that have expired.
+
+What Autoenhance has of them lands all the same. Nothing of them is uploaded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
+from airflow_provider_autoenhance.api.shown import counted, quoted
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, as_exposure, merged_photo, single_photo
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, sourceless
+from airflow_provider_autoenhance.pipeline.plan.listing import group_of, make_folder
+from airflow_provider_autoenhance.pipeline.records import Record, Row, folder_of, is_record, made_of, read_record
+from airflow_provider_autoenhance.pipeline.sources import Found
+from airflow_provider_autoenhance.storage import StoredFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Vanished:
+    """What records say of photos of a folder that are not listed.
+
+    :param photos: what goes on, without its bytes.
+    :param loose: exposures that Autoenhance groups, or has grouped.
+    :param missed: rows of what does not go on here, and has not landed.
+    """
+
+    photos: list[Photo] = field(default_factory=list)
+    loose: list[Photo] = field(default_factory=list)
+    missed: list[Row] = field(default_factory=list)
+
+    @property
+    def exposures(self) -> set[str]:
+        """URIs of all files of merged photos that go on: those of them that are listed belong there."""
+        return {file.source for photo in self.photos for file in photo.exposures}
+
+
+def find_vanished(
+    job: Job, folder: Folder, own: Record, others: Iterable[Row], *, is_present: Callable[[Photo, Row], bool]
+) -> Vanished:
+    """Find what has to go on, or to be named, though it is not listed.
+
+    Of this run, that is all but what landed and was taken away since; of earlier runs, what they have bought and not landed.
+
+    :param others: rows of other runs that have not landed.
+    :param is_present: whether a photo's outputs are there.
+    """
+    listed = _Listed(folder.photos)
+    found = Vanished()
+    grouped: set[str] = set()
+    sets: list[Photo] = []
+    for fingerprint in (each for each in own.rows if each not in listed.fingerprints):
+        row = own.rows[fingerprint]
+        if not listed.lacks(row):
+            continue
+        photo, named = _recall(job, row)
+        if photo is None or listed.is_taken(photo):
+            found.missed += [row] if row.status != "landed" else []
+        elif photo.ungrouped:
+            sets.append(photo)
+        else:
+            grouped.update(file.fingerprint for file in photo.exposures)
+            if row.status != "landed" or named or is_present(photo, row):
+                found.photos.append(photo)
+    loose = {file.fingerprint: file for each in sets for file in each.exposures if file.source not in listed.files}
+    found.loose = [file for fingerprint, file in loose.items() if fingerprint not in grouped]
+    for row in others:
+        if row.fingerprint in listed.fingerprints or not listed.lacks(row) or not _lies_in(job, folder, row):
+            continue
+        photo, _ = _recall(job, row)
+        if photo is not None:
+            if row.credits and row.image_id and not job.preview and not listed.is_taken(photo):
+                found.photos.append(photo)
+            else:
+                found.missed.append(row)
+    return found
+
+
+def goes_on(decision: Decision, row: Row | None, own: str) -> Decision | None:
+    """Decide about a photo without its bytes, from what would be done with them.
+
+    :param row: what is known of it.
+    :param own: id of this run's record.
+    :returns: ``None``: nothing is missed with it.
+    """
+    if row is None or row.run == own:
+        if row is not None and row.status == "failed" and not row.image_id and (decision.creates or not decision.works):
+            return None
+    elif not (decision.paid and decision.works and not decision.creates):
+        return None
+    if decision.creates:
+        lost = row is not None and not decision.image_id
+        kept = replace(decision, image_id=row.image_id, order_id=row.order_id) if row is not None and lost else decision
+        paid = row is not None and bool(row.credits)
+        return replace(kept, step=Step.KEEP, paid=paid, reason=sourceless(decision.reason))
+    if decision.step is Step.KEEP and not (row is not None and row.status in ("failed", "postponed")):
+        return replace(decision, reason=sourceless(decision.reason))
+    return decision
+
+
+def warning_of(missed: Sequence[Row], origins: Mapping[str, str]) -> list[str]:
+    """Name what has not landed, in a line.
+
+    :param origins: DAG, task and run in words, by the id of the record.
+    """
+    if not missed:
+        return []
+    first = missed[0]
+    return [
+        f"{counted(len(missed), 'photo')} (such as {quoted(first.source)}, of {origins.get(first.run, 'an earlier run')}): not landed, "
+        "and the source file is gone. Clear the task of that run, and it lands what Autoenhance has of it."
+    ]
+
+
+def check_lost(lost: Mapping[str, SourceError], photos: Iterable[Photo]) -> None:
+    """Let pass what is wrong with a source of which a record names what was there.
+
+    :param lost: by its URI.
+    :param photos: those whose bytes are gone.
+    :raises SourceError: it is wrong.
+    """
+    gone = [file.source for photo in photos for file in photo.files] if lost else []
+    for uri, error in lost.items():
+        if not any(source == uri or (uri.endswith("/") and source.startswith(uri)) for source in gone):
+            raise error
+
+
+def own_folders(job: Job, folders: Iterable[Folder], present: Iterable[str]) -> Iterator[Folder]:
+    """Yield the folders of which this run has a record, and of whose photos none is listed any more.
+
+    :param folders: those in which some are.
+    :param present: URIs of the files at the destination.
+    """
+    listed = {job.key(folder.source, folder.destination) for folder in folders}
+    for uri in filter(is_record, present):
+        run = uri.rpartition("/")[2].removesuffix(".jsonl")
+        if run in listed or not _may_be_own(job, run, folder_of(uri)):
+            continue
+        try:
+            record = read_record(uri, job.destination_conn_id)
+        except DestinationError as error:
+            if error.retryable:
+                raise
+            log.warning("%s", error)
+            continue
+        yield from _folders_of(job, record)
+
+
+def _folders_of(job: Job, record: Record) -> Iterator[Folder]:
+    groups: dict[tuple[str, str], list[Photo]] = defaultdict(list)
+    for row in record.rows.values() if record.origin == job.origin else ():
+        if not row.edit:
+            source, etag, size = min(made_of(row), key=str)
+            found = job.sources.recall(StoredFile(source, size, etag))
+            if found is not None:
+                groups[group_of(job, found)].append(single_photo(job, found))
+    for (root, path), photos in groups.items():
+        folder = make_folder(job, root, path, photos)
+        if job.key(folder.source, folder.destination) == record.run:
+            yield replace(folder, photos=())
+
+
+def _may_be_own(job: Job, run: str, destination: str) -> bool:
+    """Whether a record may be this run's, as its id says; where a template moves files, only the record itself does."""
+    if job.destination_template is not None and destination == job.destination:
+        return True
+    if job.group_by == "all":
+        return job.key(job.sources.uris[0], destination) == run
+    path = destination.removeprefix(job.destination)
+    for location in job.sources.locations:
+        prefix = job.sources.prefix(location)
+        source = location.uri.rpartition("/")[0] + "/"
+        if location.uri.endswith("/") and path.startswith(prefix):
+            source += path.removeprefix(prefix)
+        if job.key(source, destination) == run:
+            return True
+    return False
+
+
+def _recall(job: Job, row: Row) -> tuple[Photo | None, bool]:
+    """Make a row's photo again; ``None`` where it is not one of this job. Say, too, whether a source names it."""
+    files = [(str(each["source"]), each.get("etag"), each["size"]) for each in row.exposures]
+    found = [
+        job.sources.recall(StoredFile(uri, size, etag))
+        for uri, etag, size in files or [(row.source, row.etag, row.size)]
+    ]
+    whole: list[Found] = [each for each in found if each is not None]
+    if len(whole) < len(found):
+        return None, False
+    singles = [replace(single_photo(job, each), gone=True) for each in whole]
+    photos = singles
+    if files:
+        exposures = [as_exposure(job, each) for each in singles]
+        photos = [merged_photo(job, exposures, ungrouped=ungrouped) for ungrouped in (False, True)]
+    named = all(each.named for each in whole)
+    return next((photo for photo in photos if photo.fingerprint == row.fingerprint), None), named
+
+
+def _lies_in(job: Job, folder: Folder, row: Row) -> bool:
+    return job.group_by == "all" or row.source.rpartition("/")[0] + "/" == folder.source
+
+
+class _Listed:
+    """What a folder's listing says."""
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self._photos = photos
+        self._targets: set[str] | None = None
+        self.fingerprints = {photo.fingerprint for photo in photos}
+        self.files = {photo.source: (photo.etag, photo.size) for photo in photos}
+
+    def lacks(self, row: Row) -> bool:
+        """Whether a file of a row's photo is not there. One that is there with other bytes is another photo."""
+        if row.edit:
+            return False
+        files = made_of(row)
+        changed = any(self.files.get(source, (etag, size)) != (etag, size) for source, etag, size in files)
+        return not changed and any(source not in self.files for source, _, _ in files)
+
+    def is_taken(self, photo: Photo) -> bool:
+        """Whether a listed photo, that it is not made from, becomes its file."""
+        if self._targets is None:
+            self._targets = {target for each in self._photos for target in each.targets}
+        own = {target for each in self._photos if each.source == photo.source for target in each.targets}
+        return not (set(photo.targets) - own).isdisjoint(self._targets)
