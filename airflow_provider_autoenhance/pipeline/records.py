@@ -7,6 +7,8 @@ One file per run and folder, owned by that run alone, so that two runs cannot ov
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import sys
 import zlib
@@ -18,7 +20,17 @@ from typing import Any, Literal
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, plain, text, texts
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.storage import EVERYWHERE, SourceAccess, StoredFile, open_destination, open_source
+from airflow_provider_autoenhance.storage import (
+    EVERYWHERE,
+    SourceAccess,
+    StoredFile,
+    list_files,
+    open_destination,
+    open_source,
+)
+from airflow_provider_autoenhance.storage.location import locate
+
+log = logging.getLogger(__name__)
 
 #: Version of the records' format: fields may be added in it, but none may change its meaning. A file that names no version has this one.
 VERSION = 1
@@ -377,6 +389,23 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     raise DestinationError(
         f"{uri} {problem.rstrip('.')}. Restore it. If you delete it, photos recorded only there will be enhanced and charged again."
     )
+
+
+def records_in(folder: str, conn_id: str | None) -> Iterator[Record]:
+    """Yield the records of batches in a folder. Where the connection may write and not list, no batch has worked there with it.
+
+    :raises DestinationError: one cannot be read.
+    """
+    place = f"{folder}{RECORDS_FOLDER}/"
+    location = locate(place, conn_id=conn_id, error=DestinationError)
+    if location.scheme == "file" and not os.path.isdir(location.key):  # noqa: PTH112
+        return
+    try:
+        found = [file.uri for file in list_files(place, conn_id=conn_id, access=EVERYWHERE, recursive=False)]
+    except SourceError as error:
+        log.debug("Records of batches cannot be listed: %s", error)
+        return
+    yield from (read_record(uri, location.conn_id) for uri in found if is_record(uri))
 
 
 def sources_of_results(uri: str, conn_id: str | None, access: SourceAccess) -> Iterator[str]:

@@ -213,3 +213,22 @@ def test_a_folder_that_is_mounted_twice_is_one_place(autoenhance: Sandbox, mount
     with pytest.raises(AirflowFailException, match="never written over"):
         enhance_to(f"{other}/in/out/", f"{one}/in/")
     assert autoenhance.ledger()["images_created"] == 1
+
+
+@pytest.mark.parametrize("deeper", ["maple/", "maple/up/"])
+def test_what_a_task_has_landed_from_further_above_is_not_written_over(
+    autoenhance: Sandbox, s3: SimpleNamespace, tmp_path: Path, deeper: str
+) -> None:
+    s3.put(f"day/{deeper}0.jpg", photo(shade=40))
+    s3.put("other/0.jpg", photo(shade=90))
+    for place in ("s3://enhanced/day/", "s3://enhanced/", f"{tmp_path}/out/"):
+        enhance_to("s3://listings/day/", place, group_by="all", preview=True)
+        made = autoenhance.ledger()["images_created"]
+        other = operator(
+            task_id="other", source="s3://listings/other/", destination=f"{place}{deeper}", preview=True, timeout=30
+        )
+        with pytest.raises(AirflowFailException, match=r"day/.*0\.jpg \(nightly/enhance night-1\)"):
+            other.execute(context(other))
+        again = enhance_to("s3://listings/day/", place, group_by="all", preview=True, run_id="night-2")
+        assert (again["skipped"], again["failed"]) == (1, 0)
+        assert autoenhance.ledger()["images_created"] == made

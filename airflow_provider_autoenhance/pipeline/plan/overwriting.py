@@ -12,8 +12,9 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.listing import Places, originals_beside
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import Record, Row
+from airflow_provider_autoenhance.pipeline.records import Record, Row, records_in
 from airflow_provider_autoenhance.storage import StoredFile
+from airflow_provider_autoenhance.storage.location import locate
 
 #: Autoenhance keeps an image for so long. After that nobody downloads it any more.
 _KEPT = timedelta(days=45)
@@ -40,12 +41,14 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
     }
     taken: dict[str, dict[str, str]] = {folder.own.run: {} for folder in working}
     kept_since = (datetime.now(UTC) - _KEPT).isoformat()
+    above = _records_above(job) if any(target in present for target in mine) else {}
     # Folders whose files lie in one place share their records: each is gone through once.
-    for record in {record.uri: record for folder in working for record in folder.others.values()}.values():
+    related = {record.uri: record for folder in working for record in folder.others.values()}
+    for uri, record in (above | related).items():
         for row in record.rows.values():
             for target in _targets(row, present, kept_since):
                 folder, photo = mine.get(target, (None, None))
-                if folder is None or photo is None or record.run not in folder.others:
+                if folder is None or photo is None or (uri not in above and record.run not in folder.others):
                     continue
                 if reason := _conflict(job, folder, record, row, photo, target):
                     taken[folder.own.run][photo.fingerprint] = reason
@@ -103,6 +106,19 @@ def _keep(folder: FolderPlan, decision: Decision, reason: str) -> None:
     """Let a photo fail for a reason."""
     kept = replace(decision, step=Step.KEEP, reason=reason)
     folder.decisions[:] = [kept if each is decision else each for each in folder.decisions]
+
+
+def _records_above(job: Job) -> dict[str, Record]:
+    """Read the records of the folders above the destination, by URI: a task over a whole day knows the files of its listings there."""
+    place = locate(job.destination, conn_id=None, error=SettingsError)
+    root, path = place.uri.removesuffix(place.key), place.key.rstrip("/")
+    found: dict[str, Record] = {}
+    while path:
+        path = path.rpartition("/")[0]
+        if path or root:
+            folder = f"{root}{path}/" if path else root
+            found |= {record.uri: record for record in records_in(folder, job.destination_conn_id)}
+    return found
 
 
 def _conflict(job: Job, folder: FolderPlan, record: Record, row: Row, photo: Photo, target: str) -> str | None:

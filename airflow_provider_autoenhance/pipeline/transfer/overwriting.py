@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import io
-import logging
-import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket, Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
-from airflow_provider_autoenhance.pipeline.records import Record, is_record, read_record, to_line
+from airflow_provider_autoenhance.pipeline.records import records_in, to_line
 from airflow_provider_autoenhance.pipeline.remote.identity import name_of, source_of
 from airflow_provider_autoenhance.pipeline.remote.images import read_order
-from airflow_provider_autoenhance.storage import EVERYWHERE, list_files, open_destination
+from airflow_provider_autoenhance.storage import open_destination
 from airflow_provider_autoenhance.storage.location import locate
-
-log = logging.getLogger(__name__)
 
 _NAMESPACE = uuid.UUID("8d7c3f0e-6b1f-5c52-9a53-4f0f7c0f6a21")
 
@@ -118,7 +114,7 @@ def _check_records(originals: _Originals, files: Mapping[str, Image], conn_id: s
     names = {uri.rpartition("/")[2] for uri in files}
     mine = {_place(uri): (uri, image) for uri, image in files.items()}
     for place in dict.fromkeys([folder, *(uri.rpartition("/")[0] + "/" for uri in files)]):
-        for record in _records(place, conn_id):
+        for record in records_in(place, conn_id):
             for row in record.rows.values():
                 to_come = row.targets if row.status == "pending" else []
                 for target in chain(to_come, (output["uri"] for output in row.outputs)):
@@ -132,20 +128,6 @@ def _check_records(originals: _Originals, files: Mapping[str, Image], conn_id: s
                             f"{image.label} would be written over {target}, which {record.origin} makes from {row.source}. "
                             "Choose another destination, or another name."
                         )
-
-
-def _records(folder: str, conn_id: str | None) -> Iterator[Record]:
-    """Yield the records of batches in a folder. Where the connection may write and not list, no batch has worked there with it."""
-    place = f"{folder}{RECORDS_FOLDER}/"
-    location = locate(place, conn_id=conn_id, error=errors.SettingsError)
-    if location.scheme == "file" and not os.path.isdir(location.key):  # noqa: PTH112
-        return
-    try:
-        found = [file.uri for file in list_files(place, conn_id=conn_id, access=EVERYWHERE, recursive=False)]
-    except errors.SourceError as error:
-        log.debug("Records of batches cannot be listed: %s", error)
-        return
-    yield from (read_record(uri, location.conn_id) for uri in found if is_record(uri))
 
 
 def _place(uri: str) -> str:
