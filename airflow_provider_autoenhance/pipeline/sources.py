@@ -188,6 +188,10 @@ class Sources:
                 return Found(root, safe_path(self.prefix(location) + path), origin, file, named=bool(self.paths))
         return None
 
+    def names(self, uri: str) -> bool:
+        """Whether a file is asked for by its own name."""
+        return bool(self.paths) or any(location.uri == uri for location in self.locations)
+
     def prefix(self, location: Location) -> str:
         """What stands before the paths of a source folder's files: its name, where there are several sources."""
         return location.uri.rstrip("/").rpartition("/")[2] + "/" if len(self.locations) > 1 else ""
@@ -243,6 +247,8 @@ class Sources:
             with open_source(origin.given, conn_id=origin.conn_id, access=self.access) as opened:
                 found = Found(root, path, origin, opened.file, named=True)
         except SourceError as error:
+            if error.retryable:
+                raise
             lost[origin.uri] = error
         else:
             yield found

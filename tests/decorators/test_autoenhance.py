@@ -92,7 +92,7 @@ def test_a_deferred_task_goes_on_with_what_was_returned_before(
         return {"source": f"s3://listings/{next(folders)}", "settings": EnhancementSettings(sky_replacement=False)}
 
     it = decorated(tonight, deferrable=True)
-    autoenhance.settings(processing_seconds=[0.5, 0.5])
+    autoenhance.settings(processing_seconds=[2, 2])
     first = context(it)
     with pytest.raises(TaskDeferred) as deferral:
         it.execute(first)
@@ -118,7 +118,7 @@ def test_a_task_that_is_to_push_nothing_asks_again_after_its_wait(
         return "s3://listings/elm"
 
     it = decorated(tonight, deferrable=True, do_xcom_push=False)
-    autoenhance.settings(processing_seconds=[0.3, 0.3])
+    autoenhance.settings(processing_seconds=[2, 2])
     about = context(it)
     with pytest.raises(TaskDeferred) as deferral:
         it.execute(about)

@@ -168,7 +168,7 @@ def test_a_clear_in_the_same_run_with_another_packing_buys_nothing(
 ) -> None:
     """As it is where somebody clears the task that lists, too: without that, the packing is what its XCom holds."""
     fill_day(s3, *NAMES)
-    autoenhance.settings(processing_seconds=[0.5, 0.5])
+    autoenhance.settings(processing_seconds=[2, 2])
     for group in pack(3):
         it = operator(deferrable=True, **group)
         with pytest.raises(TaskDeferred):

@@ -300,7 +300,7 @@ def test_a_photo_that_changed_is_enhanced_by_whichever_task_sees_it_first(
 def test_two_styles_of_a_photo_may_be_under_way_at_once(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     """The second finds that its photo is bought by now. Its own image is not gone."""
     fill(s3, 2)
-    autoenhance.settings(processing_seconds=[0.5, 0.5])
+    autoenhance.settings(processing_seconds=[2, 2])
     deferred = []
     for number, style in enumerate(("warm", "modern")):
         options = {

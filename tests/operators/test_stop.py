@@ -102,7 +102,7 @@ def deferred(it: Any, autoenhance: Sandbox) -> Any:
 
 def test_a_batch_that_downloads_buys_nothing_more(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 30)
-    autoenhance.settings(processing_seconds=[0.5, 0.5])
+    autoenhance.settings(processing_seconds=[2, 2])
     options = {"concurrency": AT_ONCE, "deferrable": True}
     event = deferred(operator(**options), autoenhance)
     slow(autoenhance, "get_object")
@@ -207,7 +207,7 @@ def test_previews_that_have_landed_are_not_deleted(s3: SimpleNamespace, autoenha
 
 def test_what_is_being_downloaded_is_not_deleted(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 8)
-    autoenhance.settings(processing_seconds=[0.3, 0.3])
+    autoenhance.settings(processing_seconds=[2, 2])
     options = {"concurrency": AT_ONCE, "deferrable": True, "delete_on_kill": True}
     event = deferred(operator(**options), autoenhance)
     slow(autoenhance, "get_object")

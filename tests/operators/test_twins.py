@@ -18,6 +18,12 @@ from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
 
 
+@pytest.fixture(autouse=True)
+def slow(autoenhance: Sandbox) -> None:
+    """An enhancement outlasts the uploads, so that a batch defers."""
+    autoenhance.settings(processing_seconds=[1.5, 1.5])
+
+
 def deferred(s3: SimpleNamespace, photos: int, **options: Any) -> Any:
     """Run a batch up to its deferral; return its trigger."""
     fill(s3, photos)

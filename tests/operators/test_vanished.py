@@ -433,6 +433,9 @@ def test_a_merged_photo_lands_though_exposures_are_gone(
     assert (done["photos"], done["landed"], done["credits"]) == (2, 2, 2)
     assert landed_in(tmp_path / "out") == ["00.jpg", "10.jpg"]
     assert slow.ledger()["credits"]["spent"] == 2
+    done = night(run_id="night-1", try_number=2, source=f"{source}/", destination=f"{tmp_path}/out/", brackets=brackets)
+    assert (done["photos"], done["landed"], done["warnings"]) == (2, 2, [])
+    assert slow.ledger()["credits"]["spent"] == 2
 
 
 def test_presigned_sources_may_expire_during_the_wait(

@@ -26,7 +26,7 @@ REFUSED = "Autoenhance merged no image from these exposures"
 GONE = "its image is gone from Autoenhance, deleted there most likely, before it was downloaded; the next try makes it again"
 
 #: What is added where the next try cannot make a photo's image again.
-SOURCE_GONE = "its source file is gone, so that it cannot be uploaded again"
+SOURCE_GONE = "its source file is gone, or its address has expired, so that it cannot be uploaded again"
 
 #: Why a photo has no premium edit whose image is gone.
 NO_ORIGINAL = (

@@ -37,7 +37,7 @@ from airflow_provider_autoenhance.pipeline.plan.state import (
     read_state,
 )
 from airflow_provider_autoenhance.pipeline.plan.styles import bought_images, earlier
-from airflow_provider_autoenhance.pipeline.plan.vanished import check_lost, goes_on, own_folders, warning_of
+from airflow_provider_autoenhance.pipeline.plan.vanished import check_lost, goes_on, own_folders, warnings_of
 from airflow_provider_autoenhance.pipeline.records import Row, now
 from airflow_provider_autoenhance.pipeline.remote.images import find_image, rank
 from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
@@ -97,8 +97,11 @@ def _plan_folders(
         listing = beside.submit(list_present, job)
         folders = list_folders(job, lost)
         present = listing.result()
-    folders += own_folders(job, folders, present) if job.durable else ()
     states = read_state(job, hook, folders, present)
+    if job.durable:
+        known = states[0].others.values() if states else ()
+        emptied = list(own_folders(job, {state.own.run for state in states}, known, present))
+        states += read_state(job, hook, emptied, present) if emptied else []
     check_lost(lost, (photo for state in states for photo in state.gone()))
     plans = [_plan_folder(job, hook, state, present, resumed or state.own.run in worked, picks) for state in states]
     spare_others(job, plans, present)
@@ -190,13 +193,13 @@ def _plan_folder(
     for photo in sorted(photos, key=lambda photo: photo.path):
         decision = _with_history(decided(photo), job, state, present)
         row = rows.get(photo.fingerprint)
-        kept = goes_on(decision, row, own.run) if photo.gone else decision
+        mine = row is None or photo.fingerprint in own.rows
+        kept = goes_on(decision, row, mine=mine, named=job.sources.names(photo.source)) if photo.gone else decision
         if kept is not None:
             decisions += [kept, *edits(kept)]
-        elif row is not None and row.run != own.run:
+        elif row is not None and not mine:
             state.missed.append(row)
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
-    origins = {record.run: record.origin for record in (*state.others.values(), own)}
     return FolderPlan(
         job,
         state.folder,
@@ -205,7 +208,7 @@ def _plan_folder(
         decisions,
         state.orders,
         brackets,
-        warnings=[*files.warnings, *warning_of(state.missed, origins)],
+        warnings=[*files.warnings, *warnings_of(state.missed, state.others)],
         etags=state.etags,
         asked=state.asked,
     )

@@ -258,7 +258,9 @@ def _state(
         return FolderState(folder, own, others, rows, styles, GroupedFiles(list(folder.photos)), damage=damage)
     if not job.durable:
         own.orders = derived_orders(job, folder)  # no record names them
-    gone = find_vanished(job, folder, own, unlanded, is_present=lambda photo, row: is_present(photo, row, present))
+    gone = find_vanished(
+        job, folder, own, unlanded, rows, is_present=lambda photo, row: is_present(photo, row, present)
+    )
     exposures = gone.exposures
     shots = [shot for shot in folder.photos if shot.source not in exposures]
     files = group_files(job, shots, [*others.values(), own], rows)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
-from airflow_provider_autoenhance.api.shown import counted, quoted
+from airflow_provider_autoenhance.api.shown import counted, last_part, quoted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, as_exposure, merged_photo, single_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, sourceless
 from airflow_provider_autoenhance.pipeline.plan.listing import group_of, make_folder
-from airflow_provider_autoenhance.pipeline.records import Record, Row, folder_of, is_record, made_of, read_record
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, folder_of, is_record, made_of, read_record
 from airflow_provider_autoenhance.pipeline.sources import Found
 from airflow_provider_autoenhance.storage import StoredFile
 
@@ -43,13 +43,20 @@ class Vanished:
 
 
 def find_vanished(
-    job: Job, folder: Folder, own: Record, others: Iterable[Row], *, is_present: Callable[[Photo, Row], bool]
+    job: Job,
+    folder: Folder,
+    own: Record,
+    others: Iterable[Row],
+    rows: Rows,
+    *,
+    is_present: Callable[[Photo, Row], bool],
 ) -> Vanished:
     """Find what has to go on, or to be named, though it is not listed.
 
     Of this run, that is all but what landed and was taken away since; of earlier runs, what they have bought and not landed.
 
     :param others: rows of other runs that have not landed.
+    :param rows: what is known of each fingerprint.
     :param is_present: whether a photo's outputs are there.
     """
     listed = _Listed(folder.photos)
@@ -75,7 +82,7 @@ def find_vanished(
         if row.fingerprint in listed.fingerprints or not listed.lacks(row) or not _lies_in(job, folder, row):
             continue
         photo, _ = _recall(job, row)
-        if photo is not None:
+        if photo is not None and not (photo.ungrouped and _have_landed(photo.exposures, rows)):
             if row.credits and row.image_id and not job.preview and not listed.is_taken(photo):
                 found.photos.append(photo)
             else:
@@ -83,15 +90,23 @@ def find_vanished(
     return found
 
 
-def goes_on(decision: Decision, row: Row | None, own: str) -> Decision | None:
+def _have_landed(exposures: Iterable[Photo], rows: Rows) -> bool:
+    """Whether Autoenhance has grouped exposures into photos, and all have landed."""
+    landed = {each["source"] for row in rows.values() if row.status == "landed" for each in row.exposures}
+    return landed.issuperset(exposure.source for exposure in exposures)
+
+
+def goes_on(decision: Decision, row: Row | None, *, mine: bool, named: bool) -> Decision | None:
     """Decide about a photo without its bytes, from what would be done with them.
 
     :param row: what is known of it.
-    :param own: id of this run's record.
-    :returns: ``None``: nothing is missed with it.
+    :param mine: this run's own record names it.
+    :param named: it is asked for by its own name.
+    :returns: ``None``: it is left out.
     """
-    if row is None or row.run == own:
-        if row is not None and row.status == "failed" and not row.image_id and (decision.creates or not decision.works):
+    if mine:
+        never_up = row is not None and row.status == "failed" and not row.image_id
+        if never_up and not named and (decision.creates or not decision.works):
             return None
     elif not (decision.paid and decision.works and not decision.creates):
         return None
@@ -105,18 +120,22 @@ def goes_on(decision: Decision, row: Row | None, own: str) -> Decision | None:
     return decision
 
 
-def warning_of(missed: Sequence[Row], origins: Mapping[str, str]) -> list[str]:
-    """Name what has not landed, in a line.
+def warnings_of(missed: Iterable[Row], others: Mapping[str, Record]) -> Iterator[str]:
+    """Name what has not landed, in a line for each run.
 
-    :param origins: DAG, task and run in words, by the id of the record.
+    :param others: records of other runs, by id.
     """
-    if not missed:
-        return []
-    first = missed[0]
-    return [
-        f"{counted(len(missed), 'photo')} (such as {quoted(first.source)}, of {origins.get(first.run, 'an earlier run')}): not landed, "
-        "and the source file is gone. Clear the task of that run, and it lands what Autoenhance has of it."
-    ]
+    by_run: dict[str, list[Row]] = defaultdict(list)
+    for row in missed:
+        by_run[row.run].append(row)
+    for run, rows in by_run.items():
+        what = (
+            f"{counted(len(rows), 'photo')} (such as {quoted(rows[0].source)}): not landed, and the source file is gone"
+        )
+        if run in others:
+            yield f"{what}. Clear the task of {others[run].origin}, and it lands what Autoenhance has of it."
+        else:
+            yield f"{what}; another photo becomes its file."
 
 
 def check_lost(lost: Mapping[str, SourceError], photos: Iterable[Photo]) -> None:
@@ -132,19 +151,20 @@ def check_lost(lost: Mapping[str, SourceError], photos: Iterable[Photo]) -> None
             raise error
 
 
-def own_folders(job: Job, folders: Iterable[Folder], present: Iterable[str]) -> Iterator[Folder]:
+def own_folders(job: Job, listed: Container[str], known: Iterable[Record], present: Iterable[str]) -> Iterator[Folder]:
     """Yield the folders of which this run has a record, and of whose photos none is listed any more.
 
-    :param folders: those in which some are.
+    :param listed: ids of its records of the other folders.
+    :param known: records that have been read already.
     :param present: URIs of the files at the destination.
     """
-    listed = {job.key(folder.source, folder.destination) for folder in folders}
+    read = {record.uri: record for record in known}
     for uri in filter(is_record, present):
         run = uri.rpartition("/")[2].removesuffix(".jsonl")
         if run in listed or not _may_be_own(job, run, folder_of(uri)):
             continue
         try:
-            record = read_record(uri, job.destination_conn_id)
+            record = read.get(uri) or read_record(uri, job.destination_conn_id)
         except DestinationError as error:
             if error.retryable:
                 raise
@@ -174,14 +194,12 @@ def _may_be_own(job: Job, run: str, destination: str) -> bool:
     if job.group_by == "all":
         return job.key(job.sources.uris[0], destination) == run
     path = destination.removeprefix(job.destination)
+    sources = {location.uri.rpartition("/")[0] + "/" for location in job.sources.locations if not path}
     for location in job.sources.locations:
         prefix = job.sources.prefix(location)
-        source = location.uri.rpartition("/")[0] + "/"
         if location.uri.endswith("/") and path.startswith(prefix):
-            source += path.removeprefix(prefix)
-        if job.key(source, destination) == run:
-            return True
-    return False
+            sources.add(location.uri + path.removeprefix(prefix))
+    return any(job.key(source, destination) == run for source in sources)
 
 
 def _recall(job: Job, row: Row) -> tuple[Photo | None, bool]:
