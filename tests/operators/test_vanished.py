@@ -465,4 +465,11 @@ def test_presigned_sources_may_expire_during_the_wait(
         assert landed_in(tmp_path / "out") == names
         with pytest.raises(AirflowFailException, match="refuses access"):
             night(run_id="night-2", **options)
-    check_books(slow, photos=2, made=2)
+        check_books(slow, photos=2, made=2)
+        # One that was never uploaded is asked for by its name, and is missed.
+        bad = web.url("/day/bad.jpg?signature=abc")
+        web.paths["/day/bad.jpg"] = page(photo()[:200], "?signature=abc")
+        for try_number, reason in ((1, "bad.jpg"), (2, "bad.jpg: .*source file is gone")):
+            with pytest.raises(AirflowFailException, match=reason):
+                night(run_id="night-3", try_number=try_number, **options | {"source": [bad]})
+            web.paths["/day/bad.jpg"] = lambda handler: handler.send_error(403)
