@@ -129,9 +129,7 @@ def warnings_of(missed: Iterable[Row], others: Mapping[str, Record]) -> Iterator
     for row in missed:
         by_run[row.run].append(row)
     for run, rows in by_run.items():
-        what = (
-            f"{counted(len(rows), 'photo')} (such as {quoted(rows[0].source)}): not landed, and the source file is gone"
-        )
+        what = f"{counted(len(rows), 'photo')} (such as {quoted(last_part(rows[0].source))}): not landed, and the source file is gone"
         if run in others:
             yield f"{what}. Clear the task of {others[run].origin}, and it lands what Autoenhance has of it."
         else:
