@@ -177,7 +177,7 @@ def test_the_operator_lands_each_photo_in_the_same_place_however_they_are_groupe
             destination=item["destination"],
             recursive=item["recursive"],
         )
-        landed |= {photo.source: photo.targets[0] for group in list_folders(job) for photo in group.photos}
+        landed |= {photo.source: photo.targets[0] for group in list_folders(job, {}) for photo in group.photos}
     names = ["loose.jpg", "a/1.jpg", "a/up/2.jpg", "b/1.jpg", "c/1.jpg"]
     assert {_under(source, k): _under(destination, v) for k, v in landed.items()} == {name: name for name in names}
 
