@@ -227,7 +227,7 @@ class Sources:
         if len(self.locations) != 1 or not folder.uri.endswith("/") or signed:
             raise SettingsError("paths lie under one folder: give that folder as source, without a query.")
         for name in dict.fromkeys(self.paths):
-            if hides_part(f"https://host/{name}"):
+            if hides_part(f"s3://store/{name}"):
                 raise SettingsError(
                     f"{redact_url(name)!r}: what follows in this path looks like a credential. Paths name files alone; give a presigned "
                     "address as source."
