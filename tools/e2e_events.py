@@ -120,7 +120,7 @@ class OrderEvents:
     def _check(self, orders: list[str], credits: int) -> list[str]:
         reported = self._all_reported()
         runs = [run["state"] for run in self.airflow.api.get(f"dags/{DAG_ID}/dagRuns")["dag_runs"]]
-        files = self.service.s3().list_objects_v2(Bucket=RESULT_BUCKET, Prefix="orders/").get("Contents", [])
+        files = self._files("orders/")
         spent = self.service.ledger()["credits"]["spent"] - credits
         detail(f"{len(reported)} events, {len(runs)} runs, {len(files)} files, {spent} credits")
         problems = [] if sorted(reported) == sorted(orders) else [f"events of {reported}, for the orders {orders}"]
