@@ -95,7 +95,7 @@ def decode_reduced(source: Path | BinaryIO, *, side: int, about: str) -> tuple[P
     """
     from PIL import ImageOps
 
-    with _opened(source, about) as image, _damage_named(about):
+    with _damage_named(about), _opened(source, about) as image:
         width, height = image.size
         # A progressive one is kept whole while it is decoded.
         kept = width * height * _PROGRESSIVE / 1e6 if image.info.get("progressive") else 0.0
