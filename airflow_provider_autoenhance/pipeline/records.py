@@ -144,8 +144,8 @@ class Rows(MutableMapping[str, Row]):
         return None if packed is None else _unpack(packed)
 
     def lines(self) -> Iterator[bytes]:
-        """All rows as they are written."""
-        return map(_unpack, self._packed.values())
+        """All rows as they are written; those that there are now, whoever adds others meanwhile."""
+        return map(_unpack, list(self._packed.values()))
 
     def unlanded(self) -> Iterator[Row]:
         """The rows of what has not landed; the others are not read whole."""

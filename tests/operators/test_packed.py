@@ -196,14 +196,14 @@ def test_each_listing_is_told_for_itself(night: Night, s3: SimpleNamespace) -> N
     assert report.result()["problems"] == [f"elm/bad.jpg: {elm['failures'][0]['reason']}"]
 
 
-class Events(dict[Any, Any]):
-    """Stands for Airflow's accessors: the assets that were added to each outlet."""
+class Events(dict[str, Any]):
+    """Stands for Airflow's accessors: the assets that were added to each outlet. Before Airflow 3.2 an alias cannot be a key."""
 
-    def __missing__(self, outlet: Any) -> Any:
+    def __getitem__(self, outlet: Any) -> Any:
+        name = outlet.name if hasattr(outlet, "name") else outlet.uri
         told: list[Any] = []
-        return self.setdefault(
-            outlet, SimpleNamespace(extra={}, told=told, add=lambda *each, **more: told.append((*each, more)))
-        )
+        accessor = SimpleNamespace(extra={}, told=told, add=lambda *each, **more: told.append((*each, more)))
+        return self.setdefault(name, accessor)
 
 
 ALIAS = AssetAlias("enhanced")

@@ -18,6 +18,7 @@ from airflow_provider_autoenhance.pipeline.batch.in_flight import InFlight
 from airflow_provider_autoenhance.pipeline.batch.waiting import unpaid_marks
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
+from airflow_provider_autoenhance.pipeline.records import Row
 from airflow_provider_autoenhance.pipeline.remote.images import read_order
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class _Abandoned:
 
         They have the photos' marks: what somebody else has put there has not, and no image counts by its name alone.
         """
-        landed = {row.image_id for row in folder.own.rows.values() if row.status == "landed"}
+        rows = map(Row.from_line, folder.own.rows.lines())
+        landed = {row.image_id for row in rows if row.status == "landed"}
         photos = {decision.photo.fingerprint for decision in folder.decisions}
         made: set[str] = set()
         for order_id in (*folder.free, *folder.merges):

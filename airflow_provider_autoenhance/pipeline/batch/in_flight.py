@@ -41,8 +41,8 @@ class InFlight:
         return sum(map(len, self._orders.values()))
 
     def __iter__(self) -> Iterator[Awaited]:
-        for awaited in self._orders.values():
-            yield from awaited.values()
+        for awaited in list(self._orders.values()):  # a killed task's other thread reads, too
+            yield from list(awaited.values())
 
     def everything(self) -> list[Awaited]:
         """What is being enhanced or downloaded."""
