@@ -233,7 +233,9 @@ class _Known:
         key = frozenset(record.uri for record in records)
         if key not in self._found:
             rows = latest_rows(sorted(records, key=lambda record: record.run in self._own))
-            others = latest_rows(record for record in records if record.run not in self._own)
+            others = rows
+            if any(record.run in self._own for record in records):
+                others = latest_rows(record for record in records if record.run not in self._own)
             unlanded = (
                 row for row in others.unlanded() if row.status == "pending" or (row.credits and row.status == "failed")
             )

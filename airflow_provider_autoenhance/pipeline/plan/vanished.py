@@ -16,7 +16,16 @@ from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, as_exposure, merged_photo, single_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, sourceless
 from airflow_provider_autoenhance.pipeline.plan.listing import group_of, make_folder
-from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, folder_of, is_record, made_of, read_record
+from airflow_provider_autoenhance.pipeline.records import (
+    Record,
+    Row,
+    Rows,
+    folder_of,
+    is_record,
+    made_of,
+    read_record,
+    record_uri,
+)
 from airflow_provider_autoenhance.pipeline.sources import Found
 from airflow_provider_autoenhance.storage import StoredFile
 
@@ -157,18 +166,22 @@ def own_folders(job: Job, listed: Container[str], known: Iterable[Record], prese
     :param present: URIs of the files at the destination.
     """
     read = {record.uri: record for record in known}
+    by_folder: dict[str, list[str]] = defaultdict(list)
     for uri in filter(is_record, present):
-        run = uri.rpartition("/")[2].removesuffix(".jsonl")
-        if run in listed or not _may_be_own(job, run, folder_of(uri)):
-            continue
-        try:
-            record = read.get(uri) or read_record(uri, job.destination_conn_id)
-        except DestinationError as error:
-            if error.retryable:
-                raise
-            log.warning("%s", error)
-            continue
-        yield from _folders_of(job, record)
+        by_folder[folder_of(uri)].append(uri)
+    for destination, uris in by_folder.items():
+        own = _own_records(job, destination)
+        for uri in uris if own is None else own.intersection(uris):
+            if uri.rpartition("/")[2].removesuffix(".jsonl") in listed:
+                continue
+            try:
+                record = read.get(uri) or read_record(uri, job.destination_conn_id)
+            except DestinationError as error:
+                if error.retryable:
+                    raise
+                log.warning("%s", error)
+                continue
+            yield from _folders_of(job, record)
 
 
 def _folders_of(job: Job, record: Record) -> Iterator[Folder]:
@@ -185,19 +198,20 @@ def _folders_of(job: Job, record: Record) -> Iterator[Folder]:
             yield replace(folder, photos=())
 
 
-def _may_be_own(job: Job, run: str, destination: str) -> bool:
-    """Whether a record may be this run's, as its id says; where a template moves files, only the record itself does."""
+def _own_records(job: Job, destination: str) -> set[str] | None:
+    """URIs that this run's records in a folder of outputs have; ``None`` where a template moves files, so that any may be this run's."""
     if job.destination_template is not None and destination == job.destination:
-        return True
+        return None
     if job.group_by == "all":
-        return job.key(job.sources.uris[0], destination) == run
-    path = destination.removeprefix(job.destination)
-    sources = {location.uri.rpartition("/")[0] + "/" for location in job.sources.locations if not path}
-    for location in job.sources.locations:
-        prefix = job.sources.prefix(location)
-        if location.uri.endswith("/") and path.startswith(prefix):
-            sources.add(location.uri + path.removeprefix(prefix))
-    return any(job.key(source, destination) == run for source in sources)
+        sources = {job.sources.uris[0]}
+    else:
+        path = destination.removeprefix(job.destination)
+        sources = {location.uri.rpartition("/")[0] + "/" for location in job.sources.locations if not path}
+        for location in job.sources.locations:
+            prefix = job.sources.prefix(location)
+            if location.uri.endswith("/") and path.startswith(prefix):
+                sources.add(location.uri + path.removeprefix(prefix))
+    return {record_uri(destination, job.key(source, destination)) for source in sources}
 
 
 def _recall(job: Job, row: Row) -> tuple[Photo | None, bool]:
