@@ -417,7 +417,8 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
             shown: Downloads | None = None
             if self.thumbnails:
                 folder = f"{target.uri.rpartition('/')[0]}/"
-                shown = Downloads(self.hook, run_of(context["ti"]), folder, self.destination_conn_id, of=self.image_id)
+                conn_id = self.destination_conn_id
+                shown = Downloads(self.hook, run_of(context["ti"]), folder, conn_id, of=self.image_id, few=True)
             landed = download_photo(self.hook, target, image_id=self.image_id, shown=shown)
             files = landed["outputs"]
             written = tuple(file["uri"] for file in files)

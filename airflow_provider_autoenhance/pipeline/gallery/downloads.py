@@ -41,14 +41,17 @@ class Downloads:
     :param folder: URI of the folder; a connection may stand in it.
     :param conn_id: Airflow connection of it, where the URI names none.
     :param of: id of the order or image that the task is about: tasks on one folder have files of their own.
+    :param few: it is about one image.
     """
 
-    def __init__(self, hook: AutoenhanceHook, run: Run, folder: str, conn_id: str | None, *, of: str) -> None:
+    def __init__(
+        self, hook: AutoenhanceHook, run: Run, folder: str, conn_id: str | None, *, of: str, few: bool = False
+    ) -> None:
         self._hook = hook
         place, conn_id = split_conn_id(folder, conn_id)
         digest = hashlib.sha256("\0".join((run.dag_id, run.task_id, of)).encode()).hexdigest()
         self._gallery = Gallery(run, f"{place}autoenhance-manifest-{digest[:8]}.jsonl", conn_id)
-        self._kept = Thumbnails(place, conn_id)
+        self._kept = Thumbnails(place, conn_id, few=few)
         self._entries: dict[str, Entry] = {}
 
     def copying(self) -> AbstractContextManager[Copy | None]:

@@ -11,7 +11,7 @@ import logging
 import threading
 from importlib.util import find_spec
 from io import BytesIO
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from airflow_provider_autoenhance.api.errors import SourceError
 from airflow_provider_autoenhance.api.redact import clean_text
@@ -57,22 +57,26 @@ class Thumbnails:
 
     :param folder: URI of the manifest's folder.
     :param conn_id: Airflow connection of it.
+    :param few: it is about an image or so: each is asked for by itself, and the folder, which may hold thousands, is not listed.
     """
 
-    def __init__(self, folder: str, conn_id: str | None) -> None:
+    def __init__(self, folder: str, conn_id: str | None, *, few: bool = False) -> None:
         self._folder = folder + THUMBNAILS_FOLDER
         self._conn_id = conn_id
         self._lock = threading.Lock()
-        self._known: set[str] | None = None
+        self._few = few
+        self._known: set[str] | None = set() if few else None
         self._fresh: dict[str, bytes] = {}
         self._room = _MOST_KEPT
         self._failed = 0
 
     def has(self, name: str) -> bool:
-        """Whether there is such a thumbnail; by a listing call before the first answer."""
+        """Whether there is such a thumbnail; by a listing call before the first answer, or a look at each."""
         with self._lock:
             if self._known is None:
                 self._known = self._listed()
+            if self._few and name not in self._known and self._is_there(name):
+                self._known.add(name)
             return name in self._known
 
     def copy(self) -> Copy | None:
@@ -128,7 +132,6 @@ class Thumbnails:
             log.info("Without a thumbnail: %s photos in all", self._failed)
 
     def _write(self, name: str, made: Thumbnail, about: str) -> None:
-        known = self.has(name)
         try:
             destination = open_destination(self._folder + name, conn_id=self._conn_id)
             destination.write(BytesIO(made.data), size=len(made.data), content_type="image/webp")
@@ -136,11 +139,19 @@ class Thumbnails:
             self._say(about, str(error))
             return
         with self._lock:
-            if not known:
-                cast("set[str]", self._known).add(name)
+            if self._known is None:
+                self._known = self._listed()
+            self._known.add(name)
             if len(made.data) <= self._room:
                 self._room -= len(made.data)
                 self._fresh[name] = made.data
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return open_destination(self._folder + name, conn_id=self._conn_id).stat() is not None
+        except Exception as error:  # noqa: BLE001 - it is made again
+            log.debug("Whether there is a thumbnail cannot be seen: %s", error)
+            return False
 
     def _listed(self) -> set[str]:
         try:
