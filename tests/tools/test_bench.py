@@ -153,6 +153,7 @@ def test_bars_are_held_against_medians() -> None:
     told = verdicts(
         throughput=throughput(
             batch=fast,
+            batch_thumbnails=[sample(1.15, cpu=1.3, peak_mb=220.0)],
             floor=[sample(1.0)],
             sdk_threads=[sample(2.4, peak_mb=900.0)],
             sdk_sequential=[sample(30.0)],
@@ -169,6 +170,7 @@ def test_bars_are_held_against_medians() -> None:
     worse = verdicts(
         throughput=throughput(
             batch=[sample(1.2, cpu=1.4, peak_mb=300.0)],
+            batch_thumbnails=[sample(1.3, cpu=1.5, peak_mb=320.0)],
             floor=[sample(1.0)],
             sdk_threads=[sample(2.3, peak_mb=900.0)],
             sdk_sequential=[sample(20.0)],

@@ -98,6 +98,9 @@ def _throughput(result: Mapping[str, Any]) -> Iterator[Bar]:
     compare = _comparing(result)
     yield compare("Wall time of the batch, over the floor's", "batch", "floor", wall, most=1.15)
     yield compare(
+        "Wall time of the batch with thumbnails, over that without", "batch-thumbnails", "batch", wall, most=1.05
+    )
+    yield compare(
         "Processor seconds per GB of the batch, over the floor's", "batch", "floor", cpu_per_gigabyte, most=1.3
     )
     yield compare(

@@ -19,6 +19,7 @@ class Job:
     :param poll_seconds: between two looks whether an enhancement is ready.
     :param run_id: of the Airflow run.
     :param plan_only: do nothing but find out what would be done.
+    :param thumbnails: of each photo before and after; nobody but the operator makes them.
     """
 
     source: str
@@ -27,6 +28,7 @@ class Job:
     poll_seconds: float = 1.0
     run_id: str = "manual__1"
     plan_only: bool = False
+    thumbnails: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields."""

@@ -16,7 +16,13 @@ from tools.bench.service import BenchService, Conditions, bench_service
 from tools.console import detail, step
 
 #: Contender to the program that it is; the DAGs run on a live Airflow.
-PROGRAMS = {"batch": "batch", "floor": "floor", "sdk-threads": "sdk", "sdk-sequential": "sdk"}
+PROGRAMS = {
+    "batch": "batch",
+    "batch-thumbnails": "batch",
+    "floor": "floor",
+    "sdk-threads": "sdk",
+    "sdk-sequential": "sdk",
+}
 DAG_RUNS = {"batch-dag": BATCH, "mapped-dag": MAPPED}
 CONTENDERS = (*PROGRAMS, *DAG_RUNS)
 SLOW = ("sdk-sequential", "mapped-dag")
@@ -78,6 +84,7 @@ def _once(bench: BenchService, runner: DagRunner | None, plan: Throughput, name:
         destination=f"{name}-{number}",
         concurrency=1 if name == "sdk-sequential" else plan.concurrency,
         poll_seconds=plan.poll_seconds,
+        thumbnails=name == "batch-thumbnails",
     )
     try:
         if name in DAG_RUNS:

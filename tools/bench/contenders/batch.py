@@ -21,7 +21,7 @@ def run(job: Job) -> dict[str, Any]:
         concurrency=job.concurrency,
         poll_interval=job.poll_seconds,
         plan_only=job.plan_only,
-        thumbnails=False,  # as the others
+        thumbnails=job.thumbnails,
     )
     summary = execute(operator, run_id=job.run_id)
     return {
