@@ -164,7 +164,9 @@ class Nights(RuleBasedStateMachine):
     @precondition(lambda self: self.photos)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.photos)))
+        self.take_away(data.draw(st.sampled_from(sorted(self.photos))))
+
+    def take_away(self, name: str) -> None:
         (self.source / name).unlink()
         del self.photos[name]
 
@@ -235,7 +237,7 @@ class Nights(RuleBasedStateMachine):
         last=st.one_of(st.just(0), st.integers(1, 30)),
         before=st.booleans(),
         deferrable=st.booleans(),
-        event=st.sampled_from(["finished", "error", "cleared", "image", "order"]),
+        event=st.sampled_from(["finished", "error", "cleared", "image", "order", "source"]),
         concurrency=st.sampled_from([1, 1, 2]),
         processing=st.sampled_from([0.0, 0.0, 0.03]),
         happens=st.sampled_from(["death", "death", "surprise", "image", "order", "twin"]),
@@ -311,6 +313,8 @@ class Nights(RuleBasedStateMachine):
             if event in ("image", "order"):
                 self.person_deletes(event)
                 payload = {"error": "NotFoundError", "message": "no longer listed"}
+            if event == "source" and self.photos:
+                self.take_away(min(self.photos))
         again = self.operator(**options | {"deferrable": False})
         return self.styled(again.execute_complete(context(again, **about), payload), began)
 
