@@ -39,7 +39,7 @@ _IMAGE_NAME = "{folder}{stem}-{fingerprint}{extension}"
 SUMMARY = "summary"
 
 #: Failed listings that an error names; the summary has them all.
-_MOST_TOLD = 5
+_MOST_NAMED_LISTINGS = 5
 
 #: Images that a trigger's arguments name: Airflow keeps these in a column that may hold 64 KiB, and logs them.
 _MOST_NAMED = 250
@@ -153,7 +153,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         JPEG by default (templated).
     :param preview: land the small free renderings. ``False`` spends a credit per photo (templated).
     :param listings: each source folder is a listing: it gets its own subfolder of ``destination``, in which templates count, and what
-        becomes of it is counted and told for itself (templated).
+        becomes of it is counted and reported for itself (templated).
     :param include: glob patterns of photos; by default every type that Autoenhance takes. One with a slash is held against the path.
     :param exclude: glob patterns to leave out (templated, as ``include``).
     :param recursive: look into subfolders, which keep their place under the destination (templated).
@@ -435,7 +435,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         push(context, SUMMARY, summary)
         if self._batch is not None:
             job, landed = self._batch.job, summary.get("landed", 0)
-            sources, listings = job.sources.uris, self._to_tell(summary)
+            sources, listings = job.sources.uris, self._events_of(summary)
             emit_assets(context, self.outlets, summary, sources=sources, destination=job.destination, listings=listings)
             written, files = ((job.destination,), landed * len(job.outputs)) if landed else ((), 0)
             self._moved = Moved(sources, written, files, summary["bytes"] if landed else 0)
@@ -451,8 +451,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             each["status"] = "failed" if each.get("failed", 0) > allowed or "error" in each else "ok"
         return {"source": shown(self.source), **summary}
 
-    def _to_tell(self, summary: dict[str, Any]) -> list[dict[str, Any]] | None:
-        """What asset events say of each listing; ``None`` where the task has but one thing to tell."""
+    def _events_of(self, summary: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """What asset events say of each listing; ``None`` where the task is about one thing."""
         if self._batch is None or "listings" not in summary:
             return None
         orders = ([id for folder in part.folders for id in folder.own.orders] for part in self._batch.plan.parts)
@@ -571,7 +571,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             error = (errors.ServerError if summary["transient"] else errors.ImageFailedError)(problem)
             if ended_by is not None:
                 error.status_code, error.retry_after = ended_by.status_code, ended_by.retry_after
-            if self._tells_of_the_others(context, summary, error):
+            if self._succeeds_for_the_others(context, summary, error):
                 log.error("%s", problem)
             else:
                 raise error
@@ -587,10 +587,10 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             return None
         from airflow_provider_autoenhance.dag_helpers.listings import group_name
 
-        told = (f"{group_name(each['source'])}: {each.get('error') or self._too_many(each)}" for each in failed)
+        reasons = (f"{group_name(each['source'])}: {each.get('error') or self._too_many(each)}" for each in failed)
         return (
             f"{len(failed)} of {counted(len(summary['listings']), 'listing')} failed, and the others are done. "
-            f"{' '.join(islice(told, _MOST_TOLD))}{' ...' if len(failed) > _MOST_TOLD else ''}"
+            f"{' '.join(islice(reasons, _MOST_NAMED_LISTINGS))}{' ...' if len(failed) > _MOST_NAMED_LISTINGS else ''}"
         )
 
     def _too_many(self, found: dict[str, Any]) -> str:
@@ -600,7 +600,9 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             f"the others landed. First: {first['photo']}: {first['reason']}"
         )
 
-    def _tells_of_the_others(self, context: Context, summary: dict[str, Any], error: errors.AutoenhanceError) -> bool:
+    def _succeeds_for_the_others(
+        self, context: Context, summary: dict[str, Any], error: errors.AutoenhanceError
+    ) -> bool:
         """Whether the task succeeds though a listing has failed: Airflow would drop the events of the others, which nothing is wrong with.
 
         Not while another try may help, and Airflow grants one.

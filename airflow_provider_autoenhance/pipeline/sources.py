@@ -139,7 +139,7 @@ class Sources:
 
         :param exclude: what is never a photo.
         :param patterns: the task's own; what they leave out is left out too.
-        :param met: is told of each file in a subfolder ``.autoenhance``, which is not listed: the URI of its source, and its own.
+        :param met: called for each file in a subfolder ``.autoenhance``, which is not listed, with the URI of its source and its own.
         :param lost: gets the single files that cannot be opened, by URI, with the reason.
         :raises SourceError: one cannot be read.
         """

@@ -165,7 +165,7 @@ def list_files(
     :param access: what may be read.
     :param strict: of a local destination: fail where a folder in it cannot be read, follow links, and name what is not a file too, instead
         of leaving it out with a warning.
-    :param met: is told the URI of each file in a subfolder ``.autoenhance`` that is not listed.
+    :param met: called with the URI of each file in a subfolder ``.autoenhance``, which is not listed.
     :raises SourceError: no such bucket or container, no such folder where folders are more than names (a disk, SFTP), not allowed, or a web
         address.
     """

@@ -419,9 +419,8 @@ class Batch:
         for decision in edits:
             failed = folder.own.rows.get(decision.photo.fingerprint)
             if failed is not None and not failed.credits:
-                del folder.own.rows[
-                    decision.photo.fingerprint
-                ]  # of an earlier try: what this one waits for may come before it
+                # Of an earlier try. What this one waits for first must not find it.
+                del folder.own.rows[decision.photo.fingerprint]
             if decision.photo.original in landed:
                 self._may_edit(rows[decision.photo.original])
 
