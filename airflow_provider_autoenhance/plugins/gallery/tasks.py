@@ -136,7 +136,7 @@ def recent_runs(dag_ids: set[str]) -> list[dict[str, Any]]:
     about = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
     latest = (
         select(*about, XComModel.timestamp)
-        .where(XComModel.key.in_(("gallery", "manifest")))
+        .where(XComModel.key.in_(("gallery", "manifest")), XComModel.dag_id.in_(dag_ids))
         .order_by(XComModel.timestamp.desc())
         .limit(_RESULTS)
     )
@@ -144,7 +144,7 @@ def recent_runs(dag_ids: set[str]) -> list[dict[str, Any]]:
     with_photos: set[tuple[Any, ...]] = set()
     with create_session() as session:
         for dag_id, run_id, task_id, map_index, at in session.execute(latest):
-            if dag_id in dag_ids and (len(runs) < _RUNS or (dag_id, run_id) in runs):
+            if len(runs) < _RUNS or (dag_id, run_id) in runs:
                 run = {"dag_id": dag_id, "run_id": run_id, "at": at.isoformat(), **dict.fromkeys(_NUMBERS, 0)}
                 runs.setdefault((dag_id, run_id), run)
                 with_photos.add((dag_id, run_id, task_id, map_index))
