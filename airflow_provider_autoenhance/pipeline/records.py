@@ -59,6 +59,7 @@ class Row:
     :param rounds: how often, since it began to wait for it.
     :param edit: of a premium edit: its ``environment``, the fingerprint that it is an edit ``of``, and ``parent_image_id``. Its ``size`` is
         0, so that it is never taken for what its source was enhanced to before.
+    :param store: which store ``source`` lies in, see :func:`~airflow_provider_autoenhance.storage.store_mark`; ``None`` where nobody knows.
     """
 
     source: str
@@ -84,6 +85,7 @@ class Row:
     reprocessed: bool = False
     rounds: int = 0
     edit: dict[str, Any] | None = None
+    store: str | None = None
     at: str = ""
 
     @property
@@ -322,6 +324,7 @@ _COMMON = Row(
     credit_spent=True,
     seconds={"upload": 0.0, "download": 0.0},
     settings={},
+    store="",
     answered={
         "enhance": True,
         "enhance_type": "warm",

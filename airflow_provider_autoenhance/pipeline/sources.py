@@ -23,6 +23,7 @@ from airflow_provider_autoenhance.storage import (
     matches,
     open_source,
     same_store,
+    store_mark,
 )
 from airflow_provider_autoenhance.storage.location import Location, hides_part, locate, locate_folder
 
@@ -187,6 +188,17 @@ class Sources:
                 origin = SourceFile(file.uri, file.uri, location.conn_id)
                 return Found(root, safe_path(self.prefix(location) + path), origin, file, named=bool(self.paths))
         return None
+
+    def store(self, origin: SourceFile) -> str | None:
+        """Which store a file lies in, as records remember it; each connection is looked at once."""
+        key = origin.uri.partition("://")[0], origin.conn_id
+        if key not in self._stores:
+            self._stores[key] = store_mark(locate(origin.uri, conn_id=origin.conn_id, error=SourceError))
+        return self._stores[key]
+
+    @cached_property
+    def _stores(self) -> dict[tuple[str, str | None], str | None]:
+        return {}
 
     def names(self, uri: str) -> bool:
         """Whether a file is asked for by its own name."""

@@ -6,13 +6,14 @@ DestinationError where a retry cannot help, and ServerError, UnreachableError an
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from airflow_provider_autoenhance.api import coerce
-from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError, SourceError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.storage.base import (
     BLOCK,
@@ -59,6 +60,7 @@ __all__ = [
     "path_in_store",
     "read_range",
     "same_store",
+    "store_mark",
 ]
 
 log = logging.getLogger(__name__)
@@ -234,6 +236,17 @@ def same_store(one: Location, other: Location) -> bool:
     if one.conn_id == other.conn_id or one.is_web or one.scheme == "file":
         return True
     return store_of(one).service == store_of(other).service
+
+
+def store_mark(location: Location) -> str | None:
+    """Return what a record remembers of a place's store, to tell it from others of its scheme; ``None`` where that cannot be said, and of
+    disks and the web, whose URIs say it. The store itself is not asked."""
+    if location.is_web or location.scheme == "file":
+        return None
+    try:
+        return hashlib.sha256(store_of(location).service.encode()).hexdigest()[:12]
+    except AutoenhanceError:
+        return None
 
 
 def path_in_store(place: Location, folder: Location) -> str | None:

@@ -226,5 +226,6 @@ class Transfer:
                 if photo.original
                 else None
             ),
+            store=self._job.sources.store(photo.origin),
             at=now(),
         )

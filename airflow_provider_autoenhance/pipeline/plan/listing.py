@@ -176,7 +176,10 @@ class Places:
     def folder_of(self, uri: str) -> str:
         folder = _folder_of(uri)
         if folder not in self._folders:
-            location = locate(folder, conn_id=None, error=SettingsError)
+            try:
+                location = locate(folder, conn_id=None, error=SettingsError)
+            except SettingsError:  # what a record says may be anything
+                return folder
             self._folders[folder] = on_disk(location) or location.place
         return self._folders[folder]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -31,27 +32,28 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
     :param present: the files under the destination, by URI.
     :raises SettingsError: the file is another task's; names both.
     """
-    working = [folder for folder in folders if any(each.works for each in folder.decisions)]
-    mine = {
-        target: (folder, each.photo)
-        for folder in working
-        for each in folder.decisions
-        if each.works
-        for target in each.photo.targets
-    }
+    working = [folder for folder in folders if folder.works]
+    written = _Written(working)
     taken: dict[str, dict[str, str]] = {folder.own.run: {} for folder in working}
     kept_since = (datetime.now(UTC) - _KEPT).isoformat()
-    above = _records_above(job) if any(target in present for target in mine) else {}
+    above = _records_above(job) if any(target in present for target in written.targets) else {}
     # Folders whose files lie in one place share their records: each is gone through once.
-    related = {record.uri: record for folder in working for record in folder.others.values()}
-    for uri, record in (above | related).items():
-        for row in record.rows.values():
-            for target in _targets(row, present, kept_since):
-                folder, photo = mine.get(target, (None, None))
-                if folder is None or photo is None or (uri not in above and record.run not in folder.others):
-                    continue
-                if reason := _conflict(job, folder, record, row, photo, target):
-                    taken[folder.own.run][photo.fingerprint] = reason
+    related = {record.uri: record for folder in working for record in folder.records}
+    named: set[str] = set()
+
+    def spare(records: Mapping[str, Record]) -> None:
+        for uri, record in records.items():
+            for row in record.rows.values():
+                for target, folder, photo in written.by(row, present, kept_since, own=record.run in taken):
+                    named.add(target)
+                    if uri in related and record.run != folder.own.run and record.run not in folder.others:
+                        continue
+                    if reason := _conflict(job, folder, record, row, photo, target):
+                        taken[folder.own.run][photo.fingerprint] = reason
+
+    spare(related)
+    spare({uri: record for uri, record in above.items() if uri not in related})
+    spare(_records_beside(job, [target for target in written.targets if target in present and target not in named]))
     for folder in working:
         reasons = taken[folder.own.run]
         folder.decisions[:] = [
@@ -60,6 +62,41 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
             else each
             for each in folder.decisions
         ]
+
+
+class _Written:
+    """What a plan writes, by place: a row may spell it in another way."""
+
+    def __init__(self, folders: Iterable[FolderPlan]) -> None:
+        self.targets = {
+            target: (folder, each.photo)
+            for folder in folders
+            for each in folder.decisions
+            if each.works
+            for target in each.photo.targets
+        }
+        self._places = Places()
+        self._names = {target.rpartition("/")[2] for target in self.targets}
+        self._spelled = {self._places.of(target): target for target in self.targets}
+
+    def by(
+        self, row: Row, present: Mapping[str, StoredFile], kept_since: str, *, own: bool
+    ) -> Iterator[tuple[str, FolderPlan, Photo]]:
+        """Yield which of the files a row names, and which are there, or will be.
+
+        :param own: it is this run's. What it waits for is in its plan, or nobody's.
+        """
+        if row.status == "pending" and row.at > kept_since and not own:
+            yield from ((target, *self.targets[target]) for target in map(self._at, row.targets) if target)
+        for output in row.outputs:
+            target = self._at(output["uri"])
+            if target and target in present and present[target].size == output["size"]:
+                yield target, *self.targets[target]
+
+    def _at(self, uri: str) -> str | None:
+        if uri in self.targets:
+            return uri
+        return self._spelled.get(self._places.of(uri)) if uri.rpartition("/")[2] in self._names else None
 
 
 def spare_unknown(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, StoredFile]) -> None:
@@ -110,23 +147,48 @@ def _keep(folder: FolderPlan, decision: Decision, reason: str) -> None:
 
 def _records_above(job: Job) -> dict[str, Record]:
     """Read the records of the folders above the destination, by URI: a task over a whole day knows the files of its listings there."""
-    place = locate(job.destination, conn_id=None, error=SettingsError)
-    root, path = place.uri.removesuffix(place.key), place.key.rstrip("/")
-    found: dict[str, Record] = {}
-    while path:
-        path = path.rpartition("/")[0]
-        if path or root:
-            folder = f"{root}{path}/" if path else root
-            found |= {record.uri: record for record in records_in(folder, job.destination_conn_id)}
-    return found
+    return _read(job, (above for each in _spellings(job.destination) for above, _ in _cuts(each) if above != each))
+
+
+def _records_beside(job: Job, targets: Iterable[str]) -> dict[str, Record]:
+    """Read the records of tasks that a template has had write into folders beside their own, by URI: ``day/web/maple/`` beside
+    ``day/maple/``. It is looked for where files lie that no other record names."""
+    folders = {target.rpartition("/")[0] + "/" for target in targets}
+    spelled = {spelling for folder in folders for spelling in _spellings(folder)}
+    return _read(
+        job, (above + below for each in spelled for above, rest in _cuts(each) for _, below in _cuts(rest) if below)
+    )
+
+
+def _spellings(folder: str) -> set[str]:
+    """A folder as it is given, and where it really is."""
+    location = locate(folder, conn_id=None, error=SettingsError)
+    return {location.uri, location.place if location.scheme == "file" else location.uri}
+
+
+def _cuts(folder: str) -> Iterator[tuple[str, str]]:
+    """Cut a folder's URI or path at each slash, but for those that its store stands before.
+
+    >>> [*_cuts("s3://enhanced/day/maple/")]
+    [('s3://enhanced/', 'day/maple/'), ('s3://enhanced/day/', 'maple/'), ('s3://enhanced/day/maple/', '')]
+    """
+    begins = folder.find("/", folder.find("://") + 3) if "://" in folder else 0
+    return ((folder[: each.end()], folder[each.end() :]) for each in re.finditer("/", folder) if each.start() >= begins)
+
+
+def _read(job: Job, folders: Iterable[str]) -> dict[str, Record]:
+    """Read the records of folders, by URI."""
+    found = (record for folder in dict.fromkeys(folders) for record in records_in(folder, job.destination_conn_id))
+    return {record.uri: record for record in found}
 
 
 def _conflict(job: Job, folder: FolderPlan, record: Record, row: Row, photo: Photo, target: str) -> str | None:
     """Say why a photo of the same task cannot become a file; ``None`` where it can."""
-    sibling = job.run.mapped and record.origin == folder.own.origin
+    sibling = job.run.mapped and record.origin == folder.own.origin and record.run != folder.own.run
     other_task = sibling or not record.origin.startswith(f"{job.run.dag_id}/{job.run.task_id} ")
-    if not _is_same_file(row, photo):
-        conflict = f"{photo.source} would become {target}, which is made from {row.source} ({record.origin}); "
+    if not _is_same_file(job, row, photo):
+        source = f"{row.source} of another store" if row.source == photo.source else row.source
+        conflict = f"{photo.source} would become {target}, which is made from {source} ({record.origin}); "
         if other_task:
             raise SettingsError(f"{conflict}{_WAY_OUT}.")
         return f"{conflict}delete that file if nobody wants it any more, or {_WAY_OUT}"
@@ -142,16 +204,13 @@ def _differs(row: Row, job: Job) -> bool:
     return styled or (row.status == "landed" and row.request != job.request)
 
 
-def _targets(row: Row, present: Mapping[str, StoredFile], kept_since: str) -> Iterator[str]:
-    """Files of a row that are there, or will be."""
-    if row.status == "pending" and row.at > kept_since:
-        yield from row.targets
-    for output in row.outputs:
-        found = present.get(output["uri"])
-        if found is not None and found.size == output["size"]:
-            yield output["uri"]
-
-
-def _is_same_file(row: Row, photo: Photo) -> bool:
+def _is_same_file(job: Job, row: Row, photo: Photo) -> bool:
     """Whether a row is about the same file, whatever it was called and what has changed in it."""
-    return row.source == photo.source or (row.etag is not None and (row.etag, row.size) == (photo.etag, photo.size))
+    if row.etag is not None and (row.etag, row.size) == (photo.etag, photo.size):
+        return True
+    return row.source == photo.source and not _is_of_another_store(job, row, photo)
+
+
+def _is_of_another_store(job: Job, row: Row, photo: Photo) -> bool:
+    """Whether a row is about a file in another store. Rows of older versions do not say."""
+    return None not in (mine := (row.store, job.sources.store(photo.origin))) and mine[0] != mine[1]

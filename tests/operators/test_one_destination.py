@@ -1,0 +1,155 @@
+"""Whose file lies at a place: a photo is told from others by file and store, and a place by where it really is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from tests.support.batch import Enhance, enhanced_by, fill, operator
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import connection_of, run
+
+
+@pytest.fixture
+def other_store(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Another S3 with a bucket of the same name, behind the connection ``other``."""
+    server = Sandbox.start()
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER", connection_of(server, "AWS_DEFAULT"))
+        keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
+        client = boto3.client("s3", endpoint_url=server.s3_url, region_name="us-east-1", **keys)
+        client.create_bucket(Bucket="listings")
+        yield client
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("by", ["another task", "another night", "a mapped sibling"])
+def test_a_photo_of_another_store_is_another_photo(
+    enhance: Enhance, s3: SimpleNamespace, other_store: Any, autoenhance: Sandbox, by: str
+) -> None:
+    """The same URI, in a bucket of the same name."""
+    fill(s3, 2)
+    other_store.put_object(Bucket="listings", Key="maple/000.jpg", Body=photo(shade=200))
+    first, second = {"source": "s3://aws_default@listings/maple/"}, {"source": "s3://other@listings/maple/"}
+    if by == "a mapped sibling":
+        enhanced_by(0, **first)
+    else:
+        enhance(**first)
+    there = s3.get("maple/000.jpg")
+    with pytest.raises(AirflowFailException, match=r"s3://listings/maple/000\.jpg of another store"):
+        if by == "a mapped sibling":
+            enhanced_by(1, **second)
+        else:
+            enhance(run_id="night-2", task_id="other" if by == "another task" else "enhance", **second)
+    assert s3.get("maple/000.jpg") == there
+    assert autoenhance.ledger()["images_created"] == 2
+    assert enhance(run_id="night-3", **first)["skipped"] == 2
+    other_store.put_object(
+        Bucket="listings",
+        Key="maple/000.jpg",
+        Body=s3.client.get_object(Bucket="listings", Key="maple/000.jpg")["Body"].read(),
+    )
+    again = enhance(run_id="night-4", task_id="other", **second)
+    assert (again["skipped"], again["credits"]) == (1, 0), "the same bytes are the same photo, wherever they lie"
+
+
+def test_a_store_that_an_older_record_does_not_name_may_be_this_one(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    fill(s3, 2)
+    enhance(run_id="night-1")
+    (name,) = (key for key in s3.keys() if key.endswith(".jsonl") and "/.autoenhance/" in key)
+    record = s3.get(name)
+    assert b'"store": ' in record
+    older = b"".join(line.replace(b', "store": ', b', "unknown": ') for line in record.splitlines(keepends=True))
+    s3.client.put_object(Bucket="enhanced", Key=name, Body=older)
+    assert enhance(run_id="night-2")["skipped"] == 2
+    s3.put("maple/000.jpg", photo(shade=200))
+    assert enhance(run_id="night-3")["landed"] == 1
+
+
+def test_a_cleared_run_writes_over_no_photo_that_it_made_of_another_file(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    """Two source folders have one name, and never a photo of that name at once."""
+    fold: dict[str, Any] = {
+        "source": ["s3://listings/a/maple/", "s3://listings/b/maple/"], "destination": "s3://enhanced/all/", "group_by": "all",
+        "max_failures": 1,
+    }  # fmt: skip
+    s3.put("a/maple/0.jpg", photo(shade=40))
+    s3.put("b/maple/1.jpg", photo(shade=60))
+    assert enhance(**fold)["landed"] == 2
+    there = s3.get("all/maple/0.jpg")
+    s3.client.delete_object(Bucket="listings", Key="a/maple/0.jpg")
+    s3.put("b/maple/0.jpg", photo(shade=200))
+    s3.put("b/maple/2.jpg", photo(shade=90))
+    summary = enhance(try_number=2, **fold)
+    (failure,) = summary["failures"]
+    assert "made from s3://listings/a/maple/0.jpg" in failure["reason"]
+    assert s3.get("all/maple/0.jpg") == there
+    assert autoenhance.ledger()["images_created"] == 3
+
+
+@pytest.mark.parametrize("template", ["web/{folder}{stem}.jpg", "web/{folder}up/{stem}.jpg"])
+def test_what_a_template_has_put_beside_is_not_written_over(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, tmp_path: Path, template: str
+) -> None:
+    """Its record lies in another folder than its files."""
+    s3.put("day/maple/0.jpg", photo(shade=40))
+    s3.put("other/0.jpg", photo(shade=90))
+    up = "up/" if "up/" in template else ""
+    for place in ("s3://enhanced/day/", f"{tmp_path}/out/"):
+        enhance(source="s3://listings/day/", destination=place, destination_template=template)
+        made = autoenhance.ledger()["images_created"]
+        with pytest.raises(AirflowFailException, match=r"made from s3://listings/day/maple/0\.jpg \(nightly/enhance"):
+            enhance(task_id="other", source="s3://listings/other/", destination=f"{place}web/maple/{up}")
+        assert autoenhance.ledger()["images_created"] == made
+    assert (
+        enhance(run_id="night-2", source="s3://listings/day/", destination=place, destination_template=template)[
+            "skipped"
+        ]
+        == 1
+    )
+
+
+@pytest.mark.parametrize("ways", [("real", "link"), ("link", "real"), ("link", "other"), ("up/out", "real")])
+def test_what_lies_behind_a_link_is_not_written_over(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, tmp_path: Path, ways: tuple[str, str]
+) -> None:
+    """Two tasks reach one folder by two names."""
+    fill(s3, 1)
+    s3.put("oak/000.jpg", photo(shade=200))
+    (tmp_path / "disk" / "out").mkdir(parents=True)
+    for name in ("real", "link", "other"):
+        (tmp_path / name).symlink_to(tmp_path / "disk" / "out")
+    (tmp_path / "up").symlink_to(tmp_path / "disk")
+    first, second = (f"{tmp_path}/{way}/" for way in ways)
+    enhance(destination=first)
+    there = (tmp_path / "disk" / "out" / "000.jpg").read_bytes()
+    for place in (second, f"{tmp_path}/disk/out/"):
+        with pytest.raises(AirflowFailException, match=r"made from s3://listings/maple/000\.jpg"):
+            enhance(task_id="other", source="s3://listings/oak/", destination=place)
+    assert (tmp_path / "disk" / "out" / "000.jpg").read_bytes() == there
+    assert autoenhance.ledger()["images_created"] == 1
+    again = enhance(run_id="night-2", destination=second)
+    assert (again["failed"], again["credits"]) == (0, 0), "the same photo by the same task"
+
+
+def test_what_was_landed_above_the_folder_behind_a_link_is_not_written_over(
+    s3: SimpleNamespace, autoenhance: Sandbox, tmp_path: Path
+) -> None:
+    s3.put("day/maple/0.jpg", photo(shade=40))
+    s3.put("other/0.jpg", photo(shade=90))
+    (tmp_path / "out").mkdir()
+    run(operator(source="s3://listings/day/", destination=f"{tmp_path}/out/", group_by="all"), run_id="night-1")
+    (tmp_path / "link").symlink_to(tmp_path / "out" / "maple")
+    with pytest.raises(AirflowFailException, match=r"made from s3://listings/day/maple/0\.jpg"):
+        run(operator(task_id="other", source="s3://listings/other/", destination=f"{tmp_path}/link/"))
+    assert autoenhance.ledger()["images_created"] == 1
