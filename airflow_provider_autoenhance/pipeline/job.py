@@ -42,7 +42,7 @@ class Run:
     """Which task works, in which DAG run: never which try, and never which map index.
 
     :param mapped: the task is one of several.
-    :param map_index: which of them, for people alone.
+    :param map_index: which of them, for people, and to tell processes apart that are at work.
     """
 
     dag_id: str
@@ -147,6 +147,8 @@ class Job:
             self.sources.uris, list(self.sources.paths), list(self.include), list(self.exclude), self.recursive, self.group_by,
             str(self.brackets), self.settings, self.request, self.on_existing, self.image_name_template, self.destination_template,
         ]  # fmt: skip
+        if self.run.mapped and any(connections := [location.conn_id for location in self.sources.locations]):
+            known.append(connections)  # two stores may each have a bucket of that name
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
 
     def key(self, source: str, destination: str, part: int | str = 0, *, shared: bool = False) -> str:
@@ -166,10 +168,15 @@ class Job:
         return f"{self.run.dag_id}/{self.run.task_id} {self.run.run_id}"
 
     @property
-    def lease_uri(self) -> str:
-        """Where a process of this run proves that it is alive, while it works."""
+    def lease_stem(self) -> str:
+        """What the leases of all mapped tasks begin with that have these records: those that ask for the same, or for other edits."""
         sources = "\0".join(self.sources.uris)
-        return f"{self.destination}{RECORDS_FOLDER}/{self.key(sources, self.destination, 'lease')}.lease"
+        return f"{self.destination}{RECORDS_FOLDER}/{self.key(sources, self.destination, 'lease')}."
+
+    @property
+    def lease_uri(self) -> str:
+        """Where a process of this task proves that it is alive, while it works. Each try has the same, and each mapped task its own."""
+        return f"{self.lease_stem}{f'{self.run.map_index}.' if self.run.mapped else ''}lease"
 
     def fingerprint(
         self, source: str, etag: str | None, size: int, kind: Literal["single", "exposure"] = "single"

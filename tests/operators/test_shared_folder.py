@@ -22,7 +22,7 @@ from tests.support.batch import Enhance, enhanced_by, event_of, fill, fill_up_de
 from tests.support.elsewhere import Begin
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import context
+from tests.support.tasks import context, run
 
 
 def leases(s3: SimpleNamespace) -> list[str]:
@@ -367,3 +367,54 @@ def test_credits_are_said_where_publishing_failed_for_all(
         it.execute(about)
     spent = sum(autoenhance.ledger()["credits"]["by_image"].values())
     assert about["ti"].xcom["summary"]["credits"] == spent == 1
+
+
+@pytest.mark.parametrize("options", [[{}, {}], [{"dusk": "000.jpg"}, {"dusk": "001.jpg"}]], ids=["nothing", "dusk"])
+def test_mapped_tasks_that_share_their_books_work_one_after_the_other(
+    s3: SimpleNamespace, autoenhance: Sandbox, elsewhere: Begin, options: list[dict[str, Any]], caplog: Any
+) -> None:
+    """They differ in what is no part of their identity, or not at all."""
+    other = elsewhere(2, renew=0.2, map_index=1, **options[1])
+    time.sleep(0.5)  # it renews its lease
+    threading.Timer(1.0, other.go_on.set).start()
+    here = operator(**options[0])
+    summary = run(here, run_id="elsewhere", map_index=0)
+    other.end()
+    assert other.error is None, "nobody has taken its place"
+    assert "another mapped task of nightly/enhance elsewhere works on the same folder" in caplog.text
+    assert (other.summary["failed"], summary["failed"]) == (0, 0)
+    edits = 2 if "dusk" in options[0] else 0
+    assert len(outputs(s3)) == 2 + edits
+    assert sum(autoenhance.ledger()["credits"]["by_image"].values()) == 2 + edits
+    assert leases(s3) == []
+
+
+def test_mapped_tasks_that_share_their_books_and_begin_at_one_moment(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 4)
+    summaries: list[Any] = []
+    begin = threading.Barrier(3)
+
+    def work(map_index: int) -> None:
+        begin.wait(60)
+        summaries.append(run(operator(), run_id="night-1", map_index=map_index))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert [each["failed"] for each in summaries] == [0, 0, 0]
+    assert autoenhance.ledger()["images_created"] == 4
+    assert autoenhance.ledger()["credits"]["spent"] == 4
+    assert leases(s3) == []
+
+
+def test_a_try_whose_successor_has_begun_says_so(autoenhance: Sandbox, elsewhere: Begin) -> None:
+    other = elsewhere(renew=60.0)
+    (held,) = other.claims
+    successor = lease.Lease(held._lease.uri, None)
+    assert successor.begin()
+    held._lease._renewed -= 3600
+    other.end()
+    successor.end()
+    assert "another try of this task has begun" in str(other.error)

@@ -17,7 +17,7 @@ from tests.support.tasks import run
 class Elsewhere:
     """A run on another worker, which stands still where it is about to upload."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, map_index: int = -1, **options: Any) -> None:
         self.arrived, self.go_on = threading.Event(), threading.Event()
         self.error: Exception | None = None
         self.claims: list[Claims] = []
@@ -31,14 +31,14 @@ class Elsewhere:
             self.check(held)
 
         monkeypatch.setattr(Claims, "check", check)
-        self._thread = threading.Thread(target=self._run, args=(options,))
+        self._thread = threading.Thread(target=self._run, args=(options, map_index))
         self._thread.start()
         assert self.arrived.wait(60)
 
-    def _run(self, options: dict[str, Any]) -> None:
+    def _run(self, options: dict[str, Any], map_index: int) -> None:
         it = operator(**options)
         try:
-            self.summary = run(it, run_id="elsewhere")
+            self.summary = run(it, run_id="elsewhere", map_index=map_index)
         except errors.AutoenhanceError as error:
             self.error = error
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, compress
+from typing import NoReturn
 
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, FolderBusyError, SourceError
 from airflow_provider_autoenhance.pipeline.batch.books import Books
-from airflow_provider_autoenhance.pipeline.batch.lease import Lease, Watched
+from airflow_provider_autoenhance.pipeline.batch.lease import Lease, Watched, claim_of
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, Job
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
 from airflow_provider_autoenhance.pipeline.records import Record, folder_of, is_record, read_record
@@ -74,7 +75,7 @@ class Claims:
             # The plan may be older than what the other try has done since.
             self._lease.wait_for_the_other()
             self.outdated = True
-        elif wanted:
+        elif wanted and not self._shares_books(wanted):
             with ThreadPoolExecutor(self._job.concurrency, thread_name_prefix="autoenhance-claim") as pool:
                 free = list(pool.map(self._claim, wanted))  # all, before anything is looked at
                 claimed = list(compress(wanted, free))
@@ -82,6 +83,41 @@ class Claims:
                 taken = pool.map(lambda folder: self._take(folder, listed), claimed)
                 self._held = list(compress(claimed, taken))
         return self._held
+
+    def _shares_books(self, wanted: Sequence[FolderPlan]) -> bool:
+        """Whether another mapped task that has the same records is at work, or has been since the plan was made. They go one by one."""
+        if not self._job.run.mapped:
+            return False
+        until = time.monotonic() + _STEP_BACK_SECONDS
+        while siblings := self._siblings():
+            # Of two that begin at the same moment, the first waits for the other to step back.
+            if time.monotonic() > until or any(
+                each.claim and each.claim["lease"] < self._lease.uri for each in siblings
+            ):
+                break
+            time.sleep(0.1)
+        written = {file.uri: file.etag for file in self._records_of({folder.own.folder for folder in wanted})}
+        changed = any(written.get(folder.own.uri) != folder.etags.get(folder.own.uri) for folder in wanted)
+        if not siblings and not changed:
+            return False
+        self._books.is_over = True  # what the others write is newer
+        if any(folder.works for folder in wanted):
+            self.blockers += siblings
+            self.outdated |= changed
+        return True
+
+    def _siblings(self) -> list[Record]:
+        """What stands for the other mapped tasks that have the same records, and may be at work: they have one record."""
+        job = self._job
+        claims = (
+            claim_of(file.uri, job.destination_conn_id)
+            for file in self._files_in(job.destination)
+            if file.uri.startswith(job.lease_stem) and file.uri != self._lease.uri
+        )
+        return [
+            Record("", f"another mapped task of {job.origin}", claim=claim, folder=job.destination)
+            for claim in filter(None, claims)
+        ]
 
     def holds(self, folder: FolderPlan) -> bool:
         """Whether this process works on a folder."""
@@ -99,13 +135,16 @@ class Claims:
                 return
             self._lapsed = True  # renewed, the lease is fresh; still the other threads wait for what this one sees
             listed = cache(self._records_in)
-            if not self._lease.renew() or not all(self._look(each, listed) == ([], True) for each in self._held):
-                self._books.is_over = True  # what the records say now is newer than what is known here
-                raise FolderBusyError(
-                    f"{self._job.destination}: this worker stood still, and another try or run has gone on in its place. "
-                    "The next try sees what that has done."
-                )
+            if not self._lease.renew():
+                self._give_up("another try of this task has begun")
+            if not all(self._look(each, listed) == ([], True) for each in self._held):
+                self._give_up("this worker stood still, and another run has gone on in its place")
             self._lapsed = False
+
+    def _give_up(self, why: str) -> NoReturn:
+        """Let another process go on: what the records say now is newer than what is known here."""
+        self._books.is_over = True
+        raise FolderBusyError(f"{self._job.destination}: {why}. The next try sees what that has done.")
 
     def release(self) -> None:
         """Let others work on the folders."""
@@ -173,22 +212,28 @@ class Claims:
     def _changed(self, folder: FolderPlan, listed: _Listed) -> list[Record]:
         """The records about the folder's photos that are not as they were planned with, or as this process wrote them."""
         related = {*folder.folder.related, folder.own.folder, *(record.folder for record in folder.others.values())}
-        # Many folders are listed from above, which takes fewer calls.
-        files = chain.from_iterable(map(listed, related)) if len(related) <= _MAX_LISTED else listed("")
         return [
             read_record(file.uri, self._job.destination_conn_id)
-            for file in files
+            for file in self._records_of(related, listed)
             if folder_of(file.uri) in related and (file.uri not in folder.etags or folder.etags[file.uri] != file.etag)
         ]
 
+    def _records_of(self, folders: Collection[str], listed: _Listed | None = None) -> Iterator[StoredFile]:
+        """List the records of some folders, and of others where there are many: from above, which takes fewer calls."""
+        listed = listed or self._records_in
+        return chain.from_iterable(map(listed, folders if len(folders) <= _MAX_LISTED else [""]))
+
     def _records_in(self, folder: str) -> list[StoredFile]:
         """List the records of a folder; of all under the destination where it is empty."""
+        return [file for file in self._files_in(folder) if is_record(file.uri)]
+
+    def _files_in(self, folder: str) -> list[StoredFile]:
+        """List what lies beside the records, and the records."""
         uri = f"{folder}{RECORDS_FOLDER}/" if folder else self._job.destination
         conn_id = self._job.destination_conn_id
         try:
             # Beside the records there may be many thumbnails, in a folder of their own.
-            listed = list_files(uri, conn_id=conn_id, access=EVERYWHERE, strict=True, recursive=not folder)
-            return [file for file in listed if is_record(file.uri)]
+            return list(list_files(uri, conn_id=conn_id, access=EVERYWHERE, strict=True, recursive=not folder))
         except SourceError:
             if has_anything(locate(uri, conn_id=conn_id, error=SourceError), EVERYWHERE):
                 raise

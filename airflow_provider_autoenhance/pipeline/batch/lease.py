@@ -107,6 +107,12 @@ class Lease:
         self._renewed = began
 
 
+def claim_of(uri: str, conn_id: str | None) -> dict[str, str] | None:
+    """Read the claim that a lease is of, ``None`` where it has ended."""
+    found = _read(uri, conn_id)
+    return {"lease": uri, "token": found["token"]} if found and not found.get("ended") else None
+
+
 class Watched:
     """Another process's lease.
 
