@@ -289,11 +289,11 @@ def test_names_are_checked(enhance: Enhance, s3: SimpleNamespace, autoenhance: S
     with pytest.raises(ArgumentError, match="name of its original"):
         operator(dusk="*", dusk_template="{folder}{stem}")
     s3.put("maple/000_dusk.jpg", photo())
-    with pytest.raises(AirflowFailException, match="would both become"):
+    with pytest.raises(AirflowFailException, match="2 of 4 photos failed.*would both become"):
         enhance(dusk="000.jpg")
     with pytest.raises(AirflowFailException, match="set dusk_template"):
         enhance(dusk="000.jpg", destination_template="all-{extension}", include="000.jpg")
-    assert autoenhance.ledger()["images_created"] == 0
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (2, 2), "the others"
     summary = enhance(dusk=["000.jpg", "missing.jpg"], dusk_template="{folder}evening/{stem}")
     assert "maple/evening/000.jpg" in outputs(s3)
     assert summary["warnings"] == ["dusk matches no photo with 'missing.jpg'; check its spelling."]

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from tests.support.batch import Enhance, enhanced_by, fill, operator
 from tests.support.photos import photo
@@ -153,3 +153,55 @@ def test_what_was_landed_above_the_folder_behind_a_link_is_not_written_over(
     with pytest.raises(AirflowFailException, match=r"made from s3://listings/day/maple/0\.jpg"):
         run(operator(task_id="other", source="s3://listings/other/", destination=f"{tmp_path}/link/"))
     assert autoenhance.ledger()["images_created"] == 1
+
+
+def test_names_that_become_one_fail_alone(enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    for number, name in enumerate(("a#1.jpg", "a_1.jpg", "b.jpg", "c.jpg")):
+        s3.put(f"maple/{name}", photo(shade=40 + number))
+    summary = enhance(max_failures=2)
+    assert (summary["landed"], summary["failed"], summary["credits"]) == (2, 2, 2)
+    assert {each["photo"] for each in summary["failures"]} == {"a#1.jpg", "a_1.jpg"}
+    assert all(
+        "would both become s3://enhanced/maple/a_1.jpg; rename one" in each["reason"] for each in summary["failures"]
+    )
+    assert autoenhance.ledger()["images_created"] == 2
+    s3.client.delete_object(Bucket="listings", Key="maple/a#1.jpg")
+    assert enhance(run_id="night-2")["landed"] == 1
+    there = s3.get("maple/a_1.jpg")
+    s3.put("maple/a#1.jpg", photo(shade=200))
+    for night, count in (("night-3", 4), ("night-4", 4)):
+        summary = enhance(run_id=night, max_failures=1)
+        assert (summary["skipped"], summary["failed"], summary["photos"]) == (3, 1, count), (
+            "what has landed stays up to date"
+        )
+        assert summary["failures"][0]["photo"] == "a#1.jpg"
+    assert s3.get("maple/a_1.jpg") == there
+    assert autoenhance.ledger()["images_created"] == 3
+
+
+def test_a_name_that_becomes_one_with_another_while_that_is_waited_for_fails_alone(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    s3.put("maple/a_1.jpg", photo(shade=40))
+    autoenhance.settings(processing_seconds=[1, 1])
+    first = operator(deferrable=True)
+    with pytest.raises(TaskDeferred):
+        run(first, run_id="night-1")
+    s3.put("maple/a#1.jpg", photo(shade=200))
+    summary = enhance(try_number=2, max_failures=1)
+    assert (summary["landed"], summary["failed"], summary["credits"]) == (1, 1, 1)
+    assert autoenhance.ledger()["images_created"] == 1
+
+
+def test_names_that_a_disk_takes_for_one_fail_alone(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("A.jpg", "a.jpg", "b.jpg")):
+        s3.put(f"maple/{name}", photo(shade=40 + number))
+    with monkeypatch.context() as disk:
+        disk.setattr("airflow_provider_autoenhance.pipeline.plan.names._is_folded", lambda *_: True)
+        summary = enhance(destination=f"{tmp_path}/out/", max_failures=2)
+    assert (summary["landed"], summary["failed"]) == (1, 2)
+    assert "which are one file there" in summary["failures"][0]["reason"]
+    assert enhance(run_id="night-2", destination=f"{tmp_path}/out/")["landed"] == 2
+    assert enhance(run_id="night-3")["landed"] == 3, "S3 tells them apart"

@@ -71,27 +71,6 @@ def group_of(job: Job, found: Found) -> tuple[str, str]:
     return (found.root, found.path.rpartition("/")[0]) if job.group_by == "folder" else (job.sources.uris[0], "")
 
 
-def check_targets(photos: Iterable[Photo]) -> None:
-    """Refuse a plan in which a file would be written twice. All lie in the one destination, so the same text is the same place.
-
-    :raises SettingsError: naming both photos.
-    """
-    targets: dict[str, str] = {}
-    edits: dict[str, str] = {}
-    for photo in photos:
-        for target in photo.targets:
-            if targets.setdefault(target, photo.source) != photo.source:
-                raise SettingsError(
-                    f"{targets[target]} and {photo.source} would both become {target}; "
-                    "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
-                )
-            if edits.setdefault(target, photo.original) != photo.original:
-                raise SettingsError(
-                    f"{photo.source} and its premium edit, or another one's, would both become {target}; set dusk_template, for "
-                    "example to '{folder}{stem}_dusk', and keep {stem} in destination_template."
-                )
-
-
 def list_present(job: Job) -> Mapping[str, StoredFile]:
     """The files under the destination, by URI; none where it does not exist yet.
 

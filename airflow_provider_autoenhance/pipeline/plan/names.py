@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Container, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError
+from airflow_provider_autoenhance.api.errors import DestinationError
 from airflow_provider_autoenhance.imaging.naming import folded
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
@@ -42,21 +43,57 @@ def fail_unfit(plan: Plan, job: Job) -> None:
         _fail(folder, lambda target, reason=reason: reason or above.reason(target))  # type: ignore[misc]
 
 
-def check_folded(photos: Iterable[Photo], job: Job) -> None:
-    """Refuse a plan in which two outputs have names that the destination takes for one: some disks ignore case, or how an accent is
-    encoded.
-
-    :raises SettingsError: naming both photos.
-    """
-    targets: dict[str, tuple[str, str]] = {}
-    for photo in photos:
-        for target in photo.targets:
-            source, first = targets.setdefault(folded(target), (photo.source, target))
-            if first != target and _is_folded(job, first, target):
-                raise SettingsError(
-                    f"{source} and {photo.source} would become {first} and {target}, which are one file there; "
-                    "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg'."
+def fail_clashing(plan: Plan, job: Job) -> None:
+    """Let the photos fail that would become one file: what cannot stand in a file's name is replaced, templates leave parts out, and some
+    disks ignore case, or how an accent is encoded. The one of which there is an image, or the file, goes on."""
+    reasons: dict[str, str] = {}
+    for clashing in _clashing(plan, job):
+        known = [decision for decision, _ in clashing if not decision.creates and decision.step is not Step.EDIT]
+        kept = known[0] if len(known) == 1 else None
+        for decision, target in clashing:
+            if decision.works and decision is not kept:
+                other = next(pair for pair in clashing if pair[0] is not decision)
+                reasons.setdefault(
+                    decision.photo.fingerprint, _clash((decision.photo, target), (other[0].photo, other[1]))
                 )
+    for folder in plan.folders if reasons else ():
+        folder.decisions[:] = [
+            replace(each, step=Step.KEEP, reason=reasons[each.photo.fingerprint])
+            if each.works and each.photo.fingerprint in reasons
+            else each
+            for each in folder.decisions
+        ]
+
+
+def _clashing(plan: Plan, job: Job) -> Iterator[list[tuple[Decision, str]]]:
+    """Yield the decisions about different photos that write one file, each with its target."""
+    alike: dict[str, list[tuple[Decision, str]]] = defaultdict(list)
+    for decision in plan.decisions:
+        for target in decision.photo.targets if decision.step is not Step.OMIT else ():
+            alike[folded(target)].append((decision, target))
+    for found in alike.values():
+        if len({(decision.photo.source, decision.photo.original) for decision, _ in found}) > 1:
+            first = found[0][1]
+            others = [target for _, target in found if target != first]
+            if all(_is_folded(job, first, target) for target in others):
+                yield found
+            else:
+                named = ([pair for pair in found if pair[1] == target] for target in dict.fromkeys([first, *others]))
+                yield from (each for each in named if len(each) > 1)
+
+
+def _clash(one: tuple[Photo, str], other: tuple[Photo, str]) -> str:
+    """Say why two photos cannot both become their files."""
+    if one[1] != other[1]:
+        both = f"{one[0].source} and {other[0].source} would become {one[1]} and {other[1]}, which are one file there"
+    elif one[0].original or other[0].original:
+        return (
+            f"{one[0].source} and its premium edit, or another one's, would both become {one[1]}; set dusk_template, for "
+            "example to '{folder}{stem}_dusk', and keep {stem} in destination_template"
+        )
+    else:
+        both = f"{one[0].source} and {other[0].source} would both become {one[1]}"
+    return f"{both}; rename one, or set destination_template, for example to '{{folder}}{{stem}}-{{fingerprint}}.jpg'"
 
 
 def _is_folded(job: Job, one: str, other: str) -> bool:

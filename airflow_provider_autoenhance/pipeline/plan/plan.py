@@ -24,9 +24,9 @@ from airflow_provider_autoenhance.pipeline.plan.decide import (
 from airflow_provider_autoenhance.pipeline.plan.edits import Picks
 from airflow_provider_autoenhance.pipeline.plan.exposures import photos_of_loose
 from airflow_provider_autoenhance.pipeline.plan.limits import hold_back
-from airflow_provider_autoenhance.pipeline.plan.listing import check_targets, list_folders, list_present
+from airflow_provider_autoenhance.pipeline.plan.listing import list_folders, list_present
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPlan, Plan
-from airflow_provider_autoenhance.pipeline.plan.names import check_folded, fail_unfit
+from airflow_provider_autoenhance.pipeline.plan.names import fail_clashing, fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others, spare_unknown
 from airflow_provider_autoenhance.pipeline.plan.state import (
@@ -79,9 +79,7 @@ def _make_plan(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container
     plan = Plan([PartPlan(job, _plan_folders(job, hook, resumed, worked, picks))])
     if plan.folders:
         plan.folders[0].warnings += picks.warnings()
-    photos = [decision.photo for decision in plan.decisions if decision.step is not Step.OMIT]
-    check_targets(photos)
-    check_folded(photos, job)
+    fail_clashing(plan, job)
     fail_unfit(plan, job)
     hold_back(plan, job)
     for folder in plan.folders:
