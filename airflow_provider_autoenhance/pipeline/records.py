@@ -153,6 +153,10 @@ class Rows(MutableMapping[str, Row]):
         """The rows of what has not landed; the others are not read whole."""
         return (Row.from_line(line) for line in self.lines() if b'"status": "landed"' not in line)
 
+    def merged(self) -> Iterator[Row]:
+        """The rows of photos that are merged from exposures; the others are not read whole."""
+        return (Row.from_line(line) for line in self.lines() if b'"exposures": []' not in line)
+
     def take_in(self, others: Rows) -> None:
         """Add other rows; of two about one photo the later stays, and in doubt the other."""
         for fingerprint, packed in others._packed.items():

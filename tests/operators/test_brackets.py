@@ -347,3 +347,40 @@ def test_a_real_bracket_becomes_one_photo_that_shows_room_and_garden(
     window, cupboards = np.s_[520:1000, 2050:2600], np.s_[1100:1700, 50:700]
     assert np.mean(merged[window] > 250) < 0.1 < np.mean(brightest[window] > 250), "the garden is blown out"
     assert merged[cupboards].mean() > decode(SHOTS[0].read_bytes())[cupboards].mean() + 60, "the room is dark"
+
+
+@pytest.mark.parametrize("brackets", ["exif", 3, "auto"])
+@pytest.mark.parametrize("change", [{}, {"settings": {"enhance_type": "modern"}}], ids=["as before", "another style"])
+def test_what_is_left_of_a_bracket_that_was_bought_is_not_bought_again(
+    enhance: Enhance,
+    shoot: Shoot,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    brackets: str | int,
+    change: dict[str, Any],
+) -> None:
+    shoot(2)
+    assert enhance(brackets=brackets)["credits"] == 2
+    there = s3.get("maple/00.jpg")
+    s3.client.delete_object(Bucket="listings", Key="maple/01.jpg")
+    shoot(1, start=3)
+    summary = enhance(brackets=brackets, run_id="night-2", **change)
+    assert (summary["photos"], summary["failed"], summary["credits"]) == (2, 0, 1)
+    assert [each.partition(":")[0] for each in summary["warnings"] if "s3://listings/maple/01.jpg of that is gone" in each] == [
+        "00.jpg is left out", "02.jpg is left out",
+    ]  # fmt: skip
+    assert [row["source"][-6:] for row in rows(s3) if row["status"] == "omitted"] == ["00.jpg", "02.jpg"]
+    assert s3.get("maple/00.jpg") == there
+    anew = enhance(brackets=brackets, run_id="night-3", on_existing="reenhance", include=["0*"])
+    assert (anew["photos"], anew["credits"]) == (1, 1), "somebody asks for it"
+    idle = enhance(brackets=brackets, run_id="night-4", include=["0*"])
+    assert (idle["photos"], idle["failed"], idle["credits"]) == (1, 0, 0), "what is left has an image of its own by now"
+
+
+def test_a_bracket_of_which_an_exposure_has_changed_is_another_photo(
+    enhance: Enhance, shoot: Shoot, s3: SimpleNamespace
+) -> None:
+    shoot(1)
+    enhance(brackets=3)
+    s3.put("maple/01.jpg", exposure(0.4, 1.0))
+    assert enhance(brackets=3, run_id="night-2")["credits"] == 1

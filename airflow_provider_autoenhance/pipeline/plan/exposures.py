@@ -16,7 +16,7 @@ from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture
 from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, bytes_of, merged_photo
-from airflow_provider_autoenhance.pipeline.records import Record, Row, made_of
+from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, made_of
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
 from airflow_provider_autoenhance.storage import read_range
 
@@ -69,6 +69,40 @@ def group_files(job: Job, shots: Sequence[Photo], records: Iterable[Record], row
         grouping["warnings"],
         grouping,
     )
+
+
+def remains(job: Job, shots: Sequence[Photo], rows: Rows) -> dict[str, str]:
+    """Find what is left of brackets that were bought, where some of their exposures have been taken away since: it is not bought again.
+
+    :param rows: what is known of each fingerprint.
+    :returns: by URI, the exposure that is missed beside it.
+    """
+    if job.brackets == "none" or job.on_existing == "reenhance":
+        return {}
+    sources, listed = {shot.source for shot in shots}, frozenset(file for shot in shots for file in bytes_of(shot))
+    found: dict[str, str] = {}
+    whole: set[str] = set()
+    for row in rows.merged() if shots else ():
+        files = made_of(row)
+        here = [source for source, _, _ in files & listed]
+        gone = sorted(source for source, _, _ in files if source not in sources)
+        if len(here) == len(files):
+            whole.update(here if row.has_image else ())
+        elif row.credits and row.has_image and len(here) + len(gone) == len(files):
+            found.update(dict.fromkeys(here, gone[0]))
+    return {source: gone for source, gone in found.items() if source not in whole}
+
+
+def leave_out(files: GroupedFiles, shots: Iterable[Photo], missed: Mapping[str, str]) -> None:
+    """Leave out of the photos what :func:`remains` of brackets, and name it."""
+    for shot in shots:
+        gone = missed[shot.source]
+        reason = f"it belongs to a bracket that was bought, and {gone} of that is gone"
+        files.omitted.append((shot, reason))
+        files.warnings = [
+            *files.warnings,
+            f"{shot.path} is left out: {reason}. Put that back, or have it bought anew of what is left with on_existing='reenhance'.",
+        ]
 
 
 def photos_of_loose(

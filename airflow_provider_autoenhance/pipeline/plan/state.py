@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, edited_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import is_up_to_date
-from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files
+from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files, leave_out, remains
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.plan.styles import Styles
 from airflow_provider_autoenhance.pipeline.plan.vanished import find_vanished
@@ -265,8 +265,11 @@ def _state(
     )
     exposures = gone.exposures
     shots = [shot for shot in folder.photos if shot.source not in exposures]
-    files = group_files(job, shots, [*others.values(), own], rows)
+    missed = remains(job, shots, rows)
+    whole = [shot for shot in shots if shot.source not in missed]
+    files = group_files(job, whole, [*others.values(), own], rows)
     own.grouping = files.grouping
+    leave_out(files, (shot for shot in shots if shot.source in missed), missed)
     files.photos += gone.photos
     files.loose.update((file.fingerprint, file) for file in gone.loose)
     state = FolderState(folder, own, others, rows, styles, files, missed=gone.missed)
