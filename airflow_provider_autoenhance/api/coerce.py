@@ -26,7 +26,7 @@ Reader = Callable[[str, str, Any], Any]
 #: What a text template makes of an object that is not text, such as a generator, the XComs of mapped tasks, a set, an array, or bytes.
 _PRINTED_OBJECT = re.compile(
     r"<.* at 0x[0-9a-f]+>\Z|<class '|Lazy\w*Sequence\(|[\[{].*\bObjectStoragePath\(|b(['\"]).*\1\Z"
-    r"|(?:[a-z_][\w.]*\((?:[\[{(]|<class )|array\('|bytearray\(b|range\(\d|slice\().*\)\Z|(?:frozen)?set\(\)\Z"
+    r"|(?:[a-z_][\w.]*\((?:[\[{]|<class )|array\('|bytearray\(b|range\(\d|slice\().*\)\Z|(?:frozen)?set\(\)\Z"
     r"|[\[{](?:.*[\s\[(,{])?[a-z_][\w.]*\(['\"\d].*[\]}]\Z",
     re.DOTALL | re.IGNORECASE,
 )
@@ -36,6 +36,9 @@ _PRINTED_PATH = r"\b(?:Pure)?(?:Posix|Windows)Path\((('|\").*?\2)\)"
 
 #: How the files end that downloads are written to.
 _IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".avif", ".jxl")
+
+#: How tables and JSON spell that nothing is there, in small letters. A folder or a photo may be called so; an id never is.
+_ABSENT = frozenset({"null", "nan", "nat", "<na>", "none"})
 
 _SCALARS = (str, int, float, Decimal, UUID, date)
 _NOT_FINITE = (math.inf, -math.inf)
@@ -81,7 +84,7 @@ def plain(value: Any) -> Any:
         items = [plain(each) for each in value]
         return value if all(item is each for item, each in zip(items, value, strict=True)) else items
     if hasattr(type(value), "dtype") and hasattr(type(value), "item") and not getattr(value, "ndim", 0):
-        value = value.item()
+        value = _time_of_numpy(value) if value.dtype.kind in "mM" else value.item()
     if isinstance(value, Decimal) and value.is_finite():
         return int(value) if value == value.to_integral_value() else float(value)
     return value
@@ -156,10 +159,27 @@ def required(owner: str, name: str, value: Any) -> str:
 
     :raises SettingsError: when it rendered to nothing, which would otherwise reach the API.
     """
+    return _there(owner, name, text(owner, name, value))
+
+
+def identifier(owner: str, name: str, value: Any) -> str | None:
+    """Return the id of a thing at Autoenhance as text, ``None`` where it is empty, or spelled as tables and JSON spell nothing.
+
+    >>> identifier("Task", "order_id", "nan"), identifier("Task", "order_id", "null"), identifier("Task", "order_id", "maple-2")
+    (None, None, 'maple-2')
+
+    :raises SettingsError: as :func:`text`.
+    """
     found = text(owner, name, value)
-    if found is None:
-        raise SettingsError(f"{owner}: {name} is empty; check the template or the task that hands it over.")
-    return found
+    return None if found is None or found.lower() in _ABSENT else found
+
+
+def required_id(owner: str, name: str, value: Any) -> str:
+    """Return the id of a thing at Autoenhance as text.
+
+    :raises SettingsError: as :func:`identifier`, and when it is empty.
+    """
+    return _there(owner, name, identifier(owner, name, value))
 
 
 def texts(owner: str, name: str, value: Any) -> tuple[str, ...]:
@@ -251,9 +271,11 @@ def groups(owner: str, name: str, value: Any) -> list[list[str]] | None:
         return None
     found = _unspelled(owner, name, value)
     rows = [list(each) if is_list(each) else [] for each in found] if is_list(found) else [[]]
-    if not all(row and all(isinstance(each, str) and each for each in row) for row in rows):
+    read = [[identifier(owner, name, each) if isinstance(each, str) else None for each in row] for row in rows]
+    ids = [[each for each in row if each is not None] for row in read]
+    if ids != read or not all(ids):
         raise SettingsError(f"{owner}: {name} takes a list of bracket ids for each image, not {quoted(value)}.")
-    return rows
+    return ids
 
 
 def mapping(owner: str, name: str, value: Any) -> dict[str, Any]:
@@ -433,7 +455,25 @@ def from_text(value: Any) -> Any:
 
 #: Readers of what is text in the end. Of these, what a native template makes a number of is rendered as text instead: ``2026_02_01`` is a
 #: number to Python, and a folder to people.
-TEXTS: frozenset[Reader] = frozenset({text, required, texts, paths, places, file_or_folder, folder, groups})
+TEXTS: frozenset[Reader] = frozenset(
+    {text, required, identifier, required_id, texts, paths, places, file_or_folder, folder, groups}
+)
+
+
+def _there(owner: str, name: str, found: str | None) -> str:
+    if found is None:
+        raise SettingsError(f"{owner}: {name} is empty; check the template or the task that hands it over.")
+    return found
+
+
+def _time_of_numpy(value: Any) -> Any:
+    """Return a time of NumPy as Python's own. Of nanoseconds NumPy itself makes a bare number; months, and a number without a unit, are of
+    no length, and stay as they are."""
+    found = value.item()
+    if not isinstance(found, int):
+        return found
+    finer = re.search(r"[npfa]s\]\Z", str(value.dtype))
+    return value.astype(f"{value.dtype.kind}8[us]").item() if finer else value
 
 
 def _unspelled(owner: str, name: str, value: Any) -> Any:
@@ -462,8 +502,10 @@ def _is_unset(setting: str, value: Any) -> bool:
     from airflow_provider_autoenhance.api.settings import PREFERENCES
 
     known = PREFERENCES.get(setting)
-    named = known is not None and isinstance(value, str) and value.strip().upper() in known.values
-    return (is_void(value) or _is_nan(value)) and not named
+    spelled = value.strip() if isinstance(value, str) else ""
+    if known is not None and spelled and spelled.upper() in known.values:
+        return False
+    return is_void(value) or _is_nan(value) or (setting in text_settings() and spelled.lower() in _ABSENT)
 
 
 def _whole(setting: str, value: Any) -> Any:
@@ -476,7 +518,9 @@ def _whole(setting: str, value: Any) -> Any:
 
 def _is_nan(value: Any) -> bool:
     """Whether a value is what tables hold where nothing is."""
-    return isinstance(value, float | Decimal | date) and str(value).lower() in ("nan", "nat")
+    return type(value).__name__ == "NAType" or (
+        isinstance(value, float | Decimal | date) and str(value).lower() in ("nan", "nat")
+    )
 
 
 def _is_printed_list(spelled: str) -> bool:
@@ -510,6 +554,8 @@ def _is_printed_array(spelled: str) -> bool:
 
 
 def _spelled_duration(spelled: str) -> float:
+    if "_" in spelled:  # Python reads 1_0 as 10, and people mistype 1.0
+        return math.nan
     parts = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)", spelled)
     if parts:
         days, hours, minutes, rest = parts.groups()

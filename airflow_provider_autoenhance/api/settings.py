@@ -375,7 +375,7 @@ def _wire_bool(name: str, value: Any) -> bool:
 
 def _wire_int(name: str, preference: Preference, value: Any) -> int:
     low, high = preference.bounds or (0, 0)
-    number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
     if isinstance(number, int) and not isinstance(number, bool) and low <= number <= high:
         return number
     raise SettingsError(f"Setting {name!r} takes a whole number from {low} to {high}, not {value!r}.")

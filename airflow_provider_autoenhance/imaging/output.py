@@ -225,7 +225,8 @@ class OutputSpec:
             return
         try:
             number = kind(value)
-            fits = not isinstance(value, bool) and number == float(value)
+            mistyped = isinstance(value, str) and "_" in value  # Python reads 1_0 as 10
+            fits = not isinstance(value, bool) and not mistyped and number == float(value)
         except (TypeError, ValueError, OverflowError):
             number, fits = kind(0), False
         if not fits or number < low or (high is not None and number > high):

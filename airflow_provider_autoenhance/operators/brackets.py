@@ -46,7 +46,7 @@ class AutoenhanceCreateBracketOperator(AutoenhanceBaseOperator):
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "bracket_name": coerce.required,
-        "order_id": coerce.required,
+        "order_id": coerce.required_id,
         "source": coerce.text,
         "metadata": coerce.mapping,
     }
@@ -122,8 +122,8 @@ class AutoenhanceUploadBracketOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "bracket_id": coerce.required,
-        "order_id": coerce.required,
+        "bracket_id": coerce.required_id,
+        "order_id": coerce.required_id,
         "upload_url": coerce.text,
         "source": coerce.required,
         "source_conn_id": coerce.text,

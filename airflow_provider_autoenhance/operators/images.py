@@ -72,7 +72,7 @@ class AutoenhanceCreateImageOperator(AutoenhanceBaseOperator):
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "image_name": coerce.required,
         "source": coerce.text,
-        "order_id": coerce.text,
+        "order_id": coerce.identifier,
         "settings": coerce.settings,
         "metadata": coerce.mapping,
         "content_type": coerce.text,
@@ -181,7 +181,7 @@ class AutoenhanceUploadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "image_id": coerce.required,
+        "image_id": coerce.required_id,
         "upload_url": coerce.text,
         "source": coerce.required,
         "source_conn_id": coerce.text,
@@ -243,7 +243,7 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "image_id": coerce.required,
+        "image_id": coerce.required_id,
         "settings": coerce.settings,
         **WAITING,
     }
@@ -356,7 +356,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "image_id": coerce.required,
+        "image_id": coerce.required_id,
         "destination": coerce.file_or_folder,
         "destination_conn_id": coerce.text,
         "variant": coerce.one_of("enhanced", "original"),
@@ -437,7 +437,7 @@ class AutoenhanceDeleteImageOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "image_id": coerce.required,
+        "image_id": coerce.required_id,
     }
     template_fields: Sequence[str] = ("image_id", "autoenhance_conn_id")
 
@@ -479,7 +479,7 @@ class AutoenhanceReportImageOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "image_id": coerce.required,
+        "image_id": coerce.required_id,
         "categories": _categories,
         "comment": coerce.text,
         "score": coerce.number_between(0, 5),

@@ -41,7 +41,7 @@ class AutoenhanceCreateOrderOperator(AutoenhanceBaseOperator):
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "name": coerce.text,
-        "order_id": coerce.text,
+        "order_id": coerce.identifier,
     }
     template_fields: Sequence[str] = ("name", "order_id", "autoenhance_conn_id")
 
@@ -96,7 +96,7 @@ class AutoenhanceProcessOrderOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "order_id": coerce.required,
+        "order_id": coerce.required_id,
         "groups": coerce.groups,
         "number_of_brackets_per_image": coerce.number_between(2, 9),
         "settings": coerce.settings,
@@ -200,7 +200,7 @@ class AutoenhanceUpdateOrderOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "order_id": coerce.required,
+        "order_id": coerce.required_id,
         "name": coerce.required,
     }
     template_fields: Sequence[str] = ("order_id", "name", "autoenhance_conn_id")
@@ -249,7 +249,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "order_id": coerce.required,
+        "order_id": coerce.required_id,
         "destination": coerce.folder,
         "destination_conn_id": coerce.text,
         "preview": coerce.boolean,
@@ -319,7 +319,7 @@ class AutoenhanceDeleteOrderOperator(AutoenhanceBaseOperator):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "order_id": coerce.required,
+        "order_id": coerce.required_id,
     }
     template_fields: Sequence[str] = ("order_id", "autoenhance_conn_id")
 

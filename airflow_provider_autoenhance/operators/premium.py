@@ -52,7 +52,7 @@ def _ids(owner: str, name: str, value: Any) -> Iterator[str]:
     elif coerce.is_list(value):
         for each in value:
             yield from _ids(owner, name, each)
-    elif (found := coerce.text(owner, name, value)) is not None:
+    elif (found := coerce.identifier(owner, name, value)) is not None:
         yield found
 
 
@@ -111,7 +111,7 @@ class AutoenhancePremiumEditOperator(AutoenhanceBaseOperator):
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
         "image_ids": _image_ids,
-        "order_id": coerce.text,
+        "order_id": coerce.identifier,
         "edit": _edit,
         **WAITING,
     }

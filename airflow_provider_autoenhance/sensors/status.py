@@ -129,7 +129,7 @@ class AutoenhanceImageStatusSensor(AutoenhanceStatusSensor):
     :param image_id: id of the image (templated).
     """
 
-    arguments: ClassVar[Mapping[str, coerce.Reader]] = {"image_id": coerce.required}
+    arguments: ClassVar[Mapping[str, coerce.Reader]] = {"image_id": coerce.required_id}
     template_fields: Sequence[str] = ("image_id", "poke_interval", "timeout", "autoenhance_conn_id")
 
     def __init__(self, *, image_id: str, **kwargs: Any) -> None:
@@ -185,7 +185,7 @@ class AutoenhanceOrderStatusSensor(AutoenhanceStatusSensor):
     """
 
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {
-        "order_id": coerce.required,
+        "order_id": coerce.required_id,
         "expected_images": coerce.whole_number,
     }
     template_fields: Sequence[str] = ("order_id", "expected_images", "poke_interval", "timeout", "autoenhance_conn_id")

@@ -18,10 +18,13 @@ from jinja2 import Undefined
 
 from airflow_provider_autoenhance.api.coerce import (
     boolean,
+    groups,
+    identifier,
     mapping,
     number_between,
     places,
     required,
+    required_id,
     seconds,
     settings,
     text,
@@ -30,6 +33,7 @@ from airflow_provider_autoenhance.api.coerce import (
     without_fraction,
 )
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.imaging.output import OutputSpec
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_the_name_of_an_object_is_not_its_content(value: str) -> None:
     "value",
     [
         "[ab]*.jpg", "[ab](1).jpg", "[ab] copy(1).jpg", "Kitchen(1)", "Maple (2)", "IMG_(final).jpg", "set(1).jpg", "range(1)/*", "b*.jpg",
-        "{a}", "(1)", "b'", "*(old)*", "deque.jpg", "<b>", "[a'b]*.jpg", "['*.jpg",
+        "{a}", "(1)", "Maple((2))", "b'", "*(old)*", "deque.jpg", "<b>", "[a'b]*.jpg", "['*.jpg",
     ],
 )  # fmt: skip
 def test_a_pattern_is_not_taken_for_an_object(value: str) -> None:
@@ -168,7 +172,7 @@ def test_a_duration_is_seconds_or_a_timedelta(value: Any, expected: float) -> No
     assert seconds("Task", "timeout", value) == expected
 
 
-@pytest.mark.parametrize("value", [-1, "soon", None, "nan", "inf", True, [], timedelta(seconds=-1)])
+@pytest.mark.parametrize("value", [-1, "soon", None, "nan", "inf", True, [], timedelta(seconds=-1), "1_0"])
 def test_anything_else_is_not_a_duration(value: Any) -> None:
     with pytest.raises(SettingsError, match="Task: timeout takes seconds or a timedelta"):
         seconds("Task", "timeout", value)
@@ -235,3 +239,44 @@ def test_what_else_tables_hold() -> None:
         whole_number("Task", "n", np.float32(1.5))
     with pytest.raises(SettingsError):
         whole_number("Task", "n", np.bool_(True))
+
+
+def test_times_of_numpy_keep_their_unit() -> None:
+    for value in (np.timedelta64(90 * 10**9, "ns"), np.timedelta64(9 * 10**9, "10ns"), np.timedelta64(90_000, "ms")):
+        assert seconds("Task", "timeout", value) == 90.0
+    assert text("Task", "day", np.datetime64("2026-02-01T03:00:00", "ns")) == "2026-02-01 03:00:00"
+    for value in (np.timedelta64(1, "M"), np.timedelta64(90), np.timedelta64("NaT")):
+        with pytest.raises(SettingsError, match="timeout takes seconds"):
+            seconds("Task", "timeout", value)
+
+
+class NAType:
+    """Stands for that of pandas, which the tests do without."""
+
+    def __str__(self) -> str:
+        return "<NA>"
+
+
+@pytest.mark.parametrize("value", ["null", "nan", "NaN", "<NA>", "NaT", "none", "NULL", " nan ", NAType()])
+def test_an_id_is_never_spelled_like_nothing(value: Any) -> None:
+    assert identifier("Task", "order_id", value) is None
+    with pytest.raises(SettingsError, match="image_id is empty"):
+        required_id("Task", "image_id", value)
+    assert settings("Task", "settings", {"preset_id": value}) == {}
+    for rows in ([[value]], [["a", value]], [["a"], [value]]):
+        with pytest.raises(SettingsError, match="groups takes a list of bracket ids"):
+            groups("Task", "groups", rows)
+    with pytest.raises(SettingsError, match="max_credits takes a whole number"):  # nothing would be no limit
+        whole_number("Task", "max_credits", value)
+
+
+def test_a_name_may_be_spelled_like_nothing() -> None:
+    assert (text("Task", "name", "Nan"), texts("Task", "paths", ["null", "nan"])) == ("Nan", ("null", "nan"))
+
+
+def test_numbers_are_not_read_as_python_reads_its_own() -> None:
+    for quality in ("1_0", "8_5"):
+        with pytest.raises(SettingsError, match="output quality takes a number"):
+            OutputSpec(quality=quality)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="'rating' takes a whole number"):
+        settings("Task", "settings", {"rating": "²"})

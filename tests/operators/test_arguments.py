@@ -96,6 +96,9 @@ def read(it: Any, name: str, /, **params: Any) -> Any:
         return getattr(it, name)
 
 
+#: Readers of one text.
+ONE_TEXT = (coerce.text, coerce.required, coerce.identifier, coerce.required_id, coerce.file_or_folder)
+
 BOTH = pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
 
 
@@ -106,7 +109,7 @@ def test_each_argument_has_its_reader(task: type[Any]) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize(("task", "name"), read_by(coerce.text, coerce.required, coerce.file_or_folder))
+@pytest.mark.parametrize(("task", "name"), read_by(*ONE_TEXT))
 def test_a_number_or_a_date_as_a_name_is_text(task: type[Any], name: str, native: bool) -> None:
     if name in VALID:
         return
@@ -121,11 +124,11 @@ def test_a_number_or_a_date_as_a_name_is_text(task: type[Any], name: str, native
 
 
 @BOTH
-@pytest.mark.parametrize(("task", "name"), read_by(coerce.text, coerce.required, coerce.file_or_folder))
+@pytest.mark.parametrize(("task", "name"), read_by(*ONE_TEXT))
 def test_what_renders_to_nothing_is_absent(task: type[Any], name: str, native: bool) -> None:
     if name in VALID:
         return
-    optional = task.readers()[name] is coerce.text
+    optional = task.readers()[name] in (coerce.text, coerce.identifier)
     for value in (None, "", "None", " "):
         it = made(task, native=native, **{name: "{{ params.value }}"})
         if optional:
@@ -423,12 +426,14 @@ def test_a_wait_is_seconds_text_or_a_timedelta(task: type[Any], name: str, nativ
 BAD: dict[Any, list[Any]] = {
     coerce.text: [b"a", ["a", "b"], {"a": 1}, True],
     coerce.required: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None],
+    coerce.identifier: [b"a", ["a", "b"], {"a": 1}, True],
+    coerce.required_id: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None, "null", "nan", "NaN", "<NA>"],
     coerce.file_or_folder: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None],
     coerce.folder: [b"a", ["a", "b"], {"a": 1}, True, "", "None", None, "/data/all.jpg"],
     coerce.places: [b"a", {"a": 1}, True, "", "None", None, [], [["a"]], [""], [None]],
     coerce.texts: [b"a", {"a": 1}, True, [["a"]], [True]],
     coerce.paths: [b"a", {"a": 1}, True, [["a"]], [True], [], "", "[]", "None", "()", [""], set()],
-    coerce.groups: [b"a", {"a": 1}, True, [[]], ["a"], "some"],
+    coerce.groups: [b"a", {"a": 1}, True, [[]], ["a"], "some", [["None"]], [["a", "null"]]],
     coerce.mapping: [b"a", 3, True, [1], "some"],
     coerce.settings: [b"a", 3, True, [1], "some", {"enhance_typ": "warm"}, {"enhance_type": "sepia"}],
     coerce.boolean: ["yes", 1, None, "", b"true", []],
