@@ -186,6 +186,8 @@ class Record:
     :param grouping: which exposures belong together, as read from them, so that unchanged ones are not read again.
     :param orphans: exposures at Autoenhance that no image came of, for the manifest.
     :param claim: while a process works on the folder, the ``lease`` that it renews, and the ``token`` in it.
+    :param bought_before: images that others had bought, in the web app or by a download, before the run first looked, so that it does not
+        answer for their credits. ``None``: it has not looked.
     :param folder: URI of the folder that it lies in, which it does not say itself.
     """
 
@@ -198,6 +200,7 @@ class Record:
     grouping: dict[str, Any] | None = None
     orphans: list[dict[str, Any]] = field(default_factory=list)
     claim: dict[str, str] | None = None
+    bought_before: list[str] | None = None
     folder: str = field(default="", compare=False)
     rows: Rows = field(default_factory=Rows)
 
@@ -205,6 +208,10 @@ class Record:
     def uri(self) -> str:
         """Where it lies."""
         return record_uri(self.folder, self.run)
+
+    def answers_for(self, image_id: str | None) -> bool:
+        """Whether the run answers for the credit of an image, if it is bought."""
+        return image_id not in (self.bought_before or ())
 
     @property
     def unfinished(self) -> bool:
@@ -301,6 +308,7 @@ _HEADER = Typed(
     grouping=_fits,
     orphans=objects(order_id=text),
     claim=optional(lambda value: text(value.get("lease")) and text(value.get("token"))),
+    bought_before=optional(texts),
 )
 
 

@@ -146,7 +146,7 @@ class Transfer:
         row.outputs = outputs
         row.request = self._job.request
         row.credits = int(decision.paid or self._buys)
-        row.credit_spent = self._buys
+        row.credit_spent = self._buys and self._own.answers_for(image_id)
         if not photo.original:  # an edit's settings say nothing of what the account has by itself
             row.answered = dict(decision.style.answered if decision.seen is None else decision.seen)
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
@@ -155,8 +155,9 @@ class Transfer:
     def failed_download(self, decision: Decision, error: Exception) -> Row:
         """A row for an image that may be bought, though no file of it has landed."""
         row = self.failure(decision, error)
-        row.credit_spent = self._buys and (decision.paid or self._is_bought(decision.image_id or ""))
-        row.credits = int(decision.paid or row.credit_spent)
+        bought = decision.paid or (self._buys and self._is_bought(decision.image_id or ""))
+        row.credit_spent = self._buys and bought and self._own.answers_for(decision.image_id)
+        row.credits = int(bought)
         return row
 
     @property

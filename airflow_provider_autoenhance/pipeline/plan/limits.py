@@ -53,7 +53,11 @@ def _costs(folder: FolderPlan, job: Job) -> int:
         if decision.step is Step.SKIP:
             return True  # landed, and this run has not bought it
         image_id = decision.image_id or (row.image_id if row is not None else None)
-        return image_id in folder.noted or (decision.paid and decision.order_id not in folder.own.orders)
+        return (
+            image_id in folder.noted
+            or not folder.own.answers_for(image_id)
+            or (decision.paid and decision.order_id not in folder.own.orders)
+        )
 
     return sum(not is_free(fingerprint) for fingerprint in folder.own.chosen or ())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -198,6 +198,8 @@ def _plan_folder(
         elif row is not None and not mine:
             state.missed.append(row)
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
+    if own.bought_before is None:
+        own.bought_before = _bought_before(decisions, state)
     return FolderPlan(
         job,
         state.folder,
@@ -210,6 +212,17 @@ def _plan_folder(
         etags=state.etags,
         asked=state.asked,
     )
+
+
+def _bought_before(decisions: Iterable[Decision], state: FolderState) -> list[str] | None:
+    """Images that were bought before this run began, and by nobody who may have died before writing it down; ``None`` where an earlier try
+    of it may have been."""
+    own, others = state.own, state.others.values()
+    if own.claim or own.rows or own.orders:
+        return None
+    if any(record.claim or record.unfinished for record in others):
+        return []
+    return [each.image_id for each in decisions if each.paid and each.works and each.image_id]
 
 
 def _named(hook: AutoenhanceHook, row: Row, state: FolderState) -> Image | None:
