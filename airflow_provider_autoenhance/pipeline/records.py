@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
@@ -170,6 +170,10 @@ def latest_rows(records: Iterable[Record]) -> Rows:
     for record in records:
         rows.take_in(record.rows)
     return rows
+
+
+#: Autoenhance keeps an image for so long. After that nobody downloads it any more.
+KEPT = timedelta(days=45)
 
 
 @dataclass

@@ -377,6 +377,37 @@ def test_the_next_night_lands_what_was_bought_and_names_what_was_not(
     check_books(autoenhance, photos=3, made=3)
 
 
+@pytest.mark.parametrize("group_by", ["folder", "all"])
+@pytest.mark.parametrize("template", [None, "{stem}-web.jpg"])
+@pytest.mark.parametrize("left", [["0.jpg"], []], ids=["another folder is left", "all are gone"])
+def test_the_next_night_does_so_of_a_folder_that_is_empty(
+    tmp_path: Path,
+    autoenhance: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    left: list[str],
+    template: str | None,
+    group_by: str,
+) -> None:
+    source = put(tmp_path / "in", *left, "day/1.jpg", "day/2.jpg", "day/3.jpg")
+    options = {
+        "source": f"{source}/",
+        "destination": f"{tmp_path}/out/",
+        "group_by": group_by,
+        "destination_template": template,
+        "concurrency": 1,
+    }
+    autoenhance.settings(daily_limit=len(left) + 2)
+    bought = "/1.jpg" if template is None else "/1-web.jpg"
+    with failing_downloads(autoenhance, monkeypatch, bought), pytest.raises(errors.ServerError):
+        night(**options)
+    remove(source, "day/1.jpg", "day/2.jpg", "day/3.jpg")
+    done = night(run_id="night-2", **options)
+    assert (done["photos"], done["landed"], done["skipped"], done["credits"]) == (1 + len(left), 1, len(left), 0)
+    (warning,) = done["warnings"]
+    assert "1 photo (such as '3.jpg'): not landed" in warning
+    assert "night-1" in warning
+
+
 def test_a_photo_whose_source_and_image_are_gone_fails_by_name(tmp_path: Path, slow: Sandbox) -> None:
     source = put(tmp_path / "in", "0.jpg", "1.jpg")
     options = {"source": f"{source}/", "destination": f"{tmp_path}/out/"}

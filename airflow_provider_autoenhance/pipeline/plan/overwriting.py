@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.pipeline.job import Job
@@ -13,12 +13,9 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.listing import Places, originals_beside
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import Record, Row, records_in
+from airflow_provider_autoenhance.pipeline.records import KEPT, Record, Row, records_in
 from airflow_provider_autoenhance.storage import StoredFile
 from airflow_provider_autoenhance.storage.location import locate
-
-#: Autoenhance keeps an image for so long. After that nobody downloads it any more.
-_KEPT = timedelta(days=45)
 
 _WAY_OUT = "set destination_template, for example to '{folder}{stem}-{fingerprint}.jpg', or another destination"
 
@@ -35,7 +32,7 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
     working = [folder for folder in folders if folder.works]
     written = _Written(working)
     taken: dict[str, dict[str, str]] = {folder.own.run: {} for folder in working}
-    kept_since = (datetime.now(UTC) - _KEPT).isoformat()
+    kept_since = (datetime.now(UTC) - KEPT).isoformat()
     above = _records_above(job) if any(target in present for target in written.targets) else {}
     # Folders whose files lie in one place share their records: each is gone through once.
     related = {record.uri: record for folder in working for record in folder.records}

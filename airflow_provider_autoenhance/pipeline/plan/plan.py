@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 
 from airflow_provider_autoenhance.api.errors import DestinationError, DestinationFullError, SettingsError, SourceError
 from airflow_provider_autoenhance.api.models import Image
@@ -37,7 +38,7 @@ from airflow_provider_autoenhance.pipeline.plan.state import (
     read_state,
 )
 from airflow_provider_autoenhance.pipeline.plan.styles import bought_images, earlier
-from airflow_provider_autoenhance.pipeline.plan.vanished import check_lost, goes_on, own_folders, warnings_of
+from airflow_provider_autoenhance.pipeline.plan.vanished import check_lost, emptied_folders, goes_on, warnings_of
 from airflow_provider_autoenhance.pipeline.records import Row, now
 from airflow_provider_autoenhance.pipeline.remote.images import find_image, rank
 from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
@@ -97,8 +98,8 @@ def _plan_folders(
         present = listing.result()
     states = read_state(job, hook, folders, present)
     if job.durable:
-        known = states[0].others.values() if states else ()
-        emptied = list(own_folders(job, {state.own.run for state in states}, known, present))
+        known = chain.from_iterable(state.others.values() for state in states)
+        emptied = list(emptied_folders(job, [state.own.run for state in states], known, present))
         states += read_state(job, hook, emptied, present) if emptied else []
     check_lost(lost, (photo for state in states for photo in state.gone()))
     plans = [_plan_folder(job, hook, state, present, resumed or state.own.run in worked, picks) for state in states]

@@ -21,7 +21,7 @@ from airflow_provider_autoenhance.pipeline.plan.decide import is_up_to_date
 from airflow_provider_autoenhance.pipeline.plan.exposures import GroupedFiles, group_files, leave_out, remains
 from airflow_provider_autoenhance.pipeline.plan.orders import derived_orders
 from airflow_provider_autoenhance.pipeline.plan.styles import Styles
-from airflow_provider_autoenhance.pipeline.plan.vanished import find_vanished
+from airflow_provider_autoenhance.pipeline.plan.vanished import find_vanished, is_missed
 from airflow_provider_autoenhance.pipeline.records import (
     Record,
     Row,
@@ -229,16 +229,14 @@ class _Known:
         self._found: dict[frozenset[str], tuple[Rows, Styles, list[Row]]] = {}
 
     def of(self, records: Sequence[Record]) -> tuple[Rows, Styles, list[Row]]:
-        """Return what they say of each photo, of its other styles, and of what other runs wait for, or have bought and not landed."""
+        """Return what they say of each photo, of its other styles, and of what other runs have left."""
         key = frozenset(record.uri for record in records)
         if key not in self._found:
             rows = latest_rows(sorted(records, key=lambda record: record.run in self._own))
             others = rows
             if any(record.run in self._own for record in records):
                 others = latest_rows(record for record in records if record.run not in self._own)
-            unlanded = (
-                row for row in others.unlanded() if row.status == "pending" or (row.credits and row.status == "failed")
-            )
+            unlanded = filter(is_missed, others.unlanded())
             self._found[key] = rows, Styles(rows), [row for row in unlanded if rows[row.fingerprint] == row]
         return self._found[key]
 

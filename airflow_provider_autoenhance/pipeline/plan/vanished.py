@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.api.shown import counted, last_part, quoted
@@ -17,6 +19,7 @@ from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, as_exposu
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, sourceless
 from airflow_provider_autoenhance.pipeline.plan.listing import group_of, make_folder
 from airflow_provider_autoenhance.pipeline.records import (
+    KEPT,
     Record,
     Row,
     Rows,
@@ -105,6 +108,11 @@ def _have_landed(exposures: Iterable[Photo], rows: Rows) -> bool:
     return landed.issuperset(exposure.source for exposure in exposures)
 
 
+def is_missed(row: Row) -> bool:
+    """Whether another run has left a photo that nobody has landed: it waits for it, has bought it, or has put it off."""
+    return row.status in ("pending", "postponed") or (row.status == "failed" and bool(row.credits))
+
+
 def goes_on(decision: Decision, row: Row | None, *, mine: bool, named: bool) -> Decision | None:
     """Decide about a photo without its bytes, from what would be done with them.
 
@@ -158,35 +166,62 @@ def check_lost(lost: Mapping[str, SourceError], photos: Iterable[Photo]) -> None
             raise error
 
 
-def own_folders(job: Job, listed: Container[str], known: Iterable[Record], present: Iterable[str]) -> Iterator[Folder]:
-    """Yield the folders of which this run has a record, and of whose photos none is listed any more.
+def emptied_folders(
+    job: Job, listed: Iterable[str], known: Iterable[Record], present: Mapping[str, StoredFile]
+) -> Iterator[Folder]:
+    """Yield the folders of whose photos none is listed any more: those of which this run has a record, and those in which another one
+    has left photos that have not landed.
 
-    :param listed: ids of its records of the other folders.
+    :param listed: ids of this run's records of the other folders.
     :param known: records that have been read already.
-    :param present: URIs of the files at the destination.
+    :param present: the files at the destination, by URI.
     """
     read = {record.uri: record for record in known}
+    yielded = set(listed)
+    with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-emptied") as pool:
+        uris = _records_to_read(job, yielded, present)
+        for record in pool.map(lambda uri: read.get(uri) or _read(job, uri), uris):
+            for folder in _folders_of(job, record) if record else ():
+                if (key := job.key(folder.source, folder.destination)) not in yielded:
+                    yielded.add(key)
+                    yield replace(folder, photos=())
+
+
+def _records_to_read(job: Job, listed: Container[str], present: Mapping[str, StoredFile]) -> list[str]:
+    """URIs of this run's records of other folders, and of others' that Autoenhance may have images for."""
     by_folder: dict[str, list[str]] = defaultdict(list)
     for uri in filter(is_record, present):
-        by_folder[folder_of(uri)].append(uri)
+        if uri.rpartition("/")[2].removesuffix(".jsonl") not in listed:
+            by_folder[folder_of(uri)].append(uri)
+    since = datetime.now(UTC) - KEPT
+    found: list[str] = []
     for destination, uris in by_folder.items():
         own = _own_records(job, destination)
-        for uri in uris if own is None else own.intersection(uris):
-            if uri.rpartition("/")[2].removesuffix(".jsonl") in listed:
-                continue
-            try:
-                record = read.get(uri) or read_record(uri, job.destination_conn_id)
-            except DestinationError as error:
-                if error.retryable:
-                    raise
-                log.warning("%s", error)
-                continue
-            yield from _folders_of(job, record)
+        for uri in uris:
+            written = present[uri].modified
+            if own is None or uri in own or written is None or written > since:
+                found.append(uri)
+    return found
+
+
+def _read(job: Job, uri: str) -> Record | None:
+    """Read a record; ``None`` where it is damaged, which stops its own folder alone.
+
+    :raises DestinationError: another try may help.
+    """
+    try:
+        return read_record(uri, job.destination_conn_id)
+    except DestinationError as error:
+        if error.retryable:
+            raise
+        log.warning("%s", error)
+        return None
 
 
 def _folders_of(job: Job, record: Record) -> Iterator[Folder]:
+    mine = record.origin == job.origin
     groups: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-    for row in record.rows.values() if record.origin == job.origin else ():
+    for row in record.rows.values() if mine else filter(is_missed, record.rows.unlanded()):
         if not row.edit:
             source, etag, size = min(made_of(row), key=str)
             found = job.sources.recall(StoredFile(source, size, etag))
@@ -194,8 +229,8 @@ def _folders_of(job: Job, record: Record) -> Iterator[Folder]:
                 groups[group_of(job, found)].append(single_photo(job, found))
     for (root, path), photos in groups.items():
         folder = make_folder(job, root, path, photos)
-        if job.key(folder.source, folder.destination) == record.run:
-            yield replace(folder, photos=())
+        if not mine or job.key(folder.source, folder.destination) == record.run:
+            yield folder
 
 
 def _own_records(job: Job, destination: str) -> set[str] | None:
