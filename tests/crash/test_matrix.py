@@ -6,10 +6,10 @@ What dies just before an effect leaves the same behind as what dies just after t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
@@ -24,11 +24,21 @@ UNDER_WAY = [0.15, 0.15]
 
 
 def nights(
-    worker: Worker, sandbox: Sandbox, folder: Path, *, deferrable: bool, kind: type[Night] = Night, **options: object
+    worker: Worker,
+    sandbox: Sandbox,
+    folder: Path,
+    *,
+    deferrable: bool,
+    kind: type[Night] = Night,
+    switches: Mapping[str, object] = MappingProxyType({}),
+    **options: object,
 ) -> Iterator[Night]:
-    """Yield fresh nights, each with empty stores and an empty ledger."""
+    """Yield fresh nights, each with empty stores and an empty ledger.
+
+    :param switches: of the sandbox.
+    """
     for number in count():
-        sandbox.reset(**{"processing_seconds": UNDER_WAY} if deferrable else {})
+        sandbox.reset(**{"processing_seconds": UNDER_WAY} if deferrable else {}, **switches)
         place = folder / str(number)
         yield kind(worker, sandbox, Files(place), deferrable=deferrable, **options)
         shutil.rmtree(place)
@@ -108,6 +118,12 @@ def test_killed_with_nothing_remembered_beside_the_outputs(
     for last, night in zip(range(1, 40, 4), fresh, strict=False):
         assert night.run("night-1", last=last)["end"] == "success"
         night.check()
+
+
+def test_killed_where_autoenhance_chooses_the_ids(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
+    """The other nights choose their images' ids; without that, what a lost answer left is searched for."""
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=False, photos=2, switches={"chosen_image_ids": False})
+    kill_everywhere(zip(count(1, 2), fresh, strict=False), effects=15)
 
 
 def test_killed_with_several_files_of_each_photo(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:

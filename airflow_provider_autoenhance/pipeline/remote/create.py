@@ -8,15 +8,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, TypeVar
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.remote.identity import is_own, name_of, same_as
-from airflow_provider_autoenhance.pipeline.remote.images import WITH_BYTES, check_whole, ensure_order, rank, read_order
+from airflow_provider_autoenhance.pipeline.remote.identity import chosen_image_id, is_own, name_of, same_as
+from airflow_provider_autoenhance.pipeline.remote.images import (
+    WITH_BYTES,
+    check_whole,
+    ensure_order,
+    find_image,
+    rank,
+    read_order,
+)
 from airflow_provider_autoenhance.pipeline.remote.style import Style, seen_settings
 from airflow_provider_autoenhance.pipeline.remote.ticket import Kind, UploadTicket
 
@@ -69,6 +75,9 @@ def ensure(
     bought and has failed since, is enhanced again. An earlier one that still waits for its bytes (its upload URL cannot be read again),
     failed or expired is deleted and made again.
 
+    An image gets an id of our choice, the same at each try: so it is not made twice, and what a lost answer left is read by its id. Where
+    Autoenhance chooses another, or the id was a deleted image's and cannot be taken again, the order is searched.
+
     :param wanted: what to create; its ``metadata`` holds the marks.
     :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
     :param check: called with the label and metadata of what is about to be adopted or deleted; raises to refuse.
@@ -77,20 +86,68 @@ def ensure(
     :raises AutoenhanceError: when the order cannot be read whole, because "unknown" is not "absent".
     """
 
-    def find() -> Made | None:
-        order, there = _listed(hook, wanted, order_name)
+    making = _Making(hook, wanted, order_name, check)
+    return (None if fresh else making.search()) or once(making.create, making.find)
+
+
+class _Making:
+    """The making of one image or exposure: see :func:`ensure`."""
+
+    def __init__(
+        self,
+        hook: AutoenhanceHook,
+        wanted: UploadTicket,
+        order_name: str | None,
+        check: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self._hook, self._wanted, self._order_name, self._check = hook, wanted, order_name, check
+        is_image = wanted.kind == "image"
+        self._chosen = chosen_image_id(wanted.order_id, wanted.metadata) if is_image else None
+
+    def create(self) -> Made:
+        try:
+            return _create(self._hook, self._wanted, self._chosen)
+        except errors.ConflictError:  # of the image's id, or of its order's
+            if self._chosen is None:
+                raise
+            return self.find() or _create(self._hook, self._wanted)
+
+    def find(self) -> Made | None:
+        """What a lost answer left: by its id, which an API that chooses ids itself does not know; else by a search."""
+        image = find_image(self._hook, self._chosen) if self._chosen else None
+        if image is None:
+            return self.search()
+        self._allow(image)
+        if _has_bytes(image):
+            return self._adopt(image)
+        self._drop(image)
+        return None
+
+    def search(self) -> Made | None:
+        wanted = self._wanted
+        order, there = _listed(self._hook, wanted, self._order_name)
         ready = [each for each in there if _has_bytes(each)]
-        same = next(iter(same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(order_name))), None)
+        same = next(iter(same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(self._order_name))), None)
         if same is not None:
-            check(f"{wanted.noun} {name_of(same)!r}", same.metadata)
+            self._allow(same)
         elif order is not None:
             check_whole(order)
         for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
-            check(f"{wanted.noun} {name_of(useless)!r}", useless.metadata)
-            discard(hook, wanted.kind, _made(useless, wanted).id)
-        return None if same is None else _made(_as_asked(hook, same, wanted), wanted)
+            self._allow(useless)
+            self._drop(useless)
+        return None if same is None else self._adopt(same)
 
-    return (None if fresh else find()) or once(partial(_create, hook, wanted), find)
+    def _allow(self, each: Image | Bracket) -> None:
+        self._check(f"{self._wanted.noun} {name_of(each)!r}", each.metadata)
+
+    def _adopt(self, same: Image | Bracket) -> Made:
+        return _made(_as_asked(self._hook, same, self._wanted), self._wanted)
+
+    def _drop(self, useless: Image | Bracket) -> None:
+        made_id = _made(useless, self._wanted).id
+        discard(self._hook, self._wanted.kind, made_id)
+        if made_id == self._chosen:
+            self._chosen = None  # nobody knows whether it may be taken again
 
 
 def discard(hook: AutoenhanceHook, kind: Kind, made_id: str) -> None:
@@ -165,13 +222,19 @@ def _has_bytes(made: Image | Bracket) -> bool:
     return made.status in WITH_BYTES or (made.status is ImageStatus.ERROR and made.downloaded)
 
 
-def _create(hook: AutoenhanceHook, wanted: UploadTicket) -> Made:
+def _create(hook: AutoenhanceHook, wanted: UploadTicket, image_id: str | None = None) -> Made:
     name, order_id, metadata = wanted.image_name, wanted.order_id, wanted.metadata
     if wanted.kind == "bracket":
         created = hook.create_bracket(name, order_id=str(order_id), metadata=metadata)
         return _made(created.bracket, wanted, created.upload_url)
-    settings, content_type = WireSettings(wanted.settings), wanted.content_type
-    image = hook.create_image(name, order_id=order_id, settings=settings, metadata=metadata, content_type=content_type)
+    image = hook.create_image(
+        name,
+        image_id=image_id,
+        order_id=order_id,
+        settings=WireSettings(wanted.settings),
+        metadata=metadata,
+        content_type=wanted.content_type,
+    )
     return _made(image.image, wanted, image.upload_url)
 
 

@@ -51,6 +51,40 @@ def test_what_lost_answers_left_is_deleted_before_it_is_made_again(autoenhance: 
     assert (len(left), made.adopted) == (3, False)
 
 
+@pytest.mark.parametrize("taken", [True, False], ids=["our ids", "its own ids"])
+def test_an_image_that_is_there_is_gone_on_with_though_nobody_has_looked(autoenhance: Sandbox, taken: bool) -> None:
+    """Ids of our choice keep a second one from being made; where Autoenhance chooses them, a lost answer is searched for."""
+    autoenhance.settings(chosen_image_ids=taken)
+    hook = AutoenhanceHook()
+    hook.create_order(order_id="o1")
+    first = ensure(hook, wanted("image"), fresh=True)
+    hook.upload_photo(first.ticket.upload_url, photo())
+    if not taken:
+        autoenhance.faults([{"endpoint": "create_image", "kind": "500", "phase": "before", "count": 1}])
+    again = ensure(hook, wanted("image"), fresh=True)
+    ledger = autoenhance.ledger()
+    assert (again.id, again.adopted, ledger["images_created"]) == (first.id, True, 1)
+    assert ("GET /v3/orders/{id}" in ledger["requests"]) is not taken, "an id needs no search"
+
+
+def test_a_lost_answer_needs_no_search(autoenhance: Sandbox) -> None:
+    hook = AutoenhanceHook()
+    hook.create_order(order_id="o1")
+    autoenhance.faults([{"endpoint": "create_image", "kind": "reset", "phase": "after", "count": 1}])
+    made = ensure(hook, wanted("image"), fresh=True)
+    ledger = autoenhance.ledger()
+    assert (ledger["live_images"], ledger["images_created"], made.adopted) == ([made.id], 2, False)
+    assert "GET /v3/orders/{id}" not in ledger["requests"]
+
+
+def test_the_id_of_a_deleted_image_is_in_nobodys_way(autoenhance: Sandbox) -> None:
+    hook = AutoenhanceHook()
+    hook.create_order(order_id="o1")
+    hook.delete_image(ensure(hook, wanted("image"), fresh=True).id)
+    made = ensure(hook, wanted("image"))
+    assert (autoenhance.ledger()["live_images"], made.adopted) == ([made.id], False)
+
+
 def test_what_did_not_reach_the_server_is_not_looked_for(autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
