@@ -25,7 +25,7 @@ from urllib.request import Request, urlopen
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.images import (
@@ -39,6 +39,7 @@ from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSe
 from tests.crash.effects import Effects
 from tests.crash.nights import Killed, fault_rules, surprise
 from tests.support.photos import photo
+from tests.support.pins import PINS, pin_version
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
 
@@ -197,6 +198,16 @@ class ImageNights(RuleBasedStateMachine):
         self.hours = 0
         #: Images that a person or Autoenhance has deleted.
         self.taken: set[str] = set()
+
+    @initialize(version=st.sampled_from(PINS))
+    def begin(self, version: str) -> None:
+        """The connection pins an API version."""
+        pin_version(version)
+
+    @rule(version=st.sampled_from(PINS))
+    def another_pin(self, version: str) -> None:
+        """Somebody pins another version: what is there is the same, and costs nothing again."""
+        pin_version(version)
 
     # What may happen
 

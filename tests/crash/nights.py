@@ -20,13 +20,14 @@ from urllib.request import Request, urlopen
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.records import now
 from tests.crash.effects import Effects
 from tests.support.photos import photo
+from tests.support.pins import PINS, pin_version
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import context
 
@@ -151,6 +152,16 @@ class Nights(RuleBasedStateMachine):
     def bytes_of(image: dict[str, Any], ledger: dict[str, Any]) -> str:
         """Which files an image in the books was made of, whatever the settings."""
         return " ".join(str(image["metadata"][each]) for each in ("source", "etag"))
+
+    @initialize(version=st.sampled_from(PINS))
+    def begin(self, version: str) -> None:
+        """The connection pins an API version."""
+        pin_version(version)
+
+    @rule(version=st.sampled_from(PINS))
+    def another_pin(self, version: str) -> None:
+        """Somebody pins another version: what is there is the same, and costs nothing again."""
+        pin_version(version)
 
     @rule(name=NAME, version=st.sampled_from(VERSIONS))
     def put(self, name: str, version: int) -> None:

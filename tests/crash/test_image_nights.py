@@ -38,4 +38,4 @@ def watched(copying_sandbox: Sandbox) -> Iterator[None]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_night_breaks_a_promise(watched: None, part: int) -> None:
-    play(ImageNights, part, examples=EXAMPLES // PARTS, steps=4)
+    play(ImageNights, part, examples=EXAMPLES // PARTS, steps=5)

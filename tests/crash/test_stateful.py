@@ -42,4 +42,4 @@ def watched(copying_sandbox: Sandbox) -> Any:
 
 @pytest.mark.parametrize(("kind", "part"), PARTS)
 def test_no_night_breaks_a_promise(watched: None, kind: type[Nights], part: int) -> None:
-    play(kind, part, examples=EXAMPLES // len(PARTS), steps=8)
+    play(kind, part, examples=EXAMPLES // len(PARTS), steps=9)

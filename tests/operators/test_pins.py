@@ -18,10 +18,10 @@ from airflow_provider_autoenhance.operators.images import (
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.support.batch import Enhance, fill, outputs
 from tests.support.photos import exposure, photo
+from tests.support.pins import PINS
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run
 
-PINS = ["2024-06-30", "2024-10-01", "2025-01-01", "2025-05-05", "2025-08-31", "2026-07-01", "2026-11-09", ""]
 #: What stands in the sandbox where the matter is open, or once was otherwise.
 OTHERWISE = {"flags_beside_status": False, "metadata_written": "instead", "upload_url_names_type": False}
 SKY = {"sky_replacement": True, "cloud_type": "HIGH_CLOUD"}
