@@ -93,6 +93,9 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             type="string",
         ),
         "icc_directory": _field("ICC folder", "Folder with ICC colour profiles, on every worker", type="string"),
+        "storages": _field(
+            "Storages", 'Folders by name, as JSON: {"print-shop": "s3://conn_id@bucket/folder/"}', type="string"
+        ),
         "credit_price": _field(
             "Price of a credit", "In money, so that plans, summaries and reports say it too", type="number"
         ),

@@ -8,10 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api import versions
+from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import counted
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.exchange import Patience
+
+#: Scheme of a place that the connection names.
+STORAGE = "storage"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Extra:
     :param allow_private_sources: allow http(s) source photos, uploads and downloads on private, loopback and link-local addresses.
     :param local_folders: folders of the worker that source photos may be read from; ``None``: any but the system's own.
     :param icc_directory: folder with ICC colour profiles, on every worker.
+    :param storages: folders by the name that ``storage://NAME/path`` gives them.
     :param credit_price: what your plan makes of a credit in money; ``None``: nothing is said in money.
     :param currency: of that price.
     """
@@ -45,8 +50,29 @@ class Extra:
     allow_private_sources: bool = False
     local_folders: Sequence[str] | None = None
     icc_directory: str | None = None
+    storages: Mapping[str, str] = field(default_factory=dict)
     credit_price: float | None = None
     currency: str = "USD"
+
+    def place_of(self, uri: str) -> str:
+        """Return where ``storage://NAME/path`` leads; any other URI as it is.
+
+        >>> Extra(storages={"print-shop": "s3://aws_print@orders/in/"}).place_of("storage://print-shop/12-maple/kitchen.jpg")
+        's3://aws_print@orders/in/12-maple/kitchen.jpg'
+
+        :raises SettingsError: no storage has this name.
+        """
+        scheme, separator, rest = uri.partition("://")
+        if not separator or scheme.lower() != STORAGE:
+            return uri
+        name, _, path = rest.partition("/")
+        if name not in self.storages:
+            known = ", ".join(sorted(self.storages)) or "none"
+            raise SettingsError(
+                f"storage://{name}/: the connection's extra 'storages' has no storage of this name (known: {known}). Add it there: "
+                f'{{"storages": {{"{name}": "s3://conn_id@bucket/folder/"}}}}.'
+            )
+        return f"{self.storages[name].rstrip('/')}/{path}"
 
     def cost(self, credits: int) -> dict[str, Any]:
         """Return what credits cost in money; nothing where there is no price.

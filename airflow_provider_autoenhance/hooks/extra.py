@@ -15,7 +15,7 @@ from unicodedata import category
 from urllib.parse import urlsplit
 
 from airflow_provider_autoenhance.api import versions
-from airflow_provider_autoenhance.api.config import Extra
+from airflow_provider_autoenhance.api.config import STORAGE, Extra
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError
 from airflow_provider_autoenhance.api.redact import clean_text
 
@@ -273,6 +273,26 @@ def _folders(name: str, value: Any) -> tuple[str, ...]:
     return folders
 
 
+def _storages(name: str, value: Any) -> Mapping[str, str]:
+    value = _parse(value, f"extra {name!r}") if isinstance(value, str) else value
+    if not isinstance(value, dict):
+        raise _bad(name, 'an object such as {"print-shop": "s3://conn_id@bucket/folder/"}', value)
+    for storage, folder in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,50}", storage):
+            raise _bad(name, "names of 1 to 50 letters, digits, '.', '_' and '-'", storage)
+        plain = isinstance(folder, str) and folder.isprintable() and ("://" in folder or folder.startswith("/"))
+        if not plain or folder.lower().startswith(f"{STORAGE}:") or set(folder) & set("?#") or ":" in _user_of(folder):
+            # It may hold a password, and is not shown.
+            raise ValueError(
+                f"extra {name!r}: the folder of {storage!r} takes a URI such as s3://conn_id@bucket/folder/, without a key or a query."
+            )
+    return value
+
+
+def _user_of(uri: str) -> str:
+    return uri.partition("://")[2].partition("/")[0].rpartition("@")[0]
+
+
 def _currency(name: str, value: Any) -> str:
     wanted = "a code or sign of 1 to 3 characters"
     text = _text(name, value, wanted).strip()
@@ -293,6 +313,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "allow_private_sources": _bool,
     "local_folders": _folders,
     "icc_directory": _text,
+    "storages": _storages,
     "credit_price": partial(_number, low=0, high=1000),
     "currency": _currency,
 }

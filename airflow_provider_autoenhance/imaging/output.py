@@ -261,8 +261,12 @@ def _parsed(text: str) -> Any:
 
 
 def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the options out of the object forms ``format``, ``compression`` and ``color_space``."""
+    """Take the options out of the object forms ``metadata``, ``format``, ``compression`` and ``color_space``."""
     flat = dict(value)
+    metadata = flat.pop("metadata", None)
+    if metadata not in _NOTHING:
+        _check_metadata(metadata, flat)
+        flat |= metadata
     for name in ("format", "compression", "color_space"):
         given = flat.get(name)
         if not isinstance(given, Mapping):
@@ -276,6 +280,14 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
                 raise SettingsError(f"output {option} is given twice: inside {name} and beside it.")
             flat[option] = choice
     return flat
+
+
+def _check_metadata(metadata: Any, beside: Mapping[str, Any]) -> None:
+    if not isinstance(metadata, Mapping) or not metadata.keys() <= {"dpi", "color_space"}:
+        raise SettingsError(f"output metadata takes an object with 'dpi' and 'color_space', not {metadata!r:.80}.")
+    for name, value in metadata.items():
+        if beside.get(name) not in (*_NOTHING, value):
+            raise SettingsError(f"output {name} is given twice: inside metadata and beside it.")
 
 
 def _check_known(given: Mapping[str, Any], known: list[str]) -> None:

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_autoenhance.api import coerce, errors
+from airflow_provider_autoenhance.api.config import STORAGE
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import shown
@@ -225,6 +226,16 @@ class AutoenhanceMixin:
         """
         for name, read in self.readers().items():
             setattr(self, name, read(_owner(type(self)), name, getattr(self, name)))
+        for name in ("source", "destination"):
+            place = getattr(self, name, None)
+            if isinstance(place, list):
+                setattr(self, name, [self._placed(each) for each in place])
+            elif isinstance(place, str):
+                setattr(self, name, self._placed(place))
+
+    def _placed(self, uri: str) -> str:
+        """Where ``storage://NAME/path`` leads. The connection is read for such a place alone."""
+        return self.hook.config.extra.place_of(uri) if uri.lower().startswith(f"{STORAGE}://") else uri
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: Any

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from urllib.parse import unquote
 
+from airflow_provider_autoenhance.api.config import STORAGE
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, SettingsError
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import redact_url
@@ -160,6 +161,10 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         if reason := _not_a_path(uri):
             raise error(reason)
     scheme = scheme.lower()
+    if scheme == STORAGE:
+        raise error(
+            f"{redact_url(uri)}: operators alone take storage://, as source and destination, because their connection says where it leads."
+        )
     if scheme in _LOCAL_SCHEMES:
         return _local(uri, rest, has_authority=bool(separator), error=error)
     authority, _, key = rest.partition("/")

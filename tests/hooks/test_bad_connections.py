@@ -198,6 +198,13 @@ BAD_VALUES: list[tuple[str, Any]] = [
     *(("api_version", value) for value in (20250831, ["2025-08-31"], "2025-08-31\n", "latest", "\uff12025-08-31", True)),
     *(("local_folders", value) for value in (1, True, {"a": "/b"}, ["data"], [1], [["/data"]], "photos", "/a\x00b", '"/a"')),
     *(("icc_directory", value) for value in (1, True, ["/icc"], {}, "/icc\x00", "/icc\n")),
+    *(
+        ("storages", value)
+        for value in (
+            1, True, [], "s3://a/", {"a": 1}, {"a/b": "s3://c/"}, {"": "s3://c/"}, {"a": "b/"}, {"a": "storage://b/"},
+            {"a": "s3://key:secret@b/"}, {"a": "https://h/?sig=1"},
+        )
+    ),
     *(("credit_price", value) for value in (True, "cheap", "nan", -1, 1001, [], {}, "1_0")),
     *(("currency", value) for value in (1, True, "DOLLAR", " ", "U\n", [], "1a")),
     *(("verify", value) for value in (1, 0, [], {}, "yes", "/nowhere/ca.pem", "/dev/null", "/dev", "/etc/hostname", "a\x00b")),

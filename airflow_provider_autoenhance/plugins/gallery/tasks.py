@@ -18,7 +18,10 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
+from airflow_provider_autoenhance.api.config import STORAGE
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, SettingsError, SourceError
+from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.storage.location import Location, locate, path_inside
 
 #: Tasks of a run that are shown.
@@ -190,6 +193,9 @@ def _folder(fields: Mapping[str, Any]) -> Location | None:
     if "image_id" not in fields:
         destination = destination.rstrip("/") + "/"  # a download of one image takes the place of a file
     try:
+        if destination.lower().startswith(f"{STORAGE}://"):
+            hook = AutoenhanceHook(str(fields.get("autoenhance_conn_id") or DEFAULT_CONN_ID))
+            destination = hook.config.extra.place_of(destination)
         place = locate(destination, conn_id=conn_id if isinstance(conn_id, str) else None, error=SettingsError)
         folder = place.full_uri.rpartition("/")[0] + "/"
         found = locate(folder, conn_id=place.conn_id, error=SettingsError)
