@@ -148,7 +148,6 @@ _PREFERENCES: Fields = {
     "enhance_type": _one_of(*STYLES, nullable=True),
     "lens_correction": _flag(),
     "privacy": _flag(),
-    "upscale": _flag(),
     "vertical_correction": _flag(),
 }
 _SKY: Fields = {"sky_replacement": _flag(), "cloud_type": _one_of(*CLOUDS, nullable=True)}
@@ -167,11 +166,11 @@ _IMAGE: Fields = {
     "image_name": fields.String(),
     "order_id": _text(),
     "metadata": fields.Dict(allow_none=True),
-    "finetune_settings": fields.Dict(allow_none=True),
     "rating": Whole(validate=Range(0, 5), allow_none=True),
     "threesixty": _flag(),
 }
 _OLD_IMAGE: Fields = {"hdr": _flag()}
+_FINETUNE: Fields = {"finetune_settings": fields.Dict(allow_none=True)}
 
 
 def preferences(version: Version) -> Fields:
@@ -192,7 +191,13 @@ def preferences(version: Version) -> Fields:
         known |= _PERSPECTIVE
     if version.has_sliders:
         known |= {name: _one_of(*LEVELS, nullable=True) for name in SLIDERS}
+    else:
+        known["upscale"] = _flag()
     return known
+
+
+def _of_image(version: Version) -> Fields:
+    return preferences(version) | _IMAGE | (_FINETUNE if version.has_brackets else {})
 
 
 @lru_cache
@@ -200,13 +205,13 @@ def image_in(version: Version) -> Schema:
     """Return the body that creates an image."""
     own: Fields = {"image_name": fields.String(required=True), "image_id": _text()}
     own |= {"content_type": _text(), "contentType": _text()}
-    return _body(preferences(version) | _IMAGE | own | ({} if version.has_brackets else _OLD_IMAGE))
+    return _body(_of_image(version) | own | ({} if version.has_brackets else _OLD_IMAGE))
 
 
 @lru_cache
 def image_update(version: Version) -> Schema:
     """Return the body that changes an image, or processes it again."""
-    return _body(preferences(version) | _IMAGE)
+    return _body(_of_image(version))
 
 
 @lru_cache
