@@ -122,7 +122,9 @@ def test_killed_with_nothing_remembered_beside_the_outputs(
 
 def test_killed_where_autoenhance_chooses_the_ids(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
     """The other nights choose their images' ids; without that, what a lost answer left is searched for."""
-    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=False, photos=2, switches={"chosen_image_ids": False})
+    fresh = nights(
+        worker, copying_sandbox, tmp_path, deferrable=False, photos=2, switches={"chosen_image_ids": "ignored"}
+    )
     kill_everywhere(zip(count(1, 2), fresh, strict=False), effects=15)
 
 

@@ -493,7 +493,7 @@ def test_an_id_of_the_callers_choice_is_taken_once(hook: AutoenhanceHook, autoen
     assert hook.create_image("a.jpg", image_id="mine").image.image_id == "mine"
     with pytest.raises(errors.ConflictError):
         hook.create_image("a.jpg", image_id="mine")
-    autoenhance.settings(chosen_image_ids=False)
+    autoenhance.settings(chosen_image_ids="ignored")
     assert hook.create_image("a.jpg", image_id="yours").image.image_id != "yours"
     with pytest.raises(errors.SettingsError, match="another address"):
         hook.create_image("a.jpg", image_id="..")

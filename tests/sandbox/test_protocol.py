@@ -257,8 +257,10 @@ def test_the_window_pull_type_of_the_prose_goes_from_may_2025_on(sandbox: Sandbo
 def test_ids_of_images_may_be_chosen(api: Api, sandbox: Sandbox) -> None:
     assert api.create("a.jpg", image_id="mine")["image_id"] == "mine"
     assert api.http.post("/v3/images/", json={"image_name": "b.jpg", "image_id": "mine"}).status_code == 409
-    sandbox.settings(chosen_image_ids=False)
+    sandbox.settings(chosen_image_ids="ignored")
     assert api.create("c.jpg", image_id="yours")["image_id"] != "yours"
+    sandbox.settings(chosen_image_ids="refused")
+    assert api.http.post("/v3/images/", json={"image_name": "d.jpg", "image_id": "yours"}).status_code == 422
 
 
 def test_fields_come_and_go_with_the_version(api: Api, sandbox: Sandbox) -> None:

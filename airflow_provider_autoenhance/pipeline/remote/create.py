@@ -76,7 +76,7 @@ def ensure(
     failed or expired is deleted and made again.
 
     An image gets an id of our choice, the same at each try: so it is not made twice, and what a lost answer left is read by its id. Where
-    Autoenhance chooses another, or the id was a deleted image's and cannot be taken again, the order is searched.
+    Autoenhance chooses another, refuses ours, or the id was a deleted image's and cannot be taken again, the order is searched.
 
     :param wanted: what to create; its ``metadata`` holds the marks.
     :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
@@ -111,6 +111,13 @@ class _Making:
             if self._chosen is None:
                 raise
             return self.find() or _create(self._hook, self._wanted)
+        except (
+            errors.InvalidRequestError
+        ):  # an API that chooses ids itself may refuse ours; anything else it refuses once more
+            if self._chosen is None:
+                raise
+            self._chosen = None
+            return _create(self._hook, self._wanted)
 
     def find(self) -> Made | None:
         """What a lost answer left: by its id, which an API that chooses ids itself does not know; else by a search."""

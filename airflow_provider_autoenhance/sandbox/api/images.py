@@ -94,8 +94,10 @@ async def create_image(call: Call) -> Response:
 
 
 def _fresh_id(call: Call, body: dict[str, Any]) -> str:
-    chosen = body.get("image_id") if call.world.settings.chosen_image_ids else None
-    image_id: str = chosen or str(uuid.uuid4())
+    wish, chosen = call.world.settings.chosen_image_ids, body.get("image_id")
+    if chosen and wish == "refused":
+        raise invalid("json", {"image_id": ["Unknown field."]})
+    image_id: str = chosen if chosen and wish == "taken" else str(uuid.uuid4())
     if image_id in call.world.images or image_id in call.world.exposures:
         raise ApiError(409)
     return image_id

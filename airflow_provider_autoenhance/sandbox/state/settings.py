@@ -41,7 +41,7 @@ class Settings(BaseModel):
         processed: it stands ``beside`` what is written, which goes ``instead`` of it, or is ``never`` written.
     :param window_pull_type_from: first API version that knows ``window_pull_type``.
     :param preview_path_until: first API version without ``GET /v3/images/{id}/preview``.
-    :param chosen_image_ids: whether an ``image_id`` in a creation becomes the image's id; without it, it is ignored.
+    :param chosen_image_ids: whether an ``image_id`` in a creation is ``taken`` as the image's id, ``ignored``, or ``refused`` with 422.
     :param premium_edits: whether the accounts may have premium edits made; without it, 403.
     :param child_credits: credits that the first full-size download of a premium edit takes.
     :param child_order: whether a premium edit stands in its ``parent``'s order, or in one of its ``own``.
@@ -88,7 +88,7 @@ class Settings(BaseModel):
     metadata_written: Literal["beside", "instead", "never"] = "beside"
     window_pull_type_from: str = Field("2025-05-05", pattern=DATE)
     preview_path_until: str = Field("2025-08-31", pattern=DATE)
-    chosen_image_ids: bool = True
+    chosen_image_ids: Literal["taken", "ignored", "refused"] = "taken"
     premium_edits: bool = True
     child_credits: int = Field(1, ge=0)
     child_order: Literal["parent", "own"] = "parent"

@@ -51,10 +51,11 @@ def test_what_lost_answers_left_is_deleted_before_it_is_made_again(autoenhance: 
     assert (len(left), made.adopted) == (3, False)
 
 
-@pytest.mark.parametrize("taken", [True, False], ids=["our ids", "its own ids"])
-def test_an_image_that_is_there_is_gone_on_with_though_nobody_has_looked(autoenhance: Sandbox, taken: bool) -> None:
+@pytest.mark.parametrize("chosen", ["taken", "ignored", "refused"])
+def test_an_image_that_is_there_is_gone_on_with_though_nobody_has_looked(autoenhance: Sandbox, chosen: str) -> None:
     """Ids of our choice keep a second one from being made; where Autoenhance chooses them, a lost answer is searched for."""
-    autoenhance.settings(chosen_image_ids=taken)
+    autoenhance.settings(chosen_image_ids=chosen)
+    taken = chosen == "taken"
     hook = AutoenhanceHook()
     hook.create_order(order_id="o1")
     first = ensure(hook, wanted("image"), fresh=True)
