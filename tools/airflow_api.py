@@ -54,6 +54,13 @@ class AirflowApi:
         """Ask for something to be done that takes no words."""
         return self._call("PUT", f"/api/v2/{path}", None, self._token)
 
+    def answers(self) -> bool:
+        """Whether it does."""
+        with suppress(ApiError):
+            self._ask("GET", "/api/v2/version", None, None)
+            return True
+        return False
+
     def healthy(self) -> bool:
         """Whether every component reports that it is."""
         with suppress(ApiError):
@@ -62,9 +69,14 @@ class AirflowApi:
             return all(health[name]["status"] == "healthy" for name in names)
         return False
 
-    def dag_ids(self) -> list[str]:
-        """Return the ids of the DAGs that the UI shows."""
-        return [dag["dag_id"] for dag in self.get("dags")["dags"]]
+    def dag_files(self) -> set[str]:
+        """Return the names of the files whose DAGs the UI shows."""
+        return {str(dag["relative_fileloc"]) for dag in self.get("dags?limit=100")["dags"]}
+
+    def broken_files(self) -> dict[str, str]:
+        """Return the names of the DAG files that Airflow could not read, each with the last line of why."""
+        errors = self.get("importErrors?limit=100")["import_errors"]
+        return {str(each["filename"]): str(each["stack_trace"]).strip().rpartition("\n")[2] for each in errors}
 
     @cached_property
     def _token(self) -> str:

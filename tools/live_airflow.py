@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import psutil
 
 from tools.airflow_api import AirflowApi
 from tools.airflow_home import AirflowHome, migrate
-from tools.processes import Child, Children
+from tools.processes import Child, Children, ProcessError
 
 # Log servers are left out: all components share one log folder, and nothing should listen beyond loopback.
 COMPONENTS = {
@@ -23,6 +24,7 @@ COMPONENTS = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 _START_SECONDS = 180
+_FOREIGN_SECONDS = 30
 
 
 @dataclass
@@ -60,19 +62,41 @@ class LiveAirflow:
         child.wait(timeout=10)
         self.children.forget(child)
 
-    def wait_until_usable(self) -> None:
-        """Wait until the API answers, every component reports healthy, and every DAG file has been read."""
+    def wait_until_usable(self, *, foreign_dags: bool = False) -> None:
+        """Wait until the API answers, every component reports healthy, and every DAG file has been read.
+
+        :param foreign_dags: the folder may hold anybody's files: one that is broken, or that shows no DAG soon, holds nothing up.
+        """
         self.components["api-server"].wait_until(self.api.healthy, seconds=_START_SECONDS, what="healthy")
-        expected = sum("@dag" in file.read_text() for file in self.home.dags.glob("*.py"))
-        self.components["dag-processor"].wait_until(
-            lambda: len(self.api.dag_ids()) >= expected, seconds=_START_SECONDS, what=f"done reading {self.home.dags}"
-        )
+        processor, what = self.components["dag-processor"], f"done reading {self.home.dags}"
+        if not foreign_dags:
+            processor.wait_until(lambda: not self.unread_files(), seconds=_START_SECONDS, what=what)
+            return
+        with suppress(ProcessError):
+            processor.wait_until(
+                lambda: self.unread_files() <= set(self.api.broken_files()), seconds=_FOREIGN_SECONDS, what=what
+            )
+
+    def unread_files(self) -> set[str]:
+        """Return the names of the DAG files that show no DAG."""
+        files = {file.name for file in self.home.dags.glob("*.py") if "@dag" in file.read_text(errors="replace")}
+        return files - self.api.dag_files()
 
 
-def start_live_airflow(children: Children, home: AirflowHome, folder: Path, extra: Mapping[str, str]) -> LiveAirflow:
+def start_live_airflow(
+    children: Children,
+    home: AirflowHome,
+    folder: Path,
+    extra: Mapping[str, str],
+    *,
+    prepare: Callable[[AirflowApi], None] = lambda _api: None,
+    foreign_dags: bool = False,
+) -> LiveAirflow:
     """Make a home and a database, start all components, and return when they are usable.
 
     :param extra: environment variables beside those of the home.
+    :param prepare: makes what the DAGs need, before the first of them is read, and may run.
+    :param foreign_dags: the folder of DAG files may hold anybody's.
     """
     home.create()
     environment = home.environment({}) | {
@@ -83,6 +107,10 @@ def start_live_airflow(children: Children, home: AirflowHome, folder: Path, extr
     migrate(children, environment, folder)
     airflow = LiveAirflow(children, home, folder, environment)
     for name in COMPONENTS:
-        airflow.start(name)
-    airflow.wait_until_usable()
+        if name != "dag-processor":
+            airflow.start(name)
+    airflow.components["api-server"].wait_until(airflow.api.answers, seconds=_START_SECONDS, what="there")
+    prepare(airflow.api)
+    airflow.start("dag-processor")
+    airflow.wait_until_usable(foreign_dags=foreign_dags)
     return airflow

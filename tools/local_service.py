@@ -9,9 +9,9 @@ import secrets
 import shlex
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -157,27 +157,42 @@ def sample_photos(*, brackets: bool) -> list[Path]:
 
     :param brackets: with all the shots of an exposure bracket; else with its middle one alone, as a photo of its own.
     """
+    photos = sorted(PHOTOS.glob("*/*.jpg"))
+    return photos if brackets else middle_shots(photos)
+
+
+def middle_shots(photos: Iterable[Path]) -> list[Path]:
+    """Return the middle shot of each exposure bracket, and the photos that stand alone."""
     scenes: dict[str, list[Path]] = {}
-    for photo in sorted(PHOTOS.glob("*/*.jpg")):
+    for photo in photos:
         scene = re.sub(r"-\d$", "", str(photo.with_suffix("")))
         scenes.setdefault(scene, []).append(photo)
-    if brackets:
-        return [photo for shots in scenes.values() for photo in shots]
     return [shots[len(shots) // 2] for shots in scenes.values()]
 
 
 def fill_buckets(service: LocalService, photos: list[Path], *, all_dags: bool = False) -> None:
     """Make both buckets and put the photos, one folder per listing, into the first.
 
-    :param all_dags: put them into today's folder too, where the nightly DAG looks, and where that for print looks.
+    :param all_dags: put them where the DAG for print looks too, and into today's folder, where the nightly DAG looks when it is triggered;
+        and one shot of each view into those of the days before, of which Airflow runs one as soon as it starts.
     """
-    folders = ("", f"{datetime.now(PHOTOGRAPHERS):%Y-%m-%d}/", "print/") if all_dags else ("",)
+    folders = {"": photos}
+    if all_dags:
+        today, *before = sample_days()
+        folders |= {f"{today}/": photos, "print/": photos} | {f"{day}/": middle_shots(photos) for day in before}
     s3 = service.s3()
     for bucket in (SOURCE_BUCKET, RESULT_BUCKET):
         s3.create_bucket(Bucket=bucket)
-    for photo in photos:
-        for folder in folders:
-            s3.upload_file(str(photo), SOURCE_BUCKET, folder + key_of(photo), ExtraArgs={"ContentType": "image/jpeg"})
+    for folder, found in folders.items():
+        for photo in found:
+            key = folder + key_of(photo)
+            s3.upload_file(str(photo), SOURCE_BUCKET, key, ExtraArgs={"ContentType": "image/jpeg"})
+
+
+def sample_days() -> list[str]:
+    """Return today, yesterday and the day before: Airflow starts with the nightly run of one of the last two."""
+    today = datetime.now(PHOTOGRAPHERS).date()
+    return [(today - timedelta(days=days)).isoformat() for days in range(3)]
 
 
 def key_of(photo: Path) -> str:

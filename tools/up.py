@@ -8,20 +8,24 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+from tools.airflow_api import AirflowApi, ApiError
 from tools.airflow_home import ADMIN, RUN, AirflowHome, free_port
-from tools.console import detail, problem, step
+from tools.console import problem, step
 from tools.live_airflow import LiveAirflow, start_live_airflow
 from tools.local_service import (
     RESULT_BUCKET,
     SOURCE_BUCKET,
     LocalService,
     fill_buckets,
+    sample_days,
     sample_photos,
     start_local_service,
 )
 from tools.processes import Children, run_command
 
 FOLDER = RUN / "up"
+#: Between two looks at what runs and at the DAG files, which Airflow reads again every 10 seconds.
+_LOOK_SECONDS = 5
 
 #: Of the tasks that call Autoenhance: 6 x 50 requests a second.
 POOL = {
@@ -32,25 +36,26 @@ POOL = {
 }
 
 
-def start_all(children: Children, *, port: int) -> tuple[AirflowHome, LocalService]:
+def start_all(children: Children, *, port: int) -> tuple[LiveAirflow, LocalService]:
     """Start the sandbox, fill its buckets, and start Airflow's components; return when the UI shows the DAGs."""
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
     service = start_local_service(
         children, FOLDER, port=free_port(8787), s3_port=free_port(8788), processing_seconds="3,8"
     )
-    photos = sample_photos(brackets=True)
-    fill_buckets(service, photos, all_dags=True)
-    detail(f"{len(photos)} photos in s3://{SOURCE_BUCKET}/, and again in the folder of today for the nightly DAG")
+    fill_buckets(service, sample_photos(brackets=True), all_dags=True)
 
     step("Making an Airflow of its own, and starting its components")
     home = AirflowHome(FOLDER / "airflow", port=free_port(port))
-    airflow = start_live_airflow(children, home, FOLDER, {"AUTOENHANCE_POOL": POOL["name"]})
-    airflow.api.post("pools", POOL)
-    add_connections(airflow, service)
-    return home, service
+
+    def prepare(api: AirflowApi) -> None:
+        api.post("pools", POOL)
+        add_connections(api, service)
+
+    environment = {"AUTOENHANCE_POOL": POOL["name"]}
+    return start_live_airflow(children, home, FOLDER, environment, prepare=prepare, foreign_dags=True), service
 
 
-def add_connections(airflow: LiveAirflow, service: LocalService) -> None:
+def add_connections(api: AirflowApi, service: LocalService) -> None:
     """Put the connections into the database, where the UI shows them."""
     for variable, text in service.connections.items():
         connection = json.loads(text)
@@ -62,35 +67,73 @@ def add_connections(airflow: LiveAirflow, service: LocalService) -> None:
             **connection,
             **({"extra": json.dumps(extra)} if extra else {}),
         }
-        airflow.api.post("connections", body)
+        api.post("connections", body)
 
 
 def serve(children: Children, *, port: int) -> int:
     """Start everything, and say how to use it, until Ctrl-C; return the exit status."""
-    home, service = start_all(children, port=port)
+    airflow, service = start_all(children, port=port)
     step("Ready")
-    print(f"\n  Airflow      {home.address}\n  Login        {ADMIN} / {home.password}")
-    print(f"  Autoenhance  {service.api} (its accounts: {service.api}/sandbox/ledger)")
+    print(guide(airflow.home, service), flush=True)
+    return run_until_stopped(children, airflow)
+
+
+def guide(home: AirflowHome, service: LocalService) -> str:
+    """Say where everything is."""
     endpoint = service.s3().meta.endpoint_url
-    print(f"  S3           {endpoint} (buckets {SOURCE_BUCKET} and {RESULT_BUCKET})")
-    print(f"  DAG files    {home.dags} (yours too)\n  Logs         {FOLDER}\n")
-    print("Your own photos, one folder for each listing (the local S3 takes any key):\n")
-    print(f"  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1")
-    print(f"  aws s3 cp --recursive photos/ s3://{SOURCE_BUCKET}/elm-4/\n")
-    print("Ctrl-C stops all of it. The next start deletes what is in there.", flush=True)
-    return run_until_stopped(children)
+    today, yesterday, _ = sample_days()
+    return f"""
+  Airflow      {home.address}
+  Login        {ADMIN} / {home.password}
+  Photos       click Browse, Photos, and the run of autoenhance_nightly: it has begun with samples,
+               and shows them before and after within a minute
+  Your DAG     put its file into {home.dags}
+  Logs         {FOLDER}
+
+  Autoenhance  {service.api}, a sandbox; connection autoenhance_default
+  API key      {service.api_key}
+  Its books    {service.api}/sandbox/ledger
+  S3           {endpoint}, any key; connection aws_default
+  Source       s3://{SOURCE_BUCKET}/ holds harbour-view-3/ (5 exposures of a view), maple-street-12/ (3 photos);
+               both again in {today}/ and print/; of each view one in {yesterday}/ and the day before
+  Results      s3://{RESULT_BUCKET}/
+
+Your own photos, one folder for each listing:
+
+  export AWS_ENDPOINT_URL={endpoint} AWS_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
+  aws s3 cp --recursive photos/ s3://{SOURCE_BUCKET}/elm-4/
+
+Ctrl-C stops all of it. The next start deletes what is in there. More: docs/getting-started.md"""
 
 
-def run_until_stopped(children: Children) -> int:
-    """Wait for Ctrl-C, or for a child that ends by itself; return the exit status."""
+def run_until_stopped(children: Children, airflow: LiveAirflow) -> int:
+    """Wait for Ctrl-C, or for a child that ends by itself, and name DAG files that break; return the exit status."""
+    named: dict[str, str] = {}
     try:
         while not (ended := children.ended()):
-            time.sleep(1)
+            named = name_broken_files(airflow, named)
+            time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         print("\nStopping.")
         return 0
     problem(f"{ended.name} ended by itself: {ended.log}")
     return 1
+
+
+def name_broken_files(airflow: LiveAirflow, named: dict[str, str]) -> dict[str, str]:
+    """Print the DAG files that Airflow cannot read, and return them with the reasons.
+
+    :param named: those that have been printed.
+    """
+    try:
+        broken = airflow.api.broken_files()
+    except ApiError:
+        return named
+    for file, reason in broken.items():
+        if named.get(file) != reason:
+            problem(f"{airflow.home.dags / file}: {reason}")
+    return broken
 
 
 def main() -> int:

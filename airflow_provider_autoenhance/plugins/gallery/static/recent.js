@@ -1,19 +1,30 @@
 // The page over recent runs.
 import { BASE, element, frame, pageOf, words } from "./gallery.js";
 
+const AGAIN_AFTER = 5_000; // milliseconds until a list without a run is looked for again
+
 async function show(place) {
   const { root, unmount } = frame(place);
-  const body = element("div", { className: "recent" }, element("h1", {}, "Photos of recent runs"));
-  root.append(body);
+  const found = element("div");
+  root.append(element("div", { className: "recent" }, element("h1", {}, "Photos of recent runs"), found));
+  await look(found);
+  return unmount;
+}
+
+async function look(found) {
   try {
     const answer = await fetch(new URL("recent", BASE));
     if (!answer.ok) throw new Error(String(answer.status));
     const { runs } = await answer.json();
-    body.append(runs.length ? table(runs) : element("p", { className: "quiet" }, "Not one run has left photos yet. Trigger a DAG that enhances some, and look again."));
+    found.replaceChildren(runs.length ? table(runs) : quiet("Not one run has left photos yet. Trigger a DAG that enhances some: this page looks again every few seconds."));
+    if (!runs.length) setTimeout(look, AGAIN_AFTER, found);
   } catch {
-    body.append(element("p", { className: "quiet", role: "alert" }, "Airflow does not answer. Load the page again."));
+    found.replaceChildren(quiet("Airflow does not answer. Load the page again."));
   }
-  return unmount;
+}
+
+function quiet(text) {
+  return element("p", { className: "quiet", role: "status" }, text);
 }
 
 function table(runs) {
