@@ -1,6 +1,6 @@
 """``make browser``: the gallery in a real Chromium on a live Airflow; pictures of what it shows in ``.run/browser``.
 
-Chromium is Debian's; what drives it goes into ``.envs/browser``.
+Chromium is Debian's; what drives it goes into ``.envs/browser``. Briefly, it looks at samples that need no sandbox.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from tools.airflow_home import ADMIN, DAGS, REPOSITORY, RUN, AirflowHome, free_port
 from tools.console import detail, step
@@ -30,21 +31,27 @@ _SECONDS = 900
 def find_chromium(children: Children) -> str:
     """Return the path of Chromium; root gets it from Debian.
 
-    :raises ProcessError: there is none.
+    :raises ProcessError: there is none, and it cannot be installed.
     """
+    by_hand = "install Debian's package chromium (apt-get install chromium, as root), or Google Chrome"
     found = next(filter(None, map(shutil.which, _NAMES)), None)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]
-        children.run(
-            "installing chromium",
-            command,
-            environment=dict(os.environ),
-            log=FOLDER / "apt.log",
-            seconds=_INSTALL_SECONDS,
+    if found is None and not (os.geteuid() == 0 and shutil.which("apt-get")):
+        raise ProcessError(
+            f"there is no {', '.join(_NAMES)}, and only root with apt-get can install it here: {by_hand}"
         )
+    if found is None:
+        step("Installing Debian's package chromium, with what it depends on, into this system")
+        try:
+            for words in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+                command = ["apt-get", "-q", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120", *words]
+                environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+                log = FOLDER / "apt.log"
+                children.run("apt-get", command, environment=environment, log=log, seconds=_INSTALL_SECONDS)
+        except ProcessError as failure:
+            raise ProcessError(f"{failure}. Chromium could not be installed: {by_hand}") from failure
         found = shutil.which("chromium")
     if found is None:
-        raise ProcessError(f"none of {', '.join(_NAMES)} is installed: run `apt-get install chromium` as root")
+        raise ProcessError(f"this system's package chromium brings no program of that name: {by_hand}")
     return found
 
 
@@ -58,47 +65,64 @@ def install_drivers(children: Children) -> None:
     children.run("installing playwright", command, environment=environment, log=log, seconds=_INSTALL_SECONDS)
 
 
-def make_dags() -> Path:
-    """Copy the example DAGs, and the one that makes many photos, into a folder of their own."""
+def make_dags(*, briefly: bool) -> Path:
+    """Make a folder of DAG files: the one that makes many photos, and the example DAGs beside it."""
     folder = FOLDER / "dags"
-    shutil.copytree(DAGS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    if briefly:
+        folder.mkdir()
+    else:
+        shutil.copytree(DAGS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     text = (REPOSITORY / "tools" / "browser_dags" / "gallery_samples.py").read_text()
     text = text.replace("@SAMPLES@", str(PHOTOS)).replace("@OUT@", str(FOLDER / "enhanced"))
     (folder / "gallery_samples.py").write_text(text)
     return folder
 
 
-def run(children: Children, *, photos: int, only: str) -> int:
-    """Start everything, drive the browser, and return the exit status."""
+def install(children: Children) -> str:
+    """Install what is missing, and return the path of Chromium."""
     chromium = find_chromium(children)
     step(f"Installing what drives {chromium} into {PYTHON.parent.parent}")
     install_drivers(children)
-    step("Starting the sandbox and an Airflow of its own")
-    service = start_local_service(children, FOLDER)
-    fill_buckets(service, sample_photos(brackets=True), all_dags=True)
-    home = AirflowHome(FOLDER / "airflow", dags=make_dags(), port=free_port())
-    airflow = start_live_airflow(children, home, FOLDER, service.connections)
+    return chromium
+
+
+def run(children: Children, *, photos: int, only: str, briefly: bool) -> int:
+    """Start everything, drive the browser, and return the exit status."""
+    chromium = install(children)
+    step("Starting an Airflow of its own" + ("" if briefly else ", and the sandbox"))
+    connections = {} if briefly else start_service(children)
+    home = AirflowHome(FOLDER / "airflow", dags=make_dags(briefly=briefly), port=free_port())
+    airflow = start_live_airflow(children, home, FOLDER, connections)
     airflow.api.post(
         "dags/gallery_samples/dagRuns", {"dag_run_id": "samples+1", "logical_date": None, "conf": {"photos": photos}}
     )
     step("Looking at it in the browser")
-    return drive(children, airflow, chromium, only=only)
+    return drive(children, airflow, {"chromium": chromium, "only": only, "briefly": briefly})
 
 
-def drive(children: Children, airflow: LiveAirflow, chromium: str, *, only: str) -> int:
-    """Have the steps taken, and say what came of each."""
-    about = {"address": airflow.home.address, "user": ADMIN, "password": airflow.home.password, "chromium": chromium}
-    orders = json.dumps({**about, "folder": str(FOLDER), "only": only})
-    log = FOLDER / "steps.log"
-    environment = {**airflow.environment, "BROWSER_ORDERS": orders}
+def start_service(children: Children) -> dict[str, str]:
+    """Start the sandbox with the sample photos, and return the connections to it."""
+    service = start_local_service(children, FOLDER)
+    fill_buckets(service, sample_photos(brackets=True), all_dags=True)
+    return service.connections
+
+
+def drive(children: Children, airflow: LiveAirflow, orders: dict[str, Any]) -> int:
+    """Have the steps taken, and say what came of each.
+
+    :raises ProcessError: a step failed; by Airflow itself, where that answered the browser that it had failed.
+    """
+    airflow_failed = FOLDER / "airflow-failed.txt"
+    about = {"address": airflow.home.address, "user": ADMIN, "password": airflow.home.password}
+    places = {"folder": str(FOLDER), "airflow_failed": str(airflow_failed)}
+    environment = {**airflow.environment, "BROWSER_ORDERS": json.dumps({**about, **places, **orders})}
+    command, log = [str(PYTHON), "-m", "tools.browser_steps"], FOLDER / "steps.log"
     try:
-        children.run(
-            "the browser",
-            [str(PYTHON), "-m", "tools.browser_steps"],
-            environment=environment,
-            log=log,
-            seconds=_SECONDS,
-        )
+        children.run("the browser", command, environment=environment, log=log, seconds=_SECONDS)
+    except ProcessError as failure:
+        if airflow_failed.exists():
+            raise ProcessError(f"{failure}; {airflow_failed.read_text()}", by_airflow=True) from failure
+        raise
     finally:
         for line in log.read_text().splitlines():
             detail(line)
@@ -110,8 +134,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make browser", description=__doc__)
     parser.add_argument("--photos", type=int, default=200, help="photos in the long list (default 200)")
     parser.add_argument("--only", default="", help="take only the steps whose names hold this")
+    parser.add_argument("--briefly", action="store_true", help="without the sandbox and the nightly DAG, as in .ci/run")
+    parser.add_argument(
+        "--install", action="store_true", help="install Chromium and what drives it, and do nothing else"
+    )
     arguments = parser.parse_args()
-    return run_command(FOLDER, lambda children: run(children, photos=arguments.photos, only=arguments.only))
+    if arguments.install:
+        return run_command(FOLDER, lambda children: 0 if install(children) else 1)
+    return run_command(
+        FOLDER,
+        lambda children: run(children, photos=arguments.photos, only=arguments.only, briefly=arguments.briefly),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // The page over recent runs.
 import { BASE, element, frame, pageOf, words } from "./gallery.js";
 
-const AGAIN_AFTER = 5_000; // milliseconds until a list without a run is looked for again
+const AGAIN_AFTER = 5_000; // milliseconds until the list is looked at again
 
 async function show(place) {
   const { root, unmount } = frame(place);
@@ -11,16 +11,23 @@ async function show(place) {
   return unmount;
 }
 
-async function look(found) {
+async function look(found, shown = "") {
+  let answered = shown;
   try {
-    const answer = await fetch(new URL("recent", BASE));
-    if (!answer.ok) throw new Error(String(answer.status));
-    const { runs } = await answer.json();
-    found.replaceChildren(runs.length ? table(runs) : quiet("Not one run has left photos yet. Trigger a DAG that enhances some: this page looks again every few seconds."));
-    if (!runs.length) setTimeout(look, AGAIN_AFTER, found);
+    if (!document.hidden) {
+      const answer = await fetch(new URL("recent", BASE));
+      if (!answer.ok) throw new Error(String(answer.status));
+      answered = await answer.text();
+    }
   } catch {
     found.replaceChildren(quiet("Airflow does not answer. Load the page again."));
+    return;
   }
+  if (answered !== shown) {
+    const { runs } = JSON.parse(answered);
+    found.replaceChildren(runs.length ? table(runs) : quiet("Not one run has left photos yet. Trigger a DAG that enhances some: this page looks again every few seconds."));
+  }
+  if (found.isConnected) setTimeout(look, AGAIN_AFTER, found, answered);
 }
 
 function quiet(text) {
