@@ -41,6 +41,11 @@ def free_port(preferred: int = 0) -> int:
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without what belongs to another Airflow or AWS account."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    # As an IDE sets it: this folder on the path doubles the package's plugin, and Airflow drops all plugins that come after a double.
+    paths = [
+        path for path in kept.pop("PYTHONPATH", "").split(os.pathsep) if path and Path(path).resolve() != REPOSITORY
+    ]
+    kept |= {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
     return kept | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"}
 
 

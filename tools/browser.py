@@ -24,6 +24,14 @@ FOLDER = RUN / "browser"
 PYTHON = ENVIRONMENTS / "browser" / "bin" / "python"
 _DRIVERS = ("playwright>=1.40", "axe-playwright-python>=0.1.4")
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_TRIAL = """
+import sys
+import axe_playwright_python.sync_playwright
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    playwright.chromium.launch(executable_path=sys.argv[1], args=["--no-sandbox", "--disable-dev-shm-usage"]).new_page().close()
+"""
+_TRIAL_SECONDS = 180
 _INSTALL_SECONDS = 900
 _SECONDS = 900
 
@@ -79,10 +87,15 @@ def make_dags(*, briefly: bool) -> Path:
 
 
 def install(children: Children) -> str:
-    """Install what is missing, and return the path of Chromium."""
+    """Install what is missing, and return the path of Chromium, which then starts.
+
+    :raises ProcessError: it cannot be had, or does not start.
+    """
     chromium = find_chromium(children)
     step(f"Installing what drives {chromium} into {PYTHON.parent.parent}")
     install_drivers(children)
+    command, log = [str(PYTHON), "-c", _TRIAL, chromium], FOLDER / "trial.log"
+    children.run("starting Chromium", command, environment=dict(os.environ), log=log, seconds=_TRIAL_SECONDS)
     return chromium
 
 

@@ -80,7 +80,7 @@ def the_tab_of_a_task_shows_its_photos(page: Page) -> None:
 
 
 def the_link_of_a_task_leads_to_its_page(page: Page) -> None:
-    until(lambda: state_of(page, "gallery_samples") in ("success", "failed"), 120)
+    until(lambda: state_of(page, "gallery_samples") in ("success", "failed"), 300)
     page.goto(f"{ADDRESS}/dags/gallery_samples/runs/{quote('samples+1', safe='')}/tasks/enhance/details")
     link = page.locator("a[href^='autoenhance/gallery/task/']")
     assert link.inner_text(timeout=120 * SECONDS) == "Photos"
@@ -182,7 +182,7 @@ def a_link_opens_its_photo(page: Page) -> None:
     expect(page.locator("dialog h2")).to_have_text(title)
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
-    until(lambda: "#" not in page.url, 10)
+    until(lambda: "#" not in page.url, 60)
 
 
 def keys_alone_do(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pendulum
 import pytest
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from tools.airflow_home import AirflowHome
+from tools.airflow_home import REPOSITORY, AirflowHome, clean_environment
 from tools.live_airflow import LiveAirflow
 from tools.local_service import PHOTOGRAPHERS, middle_shots, sample_days, sample_photos
 from tools.processes import Children
@@ -43,6 +44,13 @@ def test_each_broken_file_is_named_once_until_it_breaks_in_another_way(
     broken["mine.py"] = "NameError: two"
     name_broken_files(airflow, named)
     assert "NameError: two" in capsys.readouterr().err
+
+
+def test_the_checkout_does_not_double_the_plugin_by_way_of_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), "", "/of/mine"]))
+    assert clean_environment()["PYTHONPATH"] == "/of/mine"
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    assert "PYTHONPATH" not in clean_environment()
 
 
 def test_dag_files_without_a_dag_are_waited_for(tmp_path: Path) -> None:
