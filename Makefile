@@ -19,7 +19,7 @@ SDKS := $(VENV)/sdks/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test wheel e2e e2e-webhook torture hostile fuzz lint format matrix stores browser bench bench-memory samples profiles clean
+.PHONY: help demo up test wheel e2e e2e-webhook e2e-celery torture hostile fuzz lint format matrix stores browser bench bench-memory samples profiles clean
 
 help: ## Show these commands
 	@echo "Usage: make COMMAND [ARGS=...]"
@@ -40,6 +40,9 @@ e2e: $(INSTALLED) ## Run the nightly DAG on a live Airflow through deferrals, ki
 
 e2e-webhook: $(INSTALLED) ## Let the sandbox's webhook wake a DAG on a live Airflow, once, after a flood of forged calls
 	@$(BIN)/python -m tools.e2e_webhook $(ARGS)
+
+e2e-celery: $(INSTALLED) ## Run docker-compose.yaml's services natively, and kill, freeze and starve them (ARGS="--only NAME", ARGS=--briefly)
+	@$(BIN)/python -m tools.celery $(ARGS)
 
 torture: $(INSTALLED) ## Try 10,000 random nights of faults, kills and changes, brackets among them, against the promises (EXAMPLES=...)
 	@TORTURE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -o faulthandler_timeout=0 -n $(WORKERS) tests/crash/test_stateful.py tests/crash/test_image_nights.py $(ARGS)

@@ -48,6 +48,7 @@ def check_night(service: LocalService, day: str, report: dict[str, Any]) -> tupl
     problems = [f"{key}: {live[key]} live images" for key in sources if live[key] != 1]
     problems += [f"{key}: {paid[key]} credits" for key in sources if paid[key] != 1]
     problems += _check_files(sources, outputs)
+    problems += _left_hanging(service, day, outputs)
     if ledger["api_key_hosts"] != [urlsplit(service.api).netloc]:
         problems.append(f"the API key was seen on {', '.join(ledger['api_key_hosts']) or 'no host'}")
     said = {name: report.get(name) for name in ("photos", "landed", "credits", "failed_listings")}
@@ -73,6 +74,13 @@ def _check_files(sources: dict[str, bytes], outputs: dict[str, bytes]) -> Iterat
             yield f"{key}: the output's SHA-256 is not the one that Autoenhance sent"
         if said != [digest]:
             yield f"{key}: the manifest has {said or 'no output'}"
+
+
+def _left_hanging(service: LocalService, day: str, outputs: dict[str, bytes]) -> Iterator[str]:
+    """What an ended night has no use for: proofs that a process lives, and uploads that nobody completes."""
+    yield from (f"{key}: the lease of no process" for key in outputs if key.endswith(".lease"))
+    uploads = service.s3().list_multipart_uploads(Bucket=RESULT_BUCKET, Prefix=f"{day}/").get("Uploads", [])
+    yield from (f"{upload['Key']}: a multipart upload that nobody completed" for upload in uploads)
 
 
 def _files(service: LocalService, bucket: str, prefix: str) -> dict[str, bytes]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import psutil
 
 from tools.airflow_api import AirflowApi
 from tools.airflow_home import AirflowHome, migrate
@@ -47,20 +44,34 @@ class LiveAirflow:
         """Start a component, or start it again."""
         # Not from the working directory: what an editable install leaves there doubles the package's plugin, and Airflow then drops all
         # plugins that come after a double.
-        command = [sys.executable, "-P", "-m", "airflow", *COMPONENTS[name]]
-        environment = {**self.environment, **(self.home.api_server() if name == "api-server" else {})}
+        command = [str(self.home.python), "-P", "-m", "airflow", *self.command_of(name)]
+        environment = self.environment_of(name)
         self.components[name] = self.children.start(
             name, command, environment=environment, log=self.folder / f"{name}.log"
         )
 
+    def command_of(self, name: str) -> list[str]:
+        """What Airflow's command line is given for a component."""
+        return COMPONENTS[name]
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """A component's whole environment."""
+        return {**self.environment, **(self.home.api_server() if name == "api-server" else {})}
+
     def kill(self, name: str) -> None:
         """Kill a component and everything that it started, without a word (SIGKILL)."""
         child = self.components.pop(name)
-        family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
-        for process in family:
-            process.send_signal(signal.SIGKILL)
+        child.send_all(signal.SIGKILL)
         child.wait(timeout=10)
         self.children.forget(child)
+
+    def freeze(self, name: str) -> None:
+        """Stop a component and everything that it started where they are, as when a machine stands still."""
+        self.components[name].send_all(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen component go on."""
+        self.components[name].send_all(signal.SIGCONT)
 
     def wait_until_usable(self, *, foreign_dags: bool = False) -> None:
         """Wait until the API answers, every component reports healthy, and every DAG file has been read.

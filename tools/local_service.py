@@ -74,6 +74,11 @@ class LocalService:
         """Let some of what it is asked go wrong, as ``POST /sandbox/faults`` takes it."""
         self._post("faults", rules)
 
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        with urllib.request.urlopen(urllib.request.Request(f"{self.api}/sandbox/faults", method="DELETE"), timeout=30):
+            pass
+
     def ledger(self) -> dict[str, Any]:
         """Return its books: what was created, uploaded, bought and deleted, and who saw an API key."""
         with urllib.request.urlopen(f"{self.api}/sandbox/ledger", timeout=30) as answer:

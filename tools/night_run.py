@@ -16,7 +16,6 @@ from tools.processes import ProcessError
 
 DAG_ID = "autoenhance_nightly"
 _TASK = "enhance"
-_SECONDS = 240
 _ENDED = ("success", "failed")
 
 
@@ -25,16 +24,25 @@ class NightRun:
 
     :param listings: folders of the day.
     :param photos: photos in each.
+    :param seconds: how long anything may take that is waited for.
     """
 
     def __init__(
-        self, airflow: LiveAirflow, service: LocalService, day: str, listings: int, photos: int, suffix: str = ""
+        self,
+        airflow: LiveAirflow,
+        service: LocalService,
+        day: str,
+        listings: int,
+        photos: int,
+        suffix: str = "",
+        seconds: float = 240,
     ) -> None:
         self.airflow = airflow
         self.service = service
         self.day = day
         self.listings = listings
         self.photos = photos
+        self.seconds = seconds
         self._run_id = f"e2e-{day}{suffix}"
         self._path = f"dags/{DAG_ID}/dagRuns/{self._run_id}"
 
@@ -58,12 +66,12 @@ class NightRun:
 
         :raises ProcessError: it did not, or the run ended before.
         """
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + self.seconds
         while not ready():
             if not may_end and self.state() in _ENDED:
                 raise ProcessError(f"run {self._run_id} ended {self.state()} before it was {what}")
             if time.monotonic() > deadline:
-                raise ProcessError(f"run {self._run_id} was not {what} within {_SECONDS} s: {self._states()}")
+                raise ProcessError(f"run {self._run_id} was not {what} within {self.seconds:.0f} s: {self._states()}")
             time.sleep(pause)
 
     def mapped(self) -> list[dict[str, Any]]:
@@ -118,8 +126,8 @@ class NightRun:
 
     def kill_a_task(self) -> int:
         """Kill a running listing's process; return its id."""
-        scheduler = psutil.Process(self.airflow.components["scheduler"].pid)
-        ours = {process.pid for process in scheduler.children(recursive=True)}
+        parents = [psutil.Process(child.pid) for child in self.airflow.components.values()]
+        ours = {process.pid for parent in parents for process in parent.children(recursive=True)}
         for task in self.mapped():
             if task["state"] == "running" and task["pid"] in ours:
                 os.kill(task["pid"], signal.SIGKILL)

