@@ -11,6 +11,7 @@ from typing import Self
 
 from tools.airflow_home import ADMIN, DAGS, AirflowHome, clean_environment, free_port
 from tools.celery.compose import Compose
+from tools.celery.gate import Gate
 from tools.celery.servers import PYTHON, Postgres, Redis, install_environment
 from tools.console import step
 from tools.kitchen import Kitchen
@@ -22,17 +23,19 @@ LASTING = ("api-server", "scheduler", "dag-processor", "triggerer", *WORKERS)
 _COMMAND_SECONDS = 240
 _DRAIN_SECONDS = 300
 
-#: Airflow takes minutes to notice that a part of it has died; here it takes seconds.
+#: Airflow takes minutes to notice that a part of it has died; here it takes seconds. And two cores that share all of this may answer later
+#: than in the 5 s that Airflow gives its API server.
 _QUICK = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     "AUTOENHANCE_ORDER_POLL_SECONDS": "5",
 }
 
@@ -42,9 +45,11 @@ class CeleryAirflow(LiveAirflow):
     """A running Airflow with Celery. A component is called as its service, with a number behind it where there are more.
 
     :param compose: where commands and environments come from.
+    :param s3: the door to S3.
     """
 
     compose: Compose
+    s3: Gate
     postgres: Postgres
     redis: Redis
 
@@ -81,15 +86,16 @@ class CeleryAirflow(LiveAirflow):
         self.children.run(service, command, environment=environment, log=log, seconds=_COMMAND_SECONDS)
 
     @classmethod
-    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService) -> Self:
+    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Gate) -> Self:
         """Install what is needed, make everything afresh, start it, and return when it is usable.
 
         :param folder: gets logs, home and secrets.
+        :param s3: the door through which tasks go to the service's S3.
         """
         step(f"Installing Airflow with Celery, PostgreSQL and Redis from PyPI into {PYTHON.parents[1]}")
         install_environment(kitchen)
         step("Starting PostgreSQL, Redis, and what docker-compose.yaml starts, with two workers")
-        airflow = cls._made(kitchen, folder, service)
+        airflow = cls._made(kitchen, folder, service, s3)
         airflow.postgres.create()
         airflow.redis.start()
         for name in ("migrate", "pool"):
@@ -100,12 +106,14 @@ class CeleryAirflow(LiveAirflow):
         return airflow
 
     @classmethod
-    def _made(cls, kitchen: Kitchen, folder: Path, service: LocalService) -> Self:
+    def _made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Gate) -> Self:
         ports = {name: free_port() for name in ("api", "health", "postgres", "redis")}
         home, secrets, data = folder / "airflow", folder / "secrets", folder / "redis"
         for path in (home, data):
             path.mkdir(parents=True)
-        compose = Compose(secrets, _addresses(ports, service, data), _variables(service))
+        compose = Compose(
+            secrets, _addresses({**ports, "s3": s3.port}, service, data), {"AUTOENHANCE_API_KEY": service.api_key}
+        )
         compose.make_secrets()
         shutil.copytree(DAGS, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
         password = json.loads((secrets / "login" / "passwords.json").read_text())[ADMIN]
@@ -115,6 +123,7 @@ class CeleryAirflow(LiveAirflow):
             folder,
             clean_environment() | _native(home, folder / "dags", ports) | _QUICK,
             compose=compose,
+            s3=s3,
             postgres=Postgres(kitchen, ports["postgres"], secrets / "postgres" / "password"),
             redis=Redis(kitchen, ports["redis"], secrets / "redis"),
         )
@@ -132,15 +141,11 @@ def _addresses(ports: dict[str, int], service: LocalService, data: Path) -> dict
         "http://api-server:8080": api,
         "http://127.0.0.1:8080": api,
         "http://sandbox:8787": service.api,
-        "http://sandbox:8788": str(service.s3().meta.endpoint_url),
+        "http://sandbox:8788": f"http://127.0.0.1:{ports['s3']}",
         "@postgres/": f"@127.0.0.1:{ports['postgres']}/",
         "@redis:6379/": f"@127.0.0.1:{ports['redis']}/",
         "dir /data": f"dir {data}",
     }
-
-
-def _variables(service: LocalService) -> dict[str, str]:
-    return {"AUTOENHANCE_API_KEY": service.api_key}
 
 
 def _native(home: Path, dags: Path, ports: dict[str, int]) -> dict[str, str]:

@@ -5,26 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tools import e2e
-from tools.celery import workers
+from tools.celery import outages, parts, people, workers
 from tools.e2e import Scenario
 from tools.night_run import NightRun
 
-Act = Callable[[NightRun], None]
-
-#: By name: what happens, listings, photos in each.
-_NIGHTS: dict[str, tuple[Act, int, int]] = {
-    "undisturbed": (e2e.undisturbed, 8, 6),
-    "worker killed at upload": (workers.killed_at_upload, 4, 12),
-    "worker killed at download": (workers.killed_at_download, 4, 12),
-    "worker killed after purchase": (workers.killed_after_purchase, 4, 12),
-    "worker stopped warmly": (workers.drained, 4, 12),
-    "worker frozen and thawed": (workers.frozen, 4, 12),
-    "task processes killed": (e2e.processes_killed, 4, 12),
+#: What happens, by the night's name.
+_NIGHTS: dict[str, Callable[[NightRun], None]] = {
+    "undisturbed": e2e.undisturbed,
+    "worker killed at upload": workers.killed_at_upload,
+    "worker killed at download": workers.killed_at_download,
+    "worker killed after purchase": workers.killed_after_purchase,
+    "worker stopped warmly": workers.drained,
+    "worker frozen and thawed": workers.frozen,
+    "task processes killed": e2e.processes_killed,
+    "triggerer killed": e2e.triggerer_killed,
+    "triggerer frozen beside a second": parts.triggerer_frozen,
+    "scheduler restarted": parts.scheduler_restarted,
+    "scheduler killed with a worker": parts.scheduler_killed_with_a_worker,
+    "API server killed": parts.api_server_killed,
+    "API server frozen": parts.api_server_frozen,
+    "Redis killed": parts.redis_killed,
+    "Redis emptied": parts.redis_emptied,
+    "PostgreSQL stopped at once": parts.postgres_stopped,
+    "S3 answers 503": outages.s3_unavailable,
+    "S3 answers nothing": outages.s3_silent,
+    "Autoenhance answers 503": outages.vendor_unavailable,
+    "Autoenhance answers nothing": outages.vendor_silent,
+    "DAG file changed": parts.dag_file_changed,
+    "cleared while queued": people.cleared_while_queued,
+    "cleared while running": people.cleared_while_running,
+    "cleared while deferred": e2e.deferred_task_cleared,
+    "cleared when done": people.cleared_when_done,
+    "failed while running, then cleared": people.failed_while_running_then_cleared,
+    "failed while deferred, then cleared": e2e.deferred_task_failed_then_cleared,
 }
+_LISTINGS = 2
+_PHOTOS = 12
 _SECONDS = 420
 
 SCENARIOS = tuple(
-    Scenario(name, f"2026-03-{number:02}", listings, act, photos, _SECONDS)
-    for number, (name, (act, listings, photos)) in enumerate(_NIGHTS.items(), start=1)
+    Scenario(name, f"2026-03-{number:02}", _LISTINGS, act, _PHOTOS, _SECONDS)
+    for number, (name, act) in enumerate(_NIGHTS.items(), start=1)
 )
 BRIEFLY = ("undisturbed", "worker killed at upload")

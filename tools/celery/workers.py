@@ -31,7 +31,7 @@ def busy_worker(run: NightRun) -> str:
     raise ProcessError("no worker has a running task")
 
 
-def _at_uploads(run: NightRun) -> str:
+def at_uploads(run: NightRun) -> str:
     """Slow the sandbox down, wait until photos go up, and return the worker that sends them."""
     run.service.settings(latency_ms=300)
     run.wait_until(lambda: run.uploads() > 0, what="at its uploads", pause=0.05)
@@ -54,7 +54,7 @@ def _kill(run: NightRun, name: str) -> None:
 
 def killed_at_upload(run: NightRun) -> None:
     """A worker dies while it sends photos."""
-    _kill(run, _at_uploads(run))
+    _kill(run, at_uploads(run))
 
 
 def killed_at_download(run: NightRun) -> None:
@@ -73,7 +73,7 @@ def killed_after_purchase(run: NightRun) -> None:
 
 def drained(run: NightRun) -> None:
     """A worker is stopped as ``docker compose stop`` stops it: it finishes what it has begun."""
-    name = _at_uploads(run)
+    name = at_uploads(run)
     detail(f"asking {name} to stop after {run.uploads()} uploads")
     began = time.monotonic()
     cluster(run).finish(name)
@@ -84,7 +84,7 @@ def drained(run: NightRun) -> None:
 
 def frozen(run: NightRun) -> None:
     """A worker stands still amid its uploads until its tasks were given to the other one, and thaws beside that."""
-    name = _at_uploads(run)
+    name = at_uploads(run)
     tries = sum(run.tries())
     detail(f"freezing {name} after {run.uploads()} uploads")
     run.airflow.freeze(name)

@@ -1,0 +1,45 @@
+"""Nights in which somebody clears a task, or marks it failed, in whatever state it is."""
+
+from __future__ import annotations
+
+from tools.console import detail
+from tools.night_run import NightRun
+
+
+def cleared_while_queued(run: NightRun) -> None:
+    """A task is cleared that waits for a worker."""
+    run.clear(_in_state(run, "queued"))
+
+
+def cleared_while_running(run: NightRun) -> None:
+    """A task is cleared that sends photos."""
+    run.service.settings(latency_ms=300)
+    run.wait_until(lambda: run.uploads() > 0, what="at its uploads", pause=0.05)
+    run.clear(_in_state(run, "running"))
+    run.service.settings(latency_ms=0)
+
+
+def cleared_when_done(run: NightRun) -> None:
+    """A task is cleared whose photos have all landed."""
+    run.wait_for_end()
+    run.clear(_in_state(run, "success"))
+
+
+def failed_while_running_then_cleared(run: NightRun) -> None:
+    """A task is marked failed that sends photos, and cleared when the run has failed."""
+    run.service.settings(latency_ms=300)
+    run.wait_until(lambda: run.uploads() > 0, what="at its uploads", pause=0.05)
+    index = _in_state(run, "running")
+    run.mark_failed(index)
+    run.wait_for_end()
+    run.service.settings(latency_ms=0)
+    detail("clearing it")
+    run.clear(index)
+
+
+def _in_state(run: NightRun, state: str) -> int:
+    """Wait until a task is in a state; return its map index."""
+    run.wait_until(lambda: run.count(state) > 0, what=state, pause=0.05, may_end=True)
+    index = next(int(task["map_index"]) for task in run.mapped() if task["state"] == state)
+    detail(f"{run.label(index)} is {state}")
+    return index
