@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
 from tools import e2e, e2e_events
@@ -15,45 +16,72 @@ from tools.celery.examples import NAME as EXAMPLES
 from tools.celery.examples import play_examples
 from tools.celery.gate import Gate
 from tools.celery.scenarios import BRIEFLY, SCENARIOS
-from tools.console import step
+from tools.console import problem, step
 from tools.e2e import Scenario
 from tools.kitchen import Kitchen
-from tools.local_service import start_local_service
+from tools.local_service import LocalService, start_local_service
 from tools.processes import Children, ProcessError, run_command
 
 FOLDER = RUN / "e2e-celery"
+_PROCESSING = [3, 6]  # seconds, from and to
 
 
 def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection[str]) -> int:
     """Start everything, and play each scenario; return the exit status.
 
-    :param more: what no night shows: the other example DAGs, and orders and arrivals that run a DAG.
+    :param more: names of what is to be played beside the nights.
     """
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
     options = ["--render", "copy", "--daily-limit", "0"]
-    service = start_local_service(children, FOLDER, processing_seconds="3,6", more=options)
+    service = start_local_service(children, FOLDER, processing_seconds="{},{}".format(*_PROCESSING), more=options)
     e2e.fill(service, list(scenarios))
-    rows: list[list[str]] = []
-    outcomes: dict[str, list[str]] = {}
     s3_port = urlsplit(service.s3().meta.endpoint_url).port or 0
     with ExitStack() as temporary, Children() as ours, Gate(s3_port) as s3:
         airflow = CeleryAirflow.started(Kitchen(ours, temporary, FOLDER), FOLDER, service, s3)
-        try:
-            for scenario in scenarios:
-                outcomes[scenario.name] = ["it was not done"]
-                row, outcomes[scenario.name] = e2e.play(airflow, service, scenario)
-                rows.append(row)
-            if EXAMPLES in more:
-                outcomes[EXAMPLES] = ["they were not done"]
-                outcomes[EXAMPLES] = play_examples(airflow, service)
-            if e2e_events.NAME in more:
-                outcomes[e2e_events.NAME] = ["it was not done"]
-                outcomes[e2e_events.NAME] = e2e_events.OrderEvents(airflow, service, e2e.photo("event", 1)).play()
-        except ProcessError as failure:  # a run that is stuck keeps the next one waiting
-            outcomes[list(outcomes)[-1]] = [str(failure)]
-    for name in (*(scenario.name for scenario in scenarios), *(set(more) & {EXAMPLES, e2e_events.NAME})):
-        outcomes.setdefault(name, ["it was not done"])
+        with airflow.kept_running():
+            rows, outcomes = play_nights(airflow, service, scenarios)
+            for name, play in _MORE.items():
+                if name in more:
+                    outcomes[name] = _played(partial(play, airflow, service))
     return e2e.report(FOLDER, rows, outcomes)
+
+
+def play_nights(
+    airflow: CeleryAirflow, service: LocalService, scenarios: Sequence[Scenario]
+) -> tuple[list[list[str]], dict[str, list[str]]]:
+    """Play one night after the other; return the rows of the table, and the problems of each night."""
+    rows: list[list[str]] = []
+    outcomes: dict[str, list[str]] = {}
+    for scenario in scenarios:
+        try:
+            row, outcomes[scenario.name] = e2e.play(airflow, service, scenario)
+            rows.append(row)
+        except ProcessError as failure:
+            outcomes[scenario.name] = [str(failure)]
+            service.clear_faults()
+            service.settings(latency_ms=0, processing_seconds=_PROCESSING)
+            airflow.mend()
+        for text in outcomes[scenario.name]:
+            problem(text)
+    return rows, outcomes
+
+
+def _played(play: Callable[[], list[str]]) -> list[str]:
+    try:
+        return play()
+    except ProcessError as failure:
+        return [str(failure)]
+
+
+def _play_events(airflow: CeleryAirflow, service: LocalService) -> list[str]:
+    return e2e_events.OrderEvents(airflow, service, e2e.photo("event", 1)).play()
+
+
+#: What no night shows: the other example DAGs, and orders and arrivals that run a DAG.
+_MORE: dict[str, Callable[[CeleryAirflow, LocalService], list[str]]] = {
+    EXAMPLES: play_examples,
+    e2e_events.NAME: _play_events,
+}
 
 
 def main() -> int:
@@ -62,7 +90,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", metavar="NAME", help="what has this in its name; may be repeated")
     parser.add_argument("--briefly", action="store_true", help=f"only: {', '.join(BRIEFLY)}")
     arguments = parser.parse_args()
-    names = [*(scenario.name for scenario in SCENARIOS), EXAMPLES, e2e_events.NAME]
+    names = [*(scenario.name for scenario in SCENARIOS), *_MORE]
     wanted = arguments.only or [""]
     chosen = [name for name in (BRIEFLY if arguments.briefly else names) if any(word in name for word in wanted)]
     if not chosen:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,10 +16,11 @@ from tools.airflow_home import ADMIN, DAGS, AirflowHome, clean_environment, free
 from tools.celery.compose import Compose
 from tools.celery.gate import Gate
 from tools.celery.servers import PYTHON, Postgres, Redis, install_environment
-from tools.console import step
+from tools.console import detail, step
 from tools.kitchen import Kitchen
 from tools.live_airflow import LiveAirflow
 from tools.local_service import LocalService
+from tools.night_run import DAG_ID
 
 WORKERS = ("worker-1", "worker-2")
 LASTING = ("api-server", "scheduler", "dag-processor", "triggerer", *WORKERS)
@@ -77,6 +81,43 @@ class CeleryAirflow(LiveAirflow):
         """Stop a component and start it again."""
         self.finish(name)
         self.start(name)
+
+    @contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """For the duration of the block, start again what ends by itself, as ``restart: unless-stopped`` does."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(2):
+                for name, child in list(self.components.items()):
+                    if not child.running() and self.components.get(name) is child:
+                        detail(f"{name} had ended by itself and is started again")
+                        self.children.forget(child)
+                        self.start(name)
+
+        watcher = threading.Thread(target=watch, name="restart", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def mend(self) -> None:
+        """Bring back what a night that went wrong has left dead, frozen or shut, and end its run: it keeps the next one waiting."""
+        self.s3.set("open")
+        for server in (self.postgres, self.redis):
+            if server.child is None or not server.child.running():
+                server.start()
+        for name in list(self.components):
+            self.thaw(name)
+        for name in LASTING:
+            if name not in self.components:
+                self.start(name)
+        self.wait_until_usable()
+        path = f"dags/{DAG_ID}/dagRuns"
+        for run in self.api.get(f"{path}?state=running&state=queued")["dag_runs"]:
+            self.api.patch(f"{path}/{run['dag_run_id']}", {"state": "failed"})
 
     def run(self, service: str) -> None:
         """Run a service that comes to an end."""

@@ -35,8 +35,8 @@ def vendor_silent(run: NightRun) -> None:
 
 def _s3(run: NightRun, mode: Mode) -> None:
     at_uploads(run)
-    detail(f"S3 is {mode} for {_SECONDS} s after {run.uploads()} uploads")
     cluster(run).s3.set(mode)
+    detail(f"S3 is {mode} for {_SECONDS} s; {run.uploads()} photos are uploaded")
     try:
         run.service.settings(latency_ms=0)
         time.sleep(_SECONDS)
@@ -46,8 +46,8 @@ def _s3(run: NightRun, mode: Mode) -> None:
 
 def _vendor(run: NightRun, rule: dict[str, Any]) -> None:
     at_uploads(run)
-    detail(f"Autoenhance fails for {_SECONDS} s ({rule['kind']}) after {run.uploads()} uploads")
     run.service.add_faults(rule)
+    detail(f"Autoenhance fails for {_SECONDS} s ({rule['kind']}); {run.uploads()} photos are uploaded")
     run.service.settings(latency_ms=0)
     time.sleep(_SECONDS)
     run.service.clear_faults()

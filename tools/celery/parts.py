@@ -39,9 +39,9 @@ def scheduler_restarted(run: NightRun) -> None:
 def scheduler_killed_with_a_worker(run: NightRun) -> None:
     """The scheduler dies, and with it the worker that sends photos; both come back."""
     worker = at_uploads(run)
-    detail(f"killing the scheduler and {worker} after {run.uploads()} uploads")
     for name in (worker, "scheduler"):
         run.airflow.kill(name)
+    detail(f"killed the scheduler and {worker}; {run.uploads()} photos are uploaded")
     run.service.settings(latency_ms=0)
     for name in ("scheduler", worker):
         run.airflow.start(name)
@@ -50,8 +50,8 @@ def scheduler_killed_with_a_worker(run: NightRun) -> None:
 def api_server_killed(run: NightRun) -> None:
     """The API server dies while photos go up, and comes back."""
     at_uploads(run)
-    detail(f"killing the API server after {run.uploads()} uploads")
     run.airflow.kill("api-server")
+    detail(f"killed the API server; {run.uploads()} photos are uploaded")
     run.service.settings(latency_ms=0)
     run.airflow.start("api-server")
     run.airflow.wait_until_usable()
@@ -60,8 +60,8 @@ def api_server_killed(run: NightRun) -> None:
 def api_server_frozen(run: NightRun) -> None:
     """The API server stands still for a while."""
     at_uploads(run)
-    detail(f"freezing the API server for {_FROZEN_SECONDS} s after {run.uploads()} uploads")
     run.airflow.freeze("api-server")
+    detail(f"froze the API server for {_FROZEN_SECONDS} s; {run.uploads()} photos are uploaded")
     try:
         run.service.settings(latency_ms=0)
         time.sleep(_FROZEN_SECONDS)
@@ -73,8 +73,8 @@ def api_server_frozen(run: NightRun) -> None:
 def redis_killed(run: NightRun) -> None:
     """Redis dies while photos go up, and comes back with what it had written."""
     at_uploads(run)
-    detail(f"killing Redis for {_DOWN_SECONDS} s")
     cluster(run).redis.kill()
+    detail(f"killed Redis for {_DOWN_SECONDS} s; {run.uploads()} photos are uploaded")
     time.sleep(_DOWN_SECONDS)
     cluster(run).redis.start()
     run.service.settings(latency_ms=0)
@@ -94,8 +94,8 @@ def redis_emptied(run: NightRun) -> None:
 def postgres_stopped(run: NightRun) -> None:
     """PostgreSQL drops all connections while photos go up, and comes back."""
     at_uploads(run)
-    detail(f"stopping PostgreSQL at once, for {_DOWN_SECONDS} s")
     cluster(run).postgres.stop_at_once()
+    detail(f"stopped PostgreSQL for {_DOWN_SECONDS} s; {run.uploads()} photos are uploaded")
     time.sleep(_DOWN_SECONDS)
     cluster(run).postgres.start()
     run.service.settings(latency_ms=0)

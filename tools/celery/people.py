@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools.celery.workers import at_uploads
 from tools.console import detail
 from tools.night_run import NightRun
 
@@ -13,8 +14,7 @@ def cleared_while_queued(run: NightRun) -> None:
 
 def cleared_while_running(run: NightRun) -> None:
     """A task is cleared that sends photos."""
-    run.service.settings(latency_ms=300)
-    run.wait_until(lambda: run.uploads() > 0, what="at its uploads", pause=0.05)
+    at_uploads(run)
     run.clear(_in_state(run, "running"))
     run.service.settings(latency_ms=0)
 
@@ -27,8 +27,7 @@ def cleared_when_done(run: NightRun) -> None:
 
 def failed_while_running_then_cleared(run: NightRun) -> None:
     """A task is marked failed that sends photos, and cleared when the run has failed."""
-    run.service.settings(latency_ms=300)
-    run.wait_until(lambda: run.uploads() > 0, what="at its uploads", pause=0.05)
+    at_uploads(run)
     index = _in_state(run, "running")
     run.mark_failed(index)
     run.wait_for_end()

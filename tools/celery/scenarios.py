@@ -40,7 +40,7 @@ _NIGHTS: dict[str, Callable[[NightRun], None]] = {
     "failed while deferred, then cleared": e2e.deferred_task_failed_then_cleared,
 }
 _LISTINGS = 2
-_PHOTOS = 12
+_PHOTOS = 40
 _SECONDS = 420
 
 SCENARIOS = tuple(

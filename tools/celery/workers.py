@@ -12,6 +12,9 @@ from tools.console import detail
 from tools.night_run import NightRun
 from tools.processes import ProcessError
 
+#: So long Autoenhance takes for each answer where something has to happen amid the answers, on a busy machine too.
+SLOW_MS = 1500
+
 
 def cluster(run: NightRun) -> CeleryAirflow:
     """The Airflow that a night runs on."""
@@ -33,21 +36,21 @@ def busy_worker(run: NightRun) -> str:
 
 def at_uploads(run: NightRun) -> str:
     """Slow the sandbox down, wait until photos go up, and return the worker that sends them."""
-    run.service.settings(latency_ms=300)
+    run.service.settings(latency_ms=SLOW_MS)
     run.wait_until(lambda: run.uploads() > 0, what="at its uploads", pause=0.05)
     return busy_worker(run)
 
 
 def _at_purchases(run: NightRun) -> str:
     """Slow the sandbox down, wait until a photo is paid for, and return the worker that buys."""
-    run.service.settings(latency_ms=300)
+    run.service.settings(latency_ms=SLOW_MS)
     run.wait_until(lambda: run.purchases() > 0, what="at its downloads", pause=0.05)
     return busy_worker(run)
 
 
 def _kill(run: NightRun, name: str) -> None:
-    detail(f"killing {name} after {run.uploads()} uploads and {run.purchases()} purchases")
     run.airflow.kill(name)
+    detail(f"killed {name}; {run.uploads()} photos are uploaded and {run.purchases()} bought")
     run.service.settings(latency_ms=0)
     run.airflow.start(name)
 
@@ -86,8 +89,8 @@ def frozen(run: NightRun) -> None:
     """A worker stands still amid its uploads until its tasks were given to the other one, and thaws beside that."""
     name = at_uploads(run)
     tries = sum(run.tries())
-    detail(f"freezing {name} after {run.uploads()} uploads")
     run.airflow.freeze(name)
+    detail(f"froze {name}; {run.uploads()} photos are uploaded")
     try:
         run.service.settings(latency_ms=0)
         run.wait_until(lambda: sum(run.tries()) > tries and run.count("running") > 0, what="tried again")
