@@ -13,7 +13,7 @@ import pytest
 
 from tools.celery.cluster import LASTING
 from tools.celery.compose import Compose
-from tools.celery.gate import Gate
+from tools.celery.door import Door
 from tools.celery.scenarios import BRIEFLY, SCENARIOS
 from tools.processes import ProcessError
 
@@ -99,36 +99,37 @@ class _Hello(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
+def door() -> Iterator[Door]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hello) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with Gate(server.server_port) as gate:
-            yield gate
+        with Door() as door:
+            door.leads_to = server.server_port
+            yield door
         server.shutdown()
 
 
-def _get(gate: Gate) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=1)
+def _get(door: Door) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=1)
     connection.request("GET", "/")
     return connection.getresponse().status
 
 
-def test_the_gate_relays_refuses_and_says_nothing(gate: Gate) -> None:
-    assert _get(gate) == 200
-    gate.set("unavailable")
-    assert _get(gate) == 503
-    gate.set("silent")
+def test_the_door_relays_refuses_and_says_nothing(door: Door) -> None:
+    assert _get(door) == 200
+    door.set("unavailable")
+    assert _get(door) == 503
+    door.set("silent")
     with pytest.raises(TimeoutError):
-        _get(gate)
-    gate.set("open")
-    assert _get(gate) == 200
+        _get(door)
+    door.set("open")
+    assert _get(door) == 200
 
 
-def test_the_gate_cuts_off_what_is_under_way(gate: Gate) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=10)
+def test_the_door_cuts_off_what_is_under_way(door: Door) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
     connection.request("GET", "/")
     assert connection.getresponse().read() == b"hello"
-    gate.set("silent")
+    door.set("silent")
     with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
         connection.request("GET", "/")
         connection.getresponse()

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from tools import e2e, e2e_events
 from tools.airflow_home import RUN
 from tools.celery.cluster import CeleryAirflow
+from tools.celery.door import Door
 from tools.celery.examples import NAME as EXAMPLES
 from tools.celery.examples import play_examples
-from tools.celery.gate import Gate
 from tools.celery.scenarios import BRIEFLY, SCENARIOS
 from tools.console import problem, step
 from tools.e2e import Scenario
@@ -32,11 +32,12 @@ def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection
     :param more: names of what is to be played beside the nights.
     """
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
-    options = ["--render", "copy", "--daily-limit", "0"]
-    service = start_local_service(children, FOLDER, processing_seconds="{},{}".format(*_PROCESSING), more=options)
-    e2e.fill(service, list(scenarios))
-    s3_port = urlsplit(service.s3().meta.endpoint_url).port or 0
-    with ExitStack() as temporary, Children() as ours, Gate(s3_port) as s3:
+    with ExitStack() as temporary, Children() as ours, Door() as s3:
+        options = ["--render", "copy", "--daily-limit", "0", "--allow-host", f"127.0.0.1:{s3.port}"]
+        processing = "{},{}".format(*_PROCESSING)
+        service = start_local_service(children, FOLDER, processing_seconds=processing, more=options)
+        s3.leads_to = urlsplit(service.s3().meta.endpoint_url).port or 0
+        e2e.fill(service, list(scenarios))
         airflow = CeleryAirflow.started(Kitchen(ours, temporary, FOLDER), FOLDER, service, s3)
         with airflow.kept_running():
             rows, outcomes = play_nights(airflow, service, scenarios)

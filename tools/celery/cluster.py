@@ -14,7 +14,7 @@ from typing import Self
 
 from tools.airflow_home import ADMIN, DAGS, AirflowHome, clean_environment, free_port
 from tools.celery.compose import Compose
-from tools.celery.gate import Gate
+from tools.celery.door import Door
 from tools.celery.servers import PYTHON, Postgres, Redis, install_environment
 from tools.console import detail, step
 from tools.kitchen import Kitchen
@@ -53,7 +53,7 @@ class CeleryAirflow(LiveAirflow):
     """
 
     compose: Compose
-    s3: Gate
+    s3: Door
     postgres: Postgres
     redis: Redis
 
@@ -127,7 +127,7 @@ class CeleryAirflow(LiveAirflow):
         self.children.run(service, command, environment=environment, log=log, seconds=_COMMAND_SECONDS)
 
     @classmethod
-    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Gate) -> Self:
+    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door) -> Self:
         """Install what is needed, make everything afresh, start it, and return when it is usable.
 
         :param folder: gets logs, home and secrets.
@@ -147,7 +147,7 @@ class CeleryAirflow(LiveAirflow):
         return airflow
 
     @classmethod
-    def _made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Gate) -> Self:
+    def _made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door) -> Self:
         ports = {name: free_port() for name in ("api", "health", "postgres", "redis")}
         home, secrets, data = folder / "airflow", folder / "secrets", folder / "redis"
         for path in (home, data):

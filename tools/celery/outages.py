@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tools.celery.gate import Mode
+from tools.celery.door import Mode
 from tools.celery.workers import at_uploads, cluster
 from tools.console import detail
 from tools.night_run import NightRun

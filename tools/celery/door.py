@@ -12,14 +12,12 @@ _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnec
 _BLOCK = 1 << 16
 
 
-class Gate:
-    """It relays to a port what comes to its own. Leaving the ``with`` block closes it.
+class Door:
+    """It relays what comes to its port to another, which :attr:`leads_to` names. Leaving the ``with`` block closes it."""
 
-    :param to: the port of the server.
-    """
+    leads_to: int
 
-    def __init__(self, to: int) -> None:
-        self._to = to
+    def __init__(self) -> None:
         self._mode: Mode = "open"
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -27,7 +25,7 @@ class Gate:
         self.port = int(self._server.getsockname()[1])
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, name="gate", daemon=True).start()
+        threading.Thread(target=self._accept, name="door", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,14 +60,14 @@ class Gate:
 
     def _answer(self, client: socket.socket, mode: Mode) -> None:
         if mode == "open":
-            with socket.create_connection(("127.0.0.1", self._to)) as server:
+            with socket.create_connection(("127.0.0.1", self.leads_to)) as server:
                 threading.Thread(target=_relay, args=(server, client), daemon=True).start()
                 _relay(client, server)
                 return
         client.recv(_BLOCK)
         if mode == "unavailable":
             client.sendall(_UNAVAILABLE)
-        while client.recv(_BLOCK):  # until whoever came goes away, or the gate is set anew
+        while client.recv(_BLOCK):  # until whoever came goes away, or the door is set anew
             pass
 
 
