@@ -110,6 +110,11 @@ class Row:
         return cls(**json.loads(line))
 
 
+def differ(store: str | None, other: str | None) -> bool:
+    """Whether two files are known to lie in two stores. Rows of older versions do not say in which."""
+    return None not in (store, other) and store != other
+
+
 def made_of(row: Row) -> frozenset[tuple[str, str | None, int]]:
     """What a row's photo was made from, as :func:`~airflow_provider_autoenhance.pipeline.photo.bytes_of` says it of a photo."""
     files = [(str(each["source"]), each.get("etag"), each["size"]) for each in row.exposures]
@@ -427,8 +432,9 @@ def records_in(folder: str, conn_id: str | None) -> Iterator[Record]:
     yield from (read_record(uri, location.conn_id) for uri in found if is_record(uri))
 
 
-def sources_of_results(uri: str, conn_id: str | None, access: SourceAccess) -> Iterator[str]:
-    """Yield of which files a record names results, there or to come. What it says else does not matter, nor whether it is damaged.
+def sources_of_results(uri: str, conn_id: str | None, access: SourceAccess, store: str | None) -> Iterator[str]:
+    """Yield of which files of a store a record names results, there or to come. What it says else does not matter, nor whether it is
+    damaged.
 
     :raises SourceError: it cannot be read.
     """
@@ -442,6 +448,7 @@ def sources_of_results(uri: str, conn_id: str | None, access: SourceAccess) -> I
                 isinstance(row, dict)
                 and isinstance(row.get("source"), str)
                 and (row.get("outputs") or row.get("targets"))
+                and not differ(row.get("store"), store)
             ):
                 yield row["source"]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -19,7 +20,7 @@ from tests.support.batch import Enhance, event_of, fill, operator
 from tests.support.elsewhere import Begin, Elsewhere
 from tests.support.photos import photo, upload
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import context
+from tests.support.tasks import connection_of, context
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,21 @@ def elsewhere(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield begin
     for each in begun:
         each.end()
+
+
+@pytest.fixture
+def other_store(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Another S3 with buckets of the same names, behind the connection ``other``."""
+    server = Sandbox.start()
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER", connection_of(server, "AWS_DEFAULT"))
+        keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
+        client = boto3.client("s3", endpoint_url=server.s3_url, region_name="us-east-1", **keys)
+        for bucket in ("listings", "enhanced"):
+            client.create_bucket(Bucket=bucket)
+        yield client
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
@@ -24,7 +23,7 @@ from airflow_provider_autoenhance.storage import list_files, open_source
 from tests.support.batch import Enhance, enhance_to, outputs
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import connection_of, run
+from tests.support.tasks import run
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -246,21 +245,6 @@ def test_a_destination_in_the_source_is_no_source_however_it_is_spelled(
     )
 
 
-@pytest.fixture
-def other_store(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Another S3 with buckets of the same names, behind the connection ``other``."""
-    server = Sandbox.start()
-    try:
-        monkeypatch.setenv("AIRFLOW_CONN_OTHER", connection_of(server, "AWS_DEFAULT"))
-        keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
-        client = boto3.client("s3", endpoint_url=server.s3_url, region_name="us-east-1", **keys)
-        for bucket in ("listings", "enhanced"):
-            client.create_bucket(Bucket=bucket)
-        yield client
-    finally:
-        server.stop()
-
-
 def test_buckets_of_one_name_in_two_stores_are_two_places(
     enhance: Enhance, maple: SimpleNamespace, other_store: Any, autoenhance: Sandbox
 ) -> None:
@@ -274,6 +258,12 @@ def test_buckets_of_one_name_in_two_stores_are_two_places(
     assert [maple.client.get_object(Bucket="listings", Key=key)["Body"].read() for key in MAPLE] == [
         photo(shade=50 + 9 * number) for number in range(2)
     ]
+    enhance("s3://listings/maple/", "s3://other@listings/results/")
+    for night, landed in (("night-1", 2), ("night-2", 0)):
+        summary = enhance("s3://other@listings/", "s3://enhanced/mirror/", include=["results/*"], run_id=night)
+        assert (summary["photos"], summary["landed"]) == (2, landed), (
+            "made from another store, they are photos like any other"
+        )
     groups = list_groups("s3://photos@listings/", "s3://other@listings/maple/")
     assert [each["source"] for each in groups] == ["s3://photos@listings/maple/"]
     for destination in ("s3://photos@listings/maple/", "s3://listings/maple/"):

@@ -13,7 +13,7 @@ from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.listing import Places, originals_beside
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import KEPT, Record, Row, records_in
+from airflow_provider_autoenhance.pipeline.records import KEPT, Record, Row, differ, records_in
 from airflow_provider_autoenhance.storage import StoredFile
 from airflow_provider_autoenhance.storage.location import locate
 
@@ -205,9 +205,4 @@ def _is_same_file(job: Job, row: Row, photo: Photo) -> bool:
     """Whether a row is about the same file, whatever it was called and what has changed in it."""
     if row.etag is not None and (row.etag, row.size) == (photo.etag, photo.size):
         return True
-    return row.source == photo.source and not _is_of_another_store(job, row, photo)
-
-
-def _is_of_another_store(job: Job, row: Row, photo: Photo) -> bool:
-    """Whether a row is about a file in another store. Rows of older versions do not say."""
-    return None not in (mine := (row.store, job.sources.store(photo.origin))) and mine[0] != mine[1]
+    return row.source == photo.source and not differ(row.store, job.sources.store(photo.origin))

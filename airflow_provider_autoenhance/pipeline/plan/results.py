@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.pipeline.records import folder_of, sources_of_results
-from airflow_provider_autoenhance.storage import SourceAccess
+from airflow_provider_autoenhance.storage import SourceAccess, store_mark
 from airflow_provider_autoenhance.storage.location import Location, path_inside
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,15 @@ def result_folders(
             return None
 
     def holds_results(folder: str) -> bool:
-        sources = (source for uri in by_folder[folder] for source in sources_of_results(uri, root.conn_id, access))
+        read = (sources_of_results(uri, root.conn_id, access, store) for uri in by_folder[folder])
+        sources = chain.from_iterable(read)
         paths = (path_of(source.rpartition("/")[0] + "/") for source in sources)
         return any(path is not None and not path.startswith(folder) for path in paths)
 
     if not wanted:
         return frozenset()
     results: set[str] = set()
+    store = store_mark(root)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="autoenhance-results") as pool:
         for _, level in groupby(sorted(wanted, key=_depth), _depth):  # what lies in results needs no look
             unknown = [folder for folder in level if results.isdisjoint(_above(folder))]
