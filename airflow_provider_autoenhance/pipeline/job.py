@@ -143,23 +143,32 @@ class Job:
     @cached_property
     def selection(self) -> str:
         """Digest of what selects and shapes the photos. Mapped tasks on one folder differ in it, and each has books of its own."""
+        # Two stores may each have a bucket of that name.
+        connections = [location.conn_id for location in self.sources.locations] if self.run.mapped else []
+        return self._selection(connections if any(connections) else [])
+
+    @cached_property
+    def earlier_selection(self) -> str:
+        """What ``selection`` was before connections were part of it."""
+        return self._selection([])
+
+    def _selection(self, connections: Sequence[str | None]) -> str:
         known = [
             self.sources.uris, list(self.sources.paths), list(self.include), list(self.exclude), self.recursive, self.group_by,
             str(self.brackets), self.settings, self.request, self.on_existing, self.image_name_template, self.destination_template,
         ]  # fmt: skip
-        if self.run.mapped and any(connections := [location.conn_id for location in self.sources.locations]):
-            known.append(connections)  # two stores may each have a bucket of that name
+        known += [connections] if connections else []
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
 
-    def key(self, source: str, destination: str, part: int | str = 0, *, shared: bool = False) -> str:
+    def key(self, source: str, destination: str, part: int | str = 0, *, selection: str | None = None) -> str:
         """Id that a retry derives again: of a group's record, and of its orders.
 
-        :param shared: the id that all mapped tasks on one folder had, before ``selection`` was part of it.
+        :param selection: an earlier one; empty: the id that all mapped tasks on one folder had, before that was part of it.
 
         ``reenhance`` needs no salt here: its fingerprints hold the run, so no earlier image matches.
         """
         parts = [self.run.dag_id, self.run.task_id, self.run.run_id, source, destination, str(part)]
-        parts += [] if shared else [self.selection, *filter(None, [self.packed])]
+        parts += [] if selection == "" else [selection or self.selection, *filter(None, [self.packed])]
         return str(uuid.uuid5(_NAMESPACE, "\0".join(parts)))
 
     @property

@@ -6,28 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_autoenhance.pipeline.job import Job
 from tests.support.batch import Enhance, enhanced_by, fill, operator
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
-from tests.support.tasks import connection_of, run
-
-
-@pytest.fixture
-def other_store(s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Another S3 with a bucket of the same name, behind the connection ``other``."""
-    server = Sandbox.start()
-    try:
-        monkeypatch.setenv("AIRFLOW_CONN_OTHER", connection_of(server, "AWS_DEFAULT"))
-        keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
-        client = boto3.client("s3", endpoint_url=server.s3_url, region_name="us-east-1", **keys)
-        client.create_bucket(Bucket="listings")
-        yield client
-    finally:
-        server.stop()
+from tests.support.tasks import run
 
 
 @pytest.mark.parametrize("by", ["another task", "another night", "a mapped sibling"])
@@ -205,3 +191,34 @@ def test_names_that_a_disk_takes_for_one_fail_alone(
     assert "which are one file there" in summary["failures"][0]["reason"]
     assert enhance(run_id="night-2", destination=f"{tmp_path}/out/")["landed"] == 2
     assert enhance(run_id="night-3")["landed"] == 3, "S3 tells them apart"
+
+
+def test_mapped_tasks_over_two_stores_have_books_of_their_own(
+    s3: SimpleNamespace, other_store: Any, autoenhance: Sandbox
+) -> None:
+    fill(s3, 1)
+    other_store.put_object(Bucket="listings", Key="maple/001.jpg", Body=photo(shade=200))
+    for _ in range(2):  # cleared, each says the same again
+        summaries = [
+            enhanced_by(number, source=f"s3://{conn_id}@listings/maple/")
+            for number, conn_id in enumerate(("aws_default", "other"))
+        ]
+        assert [(each["photos"], each["landed"], each["credits"]) for each in summaries] == [(1, 1, 1)] * 2
+        assert len({order for each in summaries for order in each["order_ids"]}) == 2
+        assert len({each["manifest"] for each in summaries}) == 2
+    assert autoenhance.ledger()["images_created"] == 2
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_was_made_before_connections_were_part_of_the_identity_is_taken_over(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    fill(s3, 2)
+    options: dict[str, Any] = {"source": "s3://aws_default@listings/maple/", "durable": durable}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Job, "selection", Job.earlier_selection)
+        before = enhanced_by(0, **options)
+    again = enhanced_by(0, **options)
+    assert before["manifest"] == again["manifest"]
+    assert (before["landed"], again["failed"]) == (2, 0)
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (2, 2)

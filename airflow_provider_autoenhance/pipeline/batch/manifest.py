@@ -64,7 +64,7 @@ def _is_own(job: Job, uri: str) -> bool:
     if not isinstance(found, dict) or "dag_id" not in found:
         return True  # as written before rows named their task
     same_task = (found["dag_id"], found.get("task_id")) == (own["dag_id"], own["task_id"])
-    return same_task and (not job.run.mapped or found.get("selection") == own["selection"])
+    return same_task and (not job.run.mapped or found.get("selection") in (own["selection"], job.earlier_selection[:8]))
 
 
 def _digested(*parts: str) -> str:

@@ -29,9 +29,8 @@ def derived_orders(job: Job, folder: Folder) -> list[str]:
     parts = [str(part) for part in range(1 - (-len(folder.photos) // job.max_order_size))]
     if job.brackets != "none":
         parts += [_merging(part) for part in range(len(parts) - 1 + _MERGING_TRIES)]
-    return [
-        job.key(folder.source, folder.destination, part, shared=shared) for shared in (False, True) for part in parts
-    ]
+    selections = dict.fromkeys([job.selection, job.earlier_selection, ""])
+    return [job.key(folder.source, folder.destination, part, selection=each) for each in selections for part in parts]
 
 
 def _order_id(job: Job, folder: Folder, part: int) -> str:
