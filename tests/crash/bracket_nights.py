@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from itertools import chain, groupby
 from typing import Any, ClassVar
@@ -32,8 +33,35 @@ class BracketNights(Nights):
     def picture(name: str, version: int) -> bytes:
         return _shot(name, version)
 
+    def settle(self) -> None:
+        """What was bought of exposures that are gone lands; then its rest is left out."""
+        self.work("night-before")
+
+    def to_enhance(self) -> list[str]:
+        """The files, but for what is left of brackets that were bought."""
+        lines = chain.from_iterable(
+            path.read_text().splitlines()[1:] for path in self.destination.glob(".autoenhance/*.jsonl")
+        )
+        latest = {row["fingerprint"]: row for row in sorted(map(json.loads, lines), key=lambda row: str(row["at"]))}
+        left: set[str] = set()
+        whole: set[str] = set()
+        for row in latest.values():
+            files = {each["source"].rpartition("/")[2]: each["etag"] for each in row["exposures"]}
+            here = {name for name, etag in files.items() if name in self.photos and etag == self._etag(name)}
+            if not (row["image_id"] and (row["credits"] or row["status"] == "landed")):
+                continue
+            if len(here) == len(files):
+                whole |= here
+            elif row["credits"] and self.photos.keys().isdisjoint(files.keys() - here):
+                left |= here
+        return sorted(self.photos.keys() - (left - whole))
+
+    def _etag(self, name: str) -> str:
+        found = (self.source / name).stat()
+        return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
     def wanted(self) -> dict[str, bytes]:
-        brackets = groupby(sorted(self.photos), key=lambda name: name[0])
+        brackets = groupby(self.to_enhance(), key=lambda name: name[0])
         firsts = [next(iter(names)) for _, names in brackets]
         # The sandbox hands back the first exposure's bytes as the merged photo.
         return {name: _shot(name, self.photos[name]) for name in firsts}
@@ -66,6 +94,7 @@ class AutoBracketNights(BracketNights):
         rows = self.manifest("landed") if self.photos else []
         told = [[each["source"].rpartition("/")[2] for each in row["exposures"]] for row in rows]
         # A night with nothing to do leaves the manifest as it is, with photos of which nothing is left.
-        brackets = [names for names in told if not self.photos.keys().isdisjoint(names)]
-        assert sorted(chain(*brackets)) == sorted(self.photos), "each exposure belongs to one photo"
+        wanted = self.to_enhance()
+        brackets = [names for names in told if not set(wanted).isdisjoint(names)]
+        assert sorted(chain(*brackets)) == wanted, "each exposure belongs to one photo"
         return {name: _shot(name, self.photos[name]) for name, *_ in brackets}

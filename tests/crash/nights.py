@@ -394,12 +394,16 @@ class Nights(RuleBasedStateMachine):
         told = {row["bracket_id"] for row in self.manifest("orphaned")} if left and self.photos else left
         return left - told
 
+    def settle(self) -> None:
+        """What has to be done before the last night tells all."""
+
     def teardown(self) -> None:
         """Without faults everything lands, and then there is nothing left to do."""
         try:
             self.sandbox.faults([])
             self.sandbox.settings(fail_images={}, processing_seconds=[0, 0])
             self.until_nothing_is_under_way()  # what is under way still fails as it was told to
+            self.settle()
             summary = self.work("last-night")
             assert summary is not None
             wanted = self.wanted()
