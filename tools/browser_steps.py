@@ -45,12 +45,12 @@ def log_in(page: Page) -> None:
     page.locator("input[name=username]").fill(ORDERS["user"])
     page.locator("input[name=password]").fill(ORDERS["password"])
     page.locator("button[type=submit]").click()
-    page.wait_for_url(lambda url: "login" not in url, timeout=120 * SECONDS)
+    page.wait_for_url(lambda url: "login" not in url, timeout=180 * SECONDS)
 
 
 def nightly_is_triggered_from_its_form(page: Page) -> None:
     page.goto(f"{ADDRESS}/dags/autoenhance_nightly")
-    page.get_by_role("button", name="Trigger").first.click(timeout=120 * SECONDS)
+    page.get_by_role("button", name="Trigger").first.click(timeout=180 * SECONDS)
     dialog = page.get_by_role("dialog")
     dialog.wait_for()
     shot(page, "trigger")
@@ -65,8 +65,8 @@ def nightly_finishes(page: Page) -> None:
 
 def the_tab_of_the_run_shows_its_photos(page: Page) -> None:
     page.goto(f"{ADDRESS}/dags/autoenhance_nightly/runs/{quote(run_of(page, 'autoenhance_nightly'), safe='')}")
-    page.get_by_role("link", name="Photos").first.click(timeout=120 * SECONDS)
-    expect(cards(page).first).to_be_visible(timeout=120 * SECONDS)
+    page.get_by_role("link", name="Photos").first.click(timeout=180 * SECONDS)
+    expect(cards(page).first).to_be_visible(timeout=180 * SECONDS)
     expect(page.locator(".notices")).not_to_contain_text("damaged")
     shot(page, "run-tab")
 
@@ -74,8 +74,8 @@ def the_tab_of_the_run_shows_its_photos(page: Page) -> None:
 def the_tab_of_a_task_shows_its_photos(page: Page) -> None:
     run = quote(run_of(page, "autoenhance_nightly"), safe="")
     page.goto(f"{ADDRESS}/dags/autoenhance_nightly/runs/{run}/tasks/enhance/mapped/0")
-    page.get_by_role("link", name="Photos").first.click(timeout=120 * SECONDS)
-    expect(cards(page).first).to_be_visible(timeout=120 * SECONDS)
+    page.get_by_role("link", name="Photos").first.click(timeout=180 * SECONDS)
+    expect(cards(page).first).to_be_visible(timeout=180 * SECONDS)
     shot(page, "task-tab")
 
 
@@ -83,7 +83,7 @@ def the_link_of_a_task_leads_to_its_page(page: Page) -> None:
     until(lambda: state_of(page, "gallery_samples") in ("success", "failed"), 300)
     page.goto(f"{ADDRESS}/dags/gallery_samples/runs/{quote('samples+1', safe='')}/tasks/enhance/details")
     link = page.locator("a[href^='autoenhance/gallery/task/']")
-    assert link.inner_text(timeout=120 * SECONDS) == "Photos"
+    assert link.inner_text(timeout=180 * SECONDS) == "Photos"
     page.goto(link.evaluate("link => link.href"))
     expect(cards(page).first).to_be_visible()
 
@@ -91,7 +91,7 @@ def the_link_of_a_task_leads_to_its_page(page: Page) -> None:
 def a_dag_of_others_says_so_in_one_line(page: Page) -> None:
     run = quote(run_of(page, "autoenhance_nightly"), safe="")
     page.goto(f"{ADDRESS}/dags/autoenhance_nightly/runs/{run}/tasks/report/plugin/autoenhance_task_photos")
-    expect(page.locator(".notices")).to_have_text("No Autoenhance photos in this task.", timeout=120 * SECONDS)
+    expect(page.locator(".notices")).to_have_text("No Autoenhance photos in this task.", timeout=180 * SECONDS)
 
 
 def the_first_screen_shows_no_error(page: Page) -> None:
@@ -321,8 +321,8 @@ def main() -> int:
             executable_path=ORDERS["chromium"], args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(120 * SECONDS)
-        expect.set_options(timeout=120 * SECONDS)
+        page.set_default_timeout(180 * SECONDS)
+        expect.set_options(timeout=180 * SECONDS)
         page.on("pageerror", lambda error: print(f"in the page: {error}"))
         page.on("response", note_failure)
         log_in(page)
