@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tools.airflow_home import ADMIN, AirflowHome
@@ -71,7 +72,7 @@ class AirflowApi:
 
     def dag_files(self) -> set[str]:
         """Return the names of the files whose DAGs the UI shows."""
-        return {str(dag["relative_fileloc"]) for dag in self.get("dags?limit=100")["dags"]}
+        return {Path(dag["fileloc"]).name for dag in self.get("dags?limit=100")["dags"]}
 
     def broken_files(self) -> dict[str, str]:
         """Return the names of the DAG files that Airflow could not read, each with the last line of why."""

@@ -84,14 +84,16 @@ class LiveAirflow:
             processor.wait_until(lambda: not self.unread_files(), seconds=_START_SECONDS, what=what)
             return
         with suppress(ProcessError):
-            processor.wait_until(
-                lambda: self.unread_files() <= set(self.api.broken_files()), seconds=_FOREIGN_SECONDS, what=what
-            )
+            processor.wait_until(lambda: not self.unread_files(broken=True), seconds=_FOREIGN_SECONDS, what=what)
 
-    def unread_files(self) -> set[str]:
-        """Return the names of the DAG files that show no DAG."""
+    def unread_files(self, *, broken: bool = False) -> set[str]:
+        """Return the names of the DAG files that show no DAG.
+
+        :param broken: leave out those that Airflow could not read.
+        """
         files = {file.name for file in self.home.dags.glob("*.py") if "@dag" in file.read_text(errors="replace")}
-        return files - self.api.dag_files()
+        files -= self.api.dag_files()
+        return files - {Path(name).name for name in self.api.broken_files()} if broken else files
 
 
 def start_live_airflow(

@@ -53,10 +53,12 @@ def test_the_checkout_does_not_double_the_plugin_by_way_of_the_path(monkeypatch:
     assert "PYTHONPATH" not in clean_environment()
 
 
-def test_dag_files_without_a_dag_are_waited_for(tmp_path: Path) -> None:
-    for name, text in {"ours.py": "@dag", "mine.py": "@dag", "helper.py": "x = 1"}.items():
+def test_dag_files_without_a_dag_are_waited_for_but_not_broken_ones(tmp_path: Path) -> None:
+    for name, text in {"ours.py": "@dag", "mine.py": "@dag", "late.py": "@dag", "helper.py": "x = 1"}.items():
         (tmp_path / name).write_text(text)
-    assert live_airflow(tmp_path, dag_files=lambda: {"ours.py"}).unread_files() == {"mine.py"}
+    airflow = live_airflow(tmp_path, dag_files=lambda: {"ours.py"}, broken_files=lambda: {"mine.py": "NameError"})
+    assert airflow.unread_files() == {"mine.py", "late.py"}
+    assert airflow.unread_files(broken=True) == {"late.py"}
 
 
 def live_airflow(dags: Path, **answers: Any) -> LiveAirflow:
