@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from tools.kitchen import Kitchen
 from tools.live_airflow import LiveAirflow
 from tools.local_service import LocalService
 from tools.night_run import DAG_ID
+from tools.processes import ProcessError
 
 WORKERS = ("worker-1", "worker-2")
 LASTING = ("api-server", "scheduler", "dag-processor", "triggerer", *WORKERS)
@@ -71,10 +73,16 @@ class CeleryAirflow(LiveAirflow):
         return {**self.environment, **self.compose.environment(_service(name))}
 
     def finish(self, name: str) -> None:
-        """Stop a component as ``docker compose stop`` does: its first process alone is asked, and may finish what it has begun."""
+        """Stop a component as ``docker compose stop`` does: its first process alone is asked, and may finish what it has begun.
+
+        :raises ProcessError: it took longer than the five minutes that docker-compose.yaml gives a worker.
+        """
         child = self.components.pop(name)
         child.send(signal.SIGTERM)
-        child.wait(_DRAIN_SECONDS)
+        try:
+            child.wait(_DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ProcessError(f"{name} did not end within {_DRAIN_SECONDS} s: {child.log}") from None
         self.children.forget(child)
 
     def restart(self, name: str) -> None:
