@@ -43,7 +43,10 @@ def play_examples(airflow: LiveAirflow, service: LocalService) -> list[str]:
     """Run each twice; return what is wrong."""
     step(NAME)
     fill_buckets(service, sample_photos(brackets=True), all_dags=True)
-    return [problem for example in _EXAMPLES for problem in _play(airflow, service, example)]
+    service.settings(render="enhance")  # what is asked for as PNG has to arrive as PNG
+    problems = [problem for example in _EXAMPLES for problem in _play(airflow, service, example)]
+    service.settings(render="copy")
+    return problems
 
 
 def _play(airflow: LiveAirflow, service: LocalService, example: Example) -> Iterator[str]:
