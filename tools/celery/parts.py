@@ -83,11 +83,11 @@ def redis_killed(run: NightRun) -> None:
 def redis_emptied(run: NightRun) -> None:
     """Redis forgets everything while tasks are queued in it, and again while photos go up."""
     run.wait_until(lambda: run.count("queued") > 0, what="queued", pause=0.05)
-    detail(f"emptying Redis with {run.count('queued')} tasks queued")
     cluster(run).redis.empty()
+    detail("emptied Redis when a task was queued")
     at_uploads(run)
-    detail("emptying Redis while photos go up")
     cluster(run).redis.empty()
+    detail(f"emptied Redis; {run.uploads()} photos are uploaded")
     run.service.settings(latency_ms=0)
 
 
