@@ -91,6 +91,6 @@ def _encoding(header: Header, output: OutputSpec) -> float:
     if format == "jpeg":
         if output.color_space == "CMYK" or (header.cmyk and output.color_space is None):
             return _JPEG_CMYK
-        return _JPEG_FULL_COLOR if (output.quality or QUALITIES["jpeg"]) >= FULL_COLOR_FROM else _JPEG
+        return _JPEG_FULL_COLOR if (output.own_quality or QUALITIES["jpeg"]) >= FULL_COLOR_FROM else _JPEG
     otherwise = output.lossless is not (format == "tiff")
     return _ENCODING_OTHERWISE.get(format, _ENCODING[format]) if otherwise else _ENCODING[format]

@@ -46,7 +46,7 @@ class Encoding:
     @property
     def quality(self) -> int:
         """What was asked for, or the format's default."""
-        return self.output.quality or QUALITIES[self.output.format or "jpeg"]
+        return self.output.own_quality or QUALITIES[self.output.format or "jpeg"]
 
     @property
     def common(self) -> dict[str, Any]:

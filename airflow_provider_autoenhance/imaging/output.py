@@ -12,7 +12,16 @@ from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.imaging.naming import ALIASES, EXTENSIONS, file_name, format_of_extension
 
-__all__ = ["COMPRESSIONS", "EXTENSIONS", "QUALITIES", "OutputSpec", "file_name", "format_of_extension", "outputs_of"]
+__all__ = [
+    "AS_RENDERED",
+    "COMPRESSIONS",
+    "EXTENSIONS",
+    "QUALITIES",
+    "OutputSpec",
+    "file_name",
+    "format_of_extension",
+    "outputs_of",
+]
 
 #: Ways to compress by format, the default first.
 COMPRESSIONS = {
@@ -24,6 +33,9 @@ COMPRESSIONS = {
 
 #: Quality of a local encoding where none is asked for. The formats that have one; JPEG XL is rendered by the API alone.
 QUALITIES = {"jpeg": 85, "tiff": 75, "webp": 75, "avif": 50}
+
+#: The quality that Autoenhance chooses by itself.
+AS_RENDERED = "as_rendered"
 
 #: Print conditions whose profiles have a name.
 PRINT_PROFILES = ("ISO_Coated", "ISO_Uncoated", "USWeb_Coated", "USWeb_Uncoated")
@@ -46,7 +58,8 @@ class OutputSpec:
 
     :param format: ``jpeg`` (the default), ``png``, ``tiff``, ``webp``, ``avif`` or ``jxl``. In a mapping also an object:
         ``{"type": "jpeg", "quality": 85}``.
-    :param quality: 1 to 100, for JPEG (85 by default where it is encoded here), lossy TIFF (75), WEBP (75) and AVIF (50); JPEG XL to 90.
+    :param quality: 1 to 100, for JPEG (85 by default), lossy TIFF (75), WEBP (75) and AVIF (50); JPEG XL to 90. ``as_rendered`` leaves it
+        to Autoenhance, for what that renders.
     :param progressive: JPEG that builds up while it loads; ``True`` by default where it is encoded here.
     :param compression: PNG: ``fast``, ``optimal`` or ``best``. TIFF: ``lossless`` (LZW) or ``lossy`` (JPEG). WEBP and AVIF: ``lossy`` or
         ``lossless``.
@@ -63,7 +76,7 @@ class OutputSpec:
     """
 
     format: str | None = None
-    quality: int | None = None
+    quality: int | str | None = None
     progressive: bool | None = None
     compression: str | None = None
     max_width: int | None = None
@@ -78,7 +91,10 @@ class OutputSpec:
         if self.format is not None:
             spelled = str(self.format).strip().lower()
             self._choice("format", ALIASES.get(spelled, spelled), tuple(EXTENSIONS))
-        self._number("quality", int, 1, 100)
+        if str(self.quality).strip().lower() == AS_RENDERED:
+            object.__setattr__(self, "quality", AS_RENDERED)
+        else:
+            self._number("quality", int, 1, 100)
         self._number("max_width", int, 1, None)
         self._number("scale", float, 0.0, 1.0)
         self._number("dpi", int, 1, 65535)
@@ -124,6 +140,13 @@ class OutputSpec:
         return self.format == "png" or way == "lossless"
 
     @property
+    def own_quality(self) -> int | None:
+        """The quality that was asked for, or the format's default; ``None`` where Autoenhance is to choose, or there is none."""
+        if self.quality is not None:
+            return self.quality if isinstance(self.quality, int) else None
+        return None if self.lossless else QUALITIES.get(self.format or "jpeg")
+
+    @property
     def profile_name(self) -> str | None:
         """The colour profile to convert to, by name, path or URI, or ``None`` to keep the photo's."""
         return self.color_profile or ("ISO_Coated" if self.color_space == "CMYK" else None)
@@ -132,7 +155,7 @@ class OutputSpec:
         """Say what of it the API does not render, or ``None`` if it renders all."""
         if (self.format or "jpeg") not in _API_FORMATS:
             return f"format {self.format}"
-        if (self.quality or 1) > _API_MAX_QUALITY:
+        if isinstance(self.quality, int) and self.quality > _API_MAX_QUALITY:
             return f"quality {self.quality}"
         if (self.dpi or _API_MIN_DPI) < _API_MIN_DPI:
             return f"{self.dpi} dpi"
@@ -144,9 +167,10 @@ class OutputSpec:
             return f"color profile {self.profile_name}"
         return None if self.embed_profile else "embed_profile"
 
-    def query(self) -> dict[str, str]:
+    def query(self, *, preview: bool = False) -> dict[str, str]:
         """Spell it as the download endpoints' query parameters.
 
+        :param preview: of the free preview, whose quality is Autoenhance's unless it was asked for.
         :raises SettingsError: the API does not render it; see :func:`~airflow_provider_autoenhance.imaging.purchase.plan_outputs`.
         """
         reason = self.why_local()
@@ -154,7 +178,9 @@ class OutputSpec:
             raise SettingsError(
                 f"Autoenhance does not render {reason} itself; leave it out here, or convert the file afterwards."
             )
-        return {name: str(value) for name in _API_FIELDS if (value := getattr(self, name)) is not None}
+        quality = None if preview and self.quality is None else self.own_quality
+        asked = {name: getattr(self, name) for name in _API_FIELDS} | {"quality": quality}
+        return {name: str(value) for name, value in asked.items() if value is not None}
 
     def request(self) -> dict[str, str]:
         """Spell what was set, except the name, for records; equal specs give equal records."""
@@ -202,8 +228,11 @@ class OutputSpec:
             raise SettingsError(f"output progressive goes with format jpeg only, not with {format}.")
         if self.quality is not None and self.lossless:
             raise SettingsError(f"output quality goes with lossy formats, not with lossless {format}.")
+        if self.quality == AS_RENDERED and (reason := self.why_local()):
+            raise SettingsError(f"output quality {AS_RENDERED} is Autoenhance's own, which does not do {reason}.")
         if format == "jxl":
-            self._number("quality", int, 1, _API_MAX_QUALITY)
+            if self.quality != AS_RENDERED:
+                self._number("quality", int, 1, _API_MAX_QUALITY)
             reason = self.why_local()
             if reason:
                 raise SettingsError(f"output format jxl is rendered by Autoenhance alone, which does not do {reason}.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging.naming import folded, output_name
-from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.imaging.output import AS_RENDERED, OutputSpec
 
 #: Rendering that local outputs are encoded from: every pixel as it is, at full width.
 SOURCE_QUERY = {"format": "png"}
@@ -34,7 +34,8 @@ class Purchase:
 def plan_outputs(outputs: Iterable[OutputSpec]) -> Purchase:
     """Decide what is rendered and what is encoded here.
 
-    As soon as one output needs local encoding, all are encoded here from the same pixels, except JPEG XL, which only the API writes.
+    As soon as one output needs local encoding, all are encoded here from the same pixels, except JPEG XL, which only the API writes, and
+    what is asked for as the API renders it.
 
     :raises SettingsError: two outputs would have the same name.
     """
@@ -44,9 +45,13 @@ def plan_outputs(outputs: Iterable[OutputSpec]) -> Purchase:
         return Purchase(outputs, rendered=outputs, converted=())
     return Purchase(
         outputs,
-        rendered=tuple(output for output in outputs if output.format == "jxl"),
-        converted=tuple(output for output in outputs if output.format != "jxl"),
+        rendered=tuple(output for output in outputs if _is_the_apis(output)),
+        converted=tuple(output for output in outputs if not _is_the_apis(output)),
     )
+
+
+def _is_the_apis(output: OutputSpec) -> bool:
+    return output.format == "jxl" or output.quality == AS_RENDERED
 
 
 def output_names(

@@ -94,6 +94,8 @@ class TestSpelling:
             ({"compression": "best"}, "output compression goes with format png, tiff, webp, avif, not with jpeg, the default"),
             ({"dpi": 72, "metadata": {"dpi": 300}}, "output dpi is given twice: inside metadata and beside it"),
             ({"metadata": {"author": "me"}}, "output metadata takes an object with 'dpi' and 'color_space'"),
+            ({"format": "tiff", "quality": "as_rendered"}, "as_rendered is Autoenhance's own, which does not do format tiff"),
+            ({"format": "png", "quality": "as_rendered"}, "not with lossless png"),
             ({"color_space": "HSV"}, "output color_space takes one of RGB, CMYK"),
             ({"color_space": "RGB", "color_profile": "ISO_Coated"}, "color_profile ISO_Coated is CMYK, but color_space says RGB"),
             ({"color_profile": "/icc/mine.icc"}, "'/icc/mine.icc' needs color_space beside it"),
@@ -118,13 +120,15 @@ class TestPurchase:
     @pytest.mark.parametrize(
         ("value", "query"),
         [
-            (None, {"format": "jpeg"}),
+            (None, {"format": "jpeg", "quality": "85"}),
+            ({"quality": " As_Rendered "}, {"format": "jpeg"}),
             ({"quality": 90, "dpi": 72}, {"format": "jpeg", "quality": "90", "dpi": "72"}),
             ({"format": "png", "max_width": 800, "scale": 0.5}, {"format": "png", "max_width": "800", "scale": "0.5"}),
             ({"format": "webp", "compression": "lossy", "quality": 1}, {"format": "webp", "quality": "1"}),
-            ("avif", {"format": "avif"}),
+            ("webp", {"format": "webp", "quality": "75"}),
+            ("avif", {"format": "avif", "quality": "50"}),
             ({"format": "jxl", "quality": 90}, {"format": "jxl", "quality": "90"}),
-            ({"color_space": "RGB", "embed_profile": True}, {"format": "jpeg"}),
+            ({"color_space": "RGB", "embed_profile": True}, {"format": "jpeg", "quality": "85"}),
         ],
         ids=str,
     )
@@ -160,7 +164,13 @@ class TestPurchase:
 
     def test_several_that_it_renders(self) -> None:
         purchase = plan_outputs(outputs_of(["webp", "avif"]))
-        assert purchase.queries() == [{"format": "webp"}, {"format": "avif"}]
+        assert purchase.queries() == [{"format": "webp", "quality": "75"}, {"format": "avif", "quality": "50"}]
+        assert purchase.outputs[0].query(preview=True) == {"format": "webp"}, "a preview's quality is Autoenhance's"
+
+    def test_what_is_asked_for_as_rendered_is_not_encoded_here_beside_others(self) -> None:
+        purchase = plan_outputs(outputs_of([{"format": "webp", "quality": "as_rendered"}, "tiff"]))
+        assert purchase.queries() == [{"format": "png"}, {"format": "webp"}]
+        assert [output.format for output in purchase.converted] == ["tiff"]
 
     def test_one_that_it_does_not_render_takes_all_along(self) -> None:
         purchase = plan_outputs(outputs_of(["webp", {"color_space": "CMYK"}, "jxl"]))

@@ -163,7 +163,7 @@ from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.imaging.convert import converter_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
 from airflow_provider_autoenhance.imaging.purchase import plan_outputs
-assert plan_outputs([OutputSpec(format="webp")]).queries() == [{{"format": "webp"}}]
+assert plan_outputs([OutputSpec(format="webp")]).queries() == [{{"format": "webp", "quality": "75"}}]
 try:
     converter_for([OutputSpec(format="avif", compression="lossless")])
 except SettingsError as error:

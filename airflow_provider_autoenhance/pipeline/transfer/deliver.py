@@ -85,7 +85,7 @@ class Delivery:
             stored, kind = publish_download(download, destination, output.format, *([copy.begun()] if copy else []))
             return _facts(stored) | {"content_type": kind.mime, **size}
 
-        return self._download(hook, image_id, publish, output.query(), about)
+        return self._download(hook, image_id, publish, output.query(preview=self.preview), about)
 
     def _convert(
         self,
