@@ -159,6 +159,25 @@ def test_skip_buys_another_style_and_says_so_before(
     assert books(autoenhance) == (6, 6)
 
 
+@pytest.mark.parametrize(
+    "asked", [{"settings": WARM}, {"settings": MODERN}, {"settings": WARM, "on_existing": "reenhance"}], ids=str
+)
+def test_a_retouched_file_is_named_before_it_is_written_over(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, caplog: pytest.LogCaptureFixture, asked: dict[str, Any]
+) -> None:
+    fill(s3, 3)
+    enhance(settings=WARM)
+    s3.client.put_object(Bucket="enhanced", Key="maple/001.jpg", Body=b"retouched")
+    ahead = enhance(run_id="plan", plan_only=True, **asked)
+    assert ahead["plan"].endswith("; 1 overwrite a file that was changed since it landed")
+    expected = "1 photo (such as '001.jpg'): written over a file that somebody has changed since it landed"
+    assert [each for each in ahead["warnings"] if each.startswith(expected)]
+    caplog.clear()
+    assert enhance(run_id="night-2", **asked)["landed"] >= 1
+    assert caplog.text.index(expected) < caplog.text.index("Landed")
+    assert "changed since it landed" not in enhance(run_id="plan", plan_only=True, **asked)["plan"]
+
+
 def test_the_dry_run_says_what_a_change_of_settings_costs_and_what_is_overwritten(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:

@@ -33,8 +33,10 @@ def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
     later = f" ({at_most}{extra.priced(full)} with preview=False)" if job.preview else ""
     again = sum(decision.cost(job) for decision in works if decision.buys_again)
     replaced = sum(bool(decision.replaces) for decision in works)
+    changed = sum(decision.changed for decision in works)
     of_these = f", {again} of them for photos that were bought before" if again else ""
     of_these += f"; {replaced} overwrite the file of an earlier style" if replaced else ""
+    of_these += f"; {changed} overwrite a file that was changed since it landed" if changed else ""
     by_step = ", ".join(f"{steps[step]} {step}" for step in Step if steps[step]) or "no photos"
     ahead = {
         "photos": len(photos),

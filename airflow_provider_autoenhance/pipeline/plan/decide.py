@@ -96,6 +96,7 @@ class Decision:
     :param bought: the photo was bought before, in whatever settings.
     :param image_name: the image's name where it is not the photo's: it was made for other settings, or somebody has renamed it.
     :param replaces: files of an earlier style that are overwritten.
+    :param changed: whether a file that is overwritten is not as it landed: somebody has retouched it.
     :param parent_id: of a premium edit, the image that it is made of.
     """
 
@@ -114,6 +115,7 @@ class Decision:
     bought: bool = False
     image_name: str | None = None
     replaces: tuple[str, ...] = ()
+    changed: bool = False
     parent_id: str | None = None
 
     @property

@@ -159,6 +159,9 @@ class Plan:
             "written over the file of an earlier style; for both, give each style a destination_template or a destination": [
                 decision for decision in works if decision.replaces
             ],
+            "written over a file that somebody has changed since it landed; move it away first if it is still wanted": [
+                decision for decision in works if decision.changed
+            ],
         }
         return [
             f"{counted(len(photos), 'photo')} (such as {quoted(photos[0].photo.path)}): {what}."

@@ -198,9 +198,9 @@ def _plan_folder(
             decisions += [kept, *edits(kept)]
         elif row is not None and not mine:
             state.missed.append(row)
+    decisions = _with_changed_files(decisions, state, present)
     decisions += [Decision(photo, Step.OMIT, reason=reason) for photo, reason in files.omitted]
-    if own.bought_before is None:
-        own.bought_before = _bought_before(decisions, state)
+    own.bought_before = _bought_before(decisions, state)
     return FolderPlan(
         job,
         state.folder,
@@ -215,12 +215,24 @@ def _plan_folder(
     )
 
 
+def _with_changed_files(
+    decisions: Iterable[Decision], state: FolderState, present: Mapping[str, StoredFile]
+) -> list[Decision]:
+    """Say of which photos a file will be written over that is not as any record says that it landed."""
+    decisions = list(decisions)
+    written = {target for each in decisions if each.works for target in each.photo.targets if target in present}
+    rows = (row for record in (state.own, *state.others.values()) for row in record.rows.values()) if written else ()
+    landed = [output for row in rows for output in row.outputs if output["uri"] in written]
+    changed = {output["uri"] for output in landed} - {output["uri"] for output in landed if lies_there(output, present)}
+    return [replace(each, changed=not changed.isdisjoint(each.photo.targets)) for each in decisions]
+
+
 def _bought_before(decisions: Iterable[Decision], state: FolderState) -> list[str] | None:
     """Images that were bought before this run began, and by nobody who may have died before writing it down; ``None`` where an earlier try
     of it may have been."""
     own, others = state.own, state.others.values()
-    if own.claim or own.rows or own.orders:
-        return None
+    if own.bought_before is not None or own.claim or own.rows or own.orders:
+        return own.bought_before
     if any(record.claim or record.unfinished for record in others):
         return []
     return [each.image_id for each in decisions if each.paid and each.works and each.image_id]
