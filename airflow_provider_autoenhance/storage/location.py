@@ -31,8 +31,8 @@ _WINDOWS = re.compile(r"[a-z]:([/\\]|\Z)|\\\\", re.IGNORECASE)
 _LOCAL_SCHEMES = frozenset({"", "file", "local"})
 _WEB_SCHEMES = frozenset({"http", "https"})
 
-#: Schemes that lead to the stores of others.
-_ALIASES = {"gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs"}
+#: Schemes that lead to the stores of others, whose name each place gets: else one photo would be two.
+_ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs"}
 
 _OBJECT_STORES = frozenset(
     {"s3", "abfs", "abfss", "az", "wasb", "wasbs", "gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
@@ -73,7 +73,7 @@ class Location:
             folder, slash, name = self.key.rpartition("/")
             return os.path.realpath(folder + slash).rstrip("/") + slash + name
         bucket = self.bucket.lower() if self.is_web else self.bucket
-        return f"{_ALIASES.get(self.scheme, self.scheme)}://{bucket}/{self.key}"
+        return f"{self.scheme}://{bucket}/{self.key}"
 
     @property
     def real_place(self) -> str:
@@ -181,8 +181,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     if web:
         bare = redact_url(uri).partition("://")[2]
         return Location(scheme, bucket, bare.partition("/")[2], conn_id, f"{scheme}://{bare}", uri)
-    if scheme in _S3_SCHEMES:
-        scheme = "s3"
+    scheme = _ALIASES.get(scheme, scheme)
     if key.endswith("/"):
         key = key.rstrip("/") + "/" if key.strip("/") else ""
     return _whole(Location(scheme, bucket, key, user or conn_id or None, f"{scheme}://{bucket}/{key}", uri), error)

@@ -18,6 +18,7 @@ from jinja2 import Undefined
 
 from airflow_provider_autoenhance.api.coerce import (
     boolean,
+    folder,
     groups,
     identifier,
     mapping,
@@ -280,3 +281,10 @@ def test_numbers_are_not_read_as_python_reads_its_own() -> None:
             OutputSpec(quality=quality)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="'rating' takes a whole number"):
         settings("Task", "settings", {"rating": "²"})
+
+
+def test_the_name_of_a_path_may_end_in_a_space() -> None:
+    path = PurePosixPath("/photos/maple ")
+    assert (text("Task", "source", path), places("Task", "source", [path])) == ("/photos/maple ", ["/photos/maple "])
+    assert folder("Task", "destination", path) == "/photos/maple /"
+    assert places("Task", "source", "s3://photos/maple / ") == "s3://photos/maple /"

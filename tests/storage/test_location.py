@@ -290,3 +290,15 @@ def test_a_name_that_cannot_be_shown_whole_is_refused(given: str) -> None:
 def test_other_odd_names_are_whole(name: str) -> None:
     for folder in ("s3://bucket/", "gs://bucket/", "/data/"):
         assert locate(folder + name, conn_id=None, error=SettingsError).uri == folder + name
+
+
+@pytest.mark.parametrize(
+    ("alias", "scheme"),
+    [("gcs", "gs"), ("abfss", "abfs"), ("az", "abfs"), ("adl", "abfs"), ("s3a", "s3"), ("s3n", "s3"), ("GCS", "gs")],
+)
+def test_each_scheme_of_a_store_gives_one_uri(alias: str, scheme: str) -> None:
+    """Fingerprints, records and outputs are known by it: in two spellings a photo would be bought twice."""
+    found, plain = (
+        locate(f"{each}://conn@photos/in/1.jpg", conn_id=None, error=SettingsError) for each in (alias, scheme)
+    )
+    assert (found.uri, found.place, found.full_uri) == (plain.uri, plain.place, plain.full_uri)
