@@ -50,7 +50,7 @@ class Extra:
     allow_private_sources: bool = False
     local_folders: Sequence[str] | None = None
     icc_directory: str | None = None
-    storages: Mapping[str, str] = field(default_factory=dict)
+    storages: Mapping[str, str] | None = None
     credit_price: float | None = None
     currency: str = "USD"
 
@@ -66,13 +66,14 @@ class Extra:
         if not separator or scheme.lower() != STORAGE:
             return uri
         name, _, path = rest.partition("/")
-        if name not in self.storages:
-            known = ", ".join(sorted(self.storages)) or "none"
+        storages = self.storages or {}
+        if name not in storages:
+            known = ", ".join(sorted(storages)) or "none"
             raise SettingsError(
                 f"storage://{name}/: the connection's extra 'storages' has no storage of this name (known: {known}). Add it there: "
                 f'{{"storages": {{"{name}": "s3://conn_id@bucket/folder/"}}}}.'
             )
-        return f"{self.storages[name].rstrip('/')}/{path}"
+        return f"{storages[name].rstrip('/')}/{path}"
 
     def cost(self, credits: int) -> dict[str, Any]:
         """Return what credits cost in money; nothing where there is no price.
