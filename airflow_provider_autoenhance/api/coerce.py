@@ -148,9 +148,7 @@ def text(owner: str, name: str, value: Any) -> str | None:
     if is_void(value) or _is_nan(value):
         return None
     if (isinstance(value, _SCALARS) and not isinstance(value, bool) and value not in _NOT_FINITE) or is_path(value):
-        spelled = (
-            str(value) if is_path(value) else str(value).strip()
-        )  # a name may end in a space, and a path has no others
+        spelled = str(value) if is_path(value) else str(value).strip()  # the name of a path may end in a space
         _refuse_printed(owner, name, spelled)
         return spelled
     raise SettingsError(f"{owner}: {name} takes text, not {quoted(value)}.")

@@ -168,7 +168,7 @@ class OutputSpec:
         return None if self.embed_profile else "embed_profile"
 
     def query(self, *, preview: bool = False) -> dict[str, str]:
-        """Spell it as the download endpoints' query parameters.
+        """Spell it as the download endpoints' query parameters. Without a format, the file is handed on as it is.
 
         :param preview: of the free preview, whose quality is Autoenhance's unless it was asked for.
         :raises SettingsError: the API does not render it; see :func:`~airflow_provider_autoenhance.imaging.purchase.plan_outputs`.
@@ -178,7 +178,7 @@ class OutputSpec:
             raise SettingsError(
                 f"Autoenhance does not render {reason} itself; leave it out here, or convert the file afterwards."
             )
-        quality = None if preview and self.quality is None else self.own_quality
+        quality = None if self.quality is None and (preview or self.format is None) else self.own_quality
         asked = {name: getattr(self, name) for name in _API_FIELDS} | {"quality": quality}
         return {name: str(value) for name, value in asked.items() if value is not None}
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -308,6 +311,42 @@ def test_a_re_expanded_list_finds_its_images_by_source(autoenhance: Sandbox, s3:
     s3.put("maple/kitchen.jpg", photo())
     image_id = upload(create(source=SOURCE, map_index=0))
     assert create(source=SOURCE, map_index=5)["image_id"] == image_id
+
+
+@pytest.mark.parametrize("tasks", [2, 4])
+def test_one_photo_twice_in_a_mapped_list_is_one_image(
+    autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tasks: int
+) -> None:
+    s3.put("maple/kitchen.jpg", photo())
+    met, make, send = threading.Barrier(tasks), AutoenhanceHook.create_image, AutoenhanceHook.upload
+    waited = threading.local()
+
+    def together(act: Callable[..., Any]) -> Callable[..., Any]:
+        def acting(*args: Any, **options: Any) -> Any:
+            if not hasattr(waited, act.__name__):  # each has looked, and found nothing
+                setattr(waited, act.__name__, True)
+                met.wait(60)
+            return act(*args, **options)
+
+        return acting
+
+    monkeypatch.setattr(AutoenhanceHook, "create_image", together(make))
+    monkeypatch.setattr(AutoenhanceHook, "upload", together(send))
+
+    def image(map_index: int) -> str:
+        created = create(source=SOURCE, map_index=map_index)
+        for tries_left in (2, 1, 0):  # as Airflow tries again
+            try:
+                return upload(created)
+            except errors.AutoenhanceError as error:
+                assert tries_left and error.retryable
+        raise AssertionError("unreachable")
+
+    with ThreadPoolExecutor(tasks) as pool:
+        ids = set(pool.map(image, range(tasks)))
+    live = [each for each in autoenhance.ledger()["images"] if not each["deleted"]]
+    assert ids == {each["image_id"] for each in live}
+    assert len(ids) == 1
 
 
 def test_an_order_that_does_not_list_all_its_images_is_not_trusted(

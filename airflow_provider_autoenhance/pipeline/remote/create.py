@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 #: How often an act whose answer got lost is tried.
 _TRIES = 3
 
+#: Ids of our choice that are tried for one image: those of deleted ones are taken.
+_IDS = 5
+
 
 @dataclass(frozen=True)
 class Made:
@@ -75,8 +78,8 @@ def ensure(
     bought and has failed since, is enhanced again. An earlier one that still waits for its bytes (its upload URL cannot be read again),
     failed or expired is deleted and made again.
 
-    An image gets an id of our choice, the same at each try: so it is not made twice, and what a lost answer left is read by its id. Where
-    Autoenhance chooses another, refuses ours, or the id was a deleted image's and cannot be taken again, the order is searched.
+    An image gets an id of our choice, the same at each try: so it is not made twice, and what a lost answer left is read by its id. One
+    that was a deleted image's is followed by the next. Where Autoenhance chooses another, or refuses ours, the order is searched.
 
     :param wanted: what to create; its ``metadata`` holds the marks.
     :param order_name: name of the order, where images have none yet and it is to be made. ``None``: leave that to Autoenhance.
@@ -101,23 +104,27 @@ class _Making:
         check: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
         self._hook, self._wanted, self._order_name, self._check = hook, wanted, order_name, check
-        is_image = wanted.kind == "image"
-        self._chosen = chosen_image_id(wanted.order_id, wanted.metadata) if is_image else None
+        self._ids_left = _IDS if wanted.kind == "image" else 0
+
+    @property
+    def _chosen(self) -> str | None:
+        """The id to be taken; ``None`` where Autoenhance is to choose it."""
+        if not self._ids_left:
+            return None
+        return chosen_image_id(self._wanted.order_id, self._wanted.metadata, _IDS - self._ids_left)
 
     def create(self) -> Made:
-        try:
-            return _create(self._hook, self._wanted, self._chosen)
-        except errors.ConflictError:  # of the image's id, or of its order's
-            if self._chosen is None:
-                raise
-            return self.find() or _create(self._hook, self._wanted)
-        except (
-            errors.InvalidRequestError
-        ):  # an API that chooses ids itself may refuse ours; anything else it refuses once more
-            if self._chosen is None:
-                raise
-            self._chosen = None
-            return _create(self._hook, self._wanted)
+        while (chosen := self._chosen) is not None:
+            try:
+                return _create(self._hook, self._wanted, chosen)
+            except errors.ConflictError:  # of the image's id, or of its order's
+                if found := self.find():
+                    return found
+                if self._chosen == chosen:
+                    self._ids_left -= 1
+            except errors.InvalidRequestError:
+                self._ids_left = 0  # an API that chooses ids itself may refuse ours; anything else it refuses once more
+        return _create(self._hook, self._wanted)
 
     def find(self) -> Made | None:
         """What a lost answer left: by its id, which an API that chooses ids itself does not know; else by a search."""
@@ -154,7 +161,7 @@ class _Making:
         made_id = _made(useless, self._wanted).id
         discard(self._hook, self._wanted.kind, made_id)
         if made_id == self._chosen:
-            self._chosen = None  # nobody knows whether it may be taken again
+            self._ids_left -= 1  # nobody knows whether it may be taken again
 
 
 def discard(hook: AutoenhanceHook, kind: Kind, made_id: str) -> None:

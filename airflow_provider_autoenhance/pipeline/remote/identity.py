@@ -62,13 +62,14 @@ def order_id_of(dag_id: str, run_id: str, task_id: str, name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"named order\0{dag_id}\0{run_id}\0{task_id}\0{name}"))
 
 
-def chosen_image_id(order_id: str | None, metadata: Mapping[str, Any]) -> str | None:
+def chosen_image_id(order_id: str | None, metadata: Mapping[str, Any], number: int) -> str | None:
     """Id of the image that is made in an order with these marks: the same at each try. ``None`` where there is not a mark.
 
     :param metadata: what it is created with.
+    :param number: how many images of this one were deleted.
     """
     marks = [str(metadata[key]) for key in (IDENTITY_KEY, FINGERPRINT_KEY) if key in metadata]
-    return str(uuid.uuid5(_NAMESPACE, "\0".join(["image", order_id or "", *marks]))) if marks else None
+    return str(uuid.uuid5(_NAMESPACE, "\0".join(["image", order_id or "", *marks, str(number)]))) if marks else None
 
 
 def edit_claim_id(image_id: str, edit: str, number: int) -> str:

@@ -21,6 +21,7 @@ from airflow_provider_autoenhance.pipeline.job import Job, fingerprint_of
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.remote.create import Made, discard, ensure
 from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY
+from airflow_provider_autoenhance.pipeline.remote.images import find_image
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
 from airflow_provider_autoenhance.pipeline.sources import refuse_pattern
 from airflow_provider_autoenhance.storage import DEFAULT_ACCESS, Source, SourceAccess, StoredFile, is_file, open_source
@@ -252,6 +253,10 @@ def _upload(
                     discard(hook, wanted.kind, made.id)
                 raise
             if not of_batch:
+                if wanted.kind == "image" and find_image(hook, made.id) is None:
+                    raise errors.UploadUrlExpiredError(
+                        f"{name} was deleted during the upload, by a task of the same photo."
+                    )
                 log.info("Uploaded %s to %s", redact_url(photo.uri), name)
             return made
 
