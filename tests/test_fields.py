@@ -156,7 +156,7 @@ def options() -> Iterator[tuple[str, str, str]]:
             yield name.strip(), here, example.strip(" |`")
 
 
-@pytest.mark.parametrize(("name", "here", "example"), options())
+@pytest.mark.parametrize(("name", "here", "example"), list(options()))
 def test_each_option_of_image_io_is_taken_as_told(name: str, here: str, example: str) -> None:
     for kind, argument in re.findall(r"`(Autoenhance\w+)\((\w+)", here):
         assert argument in signature(getattr(public, kind).__init__).parameters

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _TRIES = 3
 
 #: Ids of our choice that are tried for one image: those of deleted ones are taken.
-_IDS = 5
+_IDS = 30
 
 
 @dataclass(frozen=True)

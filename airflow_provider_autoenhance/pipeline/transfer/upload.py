@@ -254,8 +254,9 @@ def _upload(
                 raise
             if not of_batch:
                 if wanted.kind == "image" and find_image(hook, made.id) is None:
-                    raise errors.UploadUrlExpiredError(
-                        f"{name} was deleted during the upload, by a task of the same photo."
+                    raise errors.FolderBusyError(
+                        f"{name} was deleted during the upload; another task may be at work on the same photo. "
+                        "The next try sees what that has done."
                     )
                 log.info("Uploaded %s to %s", redact_url(photo.uri), name)
             return made
