@@ -191,9 +191,12 @@ class Sources:
 
     def store(self, origin: SourceFile) -> str | None:
         """Which store a file lies in, as records remember it; each connection is looked at once."""
-        key = origin.uri.partition("://")[0], origin.conn_id
-        if key not in self._stores:
-            self._stores[key] = store_mark(locate(origin.uri, conn_id=origin.conn_id, error=SourceError))
+        scheme, separator, rest = origin.uri.partition("://")
+        if not separator:
+            return None  # a disk
+        if (key := (scheme, origin.conn_id)) not in self._stores:
+            place = f"{scheme}://{rest.partition('/')[0]}/"
+            self._stores[key] = store_mark(locate(place, conn_id=origin.conn_id, error=SourceError))
         return self._stores[key]
 
     @cached_property

@@ -376,12 +376,21 @@ def test_mapped_tasks_that_share_their_books_work_one_after_the_other(
     """They differ in what is no part of their identity, or not at all."""
     other = elsewhere(2, renew=0.2, map_index=1, **options[1])
     time.sleep(0.5)  # it renews its lease
-    threading.Timer(1.0, other.go_on.set).start()
+    waits = "another mapped task of nightly/enhance elsewhere works on the same folder"
+
+    def go_on_once_the_other_waits() -> None:
+        for _ in range(600):
+            if waits in caplog.text:
+                break
+            time.sleep(0.1)
+        other.go_on.set()
+
+    threading.Thread(target=go_on_once_the_other_waits).start()
     here = operator(**options[0])
     summary = run(here, run_id="elsewhere", map_index=0)
     other.end()
     assert other.error is None, "nobody has taken its place"
-    assert "another mapped task of nightly/enhance elsewhere works on the same folder" in caplog.text
+    assert waits in caplog.text
     assert (other.summary["failed"], summary["failed"]) == (0, 0)
     edits = 2 if "dusk" in options[0] else 0
     assert len(outputs(s3)) == 2 + edits

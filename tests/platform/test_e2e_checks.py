@@ -46,6 +46,7 @@ class FakeService:
 
         return SimpleNamespace(
             get_paginator=lambda _: SimpleNamespace(paginate=pages),
+            list_multipart_uploads=lambda **_: {},
             get_object=lambda Bucket, Key: {"Body": io.BytesIO(self.files[Bucket][Key])},  # noqa: N803
         )
 

@@ -24,7 +24,7 @@ def chosen_settings(body: dict[str, Any], version: Version) -> dict[str, Any]:
     :param body: a checked body.
     :param version: the API version.
     """
-    kept = {*schemas.preferences(version), "finetune_settings", "threesixty"}
+    kept = {*schemas.preferences(version), "threesixty", *(["finetune_settings"] if version.has_brackets else [])}
     chosen = {name: value for name, value in body.items() if name in kept}
     restage = chosen.get("restage")
     if restage and "sky" in restage:

@@ -170,7 +170,8 @@ _IMAGE: Fields = {
     "threesixty": _flag(),
 }
 _OLD_IMAGE: Fields = {"hdr": _flag()}
-_FINETUNE: Fields = {"finetune_settings": fields.Dict(allow_none=True)}
+#: Of use since later versions. The contract has each version refuse what is of another type.
+_LATER: Fields = {"finetune_settings": fields.Dict(allow_none=True), "upscale": _flag()}
 
 
 def preferences(version: Version) -> Fields:
@@ -197,7 +198,7 @@ def preferences(version: Version) -> Fields:
 
 
 def _of_image(version: Version) -> Fields:
-    return preferences(version) | _IMAGE | (_FINETUNE if version.has_brackets else {})
+    return _LATER | preferences(version) | _IMAGE
 
 
 @lru_cache
