@@ -532,7 +532,7 @@ def test_on_a_real_airflow(native: bool, autoenhance: Sandbox, airflow_db: None,
     assert {"20260201", "20260202", ("long " * 80).strip()} <= set(orders)
     assert "None" not in orders.values()
     with sqlite3.connect(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].removeprefix("sqlite:///")) as database:
-        named = "SELECT task_id, rendered_map_index FROM task_instance WHERE map_index >= 0 AND run_id LIKE ?"
+        named = "SELECT task_id, rendered_map_index FROM task_instance WHERE dag_id = 'arguments_dag' AND map_index >= 0 AND run_id LIKE ?"
         labels = {(task, label) for task, label in database.execute(named, (f"%{day}%",)) if task != "name"}
     assert labels == {
         ("mapped", "20260201"), ("named", "20260201"), ("order", "20260201"), ("order", "20260202"), ("order", "long " * 50),

@@ -13,7 +13,7 @@ from airflow_provider_autoenhance.api.shown import counted
 class Progress:
     """Counts photos and bytes; those that failed were not moved.
 
-    :param total: photos to be moved.
+    :param total: photos to be moved, as far as that is known.
     :param verb: what happens to them: ``Uploaded``, ``Landed``.
     :param every: seconds between lines.
     """
@@ -36,6 +36,7 @@ class Progress:
         """Count a photo; write a line when it is time."""
         with self._lock:
             self.done += 1
+            self._total = max(self._total, self.done)  # premium edits come in when their photos have landed
             self.failed += failed
             self.bytes += size
             now = self._clock()
