@@ -43,3 +43,13 @@ def watched(copying_sandbox: Sandbox) -> Any:
 @pytest.mark.parametrize(("kind", "part"), PARTS)
 def test_no_night_breaks_a_promise(watched: None, kind: type[Nights], part: int) -> None:
     play(kind, part, examples=EXAMPLES // len(PARTS), steps=9)
+
+
+def test_other_sources_find_what_has_no_marks(watched: None) -> None:
+    """Before 2024-09-01, images are answered without metadata, and their names begin with a folder that the sources give."""
+    nights = Nights()
+    nights.begin(version="2024-06-30")
+    about = {"before": False, "concurrency": 1, "deferrable": False, "event": "finished", "processing": 0.0}
+    nights.night(**about, run_id="night-1", last=10, happens="death", selection="all")
+    nights.night(**about, run_id="night-1", last=0, happens="death", selection="overlapping")
+    nights.teardown()

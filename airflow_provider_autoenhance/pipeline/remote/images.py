@@ -32,15 +32,20 @@ def rank(image: Image) -> tuple[bool, int, int, str]:
 def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> Mapping[str, Image]:
     """Match images to a batch's photos: by fingerprint; where an image has none of our marks, by name.
 
-    The names of a batch hold a piece of the fingerprint.
+    The last part of a name, which holds a piece of the fingerprint, is enough: among other sources, a photo may lie in another folder.
     """
     by_name: dict[str, str | None] = {}
+    by_last_part: dict[str, str] = {}
     for photo in photos:
         name = clean_text(photo.image_name)
         by_name[name] = None if name in by_name else photo.fingerprint  # a name of two photos says nothing
+        if photo.fingerprint[:8] in (last_part := name.rpartition("/")[2]):
+            by_last_part[last_part] = photo.fingerprint
     found: dict[str, Image] = {}
     for image in sorted((image for order in orders for image in order.originals), key=rank):
-        fingerprint = mark(image, FINGERPRINT_KEY) if is_marked(image) else by_name.get(image.image_name)
+        name = image.image_name
+        named = by_name.get(name) or by_last_part.get(name.rpartition("/")[2])
+        fingerprint = mark(image, FINGERPRINT_KEY) if is_marked(image) else named
         if fingerprint is not None:
             found.setdefault(fingerprint, image)
     return found
