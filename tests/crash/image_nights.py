@@ -204,11 +204,6 @@ class ImageNights(RuleBasedStateMachine):
         """The connection pins an API version."""
         pin_version(version)
 
-    @rule(version=st.sampled_from(PINS))
-    def another_pin(self, version: str) -> None:
-        """Somebody pins another version: what is there is the same, and costs nothing again."""
-        pin_version(version)
-
     # What may happen
 
     def hours_pass(self) -> None:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _TRIES = 3
 
 #: Ids of our choice that are tried for one image: those of deleted ones are taken.
-_IDS = 30
+_IDS = 8
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,11 @@ class _Making:
         while (chosen := self._chosen) is not None:
             try:
                 return _create(self._hook, self._wanted, chosen)
-            except errors.ConflictError:  # of the image's id, or of its order's
+            except errors.ConflictError:
                 if found := self.find():
                     return found
+                if self._wanted.order_id and read_order(self._hook, self._wanted.order_id, whole=False) is None:
+                    raise  # it is the order's id that cannot be taken
                 if self._chosen == chosen:
                     self._ids_left -= 1
             except errors.InvalidRequestError:
