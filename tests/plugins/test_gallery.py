@@ -416,3 +416,16 @@ def test_who_only_loads_the_plugin_loads_no_web_server() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120, env=dict(os.environ)
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_storage_by_name_leads_where_the_connection_says(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_autoenhance.plugins.gallery.tasks import _folder
+
+    extra = {"storages": {"shop": "s3://aws@orders/in/"}}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps({"conn_type": "autoenhance", "password": "k", "extra": extra}))
+    about = {"destination": "storage://shop/elm/", "autoenhance_conn_id": "shop"}
+    found = _folder(about)
+    assert found is not None
+    assert (found.uri, found.conn_id) == ("s3://orders/in/elm/", "aws")
+    assert _folder({**about, "destination": "storage://another/elm/"}) is None
+    assert _folder({**about, "autoenhance_conn_id": "not_there_any_more"}) is None

@@ -15,6 +15,7 @@ from typing import Any
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
@@ -199,7 +200,7 @@ def _folder(fields: Mapping[str, Any]) -> Location | None:
         place = locate(destination, conn_id=conn_id if isinstance(conn_id, str) else None, error=SettingsError)
         folder = place.full_uri.rpartition("/")[0] + "/"
         found = locate(folder, conn_id=place.conn_id, error=SettingsError)
-    except AutoenhanceError:
+    except (AutoenhanceError, AirflowException):  # Airflow's own: the connection is not there any more
         return None
     return None if found.is_web else found
 
