@@ -393,6 +393,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             destination=destination,
             destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=version),
+            api_version=version,
             outputs=outputs_of(self.output_spec),
             preview=self.preview,
             include=self.include,

@@ -66,6 +66,7 @@ class Job:
     """A batch's arguments, checked. See ``AutoenhanceEnhanceOperator`` for each.
 
     :param destination: folder, without a connection id.
+    :param api_version: what the connection pins; empty leaves it to the account.
     :param listings: each source folder is planned, limited and written down for itself: see :attr:`parts`.
     :param packed: of such a part, which others share its task: a digest.
     :param edit: the premium edit that photos get, as ``restage.environment`` spells it.
@@ -79,6 +80,7 @@ class Job:
     destination: str
     destination_conn_id: str | None = None
     settings: WireSettings = field(default_factory=WireSettings)
+    api_version: str = ""
     outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     preview: bool = True
     include: Sequence[str] = ()

@@ -55,6 +55,7 @@ class Row:
     :param exposures: ``source``, ``etag`` and ``size`` of each file that a merged photo is made from.
     :param settings: what was asked for the image; ``None`` in rows of older versions.
     :param answered: the settings that the API answered of the image when it was as asked.
+    :param api_version: the version that it was answered at; ``None`` in rows of older versions.
     :param reprocessed: this run has had the image enhanced again.
     :param rounds: how often, since it began to wait for it.
     :param edit: of a premium edit: its ``environment``, the fingerprint that it is an edit ``of``, and ``parent_image_id``. Its ``size`` is
@@ -82,11 +83,18 @@ class Row:
     exposures: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] | None = None
     answered: dict[str, Any] = field(default_factory=dict)
+    api_version: str | None = None
     reprocessed: bool = False
     rounds: int = 0
     edit: dict[str, Any] | None = None
     store: str | None = None
     at: str = ""
+
+    def answered_at(self, api_version: str) -> dict[str, Any]:
+        """What the API is to answer of its image at an API version. Each version names an AI, and a sky, that existed when it was made."""
+        if self.api_version in (None, api_version):
+            return self.answered
+        return {name: value for name, value in self.answered.items() if name != "cloud_type"} | {"ai_version": None}
 
     @property
     def has_image(self) -> bool:
@@ -346,6 +354,7 @@ _COMMON = Row(
     seconds={"upload": 0.0, "download": 0.0},
     settings={},
     store="",
+    api_version="2026-11-09",
     answered={
         "enhance": True,
         "enhance_type": "warm",

@@ -204,6 +204,11 @@ class ImageNights(RuleBasedStateMachine):
         """The connection pins an API version."""
         pin_version(version)
 
+    @rule(version=st.sampled_from(PINS))
+    def pin_another_version(self, version: str) -> None:
+        """Somebody pins a newer version, or goes back to an older one."""
+        pin_version(version)
+
     # What may happen
 
     def hours_pass(self) -> None:

@@ -162,6 +162,11 @@ class Nights(RuleBasedStateMachine):
         """The connection pins an API version."""
         pin_version(version)
 
+    @rule(version=st.sampled_from(PINS))
+    def pin_another_version(self, version: str) -> None:
+        """Somebody pins a newer version, or goes back to an older one."""
+        pin_version(version)
+
     @rule(name=NAME, version=st.sampled_from(VERSIONS))
     def put(self, name: str, version: int) -> None:
         """A photo comes, changes, or is changed back."""

@@ -18,7 +18,7 @@ from airflow_provider_autoenhance.operators.images import (
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
 from tests.support.batch import Enhance, fill, outputs
 from tests.support.photos import exposure, photo
-from tests.support.pins import PINS
+from tests.support.pins import PINS, pin_version
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run
 
@@ -30,9 +30,9 @@ SKY = {"sky_replacement": True, "cloud_type": "HIGH_CLOUD"}
 @pytest.fixture(params=PINS, ids=lambda pin: pin or "the account's")
 def pin(request: pytest.FixtureRequest, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
     """An API version that the connection pins."""
-    extra = {"api_version": request.param}
-    fields = {"conn_type": "autoenhance", "host": autoenhance.url, "password": autoenhance.api_key, "extra": extra}
+    fields = {"conn_type": "autoenhance", "host": autoenhance.url, "password": autoenhance.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields))
+    pin_version(request.param)
     monkeypatch.setattr("airflow_provider_autoenhance.pipeline.remote.process.ARRIVAL_POLLS", (0.0,) * 6)
     return str(request.param)
 
@@ -55,6 +55,23 @@ def test_a_folder_lands_whole_and_again_costs_nothing(
     assert (again["skipped"], again["credits"]) == (3, 0)
     books = autoenhance.ledger()
     assert (books["images_created"], books["credits"]["spent"]) == (3, 3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"ai_version": "5.3"}, {"ai_version": "5.x", **SKY}])
+@pytest.mark.parametrize("first", [PINS[0], DEFAULT_VERSION])
+def test_an_image_is_as_asked_at_another_pin_too(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, first: str, pin: str, settings: dict[str, Any]
+) -> None:
+    fill(s3, 1)
+    for night, version in enumerate((first, pin, first, pin)):
+        pin_version(version)
+        for key in outputs(s3):
+            s3.client.delete_object(Bucket="enhanced", Key=key)
+        summary = enhance(run_id=f"night-{night}", settings=settings, thumbnails=False)
+        assert (summary["landed"], summary["failed"]) == (1, 0)
+    books = autoenhance.ledger()
+    assert (books["images_created"], books["credits"]["spent"]) == (1, 1)
+    assert books["images"][0]["processing_runs"] == 1, "enhanced again for nothing"
 
 
 @pytest.mark.parametrize("switches", [{}, OTHERWISE], ids=["as is likely", "otherwise"])

@@ -220,6 +220,7 @@ class Transfer:
             exposures=[{"source": each.source, "etag": each.etag, "size": each.size} for each in photo.exposures],
             settings=dict(self._job.settings),
             answered=decision.style.remembered(None if decision.other else decision.seen),
+            api_version=self._job.api_version,
             reprocessed=decision.settings is not None or decision.rounds > 0,
             rounds=decision.rounds,
             edit=(

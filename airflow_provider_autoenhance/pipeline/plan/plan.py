@@ -159,7 +159,8 @@ def _plan_folder(
             overtaken
             and image is not None
             and any(
-                own.run < other.run and Style(other.settings or {}, other.answered).lacks(seen_settings(image)) is None
+                own.run < other.run
+                and Style(other.settings or {}, other.answered_at(job.api_version)).lacks(seen_settings(image)) is None
                 for other in pending().get(image.image_id, ())
             )
         ):
@@ -250,7 +251,7 @@ def _style(job: Job, row: Row | None, image: Image | None, state: FolderState) -
     """How a photo's image should have been enhanced."""
     if row is None or image is None or row.image_id != image.image_id:
         return Style(job.settings)
-    return Style(job.settings, row.answered)
+    return Style(job.settings, row.answered_at(job.api_version))
 
 
 def _with_history(decision: Decision, job: Job, state: FolderState, present: Mapping[str, StoredFile]) -> Decision:

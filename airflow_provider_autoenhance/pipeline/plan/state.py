@@ -125,7 +125,7 @@ def read_state(
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
         records = _read_records(job, folders, present, pool)
-        known = _Known({job.key(folder.source, folder.destination) for folder in folders})
+        known = _Known({job.key(folder.source, folder.destination) for folder in folders}, job.api_version)
         found = [_state(job, folder, listed, present, known) for folder, listed in zip(folders, records, strict=True)]
         damages = [each.damage for each in found if each.damage]
         if damages and len(damages) == len(found):
@@ -222,10 +222,12 @@ class _Known:
     """What records say together, put together once for all folders that share them.
 
     :param own: ids of this run's records: in doubt, their rows stay.
+    :param api_version: what the connection pins.
     """
 
-    def __init__(self, own: Container[str]) -> None:
+    def __init__(self, own: Container[str], api_version: str) -> None:
         self._own = own
+        self._api_version = api_version
         self._found: dict[frozenset[str], tuple[Rows, Styles, list[Row]]] = {}
 
     def of(self, records: Sequence[Record]) -> tuple[Rows, Styles, list[Row]]:
@@ -237,7 +239,11 @@ class _Known:
             if any(record.run in self._own for record in records):
                 others = latest_rows(record for record in records if record.run not in self._own)
             unlanded = filter(is_missed, others.unlanded())
-            self._found[key] = rows, Styles(rows), [row for row in unlanded if rows[row.fingerprint] == row]
+            self._found[key] = (
+                rows,
+                Styles(rows, self._api_version),
+                [row for row in unlanded if rows[row.fingerprint] == row],
+            )
         return self._found[key]
 
 

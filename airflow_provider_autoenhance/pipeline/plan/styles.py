@@ -22,10 +22,12 @@ class Styles:
     """What a folder's records say of its photos in any settings.
 
     :param rows: what is known of each fingerprint; read when something is asked for.
+    :param api_version: what the connection pins.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, api_version: str) -> None:
         self._rows = rows
+        self._api_version = api_version
 
     def earlier_rows(self, photo: Photo) -> list[Row]:
         """Rows of a photo's bytes under other fingerprints that have an image, the best to go on with first: what was bought, then what
@@ -49,9 +51,10 @@ class Styles:
             if row.image_id:
                 known.asked_of[row.image_id].append(row.settings)
             if row.status == "landed" and row.settings is not None:
-                for name in row.answered.keys() - row.settings.keys():
+                answered = row.answered_at(self._api_version)
+                for name in answered.keys() - row.settings.keys():
                     if row.at >= latest.get(name, ""):
-                        latest[name], known.learned[name] = row.at, row.answered[name]
+                        latest[name], known.learned[name] = row.at, answered[name]
         return known
 
 
