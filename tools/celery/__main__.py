@@ -24,6 +24,7 @@ from tools.processes import Children, ProcessError, run_command
 
 FOLDER = RUN / "e2e-celery"
 _PROCESSING = [3, 6]  # seconds, from and to
+_CREDITS = 100_000  # for all nights together
 
 
 def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection[str]) -> int:
@@ -33,7 +34,16 @@ def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection
     """
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
     with ExitStack() as temporary, Children() as ours, Door() as s3:
-        options = ["--render", "copy", "--daily-limit", "0", "--allow-host", f"127.0.0.1:{s3.port}"]
+        options = [
+            "--render",
+            "copy",
+            "--daily-limit",
+            "0",
+            "--credits",
+            str(_CREDITS),
+            "--allow-host",
+            f"127.0.0.1:{s3.port}",
+        ]
         processing = "{},{}".format(*_PROCESSING)
         service = start_local_service(children, FOLDER, processing_seconds=processing, more=options)
         s3.leads_to = urlsplit(service.s3().meta.endpoint_url).port or 0
