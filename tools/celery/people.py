@@ -38,7 +38,12 @@ def failed_while_running_then_cleared(run: NightRun) -> None:
 
 def _in_state(run: NightRun, state: str) -> int:
     """Wait until a task is in a state; return its map index."""
-    run.wait_until(lambda: run.count(state) > 0, what=state, pause=0.05, may_end=True)
-    index = next(int(task["map_index"]) for task in run.mapped() if task["state"] == state)
-    detail(f"{run.label(index)} is {state}")
-    return index
+    found: list[int] = []
+
+    def in_it() -> bool:
+        found[:] = [int(task["map_index"]) for task in run.mapped() if task["state"] == state]
+        return bool(found)
+
+    run.wait_until(in_it, what=state, pause=0.05, may_end=True)
+    detail(f"{run.label(found[0])} is {state}")
+    return found[0]
