@@ -9,14 +9,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from tools.airflow_home import ADMIN, DAGS, AirflowHome, clean_environment, free_port
 from tools.celery.compose import Compose
 from tools.celery.door import Door
-from tools.celery.servers import PYTHON, Postgres, Redis, install_environment
+from tools.celery.servers import PYTHON, Postgres, Redis, fake_clock, install_environment
 from tools.console import detail, step
 from tools.kitchen import Kitchen
 from tools.live_airflow import LiveAirflow
@@ -52,12 +52,14 @@ class CeleryAirflow(LiveAirflow):
 
     :param compose: where commands and environments come from.
     :param s3: the door to S3.
+    :param clocks: by how many seconds a component's clock is ahead, from its next start on.
     """
 
     compose: Compose
     s3: Door
     postgres: Postgres
     redis: Redis
+    clocks: dict[str, int] = field(default_factory=dict)
 
     def command_of(self, name: str) -> list[str]:
         """What Airflow's command line is given for a component: the service's command."""
@@ -70,7 +72,8 @@ class CeleryAirflow(LiveAirflow):
 
     def environment_of(self, name: str) -> dict[str, str]:
         """A component's whole environment: the service's, and where folders and ports are here."""
-        return {**self.environment, **self.compose.environment(_service(name))}
+        clock = fake_clock(self.clocks[name]) if name in self.clocks else {}
+        return {**self.environment, **self.compose.environment(_service(name)), **clock}
 
     def finish(self, name: str) -> None:
         """Stop a component as ``docker compose stop`` does: its first process alone is asked, and may finish what it has begun.

