@@ -23,7 +23,7 @@ from airflow_provider_autoenhance.pipeline.remote import images as ledger
 from airflow_provider_autoenhance.sensors.status import AutoenhanceOrderStatusSensor
 from airflow_provider_autoenhance.storage.local import LocalDestination
 from tests.storage.web_host import Host, page
-from tests.support.batch import event_of, fill, manifest, operator, outputs
+from tests.support.batch import event_of, fill, fill_up_destination, manifest, operator, outputs
 from tests.support.photos import Sized, exposure, photo, upload
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import connection_of, context, run
@@ -504,3 +504,30 @@ def test_presigned_sources_may_expire_during_the_wait(
             with pytest.raises(AirflowFailException, match=reason):
                 night(run_id="night-3", try_number=try_number, **options | {"source": [bad]})
             web.paths["/day/bad.jpg"] = lambda handler: handler.send_error(403)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"include": ["b*.jpg"]}, {"exclude": ["a.jpg"]}, {"recursive": False}], ids=["include", "exclude", "flat"]
+)
+@pytest.mark.parametrize("bought", [False, True])
+def test_what_another_run_was_asked_for_alone_is_not_missed(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], bought: bool
+) -> None:
+    """Its file is there, and the other run will land it."""
+    first = "up/a.jpg" if "recursive" in asked else "a.jpg"
+    s3.put(f"maple/{first}", photo(shade=40))
+    if bought:
+        with monkeypatch.context() as patch:
+            fill_up_destination(patch)
+            with pytest.raises(AirflowFailException, match="destination is full"):
+                night()
+    else:
+        autoenhance.settings(processing_seconds=FOR_EVER)
+        it = operator(deferrable=True)
+        with pytest.raises(TaskDeferred):
+            it.execute(context(it, run_id="night-1"))
+        autoenhance.settings(processing_seconds=[0, 0])
+    s3.put("maple/b.jpg", photo(shade=60))
+    summary = night(run_id="night-2", **asked)
+    assert (summary["photos"], summary["landed"], summary["warnings"]) == (1, 1, [])
+    assert outputs(s3) == ["maple/b.jpg"]

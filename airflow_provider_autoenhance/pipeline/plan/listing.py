@@ -21,6 +21,7 @@ from airflow_provider_autoenhance.storage import (
     EVERYWHERE,
     StoredFile,
     list_files,
+    matches,
     open_destination,
     path_in_store,
     same_store,
@@ -69,6 +70,15 @@ def list_folders(job: Job, lost: MutableMapping[str, SourceError]) -> list[Folde
 def group_of(job: Job, found: Found) -> tuple[str, str]:
     """Root and path of the folder that a file's photo is planned with."""
     return (found.root, found.path.rpartition("/")[0]) if job.group_by == "folder" else (job.sources.uris[0], "")
+
+
+def is_asked_for(job: Job, found: Found) -> bool:
+    """Whether a file of a source is one that the job would list if it were there."""
+    if found.named:
+        return True
+    below = job.recursive or "/" not in found.file.uri.removeprefix(found.root)
+    taken = matches(found.file, found.root, _include(job))
+    return below and taken and not matches(found.file, found.root, (*NEVER_PHOTOS, *job.exclude))
 
 
 def list_present(job: Job) -> Mapping[str, StoredFile]:
@@ -213,9 +223,12 @@ def _tell_unused(job: Job, patterns: Patterns, lost: MutableMapping[str, SourceE
             log.warning("Check the spelling: %s", described)
 
 
+def _include(job: Job) -> tuple[str, ...]:
+    return tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
+
+
 def _files(job: Job, patterns: Patterns, lost: MutableMapping[str, SourceError]) -> Iterator[Found]:
     """Yield what the sources hold, but for results: those of this task, and those that another one has made of the same source."""
-    include = tuple(job.include) or tuple(f"*{ending}" for ending in PHOTO_EXTENSIONS)
     destination = _destination(job)
     records: dict[str, list[str]] = defaultdict(list)
     listed: dict[str, set[str]] = defaultdict(set)
@@ -236,7 +249,7 @@ def _files(job: Job, patterns: Patterns, lost: MutableMapping[str, SourceError])
     # Only the whole listing says where results lie.
     found: deque[Found] = deque()
     for each in job.sources.find(
-        recursive=job.recursive, include=include, exclude=NEVER_PHOTOS, patterns=patterns, met=note, lost=lost
+        recursive=job.recursive, include=_include(job), exclude=NEVER_PHOTOS, patterns=patterns, met=note, lost=lost
     ):
         if not is_result(each):
             found.append(each)

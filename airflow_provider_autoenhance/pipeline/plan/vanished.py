@@ -17,7 +17,7 @@ from airflow_provider_autoenhance.api.shown import counted, last_part, quoted
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder, Photo, as_exposure, merged_photo, single_photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step, sourceless
-from airflow_provider_autoenhance.pipeline.plan.listing import group_of, make_folder
+from airflow_provider_autoenhance.pipeline.plan.listing import group_of, is_asked_for, make_folder
 from airflow_provider_autoenhance.pipeline.records import (
     KEPT,
     Record,
@@ -224,8 +224,7 @@ def _folders_of(job: Job, record: Record) -> Iterator[Folder]:
     for row in record.rows.values() if mine else filter(is_missed, record.rows.unlanded()):
         if not row.edit:
             source, etag, size = min(made_of(row), key=str)
-            found = job.sources.recall(StoredFile(source, size, etag))
-            if found is not None:
+            if (found := _found(job, source, etag, size)) is not None:
                 groups[group_of(job, found)].append(single_photo(job, found))
     for (root, path), photos in groups.items():
         folder = make_folder(job, root, path, photos)
@@ -252,10 +251,7 @@ def _own_records(job: Job, destination: str) -> set[str] | None:
 def _recall(job: Job, row: Row) -> tuple[Photo | None, bool]:
     """Make a row's photo again; ``None`` where it is not one of this job. Say, too, whether a source names it."""
     files = [(str(each["source"]), each.get("etag"), each["size"]) for each in row.exposures]
-    found = [
-        job.sources.recall(StoredFile(uri, size, etag))
-        for uri, etag, size in files or [(row.source, row.etag, row.size)]
-    ]
+    found = [_found(job, *file) for file in files or [(row.source, row.etag, row.size)]]
     whole: list[Found] = [each for each in found if each is not None]
     if len(whole) < len(found):
         return None, False
@@ -266,6 +262,12 @@ def _recall(job: Job, row: Row) -> tuple[Photo | None, bool]:
         photos = [merged_photo(job, exposures, ungrouped=ungrouped) for ungrouped in (False, True)]
     named = all(each.named for each in whole)
     return next((photo for photo in photos if photo.fingerprint == row.fingerprint), None), named
+
+
+def _found(job: Job, uri: str, etag: str | None, size: int) -> Found | None:
+    """Say how a file that a record names was found; ``None`` where this job would not list it, and so cannot miss it."""
+    found = job.sources.recall(StoredFile(uri, size, etag))
+    return found if found is not None and is_asked_for(job, found) else None
 
 
 def _lies_in(job: Job, folder: Folder, row: Row) -> bool:
