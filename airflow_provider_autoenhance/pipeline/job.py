@@ -146,8 +146,8 @@ class Job:
     def selection(self) -> str:
         """Digest of what selects and shapes the photos. Mapped tasks on one folder differ in it, and each has books of its own."""
         # Two stores may each have a bucket of that name.
-        connections = [location.conn_id for location in self.sources.locations] if self.run.mapped else []
-        return self._selection(connections if any(connections) else [])
+        connections = [*(location.conn_id for location in self.sources.locations), self.destination_conn_id]
+        return self._selection(connections if self.run.mapped and any(connections) else [])
 
     @cached_property
     def earlier_selection(self) -> str:

@@ -210,6 +210,24 @@ def test_mapped_tasks_over_two_stores_have_books_of_their_own(
 
 
 @pytest.mark.parametrize("durable", [True, False])
+def test_mapped_tasks_into_two_stores_have_books_of_their_own(
+    s3: SimpleNamespace, other_store: Any, autoenhance: Sandbox, durable: bool
+) -> None:
+    """Neither store knows of the other's records, nor who is at work there."""
+    names = fill(s3, 2)
+    for _ in range(2):  # cleared, each says the same again
+        summaries = [
+            enhanced_by(number, destination=f"s3://{conn_id}@enhanced/maple/", durable=durable)
+            for number, conn_id in enumerate(("aws_default", "other"))
+        ]
+        assert [each["landed"] for each in summaries] == [2, 2]
+    for client in (s3.client, other_store):
+        keys = [each["Key"] for each in client.list_objects_v2(Bucket="enhanced")["Contents"]]
+        assert {f"maple/{name}" for name in names} <= set(keys)
+    assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (4, 4)
+
+
+@pytest.mark.parametrize("durable", [True, False])
 def test_what_was_made_before_connections_were_part_of_the_identity_is_taken_over(
     s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, durable: bool
 ) -> None:
