@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -16,7 +17,7 @@ from airflow_provider_autoenhance.operators.images import (
     AutoenhanceUploadImageOperator,
 )
 from airflow_provider_autoenhance.sensors.status import AutoenhanceImageStatusSensor
-from tests.support.batch import Enhance, fill, outputs
+from tests.support.batch import Enhance, fill, operator, outputs
 from tests.support.photos import exposure, photo
 from tests.support.pins import PINS, pin_version
 from tests.support.sandbox import Sandbox
@@ -116,6 +117,40 @@ def test_a_create_task_that_is_tried_again_adopts_nothing_without_its_bytes(
     assert run(sensor)["status"] == "processed"
     assert create(3)["image_id"] == image_id
     assert first["order_id"] == second["order_id"]
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_photos_of_one_name_and_styles_of_one_photo_are_images_of_their_own(
+    s3: SimpleNamespace, autoenhance: Sandbox, pin: str
+) -> None:
+    """Where answers say nothing of metadata, the ids tell them apart."""
+    made: dict[tuple[str, str], set[str]] = {}
+    for _ in range(2):  # cleared, each finds its own
+        for folder in ("maple", "oak"):
+            s3.put(f"{folder}/kitchen.jpg", photo(shade=40 if folder == "maple" else 200))
+            for style in ("warm", "neutral"):
+                source = f"s3://listings/{folder}/kitchen.jpg"
+                about = {"image_name": "kitchen.jpg", "source": source, "settings": {"enhance_type": style}}
+                created = run(AutoenhanceCreateImageOperator(task_id=style, **about))
+                about = {key: created[key] for key in ("image_id", "upload_url")} | {"source": source}
+                uploaded = run(AutoenhanceUploadImageOperator(task_id="upload", **about))
+                made.setdefault((folder, style), set()).add(uploaded["image_id"])
+    assert sorted(map(len, made.values())) == [1] * 4
+    assert len(set.union(*made.values())) == autoenhance.ledger()["images_created"] == 4
+
+
+def test_a_photo_that_is_replaced_while_it_is_waited_for_is_another_one_of_its_name(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, pin: str
+) -> None:
+    fill(s3, 1)
+    autoenhance.settings(processing_seconds=[600, 600])
+    named: dict[str, Any] = {"image_name_template": "{name}", "deferrable": True}
+    with pytest.raises(TaskDeferred):
+        run(operator(**named), run_id="night-1")
+    autoenhance.settings(processing_seconds=[0, 0])
+    s3.put("maple/000.jpg", photo(shade=200))
+    assert enhance(try_number=2, image_name_template="{name}")["landed"] == 1
+    assert autoenhance.ledger()["images_created"] == 2
 
 
 def test_the_seeds_settings_go_through_as_they_stand(

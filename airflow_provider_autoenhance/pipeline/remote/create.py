@@ -14,7 +14,13 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Bracket, Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.settings import WireSettings
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.pipeline.remote.identity import chosen_image_id, is_own, name_of, same_as
+from airflow_provider_autoenhance.pipeline.remote.identity import (
+    MOST_IDS,
+    chosen_image_id,
+    is_own,
+    name_of,
+    same_as,
+)
 from airflow_provider_autoenhance.pipeline.remote.images import (
     WITH_BYTES,
     check_whole,
@@ -32,9 +38,6 @@ log = logging.getLogger(__name__)
 
 #: How often an act whose answer got lost is tried.
 _TRIES = 3
-
-#: Ids of our choice that are tried for one image: those of deleted ones are taken.
-_IDS = 8
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,14 @@ class _Making:
         check: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
         self._hook, self._wanted, self._order_name, self._check = hook, wanted, order_name, check
-        self._ids_left = _IDS if wanted.kind == "image" else 0
+        self._ids_left = MOST_IDS if wanted.kind == "image" else 0
 
     @property
     def _chosen(self) -> str | None:
         """The id to be taken; ``None`` where Autoenhance is to choose it."""
         if not self._ids_left:
             return None
-        return chosen_image_id(self._wanted.order_id, self._wanted.metadata, _IDS - self._ids_left)
+        return chosen_image_id(self._wanted.order_id, self._wanted.metadata, MOST_IDS - self._ids_left)
 
     def create(self) -> Made:
         while (chosen := self._chosen) is not None:
@@ -143,7 +146,10 @@ class _Making:
         wanted = self._wanted
         order, there = _listed(self._hook, wanted, self._order_name)
         ready = [each for each in there if _has_bytes(each)]
-        same = next(iter(same_as(ready, wanted.image_name, wanted.metadata, only_ours=bool(self._order_name))), None)
+        found = same_as(
+            ready, wanted.image_name, wanted.metadata, order_id=wanted.order_id, only_ours=bool(self._order_name)
+        )
+        same = next(iter(found), None)
         if same is not None:
             self._allow(same)
         elif order is not None:

@@ -16,7 +16,8 @@ task never goes on with another one's image, which that may enhance again or del
 
 Autoenhance writes into ``metadata``, and may empty or replace it. What a batch finds without our marks, images and exposures, counts by
 its name, which holds a piece of the fingerprint. What a single-image task finds does so in its run's own order; in an order that the DAG
-names, only if its metadata is empty or holds what Autoenhance alone has written. Nothing is deleted by its name alone.
+names, only if its metadata is empty or holds what Autoenhance alone has written. An image whose id was chosen for another one does not:
+the id is a mark that no version and nobody takes away. Nothing is deleted by its name alone.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.models import Bracket, Image
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.pipeline.photo import Photo
+
+#: Ids of our choice that are tried for one image: those of deleted ones are taken.
+MOST_IDS = 8
 
 _NAMESPACE = uuid.UUID("f2a4c1c8-6a57-5b0e-9b0a-3d1f0f6f8f11")
 
@@ -70,6 +74,27 @@ def chosen_image_id(order_id: str | None, metadata: Mapping[str, Any], number: i
     """
     marks = [str(metadata[key]) for key in (IDENTITY_KEY, FINGERPRINT_KEY) if key in metadata]
     return str(uuid.uuid5(_NAMESPACE, "\0".join(["image", order_id or "", *marks, str(number)]))) if marks else None
+
+
+def is_chosen_for_another(made: Image | Bracket, order_id: str | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether an image has an id that was chosen for another one than this. Those that Autoenhance chooses are random.
+
+    :param order_id: the order that holds it.
+    :param metadata: what this one would be created with, by whoever makes it.
+    """
+    if not isinstance(made, Image) or not _is_derived(made.image_id):
+        return False
+    marks = {key: metadata[key] for key in (IDENTITY_KEY, FINGERPRINT_KEY) if key in metadata}
+    # A batch knows no identity, and a task that could not look at the photo no fingerprint.
+    known = (marks, *({key: marks[key]} for key in marks))
+    return all(made.image_id != chosen_image_id(order_id, each, number) for each in known for number in range(MOST_IDS))
+
+
+def _is_derived(image_id: str) -> bool:
+    try:
+        return uuid.UUID(image_id).version == 5
+    except ValueError:
+        return False
 
 
 def edit_claim_id(image_id: str, edit: str, number: int) -> str:
@@ -162,16 +187,25 @@ def is_marked(made: Image | Bracket) -> bool:
 
 
 def same_as(
-    made: Iterable[Image | Bracket], name: str, metadata: Mapping[str, Any], *, only_ours: bool = False
+    made: Iterable[Image | Bracket],
+    name: str,
+    metadata: Mapping[str, Any],
+    *,
+    order_id: str | None,
+    only_ours: bool = False,
 ) -> list[Image | Bracket]:
     """Return what may be gone on with instead of creating: by its marks; where nothing has the right ones, by its name.
 
     :param metadata: what would be created with.
+    :param order_id: the order that holds what was made.
     :param only_ours: they come from the order of a DAG run, in which nobody else puts anything.
     """
     made, name = list(made), clean_text(name)  # names come back cleaned, as all text of an answer does
     same = [each for each in made if _is_same(each, name, metadata)]
-    return same or [each for each in made if name_of(each) == name and _counts_by_name(each, metadata, only_ours)]
+    if same:
+        return same
+    named = (each for each in made if name_of(each) == name and _counts_by_name(each, metadata, only_ours))
+    return [each for each in named if not is_chosen_for_another(each, order_id, metadata)]
 
 
 def name_of(made: Image | Bracket) -> str:

@@ -11,7 +11,12 @@ from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KEY, is_marked, mark
+from airflow_provider_autoenhance.pipeline.remote.identity import (
+    FINGERPRINT_KEY,
+    is_chosen_for_another,
+    is_marked,
+    mark,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +47,16 @@ def images_by_fingerprint(orders: Iterable[Order], photos: Iterable[Photo]) -> M
         if photo.fingerprint[:8] in (last_part := name.rpartition("/")[2]):
             by_last_part[last_part] = photo.fingerprint
     found: dict[str, Image] = {}
-    for image in sorted((image for order in orders for image in order.originals), key=rank):
+    there = ((image, order.order_id) for order in orders for image in order.originals)
+    for image, order_id in sorted(there, key=lambda each: rank(each[0])):
         name = image.image_name
         named = by_name.get(name) or by_last_part.get(name.rpartition("/")[2])
         fingerprint = mark(image, FINGERPRINT_KEY) if is_marked(image) else named
-        if fingerprint is not None:
-            found.setdefault(fingerprint, image)
+        if fingerprint is None or (
+            not is_marked(image) and is_chosen_for_another(image, order_id, {FINGERPRINT_KEY: fingerprint})
+        ):
+            continue
+        found.setdefault(fingerprint, image)
     return found
 
 
