@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -222,3 +222,12 @@ def fingerprint_of(
     """Digest of a file and its wire settings. A batch and a single-image task give the same file the same."""
     known = json.dumps([source, etag, size, settings, kind, salt], sort_keys=True)
     return hashlib.sha256(known.encode()).hexdigest()
+
+
+def merged_fingerprint(exposures: Iterable[str], *, ungrouped: bool = False) -> str:
+    """Digest of a photo that exposures are merged into.
+
+    :param exposures: their fingerprints.
+    :param ungrouped: Autoenhance has yet to group them.
+    """
+    return hashlib.sha256("\0".join([f"merged {ungrouped}", *exposures]).encode()).hexdigest()

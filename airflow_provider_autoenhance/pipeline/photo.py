@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_autoenhance.imaging.naming import fill_template, name_parts
 from airflow_provider_autoenhance.imaging.purchase import output_names
 from airflow_provider_autoenhance.imaging.sniff import CONVERTIBLE
-from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.job import Job, merged_fingerprint
 from airflow_provider_autoenhance.pipeline.sources import Found, SourceFile
 
 #: Source, etag and size of each file that a photo is made from.
@@ -94,8 +94,8 @@ def as_exposure(job: Job, photo: Photo) -> Photo:
 def merged_photo(job: Job, exposures: Sequence[Photo], *, ungrouped: bool = False) -> Photo:
     """The photo that exposures are merged into."""
     first = exposures[0]
-    parts = "\0".join([f"merged {ungrouped}", *(exposure.fingerprint for exposure in exposures)])
-    made = _named(job, first.path, first.origin, first.etag, hashlib.sha256(parts.encode()).hexdigest())
+    fingerprint = merged_fingerprint((exposure.fingerprint for exposure in exposures), ungrouped=ungrouped)
+    made = _named(job, first.path, first.origin, first.etag, fingerprint)
     return replace(
         made,
         size=sum(exposure.size for exposure in exposures),

@@ -13,13 +13,13 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SourceError
 from airflow_provider_autoenhance.api.typed import Typed, count, number, objects, optional, plain, text, texts
-from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
+from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER, fingerprint_of, merged_fingerprint
 from airflow_provider_autoenhance.storage import (
     EVERYWHERE,
     SourceAccess,
@@ -28,7 +28,7 @@ from airflow_provider_autoenhance.storage import (
     open_destination,
     open_source,
 )
-from airflow_provider_autoenhance.storage.location import locate
+from airflow_provider_autoenhance.storage.location import ALIASES, in_one_spelling, locate
 
 log = logging.getLogger(__name__)
 
@@ -264,6 +264,8 @@ class Record:
                 position += 1
                 if not line.isspace():
                     row = _ROW.read(line)
+                    if _OTHER_SPELLING.search(line):
+                        row = _in_one_spelling(row)
                     record.rows[row.fingerprint] = row
         except ValueError as error:
             problem = str(error)
@@ -274,6 +276,35 @@ class Record:
     def _header(self) -> dict[str, Any]:
         own = {name: value for name, value in vars(self).items() if name not in ("rows", "folder")}
         return {"version": VERSION} | own
+
+
+#: Schemes that places had before each store had one.
+_OTHER_SPELLING = re.compile(rf'"(?:{"|".join(ALIASES)})://'.encode())
+
+
+def _in_one_spelling(row: Row) -> Row:
+    """Return a row of an older version, which wrote ``abfss://`` where ``abfs://`` stands now, as it would be written now.
+
+    The fingerprint of a photo holds its URI, too; under the old one nothing would find that it is bought. What is not found again by it,
+    such as a premium edit, is known by what it was made from.
+    """
+
+    def fingerprint(spelled: Callable[[str], str], *, ungrouped: bool) -> str:
+        settings = row.settings or {}
+        if not row.exposures:
+            return fingerprint_of(spelled(row.source), row.etag, row.size, settings)
+        files = ((spelled(each["source"]), each.get("etag"), each["size"]) for each in row.exposures)
+        return merged_fingerprint((fingerprint_of(*file, settings, "exposure") for file in files), ungrouped=ungrouped)
+
+    own = next((way for way in (False, True) if fingerprint(str, ungrouped=way) == row.fingerprint), None)
+    return replace(
+        row,
+        source=in_one_spelling(row.source),
+        fingerprint=row.fingerprint if own is None else fingerprint(in_one_spelling, ungrouped=own),
+        targets=list(map(in_one_spelling, row.targets)),
+        outputs=[{**each, "uri": in_one_spelling(each["uri"])} for each in row.outputs],
+        exposures=[{**each, "source": in_one_spelling(each["source"])} for each in row.exposures],
+    )
 
 
 class NewerRecordError(Exception):

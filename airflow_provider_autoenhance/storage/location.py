@@ -32,7 +32,7 @@ _LOCAL_SCHEMES = frozenset({"", "file", "local"})
 _WEB_SCHEMES = frozenset({"http", "https"})
 
 #: Schemes that lead to the stores of others, whose name each place gets: else one photo would be two.
-_ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs"}
+ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs"}
 
 _OBJECT_STORES = frozenset(
     {"s3", "abfs", "abfss", "az", "wasb", "wasbs", "gs", "gcs", "adl", "oss", "oci", "cos", "r2"}
@@ -102,6 +102,16 @@ class Location:
         """The last path part."""
         name = self.key.rstrip("/").rpartition("/")[2]
         return unquote(name) if self.is_web else name
+
+
+def in_one_spelling(uri: str) -> str:
+    """Return a place's URI with the scheme that :func:`locate` gives it.
+
+    >>> in_one_spelling("abfss://container/elm/1.jpg")
+    'abfs://container/elm/1.jpg'
+    """
+    scheme, separator, rest = uri.partition("://")
+    return f"{ALIASES.get(scheme, scheme)}{separator}{rest}"
 
 
 def has_control_character(uri: str) -> bool:
@@ -181,7 +191,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
     if web:
         bare = redact_url(uri).partition("://")[2]
         return Location(scheme, bucket, bare.partition("/")[2], conn_id, f"{scheme}://{bare}", uri)
-    scheme = _ALIASES.get(scheme, scheme)
+    scheme = ALIASES.get(scheme, scheme)
     if key.endswith("/"):
         key = key.rstrip("/") + "/" if key.strip("/") else ""
     return _whole(Location(scheme, bucket, key, user or conn_id or None, f"{scheme}://{bucket}/{key}", uri), error)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.storage.location import ALIASES
 from tests.support.batch import Enhance, enhanced_by, fill, operator
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run
+
+try:
+    from airflow.sdk.io import attach
+except ImportError:
+    from airflow.io.store import attach
 
 
 @pytest.mark.parametrize("by", ["another task", "another night", "a mapped sibling"])
@@ -240,3 +248,39 @@ def test_what_was_made_before_connections_were_part_of_the_identity_is_taken_ove
     assert before["manifest"] == again["manifest"]
     assert (before["landed"], again["failed"]) == (2, 0)
     assert (autoenhance.ledger()["images_created"], autoenhance.ledger()["credits"]["spent"]) == (2, 2)
+
+
+class Shelf(MemoryFileSystem):
+    """A store of two schemes."""
+
+    cachable = False
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(path.partition("://")[2] if "://" in path else path)
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        opened = super()._open(path, mode, **options)
+        return io.BytesIO(opened.getvalue()) if mode == "rb" else opened  # all threads would share one position
+
+
+@pytest.mark.parametrize("on_existing", ["reprocess", "skip"])
+@pytest.mark.parametrize("brackets", ["none", 2])
+def test_what_was_made_before_a_store_had_one_scheme_is_not_made_again(
+    enhance: Enhance, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch, on_existing: str, brackets: Any
+) -> None:
+    """Records of then name ``gcs://``, in fingerprints too."""
+    shelf = Shelf()
+    for scheme in ("gcs", "gs"):
+        attach(scheme, fs=shelf)
+    monkeypatch.setattr(Shelf, "store", {})
+    for number in range(2):
+        shelf.pipe_file(f"/shop/maple/{number}.jpg", photo(shade=40 + number))
+    asked: dict[str, Any] = {"on_existing": on_existing, "brackets": brackets, "thumbnails": False}
+    with monkeypatch.context() as earlier:
+        earlier.delitem(ALIASES, "gcs")
+        before = enhance(source="gcs://shop/maple/", destination="gcs://shop/out/", **asked)
+    again = enhance(source="gcs://shop/maple/", destination="gcs://shop/out/", run_id="night-2", **asked)
+    photos = 2 if brackets == "none" else 1
+    assert (before["landed"], again["skipped"], again["photos"]) == (photos, photos, photos)
+    assert autoenhance.ledger()["credits"]["spent"] == photos
