@@ -10,12 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.imaging import encode
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
+from airflow_provider_autoenhance.pipeline.transfer.deliver import BOUGHT
 from airflow_provider_autoenhance.storage import temporary
 from airflow_provider_autoenhance.storage.local import LocalDestination
 from tests.support.batch import Enhance, event_of, fill, fill_up_destination, manifest, operator, outputs
@@ -151,3 +152,18 @@ def test_credits_are_said_where_a_full_destination_ends_the_batch(
     summary = about["ti"].xcom["summary"]
     assert summary["credits"] == autoenhance.ledger()["credits"]["spent"] > 0
     assert summary["failed"] == 3
+
+
+def test_only_what_is_bought_is_said_to_be(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One photo finds the destination full, and all the others end with that."""
+    fill(s3, 6)
+    with monkeypatch.context() as patch:
+        fill_up_destination(patch)
+        with pytest.raises(AirflowFailException, match="destination is full"):
+            enhance(concurrency=1)
+    rows = manifest(s3)
+    assert len(rows) == 6
+    assert [row["reason"].endswith(BOUGHT) for row in rows] == [bool(row["credits"]) for row in rows]
+    assert sum(row["credits"] for row in rows) == autoenhance.ledger()["credits"]["spent"] < 6

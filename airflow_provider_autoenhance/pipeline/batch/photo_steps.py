@@ -29,7 +29,7 @@ from airflow_provider_autoenhance.pipeline.remote.identity import image_metadata
 from airflow_provider_autoenhance.pipeline.remote.images import find_image
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 from airflow_provider_autoenhance.pipeline.remote.ticket import UploadTicket
-from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery
+from airflow_provider_autoenhance.pipeline.transfer.deliver import BOUGHT, Delivery
 from airflow_provider_autoenhance.pipeline.transfer.upload import FATAL, upload_new
 from airflow_provider_autoenhance.storage import open_destination
 
@@ -158,6 +158,8 @@ class Transfer:
         bought = decision.paid or (self._buys and self._is_bought(decision.image_id or ""))
         row.credit_spent = self._buys and bought and self._own.answers_for(decision.image_id)
         row.credits = int(bought)
+        if bought and str(error).endswith(BOUGHT):
+            row.reason = f"{row.reason} {BOUGHT}"
         return row
 
     @property
@@ -184,9 +186,9 @@ class Transfer:
             return False
 
     def failure(self, decision: Decision, error: Exception) -> Row:
-        """A row for what went wrong."""
+        """A row for what went wrong, here or with another photo, whose image may be bought while this one is not."""
         described = errors.unexpected(error, f"photo {decision.photo.path!r}")
-        row = self.row(decision, "failed", reason=str(described))
+        row = self.row(decision, "failed", reason=str(described).removesuffix(BOUGHT).rstrip())
         row.transient = described.retryable
         if isinstance(described, (errors.NotFoundError, errors.UploadUrlExpiredError, errors.ConflictError)):
             # The next try reads the order, and makes the image again; in another order, where this one is gone.
