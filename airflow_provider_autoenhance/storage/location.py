@@ -28,6 +28,11 @@ _ONE_SLASH = re.compile(
 #: What only a shell fills in, and only Windows reads.
 _HOME = re.compile(r"~[^/\\]*([/\\]|\Z)|\$\{?\w+\}?([/\\]|\Z)|\$\(|%\w+%")
 _WINDOWS = re.compile(r"[a-z]:([/\\]|\Z)|\\\\", re.IGNORECASE)
+
+#: How AWS names what lies in S3, and Azure a container of an account.
+_ARN = re.compile(r"arn:aws[a-z-]*:s3:::(.+)", re.IGNORECASE)
+_AZURE_HOST = re.compile(r"([^.:]+)\.(?:dfs|blob)\.core\.[a-z.]+", re.IGNORECASE)
+
 _LOCAL_SCHEMES = frozenset({"", "file", "local"})
 _WEB_SCHEMES = frozenset({"http", "https"})
 
@@ -192,6 +197,11 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         bare = redact_url(uri).partition("://")[2]
         return Location(scheme, bucket, bare.partition("/")[2], conn_id, f"{scheme}://{bare}", uri)
     scheme = ALIASES.get(scheme, scheme)
+    if user and _AZURE_HOST.fullmatch(bucket):
+        raise error(
+            f"{redact_url(uri)} names a container and its account. The account stands in an Airflow connection, whose id is what stands "
+            f"before the @ here: write {scheme}://name_of_the_connection@{user}/{redact_url(key)}."
+        )
     if key.endswith("/"):
         key = key.rstrip("/") + "/" if key.strip("/") else ""
     return _whole(Location(scheme, bucket, key, user or conn_id or None, f"{scheme}://{bucket}/{key}", uri), error)
@@ -266,6 +276,8 @@ def _not_a_path(text: str) -> str | None:
         rest = rest.lstrip("/\\")
         plain = redact_url(f"{scheme}://{'/' if scheme.lower() == 'file' else ''}{rest}")
         return f"A URI lacks a slash: a scheme is followed by ://. Write {plain}, or ./ before it if it is a folder's name."
+    if arn := _ARN.match(text):
+        return f"An ARN is not a place to read or write. Write s3://{redact_url(arn[1])}."
     if _HOME.match(text):
         return f"{redact_url(text)!r}: only a shell fills in what it begins with. Write the whole path, such as /home/airflow/photos/."
     if _WINDOWS.match(text):
