@@ -96,6 +96,11 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "storages": _field(
             "Storages", 'Folders by name, as JSON: {"print-shop": "s3://conn_id@bucket/folder/"}', type="string"
         ),
+        "temporary_folder": _field(
+            "Temporary folder",
+            "Of a bucket, for results without a destination: s3://conn_id@bucket/temporary/",
+            type="string",
+        ),
         "credit_price": _field(
             "Price of a credit", "In money, so that plans, summaries and reports say it too", type="number"
         ),

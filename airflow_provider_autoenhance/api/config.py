@@ -35,6 +35,7 @@ class Extra:
     :param local_folders: folders of the worker that source photos may be read from; ``None``: any but the system's own.
     :param icc_directory: folder with ICC colour profiles, on every worker.
     :param storages: folders by the name that ``storage://NAME/path`` gives them.
+    :param temporary_folder: folder of a bucket, ending in a slash, for results of which nobody says where they go.
     :param credit_price: what your plan makes of a credit in money; ``None``: nothing is said in money.
     :param currency: of that price.
     """
@@ -51,6 +52,7 @@ class Extra:
     local_folders: Sequence[str] | None = None
     icc_directory: str | None = None
     storages: Mapping[str, str] | None = None
+    temporary_folder: str | None = None
     credit_price: float | None = None
     currency: str = "USD"
 

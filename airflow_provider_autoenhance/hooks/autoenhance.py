@@ -90,6 +90,43 @@ class AutoenhanceHook(BaseHook):
         extra = self.config.extra
         return SourceAccess(private_hosts=extra.allow_private_sources, local_folders=extra.local_folders)
 
+    def temporary_folder(self) -> str | None:
+        """Return the URI of the connection's folder for files that live for a day, once a rule of its bucket deletes them; or ``None``.
+
+        :raises DestinationError: the bucket has no such rule, and does not let this connection make one.
+        """
+        folder = self.config.extra.temporary_folder
+        if folder is not None:
+            from airflow_provider_autoenhance.storage.expiry import ensure_expiring
+            from airflow_provider_autoenhance.storage.location import locate_folder
+
+            ensure_expiring(locate_folder(folder))
+        return folder
+
+    def temporary_url(self, uri: str, *, seconds: int = 24 * 60 * 60) -> str:
+        """Return a presigned address of a file in the connection's ``temporary_folder``, made now. Who has it may read the file: do not
+        log it, and hand it over in no XCom.
+
+        ::
+
+            AutoenhanceHook().temporary_url(landed["uri"], seconds=3600)
+
+        :param uri: of the file, as the task that wrote it returns it.
+        :param seconds: how long the address is valid, up to a day; with passing credentials, not longer than these.
+        :raises SettingsError: the file lies elsewhere, or the time is out of range.
+        """
+        from airflow_provider_autoenhance.storage.expiry import DAY, presigned_address
+        from airflow_provider_autoenhance.storage.location import locate, locate_folder
+
+        folder = self.config.extra.temporary_folder
+        root = locate_folder(folder) if folder else None
+        file = locate(uri, conn_id=root.conn_id if root else None, error=errors.SettingsError)
+        if root is None or not file.place.startswith(root.place) or file.place == root.place:
+            raise errors.SettingsError(f"{file.uri} does not lie in the connection's extra 'temporary_folder'.")
+        if not 1 <= seconds <= DAY:
+            raise errors.SettingsError(f"temporary_url: seconds takes a number from 1 to {DAY}, not {seconds!r}.")
+        return presigned_address(file, seconds)
+
     @cached_property
     def _bucket(self) -> TokenBucket:
         return TokenBucket(self.config.extra.max_requests_per_second)

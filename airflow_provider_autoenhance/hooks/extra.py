@@ -289,6 +289,21 @@ def _storages(name: str, value: Any) -> Mapping[str, str]:
     return value
 
 
+def _temporary_folder(name: str, value: Any) -> str:
+    wanted = "a folder of a bucket such as s3://conn_id@bucket/temporary/"
+    folder = _text(name, value, wanted)
+    bucket, _, key = folder.removeprefix("s3://").partition("/")
+    if (
+        not folder.startswith("s3://")
+        or not bucket
+        or not key.strip("/")
+        or not folder.isprintable()
+        or ":" in _user_of(folder)
+    ):
+        raise ValueError(f"extra {name!r} takes {wanted}, without a key.")  # it may hold one, and is not shown
+    return folder.rstrip("/") + "/"
+
+
 def _user_of(uri: str) -> str:
     return uri.partition("://")[2].partition("/")[0].rpartition("@")[0]
 
@@ -314,6 +329,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "local_folders": _folders,
     "icc_directory": _text,
     "storages": _storages,
+    "temporary_folder": _temporary_folder,
     "credit_price": partial(_number, low=0, high=1000),
     "currency": _currency,
 }

@@ -205,6 +205,10 @@ BAD_VALUES: list[tuple[str, Any]] = [
             {"a": "s3://key:secret@b/"}, {"a": "https://h/?sig=1"},
         )
     ),
+    *(
+        ("temporary_folder", value)
+        for value in (1, True, [], "day", "/data/day/", "gs://b/day/", "s3://b", "s3://b/", "s3:///day/", "s3://k:s@b/day/", "s3://b/d\n")
+    ),
     *(("credit_price", value) for value in (True, "cheap", "nan", -1, 1001, [], {}, "1_0")),
     *(("currency", value) for value in (1, True, "DOLLAR", " ", "U\n", [], "1a")),
     *(("verify", value) for value in (1, 0, [], {}, "yes", "/nowhere/ca.pem", "/dev/null", "/dev", "/etc/hostname", "a\x00b")),
