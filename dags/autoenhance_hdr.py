@@ -12,7 +12,13 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
-from airflow_provider_autoenhance import AutoenhanceEnhanceOperator, chosen_settings, on_existing_param, settings_params
+from airflow_provider_autoenhance import (
+    AutoenhanceEnhanceOperator,
+    chosen_settings,
+    on_existing_param,
+    output_param,
+    settings_params,
+)
 
 #: Airflow's pool of the tasks that call Autoenhance: it bounds what all workers ask together (docs/deployment.md). It has to exist.
 POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
@@ -40,11 +46,11 @@ POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
         ),
         "destination": Param(
             "s3://enhanced/harbour-view-3/",
-            type="string",
-            minLength=1,
+            type=["string", "null"],
             title="Destination",
             description="Folder for the results; a merged photo bears its first shot's name",
         ),
+        "output": output_param(),
         "brackets": Param(
             "exif",
             type="string",
@@ -81,6 +87,7 @@ def autoenhance_hdr() -> None:
         task_id="merge_and_enhance",
         source="{{ params.source }}",
         destination="{{ params.destination }}",
+        output_spec="{{ params.output }}",
         brackets="{{ params.brackets }}",
         settings=choose_settings(),
         on_existing="{{ params.on_existing }}",

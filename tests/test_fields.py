@@ -170,6 +170,10 @@ def test_each_option_of_image_io_is_taken_as_told(name: str, here: str, example:
         places = [storages.place_of(each) for each in (value if isinstance(value, list) else [value])]
         assert [locate(each, conn_id=None, error=public.SourceError).uri for each in places]
         return
+    if "source" in value:
+        for given in (value, example):
+            assert public.AutoenhanceEnhanceOperator.unfolded({"source": given}) == value
+        return
     (output,) = outputs_of(value)
     assert output != OutputSpec()
     assert outputs_of(example) == (output,), "as text too, which a template makes of it"

@@ -87,6 +87,26 @@ def on_existing_param() -> Param:
     )
 
 
+def output_param() -> Param:
+    """Return a Param for ``output_spec``: an output as a JSON object, which may name its ``destination`` too.
+
+    ::
+
+        @dag(params={"destination": Param(None, type=["string", "null"]), "output": output_param()})
+        def by_hand():
+            AutoenhanceEnhanceOperator(
+                task_id="enhance", source="s3://in/", destination="{{ params.destination }}", output_spec="{{ params.output }}"
+            )
+    """
+    return Param(
+        None,
+        type=["object", "null"],
+        title="Output",
+        description='As JSON: {"format": {"type": "jpeg", "quality": 85}, "metadata": {"dpi": 300}}. Empty: JPEG. It may hold a '
+        '"destination", where the field of that name is empty',
+    )
+
+
 def chosen_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the settings that were filled in from a run's ``params``.
 

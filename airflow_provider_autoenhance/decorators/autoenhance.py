@@ -69,14 +69,15 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             raise TypeError(f"{_NAME} takes a plain function; {python_callable.__name__} is async.")
         if "source" in kwargs:
             raise TypeError(f"{_NAME}: {python_callable.__name__} returns the source; do not pass it as an argument.")
-        # The function may name the destination too; without one the operator complains when it runs.
-        kwargs.setdefault("destination", "")
         super().__init__(python_callable=python_callable, source="", **kwargs)
 
     @classmethod
     def check_literals(cls, given: Mapping[str, Any]) -> None:
         """As every operator; but the function names the source, and may name the destination."""
-        super().check_literals({name: value for name, value in given.items() if name != "source" and value != ""})
+        left = {name: value for name, value in given.items() if name != "source" and value != ""}
+        super().check_literals(
+            {name: value for name, value in left.items() if name != "destination" or value is not None}
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the function, and enhance what it names."""
@@ -157,8 +158,9 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             plain: dict[str, Any] = json.loads(json.dumps(asked, default=_plain))
         except TypeError as error:
             raise SettingsError(f"{about} returned what cannot be kept through a wait: {error}.") from None
-        if "paths" in plain and plain["paths"] is None:
-            plain["paths"] = []  # was handed over, not left out
+        for name, empty in (("paths", []), ("destination", "")):
+            if name in plain and plain[name] is None:
+                plain[name] = empty  # was handed over, not left out
         source = plain.get("source")
         if isinstance(source, str) or (isinstance(source, list) and all(isinstance(each, str) for each in source)):
             return plain

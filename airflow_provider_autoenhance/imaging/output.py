@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from airflow_provider_autoenhance.api.coerce import Place, is_path
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.imaging.naming import ALIASES, EXTENSIONS, file_name, format_of_extension
@@ -20,6 +21,7 @@ __all__ = [
     "OutputSpec",
     "file_name",
     "format_of_extension",
+    "named_output",
     "outputs_of",
 ]
 
@@ -55,6 +57,8 @@ class OutputSpec:
 
     >>> OutputSpec(format="jpeg", quality=95, dpi=300, color_space="CMYK").color_space
     'CMYK'
+    >>> OutputSpec.of("s3://enhanced/maple/").destination
+    's3://enhanced/maple/'
 
     :param format: ``jpeg`` (the default), ``png``, ``tiff``, ``webp``, ``avif`` or ``jxl``. In a mapping also an object:
         ``{"type": "jpeg", "quality": 85}``.
@@ -72,6 +76,7 @@ class OutputSpec:
     :param embed_profile: put the colour profile into the file. Without one, RGB is converted to sRGB.
     :param name_template: path below the destination folder; may hold ``{folder}``, ``{stem}``, ``{name}``, ``{extension}`` (the output's)
         and ``{fingerprint}``.
+    :param destination: where it goes, as the task's argument of this name says it too.
     :raises SettingsError: on a value out of range, or one that does not go with the format.
     """
 
@@ -86,6 +91,7 @@ class OutputSpec:
     color_profile: str | None = None
     embed_profile: bool = True
     name_template: str | None = None
+    destination: Place | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None:
@@ -100,6 +106,8 @@ class OutputSpec:
         self._number("dpi", int, 1, 65535)
         if self.scale == 0:
             raise SettingsError("output scale takes a number above 0, up to 1, not 0.")
+        if not (self.destination is None or isinstance(self.destination, str) or is_path(self.destination)):
+            raise SettingsError(f"output destination takes a URI, not {self.destination!r:.80}.")
         if self.progressive is not None:
             self._boolean("progressive")
         self._boolean("embed_profile")
@@ -110,7 +118,7 @@ class OutputSpec:
 
     @classmethod
     def of(cls, value: OutputSpec | Mapping[str, Any] | str | None) -> OutputSpec:
-        """Take an OutputSpec, a mapping of its fields (also as JSON text), or just a format.
+        """Take an OutputSpec, a mapping of its fields (also as JSON text), or just a format or a destination.
 
         :raises SettingsError: on an unknown field or a value out of range.
         """
@@ -121,7 +129,7 @@ class OutputSpec:
         if value in _NOTHING:
             return cls()
         if isinstance(value, str):
-            return cls(format=value)
+            return cls(destination=value) if "/" in value else cls(format=value)
         if not isinstance(value, Mapping):
             raise SettingsError(f"an output takes a format or an object of its fields, not {value!r:.80}.")
         flat = _flat(value)
@@ -183,8 +191,12 @@ class OutputSpec:
         return {name: str(value) for name, value in asked.items() if value is not None}
 
     def request(self) -> dict[str, str]:
-        """Spell what was set, except the name, for records; equal specs give equal records."""
-        asked = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "name_template"}
+        """Spell what was set, except name and place, for records; equal specs give equal records."""
+        asked = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in ("name_template", "destination")
+        }
         if self.embed_profile:
             del asked["embed_profile"]
         if "://" in (self.color_profile or ""):
@@ -277,6 +289,23 @@ def outputs_of(value: Any) -> tuple[OutputSpec, ...]:
             raise SettingsError("outputs is an empty list; leave it out for JPEG, or name at least one format.")
         return outputs
     return (OutputSpec.of(value),)
+
+
+def named_output(outputs: tuple[OutputSpec, ...], name: str) -> OutputSpec:
+    """Return the output that a file of this name is to hold, with its format.
+
+    :raises SettingsError: there are several, or name and format contradict each other.
+    """
+    if len(outputs) > 1:
+        raise SettingsError(f"{len(outputs)} outputs need a folder as destination, ending in '/'.")
+    (output,) = outputs
+    by_name = format_of_extension(name)
+    wanted = output.format or by_name
+    if wanted is None or (by_name or wanted) != wanted:
+        raise SettingsError(
+            f"destination {name.rpartition('/')[2]!r} does not fit output format {output.format!r}; there are {', '.join(EXTENSIONS)}."
+        )
+    return replace(output, format=wanted)
 
 
 def _parsed(text: str) -> Any:

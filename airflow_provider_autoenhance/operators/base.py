@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -44,6 +46,9 @@ WAITING: Mapping[str, coerce.Reader] = {
     "poll_interval": coerce.seconds,
     "timeout": coerce.seconds,
 }
+
+#: Arguments of what writes photos.
+_PLACED = frozenset({"destination", "output_spec"})
 
 #: Makes text of whatever a native template would take for a number.
 _TEXT_MARK = "\N{WORD JOINER}"
@@ -91,6 +96,7 @@ def task_run(
     if context.get("map_index_template") is None:
         cast("dict[str, Any]", context).update({"map_index_template": _LABEL_TEMPLATE, _LABEL: _Label(label)})
     running = context.get("task")
+    task._own_folder = _folder_of(context["ti"])
     skipped = getattr(running, "soft_fail", False) or getattr(running, "never_fail", False)
     with task.uncovered(), fail_fast() if skipped or getattr(running, "retry_policy", None) is None else nullcontext():
         try:
@@ -106,6 +112,12 @@ def task_run(
         finally:
             if read:
                 _name_map_index(task, context)
+
+
+def _folder_of(ti: Any) -> str:
+    """Folder of a task in a run, whichever try it is, among those of all others."""
+    run = hashlib.sha256(f"{ti.run_id} {ti.map_index}".encode()).hexdigest()[:12]
+    return f"{ti.dag_id}/{ti.task_id}/{run}"
 
 
 def _name_map_index(task: AutoenhanceMixin, context: Context) -> None:
@@ -139,6 +151,40 @@ def outputs(owner: str, name: str, value: Any) -> Any:
     return None if value is None else outputs_of(coerce.plain(coerce.from_text(value)))
 
 
+def named_place(output_spec: Any) -> Any:
+    """Return the destination that an output names, or one of several, template or not; ``None`` where it names none."""
+    output_spec = coerce.from_text(output_spec)
+    if isinstance(output_spec, str):
+        return output_spec if "/" in output_spec else None
+    if isinstance(output_spec, Mapping):
+        return output_spec.get("destination")
+    if isinstance(output_spec, list | tuple):
+        return next(filter(None, map(named_place, output_spec)), None)
+    return getattr(output_spec, "destination", None)
+
+
+def _take_place(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the destination out of the outputs that name it: a task writes to one place.
+
+    :raises SettingsError: the outputs, or an output and the argument, name different places.
+    """
+    specs = outputs(owner, "output_spec", given.get("output_spec")) or ()
+    named = {each.destination for each in specs}
+    if not any(named):
+        return dict(given)
+    beside = given.get("destination")
+    if len(named) > 1 or not (coerce.is_void(beside) or all(beside == each for each in named)):
+        raise errors.SettingsError(
+            f"{owner}: the outputs, or an output and the argument, do not name the same destination. A task writes to one place; "
+            "name_template gives each output a folder there. For another place, add a task that downloads the images: they are bought once."
+        )
+    return {
+        **given,
+        "destination": named.pop(),
+        "output_spec": tuple(replace(each, destination=None) for each in specs),
+    }
+
+
 class _Covered:
     """What template fields rendered to. Neither prints nor turns into JSON: some catalogues look through all attributes of a task."""
 
@@ -160,10 +206,12 @@ class AutoenhanceMixin:
     arguments: ClassVar[Mapping[str, coerce.Reader]] = {"autoenhance_conn_id": _connection}
 
     autoenhance_conn_id: str
+    destination: Any
     template_fields: Collection[str]
     _covered: _Covered | None = None
     _uncovered = 0
     _rendering: str | None = None
+    _own_folder = ""
     _stopped = False
 
     @classmethod
@@ -175,6 +223,14 @@ class AutoenhanceMixin:
         return found
 
     @classmethod
+    def unfolded(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments without what objects say of others: an output may name the destination, as Image I/O's does.
+
+        :raises SettingsError: naming the argument.
+        """
+        return _take_place(_owner(cls), given) if cls.readers().keys() >= _PLACED else dict(given)
+
+    @classmethod
     def check_literals(cls, given: Mapping[str, Any]) -> None:
         """Read what stands in the DAG file itself, so that a bad value is an import error and not a failed night.
 
@@ -183,8 +239,13 @@ class AutoenhanceMixin:
         :raises ArgumentError: naming the argument.
         """
         owner, own = _owner(cls), cls.__module__.startswith(_PACKAGE)
+        if all(coerce.is_literal(given.get(name)) for name in ("source", "destination", "output_spec")):
+            try:
+                given = cls.unfolded(given)
+            except errors.SettingsError as error:
+                raise ArgumentError(str(error)) from None
         for name, read in cls.readers().items():
-            if not own and coerce.is_void(given.get(name)):
+            if (not own and coerce.is_void(given.get(name))) or (name == "destination" and given.get(name) is None):
                 continue
             if name in given and (name not in cls.template_fields or coerce.is_literal(given[name])):
                 try:
@@ -224,6 +285,7 @@ class AutoenhanceMixin:
 
         :raises SettingsError: naming the argument.
         """
+        self.unfold()
         for name, read in self.readers().items():
             setattr(self, name, read(_owner(type(self)), name, getattr(self, name)))
         for name in ("source", "destination"):
@@ -232,6 +294,28 @@ class AutoenhanceMixin:
                 setattr(self, name, [self._placed(each) for each in place])
             elif isinstance(place, str):
                 setattr(self, name, self._placed(place))
+
+    def unfold(self) -> None:
+        """Give each argument what an object says of it; and where nothing names a destination, a temporary one."""
+        given = {name: getattr(self, name) for name in self.readers()}
+        for name, value in self.unfolded(given).items():
+            if value is not given[name]:
+                setattr(self, name, value)
+        if given.keys() >= _PLACED and self.destination is None:
+            self.destination = self.temporary_place()
+
+    def temporary_place(self) -> str:
+        """Return a folder of this task and run, for results of which nobody says where they go.
+
+        :raises SettingsError: the connection names no folder for such.
+        """
+        folder = self.hook.temporary_folder()
+        if folder is None:
+            raise errors.SettingsError(
+                f"{_owner(type(self))}: destination is empty. Give one, as an argument or in the output; or name a 'temporary_folder' in "
+                "the connection's extra, where files live for a day."
+            )
+        return f"{folder}{self._own_folder}/"
 
     def _placed(self, uri: str) -> str:
         """Where ``storage://NAME/path`` leads. The connection is read for such a place alone."""
@@ -256,10 +340,15 @@ class AutoenhanceMixin:
                 read = self.readers().get(name)
                 if read is coerce.paths and coerce.is_left_out(rendered) and rendered is not given:
                     rendered = []  # was handed over, not left out
+                elif name == "destination" and rendered is None and given is not None:
+                    rendered = ""  # the same
                 elif read is coerce.settings:
                     rendered = self._rendered_settings(given, rendered, context, jinja_env)
                 setattr(self, name, coerce.settled(rendered))
             self._rendering = None
+            if set(template_fields) >= _PLACED and coerce.is_void(self.destination):
+                # Airflow stores it, and the gallery asks for it there.
+                self.destination = named_place(vars(self)["output_spec"]) or self.destination
 
     def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
         """As Airflow, but for what it cannot render or would misread."""

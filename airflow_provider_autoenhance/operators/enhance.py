@@ -14,9 +14,16 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.api.coerce import boolean, required, seconds
-from airflow_provider_autoenhance.api.shown import counted, quoted, shown
+from airflow_provider_autoenhance.api.shown import counted, last_part, quoted, shown
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
-from airflow_provider_autoenhance.operators.base import AutoenhanceBaseOperator, outputs, push, push_result, task_run
+from airflow_provider_autoenhance.operators.base import (
+    ArgumentError,
+    AutoenhanceBaseOperator,
+    outputs,
+    push,
+    push_result,
+    task_run,
+)
 from airflow_provider_autoenhance.operators.links import PHOTO_LINKS
 from airflow_provider_autoenhance.utils.assets import emit_assets
 from airflow_provider_autoenhance.utils.openlineage import LineageMixin, Moved
@@ -43,6 +50,11 @@ _MOST_NAMED_LISTINGS = 5
 
 #: Images that a trigger's arguments name: Airflow keeps these in a column that may hold 64 KiB, and logs them.
 _MOST_NAMED = 250
+
+_FORGETFUL = (
+    f"{_OWNER}: destination is empty. A batch remembers beside its outputs what it has bought, and a temporary place forgets that after a "
+    "day: another run would buy it again. Give a destination, as an argument or in the output; or durable=False."
+)
 
 _ON_EXISTING = ("reprocess", "skip", "redownload", "reenhance")
 
@@ -142,8 +154,10 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
     :param source: URI of a folder or file, or a list of folder URIs (ending in ``/``) and file URIs, of one store or of several and the
         web (templated). Each may be a path object. Several folders keep their names under the destination; a file that lies in several of
-        them is one photo, found in the outermost. A connection may stand in each: ``s3://conn_id@bucket/``.
-    :param destination: folder URI for the results (templated).
+        them is one photo, found in the outermost. A connection may stand in each: ``s3://conn_id@bucket/``. Or an object with ``source``
+        and ``recursive``, which then counts instead of the argument.
+    :param destination: folder URI for the results; of a single photo, also the URI of its file (templated). Left out, the ``output_spec``
+        names it; where that does not either, and with ``durable=False``, it is a folder below the connection's ``temporary_folder``.
     :param paths: paths of photos under ``source``, which is not listed then; for a web folder, which cannot be (templated). Left
         out, or ``None`` in the DAG file, the folder is listed; a list that another task or a template hands over must not be empty.
     :param source_conn_id: Airflow connection of the sources that name none; the web and local files need none (templated).
@@ -238,8 +252,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     def __init__(
         self,
         *,
-        source: coerce.Place | Sequence[coerce.Place],
-        destination: coerce.Place,
+        source: coerce.Place | Sequence[coerce.Place] | Mapping[str, Any],
+        destination: coerce.Place | None = None,
         paths: Sequence[coerce.Place] | str | None = None,
         listings: bool | str = False,
         source_conn_id: str | None = None,
@@ -339,14 +353,38 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.dag_helpers.listings import group_name, listing_names
 
         try:
-            source = coerce.places(_OWNER, "source", self.source or self.destination)
+            given = self.unfolded(vars(self))
+            source = coerce.places(_OWNER, "source", given["source"] or given["destination"])
             together = isinstance(source, list) and boolean(_OWNER, "listings", self.listings)
             return ", ".join(listing_names(source)) if together else group_name(source)
         except errors.SettingsError:  # told with the arguments
             return self.task_id
 
+    @classmethod
+    def check_literals(cls, given: Mapping[str, Any]) -> None:
+        """Also refuse to have no destination at all, where the DAG file says so."""
+        super().check_literals(given)
+        own = cls.__module__.startswith(__name__.partition(".")[0])
+        whole = own and "source" in given and "durable" in given  # a partial task may get the rest later
+        if not whole or given["destination"] is not None or not coerce.is_literal(given["output_spec"]):
+            return
+        if super().unfolded(given)["destination"] is None and boolean(_OWNER, "durable", given["durable"]):
+            raise ArgumentError(_FORGETFUL)
+
+    @classmethod
+    def unfolded(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Also of a source that is an object, and of a destination that is a file."""
+        return _take_file(_take_source(super().unfolded(given)))
+
+    def temporary_place(self) -> str:
+        """As of each operator, where nothing has to be remembered for longer than a temporary place does."""
+        if boolean(_OWNER, "durable", self.durable):
+            raise errors.SettingsError(_FORGETFUL)
+        return super().temporary_place()
+
     def read_arguments(self) -> None:
         """Also tell folders from files in a list of path objects."""
+        self.unfold()
         self.source = self.with_slashes(self.source, self.source_conn_id)
         super().read_arguments()
 
@@ -611,6 +649,60 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         ti = context["ti"]
         again = error.retryable and ti.try_number <= (getattr(ti, "max_tries", 0) or 0)
         return bool(self.outlets) and not again and any(each["status"] == "ok" for each in summary.get("listings", ()))
+
+
+def _take_source(given: dict[str, Any]) -> dict[str, Any]:
+    """Take apart a source that is an object, as Image I/O's input of a batch.
+
+    :raises SettingsError: it holds something else than ``source`` and ``recursive``.
+    """
+    source = coerce.from_text(given.get("source"))
+    if not isinstance(source, Mapping):
+        return given
+    if "source" not in source or not source.keys() <= {"source", "recursive"}:
+        raise errors.SettingsError(
+            f"{_OWNER}: source takes a URI, a list of them, or an object with 'source' and 'recursive', not {quoted(shown(source))}."
+        )
+    return {**given, **source}
+
+
+def _take_file(given: dict[str, Any]) -> dict[str, Any]:
+    """Make a folder and a name of a destination that is a file, where the source is a single photo.
+
+    :raises SettingsError: another argument says otherwise, or makes several files.
+    """
+    from airflow_provider_autoenhance.imaging.output import named_output
+
+    place = given.get("destination")
+    place = str(place) if coerce.is_path(place) else place
+    if not isinstance(place, str) or not coerce.names_image(place) or not _is_photo(given):
+        return given
+    dusk = given.get("dusk")
+    edited = coerce.is_literal(dusk) and coerce.texts(_OWNER, "dusk", dusk)
+    if given.get("destination_template") is not None or edited:
+        raise errors.SettingsError(
+            f"{_OWNER}: destination names a file, {quoted(last_part(place))}. Beside destination_template or dusk, give a folder, "
+            "ending in '/'."
+        )
+    folder, slash, name = place.rpartition("/")
+    try:
+        output = named_output(outputs(_OWNER, "output_spec", given.get("output_spec") or "jpeg"), name)
+    except errors.SettingsError as error:
+        raise errors.SettingsError(f"{_OWNER}: {error}") from None
+    template = name.replace("{", "{{").replace("}", "}}")
+    return {**given, "destination": folder + slash or "./", "destination_template": template, "output_spec": (output,)}
+
+
+def _is_photo(given: Mapping[str, Any]) -> bool:
+    """Whether the source is a single photo, as far as its URI says."""
+    from airflow_provider_autoenhance.imaging.sniff import PHOTO_EXTENSIONS
+
+    source = given.get("source")
+    if coerce.is_void(source) or not coerce.is_left_out(given.get("paths")):
+        return False
+    found = coerce.places(_OWNER, "source", source)
+    (uri, *others) = [found] if isinstance(found, str) else found
+    return not others and uri.partition("?")[0].lower().endswith(PHOTO_EXTENSIONS) and not coerce.is_local_folder(uri)
 
 
 def _sources(source: str | Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from airflow_provider_autoenhance.operators.base import (
     WAITING,
     ArgumentError,
     AutoenhanceBaseOperator,
+    named_place,
     outputs,
     push_result,
     task_run,
@@ -342,7 +343,8 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
 
     :param image_id: id of the image (templated).
     :param destination: file URI, or a folder URI ending in ``/``, in which the file is named after the image (templated). A path object
-        without an extension is a folder. Neither an original nor what a batch has made of another photo is written over.
+        without an extension is a folder. Neither an original nor what a batch has made of another photo is written over. Left out, the
+        ``output_spec`` names it; where that does not either, it is a folder below the connection's ``temporary_folder``.
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param variant: ``enhanced``, or ``original`` (the upload; for HDR the merged picture).
     :param preview: a small free rendering, as the API's default is. ``False`` spends one credit the first time (templated).
@@ -373,7 +375,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self,
         *,
         image_id: str,
-        destination: coerce.Place,
+        destination: coerce.Place | None = None,
         destination_conn_id: str | None = None,
         variant: Literal["enhanced", "original"] = "enhanced",
         preview: bool | str = True,
@@ -391,12 +393,13 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self.thumbnails = thumbnails
         self.check_arguments()
         if any(True for _ in self.iter_mapped_task_groups()):
-            _refuse_one_file(destination)
+            _refuse_one_file(named_place(output_spec) if destination is None else destination)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """As of each operator; and what stands here is the destination of all mapped tasks."""
-        _refuse_one_file(kwargs.get("destination"))
+        place = kwargs.get("destination")
+        _refuse_one_file(named_place(kwargs.get("output_spec")) if place is None else place)
         return super().partial(**kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -406,7 +409,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.pipeline.job import run_of
         from airflow_provider_autoenhance.pipeline.transfer.download import PhotoTarget, download_photo
 
-        with task_run(self, context, label=last_part(self.destination) or self.image_id):
+        with task_run(self, context, label=last_part(self.destination or "") or self.image_id):
             target = PhotoTarget(
                 uri=self.destination,
                 conn_id=self.destination_conn_id,

@@ -235,7 +235,8 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
 
     :param order_id: id of the order (templated).
     :param destination: folder URI; files are named after their images, and images of one name get a piece of their id (templated).
-        Neither an original nor what a batch has made of another photo is written over.
+        Neither an original nor what a batch has made of another photo is written over. Left out, the ``output_spec`` names it; where that
+        does not either, it is a folder below the connection's ``temporary_folder``.
     :param destination_conn_id: Airflow connection of the destination (templated).
     :param preview: small free renderings, as the API's default is. ``False`` spends one credit an image the first time (templated).
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files
@@ -266,7 +267,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         self,
         *,
         order_id: str,
-        destination: coerce.Place,
+        destination: coerce.Place | None = None,
         destination_conn_id: str | None = None,
         preview: bool | str = True,
         output_spec: OutputSpec | Mapping[str, Any] | str | Sequence[Any] | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,3 +33,20 @@ def test_a_folder_of_exposures_becomes_photos_once(autoenhance: Sandbox, s3: Sim
     merged = decode(s3.get(landed[0]))
     shares = [np.mean((shot > 8) & (shot < 247)) for shot in map(decode, (shot.read_bytes() for shot in SHOTS))]
     assert np.mean((merged > 8) & (merged < 247)) > max(shares), "light and shadow show more than in any single shot"
+
+
+@pytest.mark.one_version
+def test_source_and_output_of_the_form_may_be_objects(autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    s3.put("one/kitchen.png", SHOTS[0].read_bytes())
+    s3.put("one/deep/left-out.jpg", SHOTS[0].read_bytes())
+    output = {
+        "destination": "s3://enhanced/12-maple/",
+        "format": {"type": "webp", "compression": {"type": "lossy", "quality": 75}},
+        "metadata": {"dpi": 300},
+    }
+    source = json.dumps({"source": "s3://listings/one/", "recursive": False})
+    form = {"source": source, "destination": None, "output": output, "brackets": "none"}
+    done = run_dag("autoenhance_hdr", "2026-02-01", form)
+    assert done.returncode == 0, done.stdout[-5000:]
+    landed = [key for key in s3.keys() if RECORDS_FOLDER not in key and not key.endswith(MANIFEST)]
+    assert landed == ["12-maple/kitchen.png.webp"]

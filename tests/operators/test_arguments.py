@@ -81,7 +81,7 @@ def made(task: type[Any], *, native: bool = False, **options: Any) -> Any:
     needed = {
         name: NEEDED.get(name, "some-id")
         for name, each in own_arguments(task).items()
-        if each.default is inspect.Parameter.empty
+        if each.default is inspect.Parameter.empty or name == "destination"
     }
     with DAG("nightly", schedule=None, render_template_as_native_obj=native):
         return task(task_id="it", **needed | options)
@@ -470,6 +470,8 @@ BAD_BY_NAME: dict[str, list[Any]] = {
 def test_a_bad_value_is_told_when_the_dag_file_is_parsed(task: type[Any], name: str) -> None:
     values = BAD_BY_NAME.get(name) or BAD[task.readers()[name]]
     for value in values:
+        if name == "destination" and value is None:
+            continue  # is left out: an output may name it, or the connection
         with pytest.raises(SettingsError):
             made(task, **{name: value})
         with pytest.raises(SettingsError), DAG("nightly", schedule=None):

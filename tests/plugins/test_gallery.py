@@ -427,5 +427,8 @@ def test_a_storage_by_name_leads_where_the_connection_says(airflow_db: None, mon
     found = _folder(about)
     assert found is not None
     assert (found.uri, found.conn_id) == ("s3://orders/in/elm/", "aws")
+    of_a_file = _folder({**about, "destination": "storage://shop/elm/kitchen.jpg"})
+    assert of_a_file is not None
+    assert of_a_file.uri == found.uri
     assert _folder({**about, "destination": "storage://another/elm/"}) is None
     assert _folder({**about, "autoenhance_conn_id": "not_there_any_more"}) is None

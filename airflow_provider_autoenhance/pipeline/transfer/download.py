@@ -12,7 +12,7 @@ from airflow_provider_autoenhance.api.calls import Variant
 from airflow_provider_autoenhance.api.models import Image, ImageStatus
 from airflow_provider_autoenhance.api.waiting import check_image
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
-from airflow_provider_autoenhance.imaging.output import EXTENSIONS, OutputSpec, format_of_extension
+from airflow_provider_autoenhance.imaging.output import OutputSpec, named_output
 from airflow_provider_autoenhance.imaging.purchase import Purchase, output_names
 from airflow_provider_autoenhance.pipeline.gallery.downloads import Downloads
 from airflow_provider_autoenhance.pipeline.transfer.deliver import Delivery, prepare
@@ -55,19 +55,10 @@ class PhotoTarget:
         if self.uri.endswith("/"):
             folder = locate_folder(self.uri).full_uri
             return replace(self, uri=folder, outputs=tuple(output.with_format() for output in self.outputs))
-        if len(self.outputs) > 1:
-            raise errors.SettingsError(
-                f"{image.label}: {len(self.outputs)} outputs need a folder as destination, ending in '/'."
-            )
-        output = self.outputs[0]
-        by_name = format_of_extension(self.uri)
-        wanted = output.format or by_name
-        if wanted is None or (by_name or wanted) != wanted:
-            raise errors.SettingsError(
-                f"{image.label}: destination {self.uri.rpartition('/')[2]!r} does not fit output format {output.format!r}; "
-                f"there are {', '.join(EXTENSIONS)}."
-            )
-        return replace(self, outputs=(replace(output, format=wanted),))
+        try:
+            return replace(self, outputs=(named_output(self.outputs, self.uri),))
+        except errors.SettingsError as error:
+            raise errors.SettingsError(f"{image.label}: {error}") from None
 
     def uris(self, image: Image) -> list[str]:
         """Where each output goes."""

@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
+from airflow_provider_autoenhance.api.coerce import names_image
 from airflow_provider_autoenhance.api.config import STORAGE
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, SettingsError, SourceError
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
@@ -191,8 +192,8 @@ def _folder(fields: Mapping[str, Any]) -> Location | None:
     destination, conn_id = fields.get("destination"), fields.get("destination_conn_id")
     if not isinstance(destination, str) or not destination:
         return None
-    if "image_id" not in fields:
-        destination = destination.rstrip("/") + "/"  # a download of one image takes the place of a file
+    if "image_id" not in fields and not names_image(destination):
+        destination = destination.rstrip("/") + "/"  # of a single image it may be the place of a file
     try:
         if destination.lower().startswith(f"{STORAGE}://"):
             hook = AutoenhanceHook(str(fields.get("autoenhance_conn_id") or DEFAULT_CONN_ID))

@@ -1,0 +1,256 @@
+"""Outputs and sources as Image I/O spells them: an output names its destination, a source is an object, and without a destination results
+live for a day."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.decorators.autoenhance import autoenhance_task
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+from airflow_provider_autoenhance.imaging.output import OutputSpec
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
+from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
+from tests.support.batch import fill, outputs
+from tests.support.photos import photo
+from tests.support.sandbox import Sandbox
+from tests.support.tasks import context, run
+
+FILE = "storage://print-shop/12-maple/kitchen.jpg"
+#: As the page of Image I/O has it.
+OUTPUT = {
+    "destination": FILE,
+    "format": {"type": "jpeg", "quality": 85, "progressive": True},
+    "metadata": {"dpi": 300, "color_space": {"type": "CMYK", "color_profile": "ISO_Coated"}},
+}
+SOURCE = "storage://photos/maple/"
+
+
+def connect(sandbox: Sandbox, patch: pytest.MonkeyPatch, **extra: Any) -> None:
+    extra["storages"] = {"photos": "s3://aws_default@listings/", "print-shop": "s3://enhanced/shop/"}
+    fields = {"conn_type": "autoenhance", "host": sandbox.url, "password": sandbox.api_key, "extra": extra}
+    patch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields))
+
+
+@pytest.fixture(autouse=True)
+def storages(autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(autoenhance, monkeypatch)
+
+
+def batch(**options: Any) -> Any:
+    about = {"task_id": "enhance", "source": SOURCE, "preview": False, "poll_interval": 0.1} | options
+    return AutoenhanceEnhanceOperator(**about)
+
+
+def rendered(it: Any, run_id: str = "night-1", **params: Any) -> Any:
+    """Render as Airflow does, and execute."""
+    about = {**context(it, run_id=run_id), "params": params, "ds": "2026-02-01", "task": it}
+    it.render_template_fields(about)
+    return it.execute(about)
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+def test_an_output_of_a_form_lands_one_photo_in_its_file_once(
+    native: bool, s3: SimpleNamespace, autoenhance: Sandbox
+) -> None:
+    s3.put("maple/kitchen.png", photo("png"))
+    for run_id, output in (("night-1", OUTPUT), ("night-2", json.dumps(OUTPUT))):
+        with DAG("nightly", schedule=None, render_template_as_native_obj=native):
+            it = batch(source="{{ params.source }}", output_spec="{{ params.output }}")
+        params = {"source": f"{SOURCE}kitchen.png", "output": output}
+        it.render_template_fields({**context(it), "params": params, "task": it})
+        assert it.destination == FILE, "Airflow stores it, and the gallery asks for it there"
+        summary = run(it, run_id=run_id)
+        assert (summary["photos"], summary["landed"]) == (1, int(run_id == "night-1"))
+    assert outputs(s3) == ["shop/12-maple/kitchen.jpg"]
+    s3.client.delete_object(Bucket="enhanced", Key="shop/12-maple/kitchen.jpg")
+    again = run(batch(source=[f"{SOURCE}kitchen.png"], output_spec=OutputSpec.of(OUTPUT)), run_id="night-3")
+    assert (again["landed"], again["credits"], autoenhance.ledger()["images_created"]) == (1, 0, 1)
+    assert outputs(s3) == ["shop/12-maple/kitchen.jpg"]
+
+
+def test_an_output_names_the_folder_of_a_batch(s3: SimpleNamespace) -> None:
+    fill(s3, 2)
+    folder = "storage://print-shop/{{ ds }}/"
+    summary = rendered(batch(output_spec={"destination": folder, "format": "png"}))
+    assert (summary["landed"], summary["manifest"]) == (2, "s3://enhanced/shop/2026-02-01/autoenhance-manifest.jsonl")
+    assert outputs(s3) == [f"shop/2026-02-01/{number:03}.jpg.png" for number in range(2)]
+    again = rendered(batch(output_spec=[{"destination": folder, "format": "png"}], destination=folder), "night-2")
+    assert again["skipped"] == 2
+    assert run(batch(output_spec="storage://print-shop/plain/"))["landed"] == 2
+    assert "shop/plain/000.jpg" in outputs(s3)
+
+
+def test_downloads_go_where_their_output_says(s3: SimpleNamespace) -> None:
+    fill(s3, 1)
+    summary = run(batch(destination="s3://enhanced/"))
+    (order_id,) = summary["order_ids"]
+    (image,) = AutoenhanceHook().get_order(order_id).images
+    about = {"task_id": "download", "image_id": image.image_id, "preview": False}
+    landed = run(AutoenhanceDownloadImageOperator(**about, output_spec=OUTPUT))
+    assert (landed["uri"], landed["credit_spent"]) == ("s3://enhanced/shop/12-maple/kitchen.jpg", False)
+    order = AutoenhanceDownloadOrderOperator(
+        task_id="order", order_id=order_id, output_spec={"destination": "storage://print-shop/all/", "format": "webp"}
+    )
+    assert run(order)["destination"] == "s3://enhanced/shop/all/"
+    with pytest.raises(AirflowFailException, match="named like one image"):
+        run(AutoenhanceDownloadOrderOperator(task_id="order", order_id=order_id, output_spec=OUTPUT))
+    with pytest.raises(errors.SettingsError, match="all mapped tasks would write to 'kitchen.jpg'"):
+        AutoenhanceDownloadImageOperator.partial(task_id="mapped", output_spec=OUTPUT)
+
+
+def test_a_function_may_return_such_an_output(s3: SimpleNamespace, airflow_db: None) -> None:
+    fill(s3, 1)
+
+    def tonight() -> Any:
+        return {"source": f"{SOURCE}000.jpg", "output_spec": OutputSpec(destination=FILE)}
+
+    with DAG("nightly", schedule=None):
+        it = autoenhance_task(preview=False, poll_interval=0.1)(tonight)().operator
+    assert run(it)["landed"] == 1
+    assert outputs(s3) == ["shop/12-maple/kitchen.jpg"]
+
+    def nowhere() -> Any:
+        return {"source": SOURCE, "destination": None}
+
+    with DAG("nightly", schedule=None):
+        it = autoenhance_task(durable=False)(nowhere)().operator
+    with pytest.raises(AirflowFailException, match="destination is empty; check"):
+        run(it)
+
+
+def test_a_source_is_an_object_as_in_code_so_in_a_form(s3: SimpleNamespace) -> None:
+    fill(s3, 1)
+    s3.put("maple/deep/a.jpg", photo(shade=90))
+    for value, photos in [
+        ({"source": SOURCE}, 2), ({"source": SOURCE, "recursive": False}, 1), ([f"{SOURCE}000.jpg", f"{SOURCE}deep/"], 2),
+    ]:  # fmt: skip
+        for given in (value, json.dumps(value)):
+            it = batch(source="{{ params.source }}", destination="s3://enhanced/", plan_only=True)
+            assert rendered(it, source=given)["photos"] == photos
+            assert run(batch(source=given, destination="s3://enhanced/", plan_only=True))["photos"] == photos
+
+
+def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: Sandbox) -> None:
+    one = {"source": f"{SOURCE}kitchen.png"}
+    elsewhere = {**OUTPUT, "destination": "s3://enhanced/"}
+    for options, told in [
+        ({"output_spec": OUTPUT}, "named like one image"),
+        ({**one, "output_spec": OUTPUT, "destination": "s3://enhanced/"}, "do not name the same destination"),
+        ({"output_spec": [elsewhere, "webp"]}, "do not name the same destination"),
+        ({"output_spec": [elsewhere, {"format": "webp", "destination": "s3://listings/"}]}, "do not name the same destination"),
+        ({**one, "output_spec": {"destination": FILE, "format": "png"}}, "does not fit output format 'png'"),
+        ({**one, "output_spec": ["jpeg", "png"], "destination": FILE}, "2 outputs need a folder"),
+        ({**one, "destination": FILE, "destination_template": "{name}"}, "destination names a file, 'kitchen.jpg'"),
+        ({**one, "destination": FILE, "dusk": ["kitchen.png"]}, "destination names a file, 'kitchen.jpg'"),
+        ({"output_spec": {"destination": 3}}, "output destination takes a URI"),
+        ({"output_spec": "png"}, "a temporary place forgets"),
+        ({"source": {"source": SOURCE, "deep": True}, "destination": "s3://enhanced/"}, "'source' and 'recursive'"),
+    ]:  # fmt: skip
+        with pytest.raises(errors.SettingsError, match=told):
+            batch(**options)
+    with pytest.raises(AirflowFailException, match="a temporary place forgets"):
+        rendered(batch(output_spec="{{ params.output }}"), output="png")
+    assert autoenhance.ledger()["requests"] == {}
+
+
+def test_the_file_of_another_photo_is_not_written_over(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 2)
+    first, second = (batch(source=f"{SOURCE}{number:03}.jpg", output_spec=FILE) for number in range(2))
+    run(first)
+    with pytest.raises(AirflowFailException, match="kitchen.jpg"):
+        run(second, run_id="night-2")
+    assert autoenhance.ledger()["images_created"] == 1
+    assert run(first, run_id="night-3")["skipped"] == 1
+
+
+def test_originals_are_safe_from_an_output_too(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 1)
+    for output in (f"{SOURCE}000.jpg", SOURCE):
+        with pytest.raises(AirflowFailException):
+            run(batch(source=f"{SOURCE}000.jpg", output_spec=output))
+    assert autoenhance.ledger()["images_created"] == 0
+
+
+class TestWithoutDestination:
+    """The connection's ``temporary_folder``."""
+
+    TEMPORARY = "s3://aws_default@enhanced/day/"
+
+    @pytest.fixture(autouse=True)
+    def connected(self, autoenhance: Sandbox, storages: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        connect(autoenhance, monkeypatch, temporary_folder=self.TEMPORARY)
+
+    def rules(self, s3: SimpleNamespace) -> list[Any]:
+        found = s3.client.get_bucket_lifecycle_configuration(Bucket="enhanced")["Rules"]
+        return [(each["Filter"]["Prefix"], each["Expiration"]["Days"], each["Status"]) for each in found]
+
+    def test_results_live_for_a_day_and_have_an_address(self, s3: SimpleNamespace) -> None:
+        fill(s3, 1)
+        summary = run(batch(destination="s3://enhanced/kept/"))
+        (order_id,) = summary["order_ids"]
+        (image,) = AutoenhanceHook().get_order(order_id).images
+        about = {"task_id": "download", "image_id": image.image_id, "preview": False}
+        landed, again = (run(AutoenhanceDownloadImageOperator(**about, output_spec="webp")) for _ in range(2))
+        assert landed["uri"].startswith("s3://enhanced/day/nightly/download/")
+        assert again["uri"] == landed["uri"], "a retry goes to the same place"
+        assert run(AutoenhanceDownloadImageOperator(**about), run_id="other")["uri"] != landed["uri"]
+        of_order = run(AutoenhanceDownloadOrderOperator(task_id="order", order_id=order_id))
+        assert of_order["destination"].startswith("s3://enhanced/day/nightly/order/")
+        assert self.rules(s3) == [("day/", 1, "Enabled")]
+        address = AutoenhanceHook().temporary_url(landed["uri"], seconds=60)
+        assert len(requests.get(address, timeout=10).content) == landed["size"]
+        for uri, seconds in (("s3://enhanced/kept/000.jpg", 60), (landed["uri"], 90_000)):
+            with pytest.raises(errors.SettingsError):
+                AutoenhanceHook().temporary_url(uri, seconds=seconds)
+
+    def test_a_batch_goes_there_where_it_has_to_remember_nothing(
+        self, s3: SimpleNamespace, autoenhance: Sandbox
+    ) -> None:
+        fill(s3, 2)
+        for try_number in (1, 2):
+            it = batch(durable=False)
+            summary = it.execute(context(it, try_number=try_number))
+            assert summary["manifest"].startswith("s3://enhanced/day/nightly/enhance/")
+        assert len(outputs(s3)) == 2
+        assert autoenhance.ledger()["images_created"] == 2
+
+    def test_rules_and_files_of_others_are_left_alone(self, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+        it = AutoenhanceDownloadImageOperator(task_id="download", image_id="some")
+        s3.client.put_object(Bucket="enhanced", Key="day/old.jpg", Body=b"1")
+        with pytest.raises(AirflowFailException, match="files lie there already"):
+            run(it)
+        others = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 30}}
+        for rule in (others, {**others, "Filter": {"Prefix": "day/"}, "Status": "Disabled"}):
+            s3.client.put_bucket_lifecycle_configuration(Bucket="enhanced", LifecycleConfiguration={"Rules": [rule]})
+            with pytest.raises(AirflowFailException, match="prefix 'day/' that expires objects after 1 day"):
+                run(it)
+        assert autoenhance.ledger()["requests"] == {}
+        rules = [others, {**others, "ID": "all", "Filter": {"Prefix": ""}, "Expiration": {"Days": 2}}]
+        s3.client.put_bucket_lifecycle_configuration(Bucket="enhanced", LifecycleConfiguration={"Rules": rules})
+        with pytest.raises(AirflowFailException, match="some"):  # which Autoenhance does not know
+            run(it)
+
+    def test_a_destination_that_renders_to_nothing_is_not_left_out(self, s3: SimpleNamespace) -> None:
+        for native in (False, True):
+            with DAG("nightly", schedule=None, render_template_as_native_obj=native):
+                it = AutoenhanceDownloadImageOperator(
+                    task_id=f"download_{native}", image_id="some", destination="{{ params.place }}"
+                )
+            with pytest.raises(AirflowFailException, match="destination is empty; check the template"):
+                rendered(it, place=None)
+
+
+def test_without_a_temporary_folder_the_error_says_what_to_do(autoenhance: Sandbox) -> None:
+    with pytest.raises(AirflowFailException, match="or name a 'temporary_folder' in the connection's extra"):
+        run(AutoenhanceDownloadImageOperator(task_id="download", image_id="some"))
+    with pytest.raises(AirflowFailException, match="temporary_folder"):
+        run(batch(durable=False))
+    assert autoenhance.ledger()["requests"] == {}
