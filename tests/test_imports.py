@@ -33,7 +33,7 @@ LAYERS = (
 #: The rooms of ``pipeline/``, in the order of a night from its end to its beginning.
 PIPELINE_LAYERS = (
     {"sources", "watch"},
-    {"job"},
+    {"job", "preflight"},
     {"photo"},
     {"records", "remote"},
     {"gallery"},

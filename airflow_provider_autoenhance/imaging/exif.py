@@ -28,7 +28,8 @@ Value = str | Fraction
 """A field's first value: text, or a number."""
 
 _WIDTH, _HEIGHT, _ORIENTATION, _XMP = 256, 257, 274, 700
-_EXIF_DIRECTORY, _DNG_SERIAL = 34665, 50735
+_EXIF_DIRECTORY, _GPS_DIRECTORY, _DNG_SERIAL = 34665, 34853, 50735
+_SOUTH_OR_NORTH, _LATITUDE, _WEST_OR_EAST, _LONGITUDE = 1, 2, 3, 4  # in the directory of GPS
 _EXPOSURE_TIME, _F_NUMBER, _ISO, _RECOMMENDED_INDEX, _ISO_SPEED = 33434, 33437, 34855, 34866, 34867
 _TAKEN, _DIGITIZED, _TAKEN_SUBSECOND, _DIGITIZED_SUBSECOND = 36867, 36868, 37521, 37522
 _SHUTTER_VALUE, _APERTURE_VALUE, _BIAS = 37377, 37378, 37380
@@ -70,6 +71,7 @@ class CaptureFacts:
     :param orientation: 1 to 8, as EXIF counts.
     :param gpano: marked by Google's GPano XMP, as panoramas and 360 degree pictures are. Of TIFF-based files and HEIC
         it is not read beyond what is at hand.
+    :param place: degrees north and east, of files whose GPS fields are at hand. Cameras that have not found theirs write zeros.
     """
 
     captured_at: datetime | None = None
@@ -87,6 +89,7 @@ class CaptureFacts:
     height: int | None = None
     orientation: int | None = None
     gpano: bool = False
+    place: tuple[float, float] | None = None
 
     @property
     def panorama(self) -> bool:
@@ -113,8 +116,13 @@ def read_capture_facts(read_range: ReadRange, size: int) -> CaptureFacts:
     :returns: what was found; a file without EXIF, a damaged one or none of a picture gives facts that are all None.
     :raises Exception: what ``read_range`` raises, and nothing else.
     """
-    file = RangedFile(read_range, size)
+    return capture_facts(RangedFile(read_range, size))
+
+
+def capture_facts(file: RangedFile) -> CaptureFacts:
+    """Read the capture facts of a file of which something may be at hand; see :func:`read_capture_facts`."""
     blocks = find_exif_blocks(file)
+    place: tuple[float, float] | None = None
     fields: dict[int, Value] = {}
     extents: list[tuple[int, int]] = []
     gpano = blocks.panorama
@@ -124,7 +132,8 @@ def read_capture_facts(read_range: ReadRange, size: int) -> CaptureFacts:
             fields |= block.values(directory)
         extents += block.extents()
         gpano = gpano or block.marks_panorama()
-    return _facts(fields, blocks.pixels, extents, gpano)
+        place = place or block.place()
+    return _facts(fields, blocks.pixels, extents, gpano, place)
 
 
 class _Block(TiffParts):
@@ -169,6 +178,21 @@ class _Block(TiffParts):
         """Whether the XMP, as far as at hand, has fields of GPano."""
         return GPANO_MARK in (self.value(self._first.get(_XMP)) or b"")
 
+    def place(self) -> tuple[float, float] | None:
+        """Return degrees north and east, as far as at hand."""
+        for position in self._numbers(self._first, _GPS_DIRECTORY)[:1]:
+            found = (self.directory(int(position)) or ({}, None))[0]
+            north = self._degrees(found, _LATITUDE, _SOUTH_OR_NORTH, b"S")
+            east = self._degrees(found, _LONGITUDE, _WEST_OR_EAST, b"W")
+            if north is not None and east is not None and (north or east) and abs(north) <= 90 and abs(east) <= 180:
+                return north, east
+        return None
+
+    def _degrees(self, directory: Directory, tag: int, side: int, negative: bytes) -> float | None:
+        parts = self._numbers(directory, tag)
+        degrees = float(sum(part / 60**n for n, part in enumerate(parts[:3])))
+        return None if not parts else -degrees if (self.value(directory.get(side)) or b"")[:1] == negative else degrees
+
     def _directory_at(self, position: int | None) -> Directory:
         if not position:
             return {}
@@ -202,7 +226,11 @@ class _Block(TiffParts):
 
 
 def _facts(
-    fields: dict[int, Value], pixels: tuple[int, int] | None, extents: list[tuple[int, int]], gpano: bool
+    fields: dict[int, Value],
+    pixels: tuple[int, int] | None,
+    extents: list[tuple[int, int]],
+    gpano: bool,
+    place: tuple[float, float] | None,
 ) -> CaptureFacts:
     width, height = _integer(fields.get(_PIXEL_WIDTH)), _integer(fields.get(_PIXEL_HEIGHT))
     if pixels is None:  # what EXIF says comes last: editors forget to mend it
@@ -228,6 +256,7 @@ def _facts(
         height=(pixels or (0, 0))[1] or None,
         orientation=orientation if orientation in range(1, 9) else None,
         gpano=gpano,
+        place=place,
     )
 
 

@@ -47,6 +47,20 @@ def check_for(
     return _CHECKS.get(form, _NoCheck)() if form else _NoCheck()
 
 
+def missing_by_head(form: sniff.ImageFormat, head: bytes, size: int) -> str | None:
+    """What is missing of a file as far as its beginning says how long it has to be; of a file that is all head, whatever is.
+
+    :param size: bytes of the file.
+    """
+    check = check_for(form, size, again=lambda offset, length: head[offset : offset + length])
+    if isinstance(check, _Jpeg) and size > len(head):
+        return None  # it ends where it ends
+    check.feed(head)
+    if size <= len(head):
+        return check.finish()
+    return check.missing_of(size) if isinstance(check, (_Sized, _IsoMedia)) else None
+
+
 class _NoCheck:
     def feed(self, block: bytes, /) -> None:
         """Any bytes do."""
@@ -157,6 +171,11 @@ class _IsoMedia(_Walker):
             self._describes, self._need = True, min(self._skip, self._MOST_OF_META)
             self._rest, self._skip = self._skip - self._need, 0
         self._note()
+
+    def missing_of(self, size: int) -> str | None:
+        """Say what is missing of the box that has begun, if the file has so many bytes."""
+        left = self._skip - (size - self._total)
+        return f"{left} bytes of its {self._kind.decode('ascii', 'replace')!r} box are missing" if left > 0 else None
 
     def _note(self) -> None:
         if self._kind in self._WANTED:  # and not each kind that a file can make up
@@ -342,7 +361,12 @@ class _Sized:
         self._total += len(block)
 
     def finish(self) -> str | None:
-        missing = self._expected(bytes(self._begun)) - self._total
+        return self.missing_of(self._total)
+
+    def missing_of(self, size: int) -> str | None:
+        """Say what is missing, if the file has so many bytes."""
+        self._total = size
+        missing = self._expected(bytes(self._begun)) - size
         return f"at least {missing} bytes are missing" if missing > 0 else None
 
     def _expected(self, head: bytes) -> int:

@@ -124,10 +124,10 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     ``contact_sheet`` (URIs of the same for the gallery, and of a page with all photos before and after), ``order_ids``,
     the numbers ``photos``, ``edits`` (how many of these are premium edits), ``landed`` (by this run), ``skipped`` (up to date before it),
     ``failed``, ``postponed`` (left for the next run, for example over Autoenhance's daily limit) and ``held`` (over ``max_images`` or
-    ``max_credits``; or an edit whose original has not landed), ``credits`` spent by this run (with ``cost`` and ``currency`` where the
-    connection knows a price), ``bytes`` landed, ``twins`` (unpaid images that were deleted because a worker which had stood still made
-    them beside this try), the first ``failures``, each with ``photo`` and ``reason``, and ``warnings`` about exposures. A task that fails
-    leaves the same as XCom ``summary``.
+    ``max_credits``; doubtful, with ``preflight="hold"``; or an edit whose original has not landed), ``credits`` spent by this run (with
+    ``cost`` and ``currency`` where the connection knows a price), ``bytes`` landed, ``twins`` (unpaid images that were deleted because a
+    worker which had stood still made them beside this try), the first ``failures``, each with ``photo`` and ``reason``, and ``warnings``
+    about exposures and photos that look wrong. A task that fails leaves the same as XCom ``summary``.
 
     With an ``AssetAlias`` among its ``outlets``, a task that landed photos makes an event of the asset ``destination``; the events of
     an ``Asset`` among them get the same ``extra``: ``folder``, ``sources``, ``manifest``, ``contact_sheet``, ``order_ids``, and the counts.
@@ -182,6 +182,10 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     :param if_empty: what a source folder is that does not exist or holds nothing that is a photo, each of several on its own: ``warn``
         names it in the log, and the others are enhanced; ``fail`` fails the task before anything is sent. A file that is named and is not
         there always fails it.
+    :param preflight: what becomes of photos that look wrong before the first upload: damaged, the same content twice, too small for what
+        is asked, far from the rest of their folder, doubtful brackets (templated). ``warn`` names them in the log, the result's
+        ``warnings`` and the manifest, as far as listings show them, and what ``brackets="exif"`` reads. ``read`` also reads the first 64
+        KiB of each photo that is made, once. ``hold`` does so and holds them back: nothing is sent or spent for them. ``off``: none of it.
     :param max_images: work on at most so many photos in this run; the first by path (templated).
     :param max_credits: spend at most so many credits in this run, retries included; the first photos by path (templated).
     :param max_failures: failed photos with which the task still succeeds: a number, or a percentage such as ``"5%"`` (templated).
@@ -226,6 +230,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         "brackets": _brackets,
         "on_existing": coerce.one_of(*_ON_EXISTING),
         "if_empty": coerce.one_of("warn", "fail"),
+        "preflight": coerce.one_of("off", "warn", "read", "hold"),
         "max_images": coerce.whole_number,
         "max_credits": coerce.whole_number,
         "max_failures": _max_failures,
@@ -245,8 +250,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     operator_extra_links = PHOTO_LINKS
     template_fields: Sequence[str] = (
         "source", "paths", "destination", "source_conn_id", "destination_conn_id", "settings", "output_spec", "preview", "include",
-        "exclude", "recursive", "brackets", "on_existing", "max_images", "max_credits", "max_failures", "plan_only", "poll_interval",
-        "timeout", "dusk", "listings", "autoenhance_conn_id",
+        "exclude", "recursive", "brackets", "on_existing", "preflight", "max_images", "max_credits", "max_failures", "plan_only",
+        "poll_interval", "timeout", "dusk", "listings", "autoenhance_conn_id",
     )  # fmt: skip
 
     def __init__(
@@ -268,6 +273,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         brackets: Literal["none", "auto", "exif"] | int | str = "none",
         on_existing: str = "reprocess",
         if_empty: Literal["warn", "fail"] = "warn",
+        preflight: str = "warn",
         max_images: int | str | None = None,
         max_credits: int | str | None = None,
         max_failures: int | str = 0,
@@ -302,6 +308,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         self.brackets: Any = brackets
         self.on_existing: Any = on_existing
         self.if_empty = if_empty
+        self.preflight: Any = preflight
         self.max_images: Any = max_images
         self.max_credits: Any = max_credits
         self.max_failures = max_failures
@@ -441,6 +448,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             brackets=self.brackets,
             on_existing=self.on_existing,
             if_empty=self.if_empty,
+            preflight=self.preflight,
             max_images=self.max_images,
             max_credits=self.max_credits,
             concurrency=self.concurrency,

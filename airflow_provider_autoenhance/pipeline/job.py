@@ -25,6 +25,9 @@ OnExisting = Literal["skip", "redownload", "reprocess", "reenhance"]
 #: What a source folder without photos is.
 IfEmpty = Literal["warn", "fail"]
 
+#: Whether photos are looked over before the first upload; see docs/preflight.md.
+Preflight = Literal["off", "warn", "read", "hold"]
+
 #: Who groups exposures into brackets; see docs/brackets.md.
 Brackets = Literal["none", "auto", "exif"] | int
 
@@ -90,6 +93,7 @@ class Job:
     brackets: Brackets = "none"
     on_existing: OnExisting = "reprocess"
     if_empty: IfEmpty = "warn"
+    preflight: Preflight = "warn"
     max_images: int | None = None
     max_credits: int | None = None
     concurrency: int = 16

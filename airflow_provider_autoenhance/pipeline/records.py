@@ -43,7 +43,8 @@ class Row:
     """What became of one photo.
 
     :param status: ``pending``: being enhanced; ``landed``; ``failed``; ``postponed``: left for the next run; ``held``: over a limit of this
-        run, in a manifest alone, or a premium edit of what is gone; ``omitted``: another file shows the same shot. ``reason`` says why.
+        run, in a manifest alone, or doubtful, or a premium edit of what is gone; ``omitted``: another file shows the same shot. ``reason``
+        says why.
     :param transient: a failure that the next try may not meet.
     :param order_id: order that holds the image, or may hold it: it is read again while the photo has not landed.
     :param targets: URIs of the files to come, while it is pending.
@@ -60,6 +61,8 @@ class Row:
     :param rounds: how often, since it began to wait for it.
     :param edit: of a premium edit: its ``environment``, the fingerprint that it is an edit ``of``, and ``parent_image_id``. Its ``size`` is
         0, so that it is never taken for what its source was enhanced to before.
+    :param heads: what the first kilobytes of each of its files have shown; empty where they were not read.
+    :param warnings: what looks wrong about the photo.
     :param store: which store ``source`` lies in, see :func:`~airflow_provider_autoenhance.storage.store_mark`; ``None`` where nobody knows.
     """
 
@@ -87,6 +90,8 @@ class Row:
     reprocessed: bool = False
     rounds: int = 0
     edit: dict[str, Any] | None = None
+    heads: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     store: str | None = None
     at: str = ""
 
@@ -329,6 +334,8 @@ def _fits(grouping: dict[str, Any] | None) -> bool:
         and type(left_out) is list
         and all(texts(each) and len(each) == 2 for each in left_out)
         and texts(grouping.get("warnings"))
+        and type(doubts := grouping.get("doubts", {})) is dict
+        and all(map(text, doubts.values()))
     )
 
 
@@ -345,6 +352,8 @@ _ROW = Typed(
     outputs=objects(uri=text, size=count, etag=optional(text)),
     seconds=lambda value: all(map(number, value.values())),
     exposures=objects(source=text, size=count, etag=optional(text)),
+    heads=objects(digest=text),
+    warnings=texts,
 )
 _STAMP = Typed(_Stamp, version=count)
 _HEADER = Typed(
@@ -384,6 +393,7 @@ _COMMON = Row(
     credit_spent=True,
     seconds={"upload": 0.0, "download": 0.0},
     settings={},
+    heads=[{"digest": "", "taken": "2026-", "place": [0, 0], "pixels": [0, 0]}],
     store="",
     api_version="2026-11-09",
     answered={

@@ -450,6 +450,7 @@ BAD_BY_NAME: dict[str, list[Any]] = {
     "group_by": ["photo", None],
     "on_existing": ["overwrite", None],
     "if_empty": ["stop", None],
+    "preflight": ["stop", None],
     "variant": ["both", None],
     "brackets": ["some", 1, 10, True],
     "max_failures": ["many", -1, "101%", True, "²"],

@@ -23,16 +23,19 @@ def photo(form: str = "JPEG", *, size: tuple[int, int] = (160, 120), shade: int 
     return data.getvalue()
 
 
-def exposure(second: float, stop: float, *, camera: str = "Canon EOS R6", size: tuple[int, int] = (160, 120)) -> bytes:
+def exposure(
+    second: float, stop: float, *, camera: str = "Canon EOS R6", size: tuple[int, int] = (160, 120), day: int = 4
+) -> bytes:
     """Return one shot of a bracket, with what a camera writes about it.
 
     :param second: of its minute.
+    :param day: of May.
     :param stop: EV over or under a middle exposure; brighter for more.
     """
     exif = Image.Exif()
     exif[_MAKE], exif[_MODEL] = camera.split(" ", 1)
     details = exif.get_ifd(_DETAILS)
-    details[_TAKEN], details[_FRACTION] = f"2026:05:04 10:30:{int(second):02}", f"{second % 1:.2f}"[2:]
+    details[_TAKEN], details[_FRACTION] = f"2026:05:{day:02} 10:30:{int(second):02}", f"{second % 1:.2f}"[2:]
     details[_EXPOSURE_TIME], details[_F_NUMBER] = IFDRational(int(2.0**stop * 64), 3840), IFDRational(8)
     details[_ISO] = 100
     gain = 2.0**stop

@@ -63,10 +63,16 @@ class Books:
     def checkpoint(self, in_flight: Iterable[Awaited]) -> None:
         """Write what happened so far into the records: before a deferral, at the end, and when the task breaks off."""
         for folder in self._plan.folders:
+            rows = folder.rows() if any(each.step is Step.HOLD and each.doubts for each in folder.decisions) else {}
             for decision in (each for each in folder.decisions if each.step is Step.KEEP):
                 known = folder.own.rows.get(decision.photo.fingerprint)
                 if known is None or known.status in ("pending", "landed") or known.reason != decision.reason:
                     self.note(folder, self._steps(folder).unenhanced(decision, decision.reason))
+            for decision in (each for each in folder.decisions if each.step is Step.HOLD and each.doubts):
+                row = self._steps(folder).row(decision, "held", reason=decision.reason)
+                known = rows.get(row.fingerprint)  # so that its first kilobytes are not read again
+                if known is None or (known.status, known.reason, known.heads) != ("held", row.reason, row.heads):
+                    self.note(folder, row)
         for each in in_flight:
             if each.decision.step is Step.WAIT:
                 self.note(each.folder, self._steps(each.folder).row(each.decision, "pending"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -230,6 +231,8 @@ class Transfer:
                 if photo.original
                 else None
             ),
+            heads=json.loads(decision.heads) if decision.heads else [],
+            warnings=list(decision.doubts),
             store=self._job.sources.store(photo.origin),
             at=now(),
         )

@@ -6,7 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Literal
@@ -68,10 +68,12 @@ class ExposureSet:
 
     :param shots: 1 to 9, in capture order.
     :param reason: why they belong together, or stand alone.
+    :param doubt: why they may not.
     """
 
     shots: tuple[Shot, ...]
     reason: str
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,8 @@ def _by_number(shots: Sequence[Shot], number: int) -> tuple[list[ExposureSet], l
     if len(rest) == number:
         return groups, []
     groups[-1] = ExposureSet(rest, f"the last {len(rest)} by file name")
-    return groups, [
+    doubt = f"the {len(shots)} photos of its folder cannot be cut into brackets of {number}"
+    return [replace(group, doubt=doubt) for group in groups], [
         f"{counted(len(shots), 'photo')} cannot be cut into brackets of {number}; the last one has {len(rest)}: {_names(rest)}. "
         "Look for a missing photo, or one too many: every later group may be shifted."
     ]
@@ -240,9 +243,11 @@ def _by_exif(shots: Sequence[Shot]) -> tuple[list[ExposureSet], list[str]]:
         begin = 0
         for size in cut_into_brackets([facts for _, facts, _ in sequence]):
             bracket = sequence[begin : begin + size]
-            groups += _parts(bracket, warnings)
+            parts = _parts(bracket, warnings)
             if size > 1 and rests_on_exposure_alone([facts for _, facts, _ in bracket]):
                 doubtful.append(bracket)
+                parts = [replace(part, doubt="a bracket by exposure alone") for part in parts]
+            groups += parts
             begin += size
     if doubtful:
         warnings.append(

@@ -115,9 +115,10 @@ def entry(row: Row, *, state: str, destination: str, **about: Any) -> Entry:
     :param destination: URI of the gallery's folder.
     :param about: the fields that a row does not know.
     """
+    reason = row.reason or "; ".join(row.warnings) or None
     known = Entry(
         state=state,
-        reason=None if row.reason is None else clean_text(row.reason),
+        reason=None if reason is None else clean_text(reason),
         settings=dict(row.settings or {}),
         credits=row.credits,
         outputs=[output_entry(each, destination) for each in row.outputs],

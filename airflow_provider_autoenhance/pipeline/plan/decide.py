@@ -58,7 +58,7 @@ class Step(StrEnum):
     EDIT = "edit"  # a premium edit, to be made of a photo that lands before
     SKIP = "skip"  # up to date
     KEEP = "keep"  # failed or postponed in this very try; only reported
-    HOLD = "hold"  # over a limit of this run
+    HOLD = "hold"  # over a limit of this run, or doubtful
     OMIT = "omit"  # another file shows the same shot
 
 
@@ -98,6 +98,8 @@ class Decision:
     :param replaces: files of an earlier style that are overwritten.
     :param changed: whether a file that is overwritten is not as it landed: somebody has retouched it.
     :param parent_id: of a premium edit, the image that it is made of.
+    :param heads: what the first kilobytes of its files have shown, for its row, as JSON; empty where that is not known.
+    :param doubts: what looks wrong about it.
     """
 
     photo: Photo
@@ -117,6 +119,8 @@ class Decision:
     replaces: tuple[str, ...] = ()
     changed: bool = False
     parent_id: str | None = None
+    heads: str = field(default="", compare=False)
+    doubts: tuple[str, ...] = ()
 
     @property
     def works(self) -> bool:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from airflow_provider_autoenhance.api import errors
-from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
+from airflow_provider_autoenhance.imaging.head import Head
 from airflow_provider_autoenhance.pipeline.brackets.rules import Shot, group_shots
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo, as_exposure, bytes_of, merged_photo
+from airflow_provider_autoenhance.pipeline.plan.heads import read_heads
 from airflow_provider_autoenhance.pipeline.records import Record, Row, Rows, made_of
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder
-from airflow_provider_autoenhance.storage import read_range
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -32,6 +27,7 @@ class GroupedFiles:
     :param omitted: files that show the same shot as another, with the reason.
     :param warnings: a line each.
     :param grouping: what a record remembers of it.
+    :param heads: the first kilobytes that were read for it, by source.
     """
 
     photos: list[Photo]
@@ -39,6 +35,13 @@ class GroupedFiles:
     omitted: list[tuple[Photo, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     grouping: dict[str, Any] | None = None
+    heads: Mapping[str, Head] = field(default_factory=dict)
+
+    @property
+    def doubts(self) -> Mapping[str, str]:
+        """Why exposures may not belong together, by the source of the first of them."""
+        doubts: dict[str, str] = (self.grouping or {}).get("doubts", {})  # groupings of older versions have none
+        return doubts
 
 
 def group_files(job: Job, shots: Sequence[Photo], records: Iterable[Record], rows: Mapping[str, Row]) -> GroupedFiles:
@@ -56,8 +59,9 @@ def group_files(job: Job, shots: Sequence[Photo], records: Iterable[Record], row
     by_source = {shot.source: shot for shot in shots}
     remembered = (each.grouping for each in records if each.grouping and each.grouping["key"] == key)
     grouping = next((each for each in remembered if _names_all(each, shots)), None)
+    heads: dict[str, Head] = {}
     if grouping is None:
-        grouping = {"key": key, **_group(job, shots)}
+        grouping = {"key": key, **_group(job, shots, heads)}
     groups = [[by_source[source] for source in sources] for sources in grouping["groups"]]
     exposures = [as_exposure(job, by_source[source]) for source in grouping["ungrouped"]]
     loose = {exposure.fingerprint: exposure for exposure in exposures}
@@ -68,6 +72,7 @@ def group_files(job: Job, shots: Sequence[Photo], records: Iterable[Record], row
         [(by_source[source], reason) for source, reason in grouping["left_out"]],
         grouping["warnings"],
         grouping,
+        heads,
     )
 
 
@@ -167,9 +172,17 @@ def _names_all(grouping: Mapping[str, Any], shots: Sequence[Photo]) -> bool:
     return all(grouping["groups"]) and sorted(named) == sorted(shot.source for shot in shots)
 
 
-def _group(job: Job, shots: Sequence[Photo]) -> dict[str, Any]:
-    """Group by the rules, in a form that a record can keep."""
-    facts = _read_facts(job, shots) if job.brackets == "exif" else {}
+def _group(job: Job, shots: Sequence[Photo], heads: dict[str, Head]) -> dict[str, Any]:
+    """Group by the rules, in a form that a record can keep.
+
+    :param heads: gets what is read for it.
+    """
+    facts = {}
+    if job.brackets == "exif":
+        unread = "stands alone, because its capture time cannot be read"
+        # What is grouped now holds for good, and would cost another credit later.
+        for source, (head, known) in read_heads(job, shots, unread=unread, needed=True).items():
+            heads[source], facts[source] = head, known
     listed = [Shot(shot.source, facts.get(shot.source), shot.size, shot.etag) for shot in shots]
     grouping = group_shots(listed, job.brackets)
     return {
@@ -177,29 +190,8 @@ def _group(job: Job, shots: Sequence[Photo]) -> dict[str, Any]:
         "ungrouped": [shot.path for shot in grouping.ungrouped],
         "left_out": [[each.shot.path, each.reason] for each in grouping.left_out],
         "warnings": list(grouping.warnings),
+        "doubts": {group.shots[0].path: group.doubt for group in grouping.groups if group.doubt},
     }
-
-
-def _read_facts(job: Job, shots: Sequence[Photo]) -> dict[str, CaptureFacts]:
-    """Read each file's capture facts from its first kilobytes, many at a time; by source. A file that cannot be read has none."""
-
-    def read(shot: Photo) -> tuple[str, CaptureFacts | None]:
-        origin = shot.origin
-
-        def ranges(offset: int, length: int) -> bytes:
-            return read_range(origin.given, offset, length, conn_id=origin.conn_id, access=job.sources.access)
-
-        try:
-            return shot.source, read_capture_facts(ranges, shot.size)
-        except Exception as caught:
-            error = errors.unexpected(caught, f"photo {shot.path!r}")
-            if isinstance(caught, errors.AutoenhanceError) and error.retryable:
-                raise  # the store is in trouble: what is grouped now would hold for good, and cost another credit later
-            log.warning("%r stands alone, because its capture time cannot be read: %s", shot.path, error)
-            return shot.source, None
-
-    with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-exif") as pool:
-        return {source: facts for source, facts in pool.map(read, shots) if facts}
 
 
 def _photo(job: Job, files: Sequence[Photo]) -> Photo:

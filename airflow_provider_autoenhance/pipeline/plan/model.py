@@ -10,6 +10,7 @@ from functools import cached_property
 from airflow_provider_autoenhance.api.errors import AutoenhanceError
 from airflow_provider_autoenhance.api.models import Order
 from airflow_provider_autoenhance.api.shown import counted, quoted
+from airflow_provider_autoenhance.imaging.head import Head
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Folder
 from airflow_provider_autoenhance.pipeline.plan.decide import OTHER_SETTINGS, Decision, Step
@@ -43,6 +44,8 @@ class FolderPlan:
     :param warnings: about the grouping of exposures, or a damaged record; a line each.
     :param etags: those of the records under the destination that the plan was made with, by URI, and of what this process has written
         since; all folders of a plan share them.
+    :param heads: first kilobytes of files that were read for their exposures, by source.
+    :param doubts: why exposures may not belong together, by the source of the first of them.
     :param readonly: none of its records is written: one is damaged, and somebody has to restore it first, or there is no place for one.
     """
 
@@ -59,6 +62,8 @@ class FolderPlan:
     warnings: list[str] = field(default_factory=list)
     etags: dict[str, str | None] = field(default_factory=dict)
     asked: Mapping[str, Row] = field(default_factory=dict)
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
     readonly: bool = False
 
     @property
@@ -140,7 +145,7 @@ class Plan:
 
     @property
     def warnings(self) -> list[str]:
-        """About the grouping of exposures, a line each."""
+        """About the grouping of exposures, and photos that look wrong, a line each."""
         return [warning for folder in self.folders for warning in folder.warnings]
 
     def notices(self, job: Job) -> list[str]:

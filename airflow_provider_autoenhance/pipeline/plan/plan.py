@@ -30,6 +30,7 @@ from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, PartPla
 from airflow_provider_autoenhance.pipeline.plan.names import fail_clashing, fail_unfit
 from airflow_provider_autoenhance.pipeline.plan.orders import reserve
 from airflow_provider_autoenhance.pipeline.plan.overwriting import spare_others, spare_unknown
+from airflow_provider_autoenhance.pipeline.plan.preflight import look_over
 from airflow_provider_autoenhance.pipeline.plan.state import (
     FolderState,
     find_images,
@@ -82,7 +83,11 @@ def _make_plan(job: Job, hook: AutoenhanceHook, resumed: bool, worked: Container
         plan.folders[0].warnings += picks.warnings()
     fail_clashing(plan, job)
     fail_unfit(plan, job)
+    if job.preflight == "hold":
+        look_over(plan)  # what is held for it takes no place within the limits
     hold_back(plan, job)
+    if job.preflight in ("warn", "read"):
+        look_over(plan)
     for folder in plan.folders:
         reserve(job, folder)
     return plan
@@ -213,6 +218,8 @@ def _plan_folder(
         warnings=[*files.warnings, *warnings_of(state.missed, state.others)],
         etags=state.etags,
         asked=state.asked,
+        heads=files.heads,
+        doubts=files.doubts,
     )
 
 

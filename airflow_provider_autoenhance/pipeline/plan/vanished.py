@@ -122,7 +122,7 @@ def goes_on(decision: Decision, row: Row | None, *, mine: bool, named: bool) -> 
     :returns: ``None``: it is left out.
     """
     if mine:
-        never_up = row is not None and row.status == "failed" and not row.image_id
+        never_up = row is not None and row.status in ("failed", "held") and not row.image_id
         if never_up and not named and (decision.creates or not decision.works):
             return None
     elif not (decision.paid and decision.works and not decision.creates):

@@ -1,0 +1,177 @@
+"""A plan's photos looked over before the first upload: what looks wrong is named, and held back where that is asked for.
+
+Where that is asked for, first kilobytes are read of photos that are made, once each: rows remember what they showed. Nothing is read of
+what is on the web, where an address may hold for one look alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from airflow_provider_autoenhance.imaging.head import Head
+from airflow_provider_autoenhance.imaging.ranges import FIRST_READ
+from airflow_provider_autoenhance.pipeline.job import Job
+from airflow_provider_autoenhance.pipeline.photo import Photo
+from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.heads import ranges_of, read_heads
+from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
+from airflow_provider_autoenhance.pipeline.preflight import (
+    BRACKET,
+    Doubt,
+    SeenFile,
+    SeenPhoto,
+    content_of,
+    find_doubts,
+    lines_of,
+)
+from airflow_provider_autoenhance.pipeline.records import Row
+
+#: Photos whose originals are held back are so, too.
+_ORIGINAL_HELD = "its original is held back"
+
+
+def look_over(plan: Plan) -> None:
+    """Name what looks wrong about photos that are made, and hold it back where the job asks for that."""
+    for folder in plan.folders:
+        if not folder.readonly:
+            _look_over(folder)
+
+
+def _look_over(folder: FolderPlan) -> None:
+    if not _shows_anything(folder):
+        return
+    looked_at = dict(_looked_at(folder))
+    if not any(doubted for _, doubted in looked_at.values()):
+        return
+    job = folder.job
+    heads = _heads(folder, looked_at)
+    photos = [decision.photo for decision in folder.decisions if decision.photo.fingerprint in looked_at]
+    contents = _contents(job, photos, heads)
+    seen = [
+        SeenPhoto(
+            photo.fingerprint,
+            [
+                SeenFile(file.path, file.size, file.etag, heads.get(file.source), contents.get(file.source))
+                for file in photo.files
+            ],
+            doubted=looked_at[photo.fingerprint][1],
+            bracket=folder.doubts.get(photo.files[0].source),
+        )
+        for photo in photos
+    ]
+    found = find_doubts(seen, width=_width(job))
+    told = {key: [each for each in all_ if not _is_told(folder, each)] for key, all_ in found.items()}
+    names = {photo.fingerprint: photo.path for photo in photos}
+    folder.warnings += [f"{folder.folder.name}: {line}" for line in lines_of(told, names)]
+    _apply(folder, found, heads)
+
+
+def _reads(job: Job) -> bool:
+    return job.preflight in ("read", "hold")
+
+
+def _shows_anything(folder: FolderPlan) -> bool:
+    """Whether a folder has more to show than a listing without twins and empty files, which most have to show."""
+    if _reads(folder.job) or folder.job.brackets == "exif" or folder.doubts:
+        return True
+    files = [file for decision in folder.decisions if not decision.photo.original for file in decision.photo.files]
+    return len({(file.size, file.etag) for file in files}) < len(files) or any(not file.size for file in files)
+
+
+def _looked_at(folder: FolderPlan) -> Iterator[tuple[str, tuple[Row | None, bool]]]:
+    """Yield the photos with what is known of each, and whether they are this run's: the others stand beside them."""
+    if not folder.own.rows and not any(decision.works for decision in folder.decisions):
+        return
+    rows = folder.rows()
+    for decision in folder.decisions:
+        if decision.step is not Step.OMIT and not decision.photo.original:
+            row = rows.get(decision.photo.fingerprint)
+            mine = _is_new(decision, row) or (row is not None and row.run == folder.own.run)
+            yield decision.photo.fingerprint, (row, mine)
+
+
+def _is_new(decision: Decision, row: Row | None) -> bool:
+    """Whether a photo is made, or was by a try that died before it wrote that down."""
+    return decision.creates or (row is None and decision.step in (Step.WAIT, Step.DOWNLOAD))
+
+
+def _heads(folder: FolderPlan, looked_at: Mapping[str, tuple[Row | None, bool]]) -> dict[str, Head]:
+    """The heads of a folder's files, by source: remembered, read for their exposures, or read now."""
+    heads = dict(folder.heads)
+    unread: list[Photo] = []
+    for decision in folder.decisions:
+        photo, (row, _) = decision.photo, looked_at.get(decision.photo.fingerprint, (None, False))
+        kept = row.heads if row is not None and len(row.heads) == len(photo.files) else []
+        if kept:
+            found = zip(photo.files, map(Head.from_json, kept), strict=True)
+            heads.update((file.source, head) for file, head in found if head is not None)
+        elif _reads(folder.job) and photo.fingerprint in looked_at and _is_new(decision, row) and not photo.gone:
+            unread += [file for file in photo.files if file.source not in heads and not _is_on_web(file)]
+    read = read_heads(folder.job, unread, unread="is not looked over before it is sent")
+    return heads | {source: head for source, (head, _) in read.items()}
+
+
+def _is_on_web(file: Photo) -> bool:
+    return file.source.startswith(("http://", "https://"))
+
+
+def _contents(job: Job, photos: Iterable[Photo], heads: Mapping[str, Head]) -> dict[str, str]:
+    """What tells files of the same content, by source. Where a head is the same, and no etag tells more, other places are read, too."""
+    found: dict[str, str] = {}
+    alike: dict[tuple[int, str], list[Photo]] = defaultdict(list)
+    for file in (file for photo in photos for file in photo.files):
+        head = heads.get(file.source)
+        content = content_of(file.size, file.etag, head, FIRST_READ)
+        if content is not None:
+            found[file.source] = content
+        if head is not None and file.size > FIRST_READ:
+            alike[file.size, head.digest].append(file)
+    same = [file for files in alike.values() if len({file.source for file in files}) > 1 for file in files]
+    if same:
+        with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-twins") as pool:
+            samples = zip(same, pool.map(lambda file: _sample(job, file), same), strict=True)
+            found.update((file.source, sample) for file, sample in samples if sample)
+    return found
+
+
+def _sample(job: Job, file: Photo) -> str | None:
+    """A digest of a file's middle and end; ``None`` where they cannot be read."""
+    ranges = ranges_of(job, file)
+    try:
+        parts = [ranges(at, FIRST_READ) for at in (file.size // 2, max(0, file.size - FIRST_READ))]
+    except Exception:  # noqa: BLE001 - the upload will tell
+        return None
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _width(job: Job) -> int | None:
+    return None if job.settings.get("upscale") else max((each.max_width or 0 for each in job.outputs), default=0)
+
+
+def _is_told(folder: FolderPlan, doubt: Doubt) -> bool:
+    """Whether the grouping's own warnings name it."""
+    return doubt.kind == BRACKET and doubt.reason in folder.doubts.values()
+
+
+def _apply(folder: FolderPlan, found: Mapping[str, list[Doubt]], heads: Mapping[str, Head]) -> None:
+    """Give each photo what was found, and hold back what is doubtful. What Autoenhance has yet to group cannot be held by the photo."""
+    held: set[str] = set()
+    for number, decision in enumerate(folder.decisions):
+        photo = decision.photo
+        if photo.original in held:
+            folder.decisions[number] = replace(decision, step=Step.HOLD, reason=_ORIGINAL_HELD)
+        if photo.original or not decision.works:
+            continue
+        known = [heads[file.source].to_json() for file in photo.files if file.source in heads]
+        reasons = tuple(each.reason for each in found.get(photo.fingerprint, ()))
+        kept = json.dumps(known) if len(known) == len(photo.files) else ""
+        folder.decisions[number] = looked = replace(decision, heads=kept, doubts=reasons)
+        if reasons and decision.creates and folder.job.preflight == "hold" and not photo.ungrouped:
+            held.add(photo.fingerprint)
+            reason = f"held by preflight: {'; '.join(reasons)}"
+            folder.decisions[number] = replace(looked, step=Step.HOLD, reason=reason)

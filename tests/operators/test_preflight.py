@@ -1,0 +1,178 @@
+"""What looks wrong about photos is named before the first upload, and held back where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_autoenhance.storage.s3 import S3Store
+from tests.support.batch import Enhance, fill, manifest
+from tests.support.photos import exposure, photo
+from tests.support.sandbox import Sandbox
+
+BIG = (800, 600)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The photos of which ranges are read."""
+    found: list[str] = []
+    original = S3Store.read_range
+
+    def read_range(self: S3Store, offset: int, length: int) -> bytes:
+        if self.location.bucket == "listings":
+            found.append(self.location.uri.rpartition("/")[2])
+        return original(self, offset, length)
+
+    monkeypatch.setattr(S3Store, "read_range", read_range)
+    return found
+
+
+def shoot(s3: SimpleNamespace) -> None:
+    """Five photos, of which one is cut in its header, one comes twice, and one is a preview."""
+    whole = [photo(size=BIG, shade=40 + number) for number in range(3)]
+    for name, data in (
+        *(("a.jpg", whole[0]), ("b.jpg", whole[1]), ("b (1).jpg", whole[1])),
+        *(("c.jpg", whole[2][:20]), ("small.jpg", photo(shade=90))),
+    ):
+        s3.put(f"maple/{name}", data)
+
+
+def test_a_dry_run_names_what_looks_wrong(enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    shoot(s3)
+    ahead = enhance(plan_only=True, preflight="read")
+    assert ahead["warnings"] == [
+        "maple: damaged, as the first kilobytes show: c.jpg (its JPEG header is damaged).",
+        "maple: the same content twice: b (1).jpg (the same as b.jpg).",
+        "maple: too small for what is asked: small.jpg (160 x 120 pixels).",
+    ]
+    assert (ahead["credits"], ahead["held"]) == (5, 0)
+
+
+def test_what_looks_wrong_stands_in_result_and_manifest(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    shoot(s3)
+    summary = enhance(preflight="read", max_failures=1)
+    assert (summary["landed"], summary["failed"], len(summary["warnings"])) == (4, 1, 3)
+    warned = {row["source"].rpartition("/")[2]: row["warnings"] for row in manifest(s3)}
+    assert warned == {
+        "a.jpg": [],
+        "b.jpg": [],
+        "b (1).jpg": ["the same as b.jpg"],
+        "c.jpg": ["its JPEG header is damaged"],
+        "small.jpg": ["160 x 120 pixels"],
+    }
+
+
+def test_what_looks_wrong_is_held_and_costs_nothing(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str]
+) -> None:
+    shoot(s3)
+    summary = enhance(preflight="hold")
+    assert (summary["landed"], summary["held"], summary["failed"], summary["credits"]) == (2, 3, 0, 2)
+    held = {row["source"].rpartition("/")[2]: row["reason"] for row in manifest(s3) if row["status"] == "held"}
+    assert held == {
+        "b (1).jpg": "held by preflight: the same as b.jpg",
+        "c.jpg": "held by preflight: its JPEG header is damaged",
+        "small.jpg": "held by preflight: 160 x 120 pixels",
+    }
+    assert autoenhance.ledger()["images_created"] == 2
+    reads.clear()
+    for night in (2, 3):  # nothing has changed, so nothing is read again, and what is held stays held
+        again = enhance(preflight="hold", run_id=f"night-{night}")
+        assert (again["skipped"], again["held"], again["credits"]) == (2, 3, 0)
+    assert reads == []
+    let_go = enhance(preflight="off", run_id="night-4", max_failures=1)
+    assert (let_go["landed"], let_go["failed"], let_go["held"]) == (2, 1, 0)
+
+
+def test_a_held_photo_that_is_taken_away_is_no_failure(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    shoot(s3)
+    enhance(preflight="hold")
+    for name in ("b (1).jpg", "c.jpg", "small.jpg"):
+        s3.client.delete_object(Bucket="listings", Key=f"maple/{name}")
+    for run_id in ("night-1", "night-2"):
+        summary = enhance(preflight="hold", run_id=run_id)
+        assert (summary["photos"], summary["failed"], summary["held"], summary["warnings"]) == (2, 0, 0, [])
+
+
+def test_without_being_asked_nothing_is_read(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str]
+) -> None:
+    shoot(s3)
+    summary = enhance(max_failures=1)
+    assert reads == []
+    assert summary["warnings"] == ["maple: the same content twice: b (1).jpg (the same as b.jpg)."]
+    assert enhance(run_id="night-2", preflight="off", max_failures=1)["warnings"] == []
+
+
+def test_an_empty_file_shows_in_the_listing(enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    fill(s3, 1)
+    s3.put("maple/empty.jpg", b"")
+    warnings = enhance(plan_only=True)["warnings"]
+    assert warnings == ["maple: damaged, as the first kilobytes show: empty.jpg (it is empty)."]
+
+
+def test_photos_that_come_later_are_held_against_those_that_landed(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str]
+) -> None:
+    for number in range(5):
+        s3.put(f"maple/{number}.jpg", exposure(10.0 * number, 0, size=BIG))
+    assert enhance(preflight="read")["warnings"] == []
+    reads.clear()
+    s3.put("maple/late.jpg", exposure(55, 0, size=BIG, day=6))
+    summary = enhance(preflight="hold", run_id="night-2")
+    assert summary["warnings"] == ["maple: far from the rest of the folder: late.jpg (taken 2 days after the others)."]
+    assert (summary["skipped"], summary["held"], reads) == (5, 1, ["late.jpg"])
+
+
+def test_what_brackets_read_is_looked_over_and_not_read_again(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str]
+) -> None:
+    for number in range(5):
+        s3.put(f"maple/{number}a.jpg", exposure(10.0 * number, 0, size=BIG))
+        s3.put(f"maple/{number}b.jpg", exposure(10.0 * number + 0.3, -2, size=BIG))
+    s3.put("maple/stray.jpg", exposure(55, 0, size=BIG, day=6))
+    summary = enhance(brackets="exif")
+    assert summary["warnings"] == ["maple: far from the rest of the folder: stray.jpg (taken 2 days after the others)."]
+    assert (summary["landed"], sorted(reads)) == (6, sorted({*reads}))
+    again = enhance(brackets="exif")  # a task that is cleared says the same again
+    assert again["warnings"] == summary["warnings"]
+
+
+def test_what_is_named_is_named_after_a_deferral_too(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    shoot(s3)
+    autoenhance.settings(processing_seconds=[0.3, 0.5])
+    summary = enhance(preflight="read", max_failures=1, deferrable=True)
+    assert len(summary["warnings"]) == 3
+
+
+def test_doubtful_brackets_are_held(enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace) -> None:
+    fill(s3, 5)
+    summary = enhance(brackets=3, preflight="hold")
+    assert (summary["held"], summary["credits"], autoenhance.ledger()["brackets_created"]) == (2, 0, 0)
+    assert all("cannot be cut into brackets of 3" in row["reason"] for row in manifest(s3))
+
+
+def test_the_dusk_of_a_photo_that_is_held_is_held_too(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    shoot(s3)
+    summary = enhance(preflight="hold", dusk="small.jpg", preview=True)
+    assert (summary["landed"], summary["held"], summary["warnings"][-1:]) == (2, 4, [summary["warnings"][2]])
+
+
+def test_what_is_held_takes_no_place_within_a_limit(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    shoot(s3)
+    s3.put("maple/0.jpg", b"")
+    summary = enhance(preflight="hold", max_images=1)
+    assert (summary["landed"], summary["held"]) == (1, 5)
