@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # the names as the table below has them
     from .dag_helpers.params import chosen_settings as chosen_settings
     from .dag_helpers.params import on_existing_param as on_existing_param
     from .dag_helpers.params import output_param as output_param
+    from .dag_helpers.params import preflight_param as preflight_param
     from .dag_helpers.params import settings_params as settings_params
     from .dag_helpers.report import NightReport as NightReport
     from .hooks.autoenhance import AutoenhanceHook as AutoenhanceHook
@@ -89,7 +90,13 @@ _PUBLIC = {
     "dag_helpers.arrivals": ("arrived_folders", "changed_folders"),
     "dag_helpers.errors": ("fail_fast",),
     "dag_helpers.listings": ("list_groups", "worker_slots"),
-    "dag_helpers.params": ("chosen_settings", "on_existing_param", "output_param", "settings_params"),
+    "dag_helpers.params": (
+        "chosen_settings",
+        "on_existing_param",
+        "output_param",
+        "preflight_param",
+        "settings_params",
+    ),
     "dag_helpers.report": ("NightReport",),
     "hooks.autoenhance": ("AutoenhanceHook",),
     "hooks.autoenhance_async": ("AutoenhanceAsyncHook",),

@@ -17,6 +17,7 @@ from airflow_provider_autoenhance import (
     chosen_settings,
     on_existing_param,
     output_param,
+    preflight_param,
     settings_params,
 )
 
@@ -74,6 +75,7 @@ POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
             title="Most credits",
             description="Photos over it wait for the next run. Empty: no limit",
         ),
+        "preflight": preflight_param(),
         "on_existing": on_existing_param(),
         **settings_params(),
     },
@@ -90,6 +92,7 @@ def autoenhance_hdr() -> None:
         output_spec="{{ params.output }}",
         brackets="{{ params.brackets }}",
         settings=choose_settings(),
+        preflight="{{ params.preflight }}",
         on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         plan_only="{{ params.plan_only }}",

@@ -23,6 +23,7 @@ from airflow_provider_autoenhance import (
     chosen_settings,
     fail_fast,
     on_existing_param,
+    preflight_param,
     settings_params,
 )
 
@@ -107,6 +108,7 @@ POOL = os.environ.get("AUTOENHANCE_POOL", "default_pool")
             title="Most credits",
             description="Most credits for each listing; photos over it wait for the next run. Empty: no limit",
         ),
+        "preflight": preflight_param(),
         "on_existing": on_existing_param(),
         **settings_params(),
     },
@@ -157,6 +159,7 @@ def autoenhance_nightly() -> None:
         task_id="enhance",
         settings=choose_settings(),
         brackets="{{ params.brackets }}",
+        preflight="{{ params.preflight }}",
         on_existing="{{ params.on_existing }}",
         preview="{{ params.preview }}",
         plan_only="{{ params.plan_only }}",

@@ -33,6 +33,14 @@ ON_EXISTING = {
     "reenhance": "make all again: a credit for each photo",
 }
 
+#: What becomes of photos that look wrong before the first upload.
+PREFLIGHT = {
+    "warn": "name them, as far as listings show them",
+    "read": "read the first kilobytes of each photo, and name them",
+    "hold": "the same, and hold them back",
+    "off": "do not look",
+}
+
 _RESTAGE = "restage_"
 _SWITCH = {"true": "on", "false": "off"}
 
@@ -104,6 +112,27 @@ def output_param() -> Param:
         title="Output",
         description='As JSON: {"format": {"type": "jpeg", "quality": 85}, "metadata": {"dpi": 300}}. Empty: JPEG. It may hold a '
         '"destination", where the field of that name is empty',
+    )
+
+
+def preflight_param() -> Param:
+    """Return a Param for the batch operator's ``preflight``, which says what each value does.
+
+    ::
+
+        @dag(params={"preflight": preflight_param()})
+        def by_hand():
+            AutoenhanceEnhanceOperator(
+                task_id="enhance", source="s3://in/", destination="s3://out/", preflight="{{ params.preflight }}"
+            )
+    """
+    return Param(
+        "warn",
+        type="string",
+        enum=list(PREFLIGHT),
+        values_display=PREFLIGHT,
+        title="Photos that look wrong",
+        description="Damaged, twice the same, too small, far from the rest of their folder, doubtful brackets",
     )
 
 
