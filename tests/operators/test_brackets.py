@@ -132,7 +132,7 @@ def test_a_dry_run_names_brackets_that_rest_on_exposure_alone(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox
 ) -> None:
     for number, step in enumerate(STEPS):
-        s3.put(f"maple/{number}.jpg", exposure(2.5 * number + 0.1, step))
+        s3.put(f"maple/{number}.jpg", exposure(2.5 * number + 0.1, step, size=(800, 600)))
     (warning,) = enhance(brackets="exif", plan_only=True)["warnings"]
     assert "1 bracket by exposure alone" in warning
     assert "0.jpg to 2.jpg" in warning
@@ -206,7 +206,7 @@ def test_unchanged_exposures_are_not_read_again(
 ) -> None:
     shoot(2)
     enhance(brackets="exif")
-    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.plan.exposures.read_range", None)
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.plan.heads.read_range", None)
     summary = enhance(brackets="exif", run_id="night-2")
     assert (summary["skipped"], summary["credits"]) == (2, 0)
 

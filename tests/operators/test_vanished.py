@@ -454,7 +454,8 @@ def test_a_merged_photo_lands_though_exposures_are_gone(
     source.mkdir()
     names = [f"{bracket}{shot}.jpg" for bracket in range(2) for shot in range(3)]
     for name in names:
-        (source / name).write_bytes(exposure(20 * int(name[0]) + 0.4 * int(name[1]), 2 * int(name[1]) - 2))
+        second, stop = 20 * int(name[0]) + 0.4 * int(name[1]), 2 * int(name[1]) - 2
+        (source / name).write_bytes(exposure(second, stop, size=(800, 600)))
     done = while_deferred(
         lambda: remove(source, *names[1 : 1 + number] if number == 1 else names),
         source=f"{source}/",
