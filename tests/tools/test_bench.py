@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from airflow_provider_autoenhance.imaging.output import outputs_of
-from tools.bench import event_loop
+from tools.bench import event_loop, libvips
 from tools.bench.__main__ import PARTS, main
 from tools.bench.bars import MET, NOT_MEASURED, NOT_MET, bars, cpu_per_gigabyte, rate, ratio
 from tools.bench.contender import Size, check_landed, run_contender
@@ -255,6 +255,29 @@ def test_the_hungriest_conversion_is_named() -> None:
     assert "| at most 1 x | avif 0.90 x | met |" in text
     assert "| avif | 2.00 | 2.00 | 3.0 | 90 | 100 |" in text
     assert "48 megapixels" in text
+
+
+def test_what_libvips_takes_stands_beside_it() -> None:
+    ours, theirs = converted(jpeg=50.0, avif=90.0), converted(jpeg=40.0)
+    text = page({"conversion": {**ours, "libvips": theirs["cases"]}})
+    assert "| jpeg | 2.00 / 2.00 | 50 / 40 | 3.0 / 3.0 |" in text
+    assert text.count("| avif |") == 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_libvips_makes_what_is_compared(case: str, tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.effect_noise((128, 96), 20).convert("RGB").save(source, icc_profile=profile)
+    outputs = outputs_of(CASES[case])
+    size = libvips.convert(source, outputs, tmp_path)
+    files = [tmp_path / f"{number}.{output.format or 'jpeg'}" for number, output in enumerate(outputs)]
+    assert sum(file.stat().st_size for file in files) == size
+    for file, output in zip(files, outputs, strict=True):
+        with Image.open(file) as image:
+            assert image.width == 128 * (output.scale or 1)
+            assert (image.mode == "CMYK") == (output.color_space == "CMYK")
+            assert bool(image.info.get("progressive")) == (file.suffix == ".jpeg" and output.progressive is not False)
 
 
 @pytest.mark.parametrize("case", CASES)

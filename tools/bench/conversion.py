@@ -1,4 +1,5 @@
-"""Part ``conversion``: images per second and peak memory of converting a 48-megapixel photo to each format, and 16 at once.
+"""Part ``conversion``: images per second and peak memory of converting a 48-megapixel photo to each format, and 16 at once; and what
+libvips takes for the same.
 
 Each case is a process of its own. A peak (above what the process holds before) must stay below what the memory budget reserves for
 the case; that of many at once below the budget itself.
@@ -28,6 +29,7 @@ MANY = f"{AT_ONCE} at once"
 #: Case to the outputs that a photo is converted to.
 CASES: dict[str, Sequence[dict[str, Any]]] = {
     "jpeg": [{}],
+    "jpeg baseline": [{"progressive": False}],
     "jpeg quality 95": [{"quality": 95}],
     "jpeg cmyk": [{"color_space": "CMYK", "dpi": 300}],
     "jpeg srgb": [{"color_profile": "sRGB"}],
@@ -56,38 +58,48 @@ def measure_conversion(cases: Sequence[str], rounds: int, folder: Path) -> dict[
     step(f"Making a photo of {SIZE[0] * SIZE[1] / 1e6:.0f} megapixels")
     make_photo(source)
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
+    libvips: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for number in range(1, rounds + 1):
         step(f"Round {number} of {rounds}")
         for name in cases:
-            sample = _convert(source, name)
-            samples[name].append(sample)
-            rate, peak = sample["count"] / sample["seconds"], sample["peak"] - sample["start"]
-            detail(f"{name:16} {rate:6.2f} images/s, peak {peak:5.0f} MB of {sample['promised']:.0f}")
+            for by, found in (("", samples), ("libvips", libvips)):
+                sample = _convert(source, name, by)
+                found[name].append(sample)
+                rate, peak = sample["count"] / sample["seconds"], sample["peak"] - sample["start"]
+                detail(f"{name:16} {by:7} {rate:6.2f} images/s, {sample['cpu']:6.2f} CPU s, peak {peak:5.0f} MB")
     source.unlink()
-    return {"cases": samples}
+    return {"cases": samples, "libvips": libvips}
 
 
-def _convert(source: Path, name: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "tools.bench.conversion", str(source), name]
+def _convert(source: Path, name: str, by: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tools.bench.conversion", str(source), name, by]
     done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
     if done.returncode:
         raise ProcessError(f"{name} failed:\n{done.stderr[-4000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def run_task(source: Path, name: str) -> None:
-    """Be the task: convert the photo once per thread, and print what it took."""
+def run_task(source: Path, name: str, by: str) -> None:
+    """Be the task: convert the photo once per thread, and print what it took.
+
+    :param by: ``libvips``, or empty for this provider.
+    """
     from airflow_provider_autoenhance.imaging.budget import process_budget
     from airflow_provider_autoenhance.imaging.convert import converter_for
     from airflow_provider_autoenhance.imaging.cost import Header, megabytes_for
     from airflow_provider_autoenhance.imaging.output import outputs_of
+    from tools.bench import libvips
 
     threads = AT_ONCE if name == MANY else 1
     converter = converter_for(outputs_of(CASES[name]))
+    if by:
+        libvips.prepare()
     start, began, used = peak_megabytes(), time.monotonic(), time.process_time()
 
     def work(number: int) -> int:
         with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+            if by:
+                return libvips.convert(source, outputs_of(CASES[name]), Path(folder))
             return sum(made.size for made in converter.convert(source, Path(folder), about=f"photo {number}"))
 
     with ThreadPoolExecutor(threads) as pool:
@@ -111,4 +123,4 @@ def make_photo(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_task(Path(sys.argv[1]), sys.argv[2])
+    run_task(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
