@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.convert import check_source, converter_for
 from airflow_provider_autoenhance.imaging.decode import read_header
 from airflow_provider_autoenhance.imaging.exif import read_capture_facts
+from airflow_provider_autoenhance.imaging.head import Head, read_head
 from airflow_provider_autoenhance.imaging.heif import Memory, furthest_byte, main_picture
 from airflow_provider_autoenhance.imaging.integrity import check_for
 from airflow_provider_autoenhance.imaging.output import OutputSpec
@@ -66,6 +68,11 @@ def _facts(data: bytes, number: int) -> None:
     read_capture_facts(lambda at, length: data[at : at + length], len(data))
 
 
+def _first_kilobytes(data: bytes, number: int) -> None:
+    head, _ = read_head(lambda at, length: data[at : at + length], len(data), "a.nef" if number % 2 else "a.jpg")
+    assert Head.from_json(json.loads(json.dumps(head.to_json()))) == head
+
+
 def _boxes(data: bytes, number: int) -> None:
     main_picture(Memory(data))
     furthest_byte(data[number % 64 :])
@@ -100,6 +107,7 @@ TARGETS = {
     "sniff": Target(_sniff, _EVERY),
     "integrity": Target(_integrity, _EVERY),
     "capture facts": Target(_facts, _EVERY),
+    "first kilobytes": Target(_first_kilobytes, _EVERY),
     "boxes": Target(_boxes, [*_APART, "CR3"]),
     "head": Target(_head, _EVERY, 0.3),
     "conversion": Target(_conversion, [name for name in _EVERY if name not in _APART], 0.3),

@@ -20,7 +20,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging import color
 from airflow_provider_autoenhance.operators.images import AutoenhanceUploadImageOperator
 from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
-from airflow_provider_autoenhance.pipeline.plan import exposures
+from airflow_provider_autoenhance.pipeline.plan import heads
 from airflow_provider_autoenhance.transport import requests_session
 from tests.operators.test_vanished import night
 from tests.support.batch import fill, manifest, outputs
@@ -232,7 +232,7 @@ def test_a_file_whose_exif_cannot_be_read_does_not_fail_the_plan(
     shoot(s3)
     s3.put("maple/odd.jpg", photo(size=(60, 40)))
     odd = len(photo(size=(60, 40)))
-    Struck(monkeypatch, exposures, "read_capture_facts", lambda _read, size: size == odd, surprise())
+    Struck(monkeypatch, heads, "read_head", lambda _read, size, _name: size == odd, surprise())
     assert night(brackets="exif")["landed"] == 3
     assert outputs(s3) == ["maple/000.jpg", "maple/100.jpg", "maple/odd.jpg"]
 
