@@ -38,8 +38,8 @@ def conversion(result: Mapping[str, Any]) -> Iterator[str]:
 def _beside_libvips(result: Mapping[str, Any]) -> Iterator[str]:
     yield "### Beside libvips\n"
     yield (
-        "The same files, of the same options, by libvips, which streams from file to file, and here checks nothing: ours / its. On a "
-        "busy machine processor time and memory hold, and seconds do not.\n"
+        "The same outputs, as far as both have their options, by libvips, which streams from file to file, and here checks nothing: "
+        "ours / its. On a busy machine processor time and memory hold, and seconds do not.\n"
     )
     rows = [
         (name, *(f"{in_words(samples, of, digits)} / {in_words(theirs, of, digits)}" for of, digits in _COMPARED))
@@ -56,9 +56,10 @@ _COMPARED: tuple[tuple[Callable[[Mapping[str, float]], float], int], ...] = (
     (lambda sample: sample["bytes"] / 1e6, 1),
 )
 _VERDICT = (
-    "It is not taken. A JPEG, progressive or not, is written here with Huffman tables of its own, which make it a tenth smaller; for these "
-    "libvips holds the whole picture, too. (Without them, a baseline JPEG takes it 50 MB.) It is ahead by half in the memory of a lossless "
-    "TIFF, and of a picture that is made smaller. Those two would need limits, colours, orientation and the child process for damaged "
-    "files a second time, beside Pillow, which stays for the other formats: `imaging/` would grow. And libvips writes EXIF anew, with "
-    "fields of its own, and none into a TIFF. Lossless AVIF is the one format that it writes here.\n"
+    "It is not taken. A JPEG, progressive or not, is written here with Huffman tables of its own, which make it a tenth smaller; for "
+    "these libvips holds the whole picture, too. (Without them, a baseline JPEG takes it 50 MB.) It is ahead by half and more where it "
+    "streams: in the memory of TIFF, PNG and pictures that are made smaller, and in the processor time of a lossy TIFF and of these. That "
+    "would need limits, colours, orientation and the child process for damaged files a second time, beside Pillow, which stays for the "
+    "other formats: `imaging/` would grow. Nor can it take Pillow's place: its wheel reads no HEIC, and it writes EXIF anew, with fields "
+    "of its own, and none into a TIFF. Lossless AVIF is the one format that it writes here.\n"
 )
