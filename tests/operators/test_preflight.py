@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.storage.s3 import S3Store
 from tests.support.batch import Enhance, fill, manifest
 from tests.support.photos import exposure, photo
@@ -176,3 +178,26 @@ def test_what_is_held_takes_no_place_within_a_limit(
     s3.put("maple/0.jpg", b"")
     summary = enhance(preflight="hold", max_images=1)
     assert (summary["landed"], summary["held"]) == (1, 5)
+
+
+def test_copies_on_a_disk_are_known_by_what_they_hold(enhance: Enhance, tmp_path: Path) -> None:
+    whole = photo(size=BIG) + bytes(range(256)) * 1000
+    for name, data in (("a.jpg", whole), ("a copy.jpg", whole), ("other.jpg", whole[:-1] + b"\0")):
+        (tmp_path / name).write_bytes(data)
+    about = {"source": f"{tmp_path}/", "destination": "s3://enhanced/disk/", "plan_only": True}
+    (warning,) = enhance(preflight="read", **about)["warnings"]
+    assert warning.endswith("the same content twice: a copy.jpg (the same as a.jpg).")
+    assert enhance(**about)["warnings"] == []
+
+
+def test_a_head_that_cannot_be_read_holds_nothing_up(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 2)
+
+    def refused(self: S3Store, offset: int, length: int) -> bytes:
+        raise errors.ServerError("the store is in trouble; try again.")
+
+    monkeypatch.setattr(S3Store, "read_range", refused)
+    ahead = enhance(preflight="hold", plan_only=True)
+    assert (ahead["photos"], ahead["held"], ahead["warnings"]) == (2, 0, [])
