@@ -291,9 +291,9 @@ class AutoenhanceMixin:
         for name in ("source", "destination"):
             place = getattr(self, name, None)
             if isinstance(place, list):
-                setattr(self, name, [self._placed(each) for each in place])
+                setattr(self, name, [self._placed(name, each) for each in place])
             elif isinstance(place, str):
-                setattr(self, name, self._placed(place))
+                setattr(self, name, self._placed(name, place))
 
     def unfold(self) -> None:
         """Give each argument what an object says of it; and where nothing names a destination, a temporary one."""
@@ -317,9 +317,11 @@ class AutoenhanceMixin:
             )
         return f"{folder}{self._own_folder}/"
 
-    def _placed(self, uri: str) -> str:
-        """Where ``storage://NAME/path`` leads. The connection is read for such a place alone."""
-        return self.hook.config.extra.place_of(uri) if uri.lower().startswith(f"{STORAGE}://") else uri
+    def _placed(self, name: str, uri: str) -> Any:
+        """Where ``storage://NAME/path`` leads, read as if it had been given. The connection is read for such a place alone."""
+        if not uri.lower().startswith(f"{STORAGE}://"):
+            return uri
+        return self.readers()[name](_owner(type(self)), name, self.hook.config.extra.place_of(uri))
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,9 @@ from tests.support.tasks import run
 
 
 @pytest.fixture(autouse=True)
-def storages(autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    extra = {"storages": {"photos": "s3://aws_default@listings/2026/", "print-shop": "s3://enhanced"}}
+def storages(autoenhance: Sandbox, s3: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    places = {"photos": "s3://aws_default@listings/2026/", "print-shop": "s3://enhanced", "disk": str(tmp_path)}
+    extra = {"storages": places}
     fields = {"conn_type": "autoenhance", "host": autoenhance.url, "password": autoenhance.api_key, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_AUTOENHANCE_DEFAULT", json.dumps(fields))
 
@@ -56,8 +58,14 @@ def test_tasks_for_single_images_take_them(s3: SimpleNamespace) -> None:
     assert "12-maple/kitchen.jpg" in s3.keys()
 
 
+def test_a_folder_on_a_disk_is_one_by_this_name_too(enhanced: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    task = AutoenhanceDownloadImageOperator(task_id="download", image_id=enhanced, destination="storage://disk/out")
+    assert run(task)["uri"] == f"{tmp_path}/out/maple/kitchen.jpg"
+
+
 def test_a_name_that_the_connection_does_not_know_is_refused_before_anything_is_sent(autoenhance: Sandbox) -> None:
-    with pytest.raises(AirflowFailException, match="no storage of this name \\(known: photos, print-shop\\)"):
+    with pytest.raises(AirflowFailException, match="no storage of this name \\(known: disk, photos, print-shop\\)"):
         enhance_to("storage://photo/maple/", "s3://enhanced/out/")
     assert autoenhance.ledger()["requests"] == {}
 
