@@ -153,6 +153,19 @@ def test_a_photo_that_is_replaced_while_it_is_waited_for_is_another_one_of_its_n
     assert autoenhance.ledger()["images_created"] == 2
 
 
+def test_an_image_that_was_made_and_refused_is_deleted(s3: SimpleNamespace, autoenhance: Sandbox, pin: str) -> None:
+    """It has the id that was chosen for it, so it is known at versions that answer without metadata too."""
+    s3.put("maple/kitchen.jpg", photo())
+    source = "s3://listings/maple/kitchen.jpg"
+    create = AutoenhanceCreateImageOperator(task_id="create", image_name="maple/kitchen.jpg", source=source)
+    autoenhance.faults([{"endpoint": "create_image", "kind": "400", "phase": "after", "count": 1}])
+    made = run(create)
+    about = {"image_id": made["image_id"], "upload_url": made["upload_url"], "source": source}
+    run(AutoenhanceUploadImageOperator(task_id="upload", **about))
+    assert run(create, try_number=2)["image_id"] == made["image_id"]
+    assert [each["image_id"] for each in autoenhance.ledger()["images"] if not each["deleted"]] == [made["image_id"]]
+
+
 def test_the_seeds_settings_go_through_as_they_stand(
     enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, pin: str
 ) -> None:

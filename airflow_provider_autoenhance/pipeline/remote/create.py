@@ -17,6 +17,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.remote.identity import (
     MOST_IDS,
     chosen_image_id,
+    is_chosen_for,
     is_own,
     name_of,
     same_as,
@@ -154,9 +155,11 @@ class _Making:
             self._allow(same)
         elif order is not None:
             check_whole(order)
-        for useless in (each for each in there if each not in ready and is_own(each, wanted.metadata)):
-            self._allow(useless)
-            self._drop(useless)
+        for each in there:
+            own = is_own(each, wanted.metadata) or is_chosen_for(each, wanted.order_id, wanted.metadata)
+            if own and each not in ready:
+                self._allow(each)
+                self._drop(each)
         return None if same is None else self._adopt(same)
 
     def _allow(self, each: Image | Bracket) -> None:

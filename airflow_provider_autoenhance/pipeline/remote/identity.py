@@ -76,6 +76,16 @@ def chosen_image_id(order_id: str | None, metadata: Mapping[str, Any], number: i
     return str(uuid.uuid5(_NAMESPACE, "\0".join(["image", order_id or "", *marks, str(number)]))) if marks else None
 
 
+def is_chosen_for(made: Image | Bracket, order_id: str | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether an image has an id that was chosen for just this.
+
+    :param order_id: the order that holds it.
+    :param metadata: what it would be created with now.
+    """
+    chosen = (chosen_image_id(order_id, metadata, number) for number in range(MOST_IDS))
+    return isinstance(made, Image) and made.image_id in chosen
+
+
 def is_chosen_for_another(made: Image | Bracket, order_id: str | None, metadata: Mapping[str, Any]) -> bool:
     """Whether an image has an id that was chosen for another one than this. Those that Autoenhance chooses are random.
 
@@ -87,7 +97,7 @@ def is_chosen_for_another(made: Image | Bracket, order_id: str | None, metadata:
     marks = {key: metadata[key] for key in (IDENTITY_KEY, FINGERPRINT_KEY) if key in metadata}
     # A batch knows no identity, and a task that could not look at the photo no fingerprint.
     known = (marks, *({key: marks[key]} for key in marks))
-    return all(made.image_id != chosen_image_id(order_id, each, number) for each in known for number in range(MOST_IDS))
+    return not any(is_chosen_for(made, order_id, each) for each in known)
 
 
 def _is_derived(image_id: str) -> bool:
