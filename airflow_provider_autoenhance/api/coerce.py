@@ -64,6 +64,11 @@ def is_path(value: Any) -> bool:
     return hasattr(value, "as_posix") and hasattr(value, "joinpath")
 
 
+def is_place(output: str) -> bool:
+    """Whether the text of an output is a destination, and not a format or, as some write it, a media type."""
+    return "/" in output and not output.lower().startswith("image/")
+
+
 def is_void(value: Any) -> bool:
     """Whether a value is nothing, or what a template makes of nothing. Native templates leave Jinja's ``Undefined``."""
     if isinstance(value, str):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from airflow_provider_autoenhance.api.coerce import Place, is_path
+from airflow_provider_autoenhance.api.coerce import Place, is_path, is_place
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.imaging.naming import ALIASES, EXTENSIONS, file_name, format_of_extension
@@ -129,7 +129,7 @@ class OutputSpec:
         if value in _NOTHING:
             return cls()
         if isinstance(value, str):
-            return cls(destination=value) if "/" in value else cls(format=value)
+            return cls(destination=value) if is_place(value) else cls(format=value)
         if not isinstance(value, Mapping):
             raise SettingsError(f"an output takes a format or an object of its fields, not {value!r:.80}.")
         flat = _flat(value)

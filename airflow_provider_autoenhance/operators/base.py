@@ -155,7 +155,7 @@ def named_place(output_spec: Any) -> Any:
     """Return the destination that an output names, or one of several, template or not; ``None`` where it names none."""
     output_spec = coerce.from_text(output_spec)
     if isinstance(output_spec, str):
-        return output_spec if "/" in output_spec else None
+        return output_spec if coerce.is_place(output_spec) else None
     if isinstance(output_spec, Mapping):
         return output_spec.get("destination")
     if isinstance(output_spec, list | tuple):

@@ -152,6 +152,7 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
         ({**one, "destination": FILE, "dusk": ["kitchen.png"]}, "destination names a file, 'kitchen.jpg'"),
         ({"output_spec": {"destination": 3}}, "output destination takes a URI"),
         ({"output_spec": "png"}, "a temporary place forgets"),
+        ({"output_spec": "image/jpeg", "destination": "s3://enhanced/"}, "format"),
         ({"source": {"source": SOURCE, "deep": True}, "destination": "s3://enhanced/"}, "'source' and 'recursive'"),
     ]:  # fmt: skip
         with pytest.raises(errors.SettingsError, match=told):
