@@ -709,7 +709,7 @@ def test_moments_and_events_are_read_as_people_hand_them_over(s3: SimpleNamespac
 
 def test_a_batch_goes_into_a_folder(enhance: Enhance, s3: SimpleNamespace) -> None:
     with pytest.raises(AutoenhanceError, match="'front.jpg' is named like one image"):
-        enhance_to("s3://listings/elm/1.jpg", "s3://enhanced/front.jpg")
+        enhance_to("s3://listings/elm/", "s3://enhanced/front.jpg")
 
 
 def test_a_signature_in_a_path_is_refused_and_not_shown(enhance: Enhance, autoenhance: Sandbox) -> None:
