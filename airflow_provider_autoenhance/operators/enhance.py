@@ -56,6 +56,9 @@ _FORGETFUL = (
     "day: another run would buy it again. Give a destination, as an argument or in the output; or durable=False."
 )
 
+#: What says where results go.
+_PLACING = frozenset({"source", "destination", "output_spec", "durable"})
+
 _ON_EXISTING = ("reprocess", "skip", "redownload", "reenhance")
 
 
@@ -370,9 +373,11 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     @classmethod
     def check_literals(cls, given: Mapping[str, Any]) -> None:
         """Also refuse to have no destination at all, where the DAG file says so."""
-        super().check_literals(given)
+        # Whether a source is a single photo, which may go to a file, shows when it is rendered.
+        to_file = not coerce.is_literal(given.get("source")) and coerce.names_image(str(given.get("destination")))
+        super().check_literals({**given, "destination": None} if to_file else given)
         own = cls.__module__.startswith(__name__.partition(".")[0])
-        whole = own and "source" in given and "durable" in given  # a partial task may get the rest later
+        whole = own and given.keys() >= _PLACING  # a partial task gets the rest later
         if not whole or given["destination"] is not None or not coerce.is_literal(given["output_spec"]):
             return
         if super().unfolded(given)["destination"] is None and boolean(_OWNER, "durable", given["durable"]):

@@ -162,6 +162,25 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
     assert autoenhance.ledger()["requests"] == {}
 
 
+def test_a_file_is_told_from_a_folder_when_the_source_is_known(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+    fill(s3, 1)
+    about = {"source": "{{ params.source }}", "destination": FILE}
+    with pytest.raises(AirflowFailException, match="named like one image"):
+        rendered(batch(**about), source=SOURCE)
+    assert autoenhance.ledger()["requests"] == {}
+    assert rendered(batch(**about), source=f"{SOURCE}000.jpg")["landed"] == 1
+    assert outputs(s3) == ["shop/12-maple/kitchen.jpg"]
+
+
+def test_a_partial_task_gets_its_destination_later(airflow_db: None) -> None:
+    with DAG("nightly", schedule=None):
+        for number, (given, later) in enumerate(
+            [({"durable": False}, "destination"), ({"durable": True, "destination": None}, "output_spec")]
+        ):
+            about = {"task_id": f"mapped_{number}", "source": SOURCE} | given
+            AutoenhanceEnhanceOperator.partial(**about).expand(**{later: ["s3://enhanced/a/", "s3://enhanced/b/"]})
+
+
 def test_the_file_of_another_photo_is_not_written_over(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 2)
     first, second = (batch(source=f"{SOURCE}{number:03}.jpg", output_spec=FILE) for number in range(2))
