@@ -258,6 +258,12 @@ class TestWithoutDestination:
         with pytest.raises(AirflowFailException, match="some"):  # which Autoenhance does not know
             run(it)
 
+    def test_the_marker_that_a_console_makes_of_a_folder_is_not_a_file(self, s3: SimpleNamespace) -> None:
+        s3.client.put_object(Bucket="enhanced", Key="day/", Body=b"")
+        with pytest.raises(AirflowFailException, match="some"):  # which Autoenhance does not know
+            run(AutoenhanceDownloadImageOperator(task_id="download", image_id="some"))
+        assert self.rules(s3) == [("day/", 1, "Enabled")]
+
     def test_a_destination_that_renders_to_nothing_is_not_left_out(self, s3: SimpleNamespace) -> None:
         for native in (False, True):
             with DAG("nightly", schedule=None, render_template_as_native_obj=native):
