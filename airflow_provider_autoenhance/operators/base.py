@@ -155,7 +155,7 @@ def named_place(output_spec: Any) -> Any:
     """Return the destination that an output names, or one of several, template or not; ``None`` where it names none."""
     output_spec = coerce.from_text(output_spec)
     if isinstance(output_spec, str):
-        return output_spec if coerce.is_place(output_spec) else None
+        return output_spec.strip() if coerce.is_place(output_spec) else None
     if isinstance(output_spec, Mapping):
         return output_spec.get("destination")
     if isinstance(output_spec, list | tuple):
@@ -332,6 +332,9 @@ class AutoenhanceMixin:
             render(parent, template_fields, context, jinja_env, seen_oids)
             return
         with self.uncovered():
+            # A text may be a format as well as a place; what else names a place, was meant to.
+            spec = vars(self).get("output_spec")
+            placed = not isinstance(spec, str) and bool(named_place(spec))
             for name in template_fields:
                 self._rendering, given = name, getattr(self, name)
                 render(self, (name,), context, jinja_env, seen_oids)
@@ -350,7 +353,7 @@ class AutoenhanceMixin:
             self._rendering = None
             if set(template_fields) >= _PLACED and coerce.is_void(self.destination):
                 # Airflow stores it, and the gallery asks for it there.
-                self.destination = named_place(vars(self)["output_spec"]) or self.destination
+                self.destination = named_place(vars(self)["output_spec"]) or ("" if placed else self.destination)
 
     def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
         """As Airflow, but for what it cannot render or would misread."""

@@ -162,6 +162,13 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
     assert autoenhance.ledger()["requests"] == {}
 
 
+def test_a_text_of_a_form_may_have_blanks_around_it(s3: SimpleNamespace) -> None:
+    fill(s3, 1)
+    it = batch(source="{{ params.source }}", output_spec="{{ params.output }}")
+    assert rendered(it, source=f"{SOURCE}000.jpg", output=f" {FILE}\n")["landed"] == 1
+    assert outputs(s3) == ["shop/12-maple/kitchen.jpg"]
+
+
 def test_a_file_is_told_from_a_folder_when_the_source_is_known(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
     fill(s3, 1)
     about = {"source": "{{ params.source }}", "destination": FILE}
@@ -272,6 +279,13 @@ class TestWithoutDestination:
                 )
             with pytest.raises(AirflowFailException, match="destination is empty; check the template"):
                 rendered(it, place=None)
+            for place in (None, ""):
+                with DAG("nightly", schedule=None, render_template_as_native_obj=native):
+                    it = AutoenhanceDownloadImageOperator(
+                        task_id=f"output_{native}", image_id="some", output_spec=[{"destination": "{{ params.place }}"}]
+                    )
+                with pytest.raises(AirflowFailException, match="destination is empty; check the template"):
+                    rendered(it, place=place)
 
 
 def test_without_a_temporary_folder_the_error_says_what_to_do(autoenhance: Sandbox) -> None:
