@@ -684,6 +684,7 @@ def _take_file(given: dict[str, Any]) -> dict[str, Any]:
 
     :raises SettingsError: another argument says otherwise, or makes several files.
     """
+    from airflow_provider_autoenhance.imaging.naming import file_name
     from airflow_provider_autoenhance.imaging.output import named_output
 
     place = given.get("destination")
@@ -692,16 +693,18 @@ def _take_file(given: dict[str, Any]) -> dict[str, Any]:
         return given
     dusk = given.get("dusk")
     edited = coerce.is_literal(dusk) and coerce.texts(_OWNER, "dusk", dusk)
-    if given.get("destination_template") is not None or edited:
-        raise errors.SettingsError(
-            f"{_OWNER}: destination names a file, {quoted(last_part(place))}. Beside destination_template or dusk, give a folder, "
-            "ending in '/'."
-        )
     folder, slash, name = place.rpartition("/")
     try:
         output = named_output(outputs(_OWNER, "output_spec", given.get("output_spec") or "jpeg"), name)
     except errors.SettingsError as error:
         raise errors.SettingsError(f"{_OWNER}: {error}") from None
+    about = f"{_OWNER}: destination names a file, {quoted(last_part(place))}."
+    if given.get("destination_template") is not None or output.name_template or edited:
+        raise errors.SettingsError(
+            f"{about} Beside destination_template, name_template or dusk, give a folder, ending in '/'."
+        )
+    if (plain := file_name(name, str(output.format))) != name:
+        raise errors.SettingsError(f"{about} A result has no such characters in its name; call it {quoted(plain)}.")
     template = name.replace("{", "{{").replace("}", "}}")
     return {**given, "destination": folder + slash or "./", "destination_template": template, "output_spec": (output,)}
 

@@ -150,6 +150,8 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
         ({**one, "output_spec": ["jpeg", "png"], "destination": FILE}, "2 outputs need a folder"),
         ({**one, "destination": FILE, "destination_template": "{name}"}, "destination names a file, 'kitchen.jpg'"),
         ({**one, "destination": FILE, "dusk": ["kitchen.png"]}, "destination names a file, 'kitchen.jpg'"),
+        ({**one, "output_spec": {**OUTPUT, "name_template": "{stem}_print"}}, "destination names a file, 'kitchen.jpg'"),
+        ({**one, "destination": "s3://enhanced/kitchen #1.jpg"}, "call it 'kitchen _1.jpg'"),
         ({"output_spec": {"destination": 3}}, "output destination takes a URI"),
         ({"output_spec": "png"}, "a temporary place forgets"),
         ({"output_spec": "image/jpeg", "destination": "s3://enhanced/"}, "format"),
