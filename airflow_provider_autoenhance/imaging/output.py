@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_autoenhance.api.coerce import Place, is_path, is_place
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import redact_url
+from airflow_provider_autoenhance.api.shown import last_part, quoted
 from airflow_provider_autoenhance.imaging.naming import ALIASES, EXTENSIONS, file_name, format_of_extension
 
 __all__ = [
@@ -107,7 +108,7 @@ class OutputSpec:
         if self.scale == 0:
             raise SettingsError("output scale takes a number above 0, up to 1, not 0.")
         if not (self.destination is None or isinstance(self.destination, str) or is_path(self.destination)):
-            raise SettingsError(f"output destination takes a URI, not {self.destination!r:.80}.")
+            raise SettingsError(f"output destination takes a URI, not {quoted(self.destination)}.")
         if self.progressive is not None:
             self._boolean("progressive")
         self._boolean("embed_profile")
@@ -131,7 +132,7 @@ class OutputSpec:
         if isinstance(value, str):
             return cls(destination=value) if is_place(value) else cls(format=value)
         if not isinstance(value, Mapping):
-            raise SettingsError(f"an output takes a format or an object of its fields, not {value!r:.80}.")
+            raise SettingsError(f"an output takes a format or an object of its fields, not {quoted(value)}.")
         flat = _flat(value)
         _check_known(flat, [each.name for each in fields(cls)])
         return cls(**{name: given for name, given in flat.items() if given not in _NOTHING})
@@ -172,7 +173,7 @@ class OutputSpec:
         if self.progressive is not None:
             return "progressive" if self.progressive else "baseline JPEG"
         if self.color_profile or self.color_space == "CMYK":
-            return f"color profile {self.profile_name}"
+            return f"color profile {redact_url(self.profile_name or '')}"
         return None if self.embed_profile else "embed_profile"
 
     def query(self, *, preview: bool = False) -> dict[str, str]:
@@ -224,7 +225,7 @@ class OutputSpec:
         implied = "CMYK" if spelled in PRINT_PROFILES else "RGB" if spelled == "sRGB" else self.color_space
         if implied is None:
             raise SettingsError(
-                f"output color_profile {name!r} needs color_space beside it: RGB or CMYK, as the profile is."
+                f"output color_profile {quoted(name)} needs color_space beside it: RGB or CMYK, as the profile is."
             )
         if self.color_space not in (None, implied):
             raise SettingsError(
@@ -251,7 +252,7 @@ class OutputSpec:
 
     def _choice(self, name: str, spelled: str, choices: tuple[str, ...]) -> None:
         if spelled not in choices:
-            raise SettingsError(f"output {name} takes one of {', '.join(choices)}, not {getattr(self, name)!r}.")
+            raise SettingsError(f"output {name} takes one of {', '.join(choices)}, not {quoted(getattr(self, name))}.")
         object.__setattr__(self, name, spelled)
 
     def _boolean(self, name: str) -> None:
@@ -303,7 +304,7 @@ def named_output(outputs: tuple[OutputSpec, ...], name: str) -> OutputSpec:
     wanted = output.format or by_name
     if wanted is None or (by_name or wanted) != wanted:
         raise SettingsError(
-            f"destination {name.rpartition('/')[2]!r} does not fit output format {output.format!r}; there are {', '.join(EXTENSIONS)}."
+            f"destination {last_part(name)!r} does not fit output format {output.format!r}; there are {', '.join(EXTENSIONS)}."
         )
     return replace(output, format=wanted)
 
@@ -315,7 +316,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise SettingsError(f"an output takes a format or an object of its fields, not {text!r:.80}.") from None
+        raise SettingsError(f"an output takes a format or an object of its fields, not {quoted(text)}.") from None
 
 
 def _flat(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,17 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
     assert autoenhance.ledger()["requests"] == {}
 
 
+def test_errors_about_an_output_hold_nothing_secret() -> None:
+    address = "https://host.example/a.jpg?X-Amz-Signature=5ec2e7"
+    for output in (
+        {"destination": [address]}, f"[{address}", [[address]], {"format": address}, {"color_profile": address},
+        {"color_profile": address, "color_space": "RGB", "format": "jxl"},
+    ):  # fmt: skip
+        with pytest.raises(errors.SettingsError) as told:
+            batch(output_spec=output, destination="s3://enhanced/")
+        assert "5ec2e7" not in str(told.value)
+
+
 def test_a_text_of_a_form_may_have_blanks_around_it(s3: SimpleNamespace) -> None:
     fill(s3, 1)
     it = batch(source="{{ params.source }}", output_spec="{{ params.output }}")
