@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from airflow_provider_autoenhance.api.coerce import Place, is_path, is_place
+from airflow_provider_autoenhance.api.coerce import Place, is_literal, is_path, is_place
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.api.shown import last_part, quoted
@@ -109,6 +109,12 @@ class OutputSpec:
             raise SettingsError("output scale takes a number above 0, up to 1, not 0.")
         if not (self.destination is None or isinstance(self.destination, str) or is_path(self.destination)):
             raise SettingsError(f"output destination takes a URI, not {quoted(self.destination)}.")
+        for name in ("destination", "name_template", "color_profile"):
+            if not is_literal(getattr(self, name)):
+                raise SettingsError(
+                    f"output {name} is a template, which nobody renders in an OutputSpec: {quoted(getattr(self, name))}. Give an object "
+                    "instead, which Airflow renders."
+                )
         if self.progressive is not None:
             self._boolean("progressive")
         self._boolean("embed_profile")

@@ -164,6 +164,12 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
     assert autoenhance.ledger()["requests"] == {}
 
 
+def test_an_output_spec_refuses_a_template_which_nobody_would_render() -> None:
+    for name in ("destination", "name_template", "color_profile"):
+        with pytest.raises(errors.SettingsError, match=f"output {name} is a template"):
+            OutputSpec(**{name: "s3://enhanced/{{ ds }}/"})
+
+
 def test_errors_about_an_output_hold_nothing_secret() -> None:
     address = "https://host.example/a.jpg?X-Amz-Signature=5ec2e7"
     for output in (
