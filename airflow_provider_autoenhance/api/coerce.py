@@ -453,7 +453,7 @@ def from_text(value: Any) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
             return read(spelled)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # a template reads as a set in a set
             continue
     return value
 

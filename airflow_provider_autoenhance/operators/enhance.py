@@ -363,7 +363,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.dag_helpers.listings import group_name, listing_names
 
         try:
-            given = self.unfolded(vars(self))
+            given = _take_source(dict(vars(self)))  # alone: an output may be a template still
             source = coerce.places(_OWNER, "source", given["source"] or given["destination"])
             together = isinstance(source, list) and boolean(_OWNER, "listings", self.listings)
             return ", ".join(listing_names(source)) if together else group_name(source)
@@ -373,9 +373,16 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     @classmethod
     def check_literals(cls, given: Mapping[str, Any]) -> None:
         """Also refuse to have no destination at all, where the DAG file says so."""
-        # Whether a source is a single photo, which may go to a file, shows when it is rendered.
-        to_file = not coerce.is_literal(given.get("source")) and coerce.names_image(str(given.get("destination")))
-        super().check_literals({**given, "destination": None} if to_file else given)
+        checked = dict(given)
+        if coerce.is_literal(given.get("source")):
+            try:
+                checked = _take_source(checked)
+            except errors.SettingsError as error:
+                raise ArgumentError(str(error)) from None
+        known = all(coerce.is_literal(given.get(name)) for name in ("source", "output_spec"))
+        if "source" in given and not known and coerce.names_image(str(given.get("destination"))):
+            checked["destination"] = None  # whether a single photo goes to this file, shows when the task is rendered
+        super().check_literals(checked)
         own = cls.__module__.startswith(__name__.partition(".")[0])
         whole = own and given.keys() >= _PLACING  # a partial task gets the rest later
         if not whole or given["destination"] is not None or not coerce.is_literal(given["output_spec"]):

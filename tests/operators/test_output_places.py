@@ -135,7 +135,8 @@ def test_a_source_is_an_object_as_in_code_so_in_a_form(s3: SimpleNamespace) -> N
         for given in (value, json.dumps(value)):
             it = batch(source="{{ params.source }}", destination="s3://enhanced/", plan_only=True)
             assert rendered(it, source=given)["photos"] == photos
-            assert run(batch(source=given, destination="s3://enhanced/", plan_only=True))["photos"] == photos
+            for place in ("s3://enhanced/", "s3://enhanced/{{ ds }}/"):
+                assert rendered(batch(source=given, destination=place, plan_only=True))["photos"] == photos
 
 
 def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: Sandbox) -> None:
@@ -156,6 +157,7 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
         ({"output_spec": "png"}, "a temporary place forgets"),
         ({"output_spec": "image/jpeg", "destination": "s3://enhanced/"}, "format"),
         ({"source": {"source": SOURCE, "deep": True}, "destination": "s3://enhanced/"}, "'source' and 'recursive'"),
+        ({"source": {"source": SOURCE, "recursive": 3}, "destination": "s3://{{ ds }}/"}, "recursive takes true or false"),
     ]:  # fmt: skip
         with pytest.raises(errors.SettingsError, match=told):
             batch(**options)
@@ -195,7 +197,15 @@ def test_a_file_is_told_from_a_folder_when_the_source_is_known(s3: SimpleNamespa
         rendered(batch(**about), source=SOURCE)
     assert autoenhance.ledger()["requests"] == {}
     assert rendered(batch(**about), source=f"{SOURCE}000.jpg")["landed"] == 1
+    about = {"source": f"{SOURCE}000.jpg", "destination": FILE, "output_spec": "{{ params.output }}"}
+    assert rendered(batch(**about), "night-2", output=None)["skipped"] == 1
     assert outputs(s3) == ["shop/12-maple/kitchen.jpg"]
+
+
+def test_a_task_has_its_name_before_its_output_is_rendered() -> None:
+    for number, output in enumerate(("{{ params.output }}", "{{ 'png' }}", FILE)):
+        it = batch(task_id=f"enhance_{number}", source={"source": f"{SOURCE}a.jpg"}, output_spec=output)
+        assert it.listing == "a.jpg"
 
 
 def test_a_partial_task_gets_its_destination_later(airflow_db: None) -> None:
@@ -205,6 +215,10 @@ def test_a_partial_task_gets_its_destination_later(airflow_db: None) -> None:
         ):
             about = {"task_id": f"mapped_{number}", "source": SOURCE} | given
             AutoenhanceEnhanceOperator.partial(**about).expand(**{later: ["s3://enhanced/a/", "s3://enhanced/b/"]})
+        with pytest.raises(errors.SettingsError, match="named like one image"):  # which all photos would go to
+            AutoenhanceEnhanceOperator.partial(task_id="one", destination=FILE, output_spec="{{ params.output }}")
+        about = {"task_id": "downloads", "output_spec": "{{ 'png' }}", "destination": None}
+        AutoenhanceDownloadImageOperator.partial(**about).expand(image_id=["a", "b"])
 
 
 def test_the_file_of_another_photo_is_not_written_over(s3: SimpleNamespace, autoenhance: Sandbox) -> None:
