@@ -25,7 +25,7 @@ class Head:
     :param digest: of the first 64 KiB, or of all of a shorter file.
     :param taken: by the camera's own clock.
     :param place: degrees north and east, to some hundred metres.
-    :param pixels: width and height as people see it.
+    :param pixels: width and height as people see it; not of camera RAW.
     :param damage: why it is no whole picture; ``None`` where nothing shows that.
     """
 
@@ -50,13 +50,13 @@ class Head:
     def from_json(cls, kept: Mapping[str, Any]) -> Head | None:
         """Read back what :meth:`to_json` made; ``None`` where somebody has altered it."""
         try:
-            taken, place, pixels = kept.get("taken"), kept.get("place"), kept.get("pixels")
+            taken, place, pixels, damage = map(kept.get, ("taken", "place", "pixels", "damage"))
             return cls(
                 str(kept["digest"]),
                 datetime.fromisoformat(taken).replace(tzinfo=None) if taken else None,
                 (float(place[0]), float(place[1])) if place else None,
                 (int(pixels[0]), int(pixels[1])) if pixels else None,
-                kept.get("damage"),
+                str(damage) if damage else None,
             )
         except (LookupError, TypeError, ValueError, OverflowError):
             return None
@@ -75,6 +75,8 @@ def read_head(read_range: ReadRange, size: int, name: str) -> tuple[Head, Captur
     form = sniff.sniff(first, name)
     facts = capture_facts(file)
     pixels = (facts.width, facts.height) if facts.width and facts.height else _pixels(form, first)
+    if form is not None and form.raw:  # what shows may be its preview, far smaller than the picture
+        pixels = None
     if pixels and (facts.orientation or 1) >= 5:  # on its side
         pixels = pixels[1], pixels[0]
     place = facts.place and (round(facts.place[0], _DIGITS), round(facts.place[1], _DIGITS))

@@ -193,7 +193,7 @@ def _rest_of(taken: Mapping[str, datetime]) -> set[str]:
             parts.append([other])
     main = max(parts, key=len)
     strays = [part for part in parts if part is not main]
-    if len(main) < _MAIN_PART * len(taken) or not strays or max(map(len, strays)) > _MOST_STRAYS:
+    if len(main) < _MAIN_PART * len(taken) or not strays or sum(map(len, strays)) > _MOST_STRAYS:
         return set()
     return {key for key, moment in taken.items() if main[0] <= moment <= main[-1]}
 

@@ -32,6 +32,7 @@ from airflow_provider_autoenhance.pipeline.preflight import (
     content_of,
     find_doubts,
 )
+from tests.imaging import exif_samples as samples
 from tests.support.shooting import NOON
 
 SHOOTS = int(os.environ.get("SHOOTS", "8"))
@@ -102,6 +103,10 @@ SCENES: dict[str, Callable[[random.Random], Folder]] = {
     "a phone without a fix": lambda chance: shoot(chance, noise=0.5),
     "dusk, three photos": lambda chance: [*shoot(chance), *shoot(chance, 3, name="DUSK_{:04}.JPG", start=9)],
     "two days": lambda chance: [*shoot(chance, 12), *shoot(chance, 10, name="DSC_{:04}.JPG", start=24)],
+    "some photos of other years": lambda chance: [
+        *shoot(chance),
+        *(photo for year in range(3) for photo in shoot(chance, 1, name=f"{year}_{{}}.JPG", start=8760 * (year + 1))),
+    ],
     "files of one size": lambda chance: shoot(chance, name="IMG_{:04}.TIF", same_size=True),
     "few photos over years": lambda chance: [
         photo for year in range(4) for photo in shoot(chance, 1, name=f"{year}_{{}}.JPG", start=8760 * year)
@@ -231,6 +236,13 @@ def test_what_is_remembered_of_a_head_is_read_back() -> None:
         {"digest": "a", "pixels": [1]},
     ):
         assert Head.from_json(altered) is None
+    assert Head.from_json({"digest": "a", "damage": 5}) == Head("a", damage="5")
+
+
+def test_the_preview_in_a_raw_file_is_not_its_size() -> None:
+    whole = samples.raf(samples.block())
+    head, facts = read_head(lambda offset, length: whole[offset : offset + length], len(whole), "photo.raf")
+    assert ((facts.width, facts.height), head.pixels, head.damage) == ((1920, 1280), None, None)
 
 
 @pytest.mark.skipif(not os.environ.get("AUTOENHANCE_PHOTOS"), reason="AUTOENHANCE_PHOTOS names no folder with photos")
