@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.storage.s3 import S3Store
 from tests.support.batch import Enhance, fill, manifest
 from tests.support.photos import exposure, photo
@@ -201,3 +202,51 @@ def test_a_head_that_cannot_be_read_holds_nothing_up(
     monkeypatch.setattr(S3Store, "read_range", refused)
     ahead = enhance(preflight="hold", plan_only=True)
     assert (ahead["photos"], ahead["held"], ahead["warnings"]) == (2, 0, [])
+
+
+def test_a_folder_in_which_all_is_held_or_up_to_date_is_left_as_it_is(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    fill(s3, 2)
+    enhance()
+    s3.put("maple/small.jpg", photo(shade=90))
+
+    def records() -> dict[str, bytes]:
+        return {key: s3.get(key) for key in s3.keys() if key.endswith(".jsonl")}
+
+    assert enhance(preflight="hold", run_id="night-2")["held"] == 1
+    written = records()
+    assert enhance(preflight="hold", run_id="night-3")["held"] == 1
+    assert records() == written
+
+
+def test_holding_a_photo_that_landed_before_forgets_nothing(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    fill(s3, 1)
+    enhance(dusk="000.jpg")
+    AutoenhanceHook().delete_image(manifest(s3)[0]["image_id"])
+    s3.client.delete_object(Bucket="enhanced", Key="maple/000.jpg")
+    held = enhance(dusk="000.jpg", preflight="hold", run_id="night-2")
+    assert (held["held"], held["skipped"], held["credits"]) == (1, 1, 0), "its dusk is there"
+    ahead = enhance(dusk="000.jpg", plan_only=True, run_id="night-3")
+    assert "bought before and bought again" in " ".join(ahead["warnings"])
+
+
+def test_a_photo_that_waits_for_another_night_is_nobodys_original(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    for name in ("a.jpg", "a (1).jpg"):
+        s3.put(f"maple/{name}", photo(size=BIG))
+    assert enhance(max_images=1)["warnings"] == []
+    assert "a.jpg (the same as a (1).jpg)" in enhance(run_id="night-2")["warnings"][0]
+
+
+def test_copies_that_a_listing_shows_are_read_once(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str]
+) -> None:
+    for name in ("a.jpg", "a (1).jpg"):
+        s3.put(f"maple/{name}", photo(size=BIG) + bytes(range(256)) * 1000)
+    (warning,) = enhance(preflight="read", plan_only=True)["warnings"]
+    assert warning.endswith("a (1).jpg (the same as a.jpg).")
+    assert sorted(reads) == ["a (1).jpg", "a.jpg"]

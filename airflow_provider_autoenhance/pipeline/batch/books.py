@@ -63,16 +63,12 @@ class Books:
     def checkpoint(self, in_flight: Iterable[Awaited]) -> None:
         """Write what happened so far into the records: before a deferral, at the end, and when the task breaks off."""
         for folder in self._plan.folders:
-            rows = folder.rows() if any(each.step is Step.HOLD and each.doubts for each in folder.decisions) else {}
             for decision in (each for each in folder.decisions if each.step is Step.KEEP):
                 known = folder.own.rows.get(decision.photo.fingerprint)
                 if known is None or known.status in ("pending", "landed") or known.reason != decision.reason:
                     self.note(folder, self._steps(folder).unenhanced(decision, decision.reason))
-            for decision in (each for each in folder.decisions if each.step is Step.HOLD and each.doubts):
-                row = self._steps(folder).row(decision, "held", reason=decision.reason)
-                known = rows.get(row.fingerprint)  # so that its first kilobytes are not read again
-                if known is None or (known.status, known.reason, known.heads) != ("held", row.reason, row.heads):
-                    self.note(folder, row)
+            for row in self._newly_held(folder):
+                self.note(folder, row)
         for each in in_flight:
             if each.decision.step is Step.WAIT:
                 self.note(each.folder, self._steps(each.folder).row(each.decision, "pending"))
@@ -83,7 +79,21 @@ class Books:
 
     def is_open(self, folder: FolderPlan) -> bool:
         """Whether a folder's records have to be written or closed."""
-        return self._changed or any(record.unfinished for record in folder.records)
+        unfinished = any(record.unfinished for record in folder.records)
+        return self._changed or unfinished or any(self._newly_held(folder))
+
+    def _newly_held(self, folder: FolderPlan) -> Iterator[Row]:
+        """Yield the rows of doubtful photos that no record says yet: what their first kilobytes showed is not read again then. A row that
+        says what landed, or was bought, is never given up for one."""
+        held = [each for each in folder.decisions if each.step is Step.HOLD and each.doubts]
+        rows = folder.rows() if held else {}
+        for decision in held:
+            row = self._steps(folder).row(decision, "held", reason=decision.reason)
+            known = rows.get(row.fingerprint)
+            if known is None or not (
+                known.has_image or (known.status, known.reason, known.heads) == ("held", row.reason, row.heads)
+            ):
+                yield row
 
     def note_orphans(self, folder: FolderPlan, read: Iterable[BracketOrder]) -> None:
         """Note which exposures at Autoenhance no image came of, beside the order that holds them.

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from airflow_provider_autoenhance.imaging.head import Head
 from airflow_provider_autoenhance.imaging.ranges import FIRST_READ
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
-from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
+from airflow_provider_autoenhance.pipeline.plan.decide import Step
 from airflow_provider_autoenhance.pipeline.plan.heads import ranges_of, read_heads
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan, Plan
 from airflow_provider_autoenhance.pipeline.preflight import (
@@ -29,7 +30,6 @@ from airflow_provider_autoenhance.pipeline.preflight import (
     find_doubts,
     lines_of,
 )
-from airflow_provider_autoenhance.pipeline.records import Row
 
 #: Photos whose originals are held back are so, too.
 _ORIGINAL_HELD = "its original is held back"
@@ -46,12 +46,15 @@ def _look_over(folder: FolderPlan) -> None:
     if not _shows_anything(folder):
         return
     looked_at = dict(_looked_at(folder))
-    if not any(doubted for _, doubted in looked_at.values()):
+    if not any(look.mine for look in looked_at.values()):
         return
     job = folder.job
     heads = _heads(folder, looked_at)
     photos = [decision.photo for decision in folder.decisions if decision.photo.fingerprint in looked_at]
-    contents = _contents(job, photos, heads)
+    # What this run holds for a limit, or fails for its name, is not there yet: its copy may come first.
+    idle = {each.photo.fingerprint for each in folder.decisions if each.step in (Step.KEEP, Step.HOLD)}
+    there = [photo for photo in photos if looked_at[photo.fingerprint].mine or photo.fingerprint not in idle]
+    contents = _contents(job, there, heads)
     seen = [
         SeenPhoto(
             photo.fingerprint,
@@ -59,7 +62,7 @@ def _look_over(folder: FolderPlan) -> None:
                 SeenFile(file.path, file.size, file.etag, heads.get(file.source), contents.get(file.source))
                 for file in photo.files
             ],
-            doubted=looked_at[photo.fingerprint][1],
+            doubted=looked_at[photo.fingerprint].mine,
             bracket=folder.doubts.get(photo.files[0].source),
         )
         for photo in photos
@@ -83,34 +86,44 @@ def _shows_anything(folder: FolderPlan) -> bool:
     return len({(file.size, file.etag) for file in files}) < len(files) or any(not file.size for file in files)
 
 
-def _looked_at(folder: FolderPlan) -> Iterator[tuple[str, tuple[Row | None, bool]]]:
-    """Yield the photos with what is known of each, and whether they are this run's: the others stand beside them."""
+class _Look(NamedTuple):
+    """What is known of a photo. Of its row it keeps no more, for there may be thousands.
+
+    :param mine: it is this run's; the others stand beside it.
+    :param new: it is made, or was by a try that died before it wrote that down.
+    :param heads: what its row remembers.
+    """
+
+    mine: bool
+    new: bool
+    heads: Sequence[Mapping[str, Any]]
+
+
+def _looked_at(folder: FolderPlan) -> Iterator[tuple[str, _Look]]:
+    """Yield the photos with what is known of each."""
     if not folder.own.rows and not any(decision.works for decision in folder.decisions):
         return
     rows = folder.rows()
     for decision in folder.decisions:
         if decision.step is not Step.OMIT and not decision.photo.original:
             row = rows.get(decision.photo.fingerprint)
-            mine = _is_new(decision, row) or (row is not None and row.run == folder.own.run)
-            yield decision.photo.fingerprint, (row, mine)
+            new = decision.creates or (row is None and decision.step in (Step.WAIT, Step.DOWNLOAD))
+            mine = new or (row is not None and row.run == folder.own.run)
+            yield decision.photo.fingerprint, _Look(mine, new, row.heads if row is not None else ())
 
 
-def _is_new(decision: Decision, row: Row | None) -> bool:
-    """Whether a photo is made, or was by a try that died before it wrote that down."""
-    return decision.creates or (row is None and decision.step in (Step.WAIT, Step.DOWNLOAD))
-
-
-def _heads(folder: FolderPlan, looked_at: Mapping[str, tuple[Row | None, bool]]) -> dict[str, Head]:
+def _heads(folder: FolderPlan, looked_at: Mapping[str, _Look]) -> dict[str, Head]:
     """The heads of a folder's files, by source: remembered, read for their exposures, or read now."""
     heads = dict(folder.heads)
     unread: list[Photo] = []
     for decision in folder.decisions:
-        photo, (row, _) = decision.photo, looked_at.get(decision.photo.fingerprint, (None, False))
-        kept = row.heads if row is not None and len(row.heads) == len(photo.files) else []
-        if kept:
-            found = zip(photo.files, map(Head.from_json, kept), strict=True)
+        photo, look = decision.photo, looked_at.get(decision.photo.fingerprint)
+        if look is None:
+            continue
+        if len(look.heads) == len(photo.files):
+            found = zip(photo.files, map(Head.from_json, look.heads), strict=True)
             heads.update((file.source, head) for file, head in found if head is not None)
-        elif _reads(folder.job) and photo.fingerprint in looked_at and _is_new(decision, row) and not photo.gone:
+        elif _reads(folder.job) and look.new and not photo.gone:
             unread += [file for file in photo.files if file.source not in heads and not _is_on_web(file)]
     read = read_heads(folder.job, unread, unread="is not looked over before it is sent")
     return heads | {source: head for source, (head, _) in read.items()}
@@ -131,11 +144,14 @@ def _contents(job: Job, photos: Iterable[Photo], heads: Mapping[str, Head]) -> d
             found[file.source] = content
         if head is not None and file.size > FIRST_READ:
             alike[file.size, head.digest].append(file)
-    same = [file for files in alike.values() if len({file.source for file in files}) > 1 for file in files]
+    known = ((files, {found.get(file.source, file.source) for file in files}) for files in alike.values())
+    same = [file for files, contents in known if len(contents) > 1 for file in files]
     if same:
         with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-twins") as pool:
             samples = zip(same, pool.map(lambda file: _sample(job, file), same), strict=True)
-            found.update((file.source, sample) for file, sample in samples if sample)
+            found.update(
+                (file.source, f"{file.size} {heads[file.source].digest} {all_}") for file, all_ in samples if all_
+            )
     return found
 
 
@@ -163,7 +179,7 @@ def _apply(folder: FolderPlan, found: Mapping[str, list[Doubt]], heads: Mapping[
     held: set[str] = set()
     for number, decision in enumerate(folder.decisions):
         photo = decision.photo
-        if photo.original in held:
+        if photo.original in held and decision.step is Step.EDIT:
             folder.decisions[number] = replace(decision, step=Step.HOLD, reason=_ORIGINAL_HELD)
         if photo.original or not decision.works:
             continue
