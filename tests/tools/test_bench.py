@@ -25,7 +25,7 @@ from tools.bench.conversion import CASES
 from tools.bench.figures import percentile, spread
 from tools.bench.job import Job
 from tools.bench.page import SECTIONS, page
-from tools.bench.photos import noisy_photo
+from tools.bench.photos import noisy_photo, numbered
 from tools.bench.sections.words import markdown_table
 from tools.bench.service import Conditions, api_calls, bench_service
 from tools.processes import ProcessError
@@ -314,8 +314,9 @@ def test_a_blocked_loop_shows_as_lag() -> None:
 
 @pytest.mark.parametrize("size", [5_000, 200_000, 1_000_000])
 def test_photos_are_whole_and_mostly_pixels(size: int) -> None:
-    photo = noisy_photo(size)
+    photo = numbered(noisy_photo(size), 7)
     assert len(photo) == size
+    assert numbered(noisy_photo(size), 8) != photo, "a folder of copies is not what photographers send"
     picture = Image.open(io.BytesIO(photo))
     picture.load()
     if size > 100_000:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from tools.airflow_home import clean_environment
-from tools.bench.photos import noisy_photo
+from tools.bench.photos import noisy_photo, numbered
 from tools.local_service import RESULT_BUCKET, SOURCE_BUCKET, LocalService, start_local_service
 from tools.processes import Children
 
@@ -59,7 +59,7 @@ class BenchService:
 
         def put(number: int) -> None:
             key = f"{folder}/{number:05}.jpg"
-            s3.put_object(Bucket=SOURCE_BUCKET, Key=key, Body=photo, ContentType="image/jpeg")
+            s3.put_object(Bucket=SOURCE_BUCKET, Key=key, Body=numbered(photo, number), ContentType="image/jpeg")
 
         with ThreadPoolExecutor(_FILLERS) as pool:
             deque(pool.map(put, range(count)), maxlen=0)
