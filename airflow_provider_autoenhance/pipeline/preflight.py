@@ -26,6 +26,7 @@ LEAST_SIDE = 640
 """Pixels of the longer side under which a picture is a preview, where no width is asked for."""
 
 _LEAST_PHOTOS = 5  # of which the rest of a folder can be made out
+_CLOCKS_BEGIN = 1, 1  # a clock that was never set, or has lost its battery, begins at some year's New Year
 _MOST_STRAYS = 2  # more are no mistake, but the shots at dusk, or a second day
 _MAIN_PART = 0.75  # of the photos, that a folder's rest has at least
 _LEAST_BRACKETS, _USUAL_PART = 5, 0.8
@@ -160,7 +161,7 @@ def _strays(photos: Iterable[SeenPhoto]) -> Iterator[tuple[str, Doubt]]:
     places: dict[str, tuple[float, float]] = {}
     for photo in photos:
         for head in (file.head for file in photo.files[:1] if file.head):
-            if head.taken:
+            if head.taken and (head.taken.month, head.taken.day) != _CLOCKS_BEGIN:
                 taken[photo.key] = head.taken
             if head.place:
                 places[photo.key] = head.place

@@ -11,7 +11,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -107,6 +107,10 @@ SCENES: dict[str, Callable[[random.Random], Folder]] = {
         *shoot(chance),
         *(photo for year in range(3) for photo in shoot(chance, 1, name=f"{year}_{{}}.JPG", start=8760 * (year + 1))),
     ],
+    "a drone whose clock was never set": lambda chance: [
+        *shoot(chance),
+        *shoot(chance, 2, name="DJI_{:04}.JPG", start=(datetime(2000, 1, 1) - NOON) / timedelta(hours=1)),
+    ],
     "files of one size": lambda chance: shoot(chance, name="IMG_{:04}.TIF", same_size=True),
     "few photos over years": lambda chance: [
         photo for year in range(4) for photo in shoot(chance, 1, name=f"{year}_{{}}.JPG", start=8760 * year)
@@ -138,7 +142,7 @@ FAULTS: dict[str, tuple[str, Callable[[random.Random, SeenPhoto], SeenPhoto]]] =
     "of another day": (
         APART,
         lambda chance, photo: _with_head(
-            photo, taken=NOON + timedelta(hours=chance.choice([-1, 1]) * chance.uniform(9, 9000))
+            photo, taken=NOON + timedelta(hours=chance.choice([-1, 1]) * chance.uniform(9, 4000))
         ),
     ),
     "of another town": (
