@@ -25,6 +25,9 @@ APART_KILOMETRES = 3.0
 LEAST_SIDE = 640
 """Pixels of the longer side under which a picture is a preview, where no width is asked for."""
 
+ENOUGH = 0.8
+"""Part of the width that is asked for: that is a ceiling, and a camera of 4000 pixels serves who asks for at most 4096."""
+
 _LEAST_PHOTOS = 5  # of which the rest of a folder can be made out
 _CLOCKS_BEGIN = 1, 1  # a clock that was never set, or has lost its battery, begins at some year's New Year
 _MOST_STRAYS = 2  # more are no mistake, but the shots at dusk, or a second day
@@ -151,7 +154,7 @@ def _twice(photos: Sequence[SeenPhoto]) -> Iterator[tuple[str, Doubt]]:
 def _small(photos: Iterable[SeenPhoto], width: int | None) -> Iterator[tuple[str, Doubt]]:
     for photo in photos if width is not None else ():
         pixels = next((file.head.pixels for file in photo.files if file.head and file.head.pixels), None)
-        if pixels and max(pixels) < (width or LEAST_SIDE):
+        if pixels and max(pixels) < (ENOUGH * width if width else LEAST_SIDE):
             asked = f", and max_width={width} is asked for" if width else ""
             yield photo.key, Doubt(SMALL, f"{pixels[0]} x {pixels[1]} pixels{asked}")
 

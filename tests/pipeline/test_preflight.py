@@ -199,6 +199,7 @@ def test_a_photo_narrower_than_what_is_asked_is_doubted_unless_it_is_enlarged() 
     (doubt,) = find_doubts(folder, width=2048)["OLD_1.JPG"]
     assert "max_width=2048" in doubt.reason
     assert find_doubts(folder, width=0) == find_doubts(folder, width=None) == {}
+    assert find_doubts(folder, width=1800) == {}, "a width is a ceiling, and this comes near enough"
 
 
 def test_only_what_is_looked_at_is_doubted_and_the_first_of_two_is_not() -> None:
