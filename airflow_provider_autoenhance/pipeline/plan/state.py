@@ -275,7 +275,9 @@ def _state(
     own.grouping = files.grouping
     leave_out(files, (shot for shot in shots if shot.source in missed), missed)
     files.photos += gone.photos
-    files.loose.update((file.fingerprint, file) for file in gone.loose)
+    if gone.loose:  # in their old places, for a photo is named after its first exposure
+        loose = sorted((*files.loose.values(), *gone.loose), key=lambda file: file.path)
+        files.loose = {file.fingerprint: file for file in loose}
     state = FolderState(folder, own, others, rows, styles, files, missed=gone.missed)
     for fingerprint, row in state.as_asked(job, present):
         state.asked[fingerprint] = rows[fingerprint] = row
