@@ -85,11 +85,8 @@ def on_existing_param() -> Param:
                 task_id="enhance", source="s3://in/", destination="s3://out/", on_existing="{{ params.on_existing }}"
             )
     """
-    return Param(
-        "reprocess",
-        type="string",
-        enum=list(ON_EXISTING),
-        values_display=ON_EXISTING,
+    return _explained(
+        ON_EXISTING,
         title="Photos enhanced before",
         description="What other settings cost. In each case the new file takes the place of the earlier one, where both have the same name",
     )
@@ -126,11 +123,8 @@ def preflight_param() -> Param:
                 task_id="enhance", source="s3://in/", destination="s3://out/", preflight="{{ params.preflight }}"
             )
     """
-    return Param(
-        "warn",
-        type="string",
-        enum=list(PREFLIGHT),
-        values_display=PREFLIGHT,
+    return _explained(
+        PREFLIGHT,
         title="Photos that look wrong",
         description="Damaged, twice the same, too small, far from the rest of their folder, doubtful brackets",
     )
@@ -168,6 +162,11 @@ def _param(preference: Preference, version: str, **about: Any) -> Param:
         low, high = preference.bounds
         schema = {"type": ["integer", "null"], "minimum": low, "maximum": high}
     return Param(None, **about, **schema)
+
+
+def _explained(values: Mapping[str, str], **about: Any) -> Param:
+    """A drop-down of values that say what each does, the default first."""
+    return Param(next(iter(values)), type="string", enum=list(values), values_display=dict(values), **about)
 
 
 def _choice(values: Mapping[str, str], **about: Any) -> Param:

@@ -437,6 +437,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             raise errors.SettingsError(
                 f"{_OWNER}: dusk needs API version {versions.WINDOW_PULL_TYPE} or newer, but the connection pins api_version {version}."
             )
+        self._refuse_to_forget()
         ti = context["ti"]
         destination, destination_conn_id = split_conn_id(self.destination, self.destination_conn_id)
         job = Job(
@@ -475,6 +476,21 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         if job.on_existing == "reenhance":
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
+
+    def _refuse_to_forget(self) -> None:
+        """Refuse a destination below the temporary folder, where a rule of the bucket would delete what says that photos are bought."""
+        from airflow_provider_autoenhance.storage import same_store
+        from airflow_provider_autoenhance.storage.location import locate_folder
+
+        folder = self.hook.config.extra.temporary_folder
+        if not self.durable or folder is None:
+            return
+        given, temporary = locate_folder(self.destination, conn_id=self.destination_conn_id), locate_folder(folder)
+        if given.place.startswith(temporary.place) and same_store(given, temporary):
+            raise errors.SettingsError(
+                f"{_OWNER}: {given.uri} lies in the connection's 'temporary_folder', where what a batch remembers is deleted after a day: "
+                "another run would buy the photos again. Choose another destination, or durable=False."
+            )
 
     def _tell(self, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.pipeline.batch.summary import forecast, merges

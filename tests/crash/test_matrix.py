@@ -92,6 +92,28 @@ def test_killed_while_photos_are_shown(
         night.check()
 
 
+def test_killed_while_photos_are_looked_over(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=False, preflight="read")
+    for last, night in zip(range(1, 40, 5), fresh, strict=False):
+        assert night.run("night-1", last=last)["end"] == "success"
+        night.check()
+
+
+def test_killed_while_photos_are_held(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
+    """All are previews: no try makes any, and the run that lets them go lands them."""
+    fresh = nights(worker, copying_sandbox, tmp_path, deferrable=False, preflight="hold")
+    for last, night in zip(count(1), fresh, strict=False):
+        ended = night.run("night-1", last=last)
+        assert ended["end"] == "success", f"killed after effect {last}: {ended}"
+        assert copying_sandbox.ledger()["images_created"] == 0, f"killed after effect {last}"
+        night.choose(preflight="warn")
+        assert night.run("night-2")["end"] == "success"
+        night.check()
+        if ended["tries"] == 1:
+            assert last > 3, f"only {last} effects were seen"
+            return
+
+
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_killed_with_four_threads(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool) -> None:
     chosen = range(2, 40, 4)

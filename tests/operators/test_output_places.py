@@ -282,6 +282,15 @@ class TestWithoutDestination:
         assert len(outputs(s3)) == 2
         assert autoenhance.ledger()["images_created"] == 2
 
+    def test_a_batch_that_has_to_remember_is_refused_there(self, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
+        fill(s3, 1)
+        for place in ("s3://enhanced/day", "s3a://aws_default@enhanced/day/elm/"):
+            with pytest.raises(AirflowFailException, match="would buy the photos again"):
+                run(batch(destination=place))
+        assert autoenhance.ledger()["requests"] == {}
+        assert run(batch(destination="s3://enhanced/days/"))["landed"] == 1
+        assert run(batch(destination="s3://enhanced/day/elm/", durable=False))["landed"] == 1
+
     def test_rules_and_files_of_others_are_left_alone(self, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
         it = AutoenhanceDownloadImageOperator(task_id="download", image_id="some")
         s3.client.put_object(Bucket="enhanced", Key="day/old.jpg", Body=b"1")

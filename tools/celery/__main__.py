@@ -34,16 +34,7 @@ def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection
     """
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
     with ExitStack() as temporary, Children() as ours, Door() as s3:
-        options = [
-            "--render",
-            "copy",
-            "--daily-limit",
-            "0",
-            "--credits",
-            str(_CREDITS),
-            "--allow-host",
-            f"127.0.0.1:{s3.port}",
-        ]
+        options = f"--render copy --daily-limit 0 --credits {_CREDITS} --allow-host 127.0.0.1:{s3.port}".split()
         processing = "{},{}".format(*_PROCESSING)
         service = start_local_service(children, FOLDER, processing_seconds=processing, more=options)
         s3.leads_to = urlsplit(service.s3().meta.endpoint_url).port or 0
