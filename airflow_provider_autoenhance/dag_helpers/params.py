@@ -37,7 +37,7 @@ ON_EXISTING = {
 PREFLIGHT = {
     "warn": "name them, as far as listings show them",
     "read": "read the first kilobytes of each photo, and name them",
-    "hold": "the same, and hold them back",
+    "hold": "read the first kilobytes of each photo, and hold them back",
     "off": "do not look",
 }
 
