@@ -167,9 +167,13 @@ class Rows(MutableMapping[str, Row]):
         """All rows as they are written; those that there are now, whoever adds others meanwhile."""
         return map(_unpack, list(self._packed.values()))
 
+    def has_landed(self, fingerprint: str) -> bool:
+        """Whether a photo has landed; its row is not read whole."""
+        return _LANDED in (self.line(fingerprint) or b"")
+
     def unlanded(self) -> Iterator[Row]:
         """The rows of what has not landed; the others are not read whole."""
-        return (Row.from_line(line) for line in self.lines() if b'"status": "landed"' not in line)
+        return (Row.from_line(line) for line in self.lines() if _LANDED not in line)
 
     def merged(self) -> Iterator[Row]:
         """The rows of photos that are merged from exposures; the others are not read whole."""
@@ -412,6 +416,10 @@ _COMMON = Row(
         "preset_id": None,
     },
 ).to_line()
+
+
+#: Part of the line of what has landed. Within a text its quotes would have backslashes.
+_LANDED = b'"status": "landed"'
 
 
 def _pack(line: bytes) -> bytes:

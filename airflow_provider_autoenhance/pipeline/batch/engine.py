@@ -382,10 +382,8 @@ class Batch:
         again as asked, and waited for."""
         threads.work()
         landed, self._landed = self._landed, []
-        images = self._watcher.images_of(landed)
-        for awaited in landed:
-            image = images.get(awaited.decision.image_id or "")
-            if image is not None and (again := restyled(awaited.decision, image)):
+        for awaited, image in self._watcher.images_of(landed):
+            if again := restyled(awaited.decision, image):
                 threads.add([partial(self._enhance_again, replace(awaited, decision=again))])
         threads.work()
 

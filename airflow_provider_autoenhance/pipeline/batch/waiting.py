@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
@@ -18,6 +19,8 @@ from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KE
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Looks in a row that have to agree before an order counts as empty. One proves nothing: right after a creation an order may lag.
 _LOOKS = 2
@@ -58,6 +61,7 @@ class Watcher:
         self._hook = hook
         self._in_flight = in_flight
         self._empty: Counter[str] = Counter()
+        self._last: dict[type, object] = {}
         #: Of each order that was looked at: see :func:`unpaid_marks`. The order itself may be big.
         self.unpaid: dict[str, dict[str, str]] = {}
 
@@ -117,8 +121,8 @@ class Watcher:
                 look.ended.append((awaited, GONE if gone else REFUSED))
             return
         # Of a merged photo, this look may be the first that shows its image.
-        known, settings = awaited.decision, seen_settings(image)
-        style = known.style if known.other or known.seen is not None else known.style.taught(settings)
+        known, settings = awaited.decision, self._shared(seen_settings(image))
+        style = known.style if known.other or known.seen is not None else self._shared(known.style.taught(settings))
         decision = replace(known, image_id=image.image_id, paid=image.downloaded, style=style, seen=settings)
         seen = replace(awaited, decision=decision)
         self._in_flight.add(seen)
@@ -135,15 +139,27 @@ class Watcher:
             else:
                 look.ended.append((seen, image.status_reason))
 
-    def images_of(self, awaited: Sequence[Awaited]) -> Mapping[str, Image]:
-        """Read photos' images, order by order; without those that cannot be read."""
-        found: dict[str, Image] = {}
-        for order_id in dict.fromkeys(each.order_id for each in awaited):
+    def _shared(self, value: T) -> T:
+        """Give thousands of photos the one value that they mostly have in common: each has it until it has landed."""
+        last = self._last.get(type(value))
+        if last == value:
+            return last
+        self._last[type(value)] = value
+        return value
+
+    def images_of(self, awaited: Sequence[Awaited]) -> Iterator[tuple[Awaited, Image]]:
+        """Read photos' images, one order after the other, which may be big; without those that cannot be read."""
+        by_order: dict[str, list[Awaited]] = defaultdict(list)
+        for each in awaited:
+            by_order[each.order_id].append(each)
+        for order_id, photos in by_order.items():
             try:
-                found |= {image.image_id: image for image in self.read(order_id).images}
+                images = {image.image_id: image for image in self.read(order_id).images}
             except errors.AutoenhanceError as error:
                 log.warning("Whether what has landed is still as asked could not be seen: %s", error)
-        return found
+                continue
+            found = ((each, images.get(each.decision.image_id or "")) for each in photos)
+            yield from ((each, image) for each, image in found if image is not None)
 
     def read(self, order_id: str) -> Order:
         """Read an order; one that is gone is deleted."""

@@ -129,8 +129,8 @@ def _plan_folder(
     reprocesses = job.on_existing == "reprocess"
     bought = bought_images(state.orders.values(), brackets) if reprocesses else {}
 
-    def decided(photo: Photo) -> Decision:
-        row, image = rows.get(photo.fingerprint), images.get(photo.fingerprint)
+    def decided(photo: Photo, row: Row | None) -> Decision:
+        image = images.get(photo.fingerprint)
         landed = row is not None and row.status == "landed"
         there = is_present(photo, row, present)
         if is_up_to_date(job, row, own.run, present=there):
@@ -182,9 +182,8 @@ def _plan_folder(
                     found[row.image_id].append(row)
         return found
 
-    def edits(decision: Decision) -> Iterator[Decision]:
+    def edits(decision: Decision, row: Row | None) -> Iterator[Decision]:
         """Yield the premium edit of a photo, if it is to have one."""
-        row = rows.get(decision.photo.fingerprint)
         if not picks.takes(decision.photo, decision.image_id or (row.image_id if row else None)):
             return
         photo = edited_photo(job, decision.photo)
@@ -196,12 +195,12 @@ def _plan_folder(
 
     decisions: list[Decision] = []
     for photo in sorted(photos, key=lambda photo: photo.path):
-        decision = _with_history(decided(photo), job, state, present)
         row = rows.get(photo.fingerprint)
+        decision = _with_history(decided(photo, row), job, state, present)
         mine = row is None or photo.fingerprint in own.rows
         kept = goes_on(decision, row, mine=mine, named=job.sources.names(photo.source)) if photo.gone else decision
         if kept is not None:
-            decisions += [kept, *edits(kept)]
+            decisions += [kept, *edits(kept, row)]
         elif row is not None and not mine:
             state.missed.append(row)
     decisions = _with_changed_files(decisions, state, present)

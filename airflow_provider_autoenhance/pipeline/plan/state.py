@@ -70,10 +70,10 @@ class FolderState:
     def as_asked(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[tuple[str, Row]]:
         """Yield the rows by which photos are up to date, where a later row of another run is about other files."""
         for photo in chain(self.files.photos, self.edits(job)):
-            rows = [other.rows[photo.fingerprint] for other in self.others.values() if photo.fingerprint in other.rows]
-            if len(rows) < 2 or self.rows[photo.fingerprint].run == self.own.run:
+            told = [other.rows for other in self.others.values() if photo.fingerprint in other.rows]
+            if len(told) < 2 or self.rows[photo.fingerprint].run == self.own.run:
                 continue
-            for row in sorted(rows, key=lambda row: row.at, reverse=True):
+            for row in sorted((rows[photo.fingerprint] for rows in told), key=lambda row: row.at, reverse=True):
                 if is_up_to_date(job, row, self.own.run, present=is_present(photo, row, present)):
                     if row != self.rows[photo.fingerprint]:
                         yield photo.fingerprint, row
@@ -108,9 +108,10 @@ class FolderState:
         incomplete = (record for record in (self.own, *self.others.values()) if not record.complete)
         orders = dict.fromkeys(order for record in incomplete for order in record.orders)
         photos = (*self.files.photos, *self.files.loose.values())
-        rows = [row for photo in photos if (row := self.rows.get(photo.fingerprint)) is None or row.status != "landed"]
-        if rows:
+        unlanded = [photo.fingerprint for photo in photos if not self.rows.has_landed(photo.fingerprint)]
+        if unlanded:
             orders |= dict.fromkeys(self.own.orders)
+        rows = map(self.rows.get, unlanded)
         return list(orders | dict.fromkeys(row.order_id for row in rows if row and row.order_id))
 
 
