@@ -24,11 +24,10 @@ from airflow_provider_autoenhance.api.shown import last_part, quoted
 Reader = Callable[[str, str, Any], Any]
 
 #: What a text template makes of an object that is not text, such as a generator, the XComs of mapped tasks, a set, an array, or bytes.
-_PRINTED_OBJECT = re.compile(
-    r"<.* at 0x[0-9a-f]+>\Z|<class '|Lazy\w*Sequence\(|[\[{].*\bObjectStoragePath\(|b(['\"]).*\1\Z"
+_PRINTED_OBJECT = (
+    r"(?is)<.* at 0x[0-9a-f]+>\Z|<class '|Lazy\w*Sequence\(|[\[{].*\bObjectStoragePath\(|b(['\"]).*\1\Z"
     r"|(?:[a-z_][\w.]*\((?:[\[{]|<class )|array\('|bytearray\(b|range\(\d|slice\().*\)\Z|(?:frozen)?set\(\)\Z"
-    r"|[\[{](?:.*[\s\[(,{])?[a-z_][\w.]*\(['\"\d].*[\]}]\Z",
-    re.DOTALL | re.IGNORECASE,
+    r"|[\[{](?:.*[\s\[(,{])?[a-z_][\w.]*\(['\"\d].*[\]}]\Z"
 )
 
 #: How a list of paths is spelled in text.
@@ -495,7 +494,7 @@ def _unspelled(owner: str, name: str, value: Any) -> Any:
 
 
 def _refuse_printed(owner: str, name: str, spelled: str) -> None:
-    if _PRINTED_OBJECT.match(re.sub(_PRINTED_PATH, r"\1", spelled)) or _is_printed_array(spelled):
+    if re.match(_PRINTED_OBJECT, re.sub(_PRINTED_PATH, r"\1", spelled)) or _is_printed_array(spelled):
         raise SettingsError(
             f"{owner}: {name} rendered to {quoted(spelled)}, which is an object's name and not its content. Hand over the other task's "
             "`.output`, add `| list` to the template, or set render_template_as_native_obj=True in the DAG."

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoenhance.api import versions
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.fields import STORAGE
 from airflow_provider_autoenhance.api.shown import counted
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.exchange import Patience
-
-#: Scheme of a place that the connection names.
-STORAGE = "storage"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fields of the contract that calls and answers share."""
+"""Words of the contract and of connections that several rooms share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from airflow_provider_autoenhance.api.errors import SettingsError
 
 #: Where the answer to a creation says where the bytes go: by version, and by account where none is pinned.
 UPLOAD_URL_KEYS = ("upload_url", "upload_file_url", "s3PutObjectUrl")
+
+#: Scheme of a place that the connection names.
+STORAGE = "storage"
 
 _LONGEST_ID = 512
 

@@ -15,8 +15,9 @@ from unicodedata import category
 from urllib.parse import urlsplit
 
 from airflow_provider_autoenhance.api import versions
-from airflow_provider_autoenhance.api.config import STORAGE, Extra
+from airflow_provider_autoenhance.api.config import Extra
 from airflow_provider_autoenhance.api.errors import ConnectionConfigError
+from airflow_provider_autoenhance.api.fields import STORAGE
 from airflow_provider_autoenhance.api.redact import clean_text
 
 #: Airflow's older forms put it before the names of their fields.

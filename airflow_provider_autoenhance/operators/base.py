@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_autoenhance.api import coerce, errors
-from airflow_provider_autoenhance.api.config import STORAGE
+from airflow_provider_autoenhance.api.fields import STORAGE
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.api.shown import shown

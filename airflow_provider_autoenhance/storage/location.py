@@ -10,28 +10,31 @@ from itertools import accumulate
 from pathlib import Path
 from urllib.parse import unquote
 
-from airflow_provider_autoenhance.api.config import STORAGE
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, SettingsError
+from airflow_provider_autoenhance.api.fields import STORAGE
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import redact_url
 
 MAX_URI_LENGTH = 4096
 _S3_SCHEMES = frozenset({"s3", "s3a", "s3n"})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+# Compiled by ``re`` at their first use, and not for every DAG file.
+
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 #: What looks like a URI without ``//``: any word before ``:/``, and a known one before ``:`` alone. One letter is a Windows drive.
-_ONE_SLASH = re.compile(
-    r"([a-z][a-z0-9+.-]+):[/\\]|(https?|s3[an]?|gc?s|abfss?|wasbs?|az|adl|oss|oci|cos|r2|sftp|ftps?|ssh|smb|hdfs|webdavs?|dbfs|file):",
-    re.IGNORECASE,
+_ONE_SLASH = (
+    r"(?i)([a-z][a-z0-9+.-]+):[/\\]"
+    r"|(https?|s3[an]?|gc?s|abfss?|wasbs?|az|adl|oss|oci|cos|r2|sftp|ftps?|ssh|smb|hdfs|webdavs?|dbfs|file):"
 )
 
 #: What only a shell fills in, and only Windows reads.
-_HOME = re.compile(r"~[^/\\]*([/\\]|\Z)|\$\{?\w+\}?([/\\]|\Z)|\$\(|%\w+%")
-_WINDOWS = re.compile(r"[a-z]:([/\\]|\Z)|\\\\", re.IGNORECASE)
+_HOME = r"~[^/\\]*([/\\]|\Z)|\$\{?\w+\}?([/\\]|\Z)|\$\(|%\w+%"
+_WINDOWS = r"(?i)[a-z]:([/\\]|\Z)|\\\\"
 
 #: How AWS names what lies in S3, and Azure a container of an account.
-_ARN = re.compile(r"arn:aws[a-z-]*:s3:::(.+)", re.IGNORECASE)
-_AZURE_HOST = re.compile(r"([^.:]+)\.(?:dfs|blob)\.core\.[a-z.]+", re.IGNORECASE)
+_ARN = r"(?i)arn:aws[a-z-]*:s3:::(.+)"
+_AZURE_HOST = r"(?i)([^.:]+)\.(?:dfs|blob)\.core\.[a-z.]+"
 
 _LOCAL_SCHEMES = frozenset({"", "file", "local"})
 _WEB_SCHEMES = frozenset({"http", "https"})
@@ -121,7 +124,7 @@ def in_one_spelling(uri: str) -> str:
 
 def has_control_character(uri: str) -> bool:
     """Whether a URI holds a character that would break the line it is shown in."""
-    return _CONTROL.search(uri) is not None
+    return re.search(_CONTROL, uri) is not None
 
 
 def is_text(uri: str) -> bool:
@@ -197,7 +200,7 @@ def locate(uri: str, *, conn_id: str | None, error: type[AutoenhanceError]) -> L
         bare = redact_url(uri).partition("://")[2]
         return Location(scheme, bucket, bare.partition("/")[2], conn_id, f"{scheme}://{bare}", uri)
     scheme = ALIASES.get(scheme, scheme)
-    if user and _AZURE_HOST.fullmatch(bucket):
+    if user and re.fullmatch(_AZURE_HOST, bucket):
         raise error(
             f"{redact_url(uri)} names a container and its account. The account stands in an Airflow connection, whose id is what stands "
             f"before the @ here: write {scheme}://name_of_the_connection@{user}/{redact_url(key)}."
@@ -271,16 +274,16 @@ def on_disk(folder: Location) -> str | None:
 
 def _not_a_path(text: str) -> str | None:
     """Say what a text without ``://`` is that would become an odd folder of the worker's current one, ``None`` where it is a path."""
-    if _ONE_SLASH.match(text):
+    if re.match(_ONE_SLASH, text):
         scheme, _, rest = text.partition(":")
         rest = rest.lstrip("/\\")
         plain = redact_url(f"{scheme}://{'/' if scheme.lower() == 'file' else ''}{rest}")
         return f"A URI lacks a slash: a scheme is followed by ://. Write {plain}, or ./ before it if it is a folder's name."
-    if arn := _ARN.match(text):
+    if arn := re.match(_ARN, text):
         return f"An ARN is not a place to read or write. Write s3://{redact_url(arn[1])}."
-    if _HOME.match(text):
+    if re.match(_HOME, text):
         return f"{redact_url(text)!r}: only a shell fills in what it begins with. Write the whole path, such as /home/airflow/photos/."
-    if _WINDOWS.match(text):
+    if re.match(_WINDOWS, text):
         return f"{redact_url(text)!r} is a path of Windows. Write one of the worker, such as /data/photos/, or /mnt/c/photos/ on WSL."
     return None
 

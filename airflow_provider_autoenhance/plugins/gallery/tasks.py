@@ -20,8 +20,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_autoenhance.api.coerce import names_image
-from airflow_provider_autoenhance.api.config import STORAGE
 from airflow_provider_autoenhance.api.errors import AutoenhanceError, SettingsError, SourceError
+from airflow_provider_autoenhance.api.fields import STORAGE
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.storage.location import Location, locate, path_inside
