@@ -175,6 +175,10 @@ class Rows(MutableMapping[str, Row]):
         """The rows of what has not landed; the others are not read whole."""
         return (Row.from_line(line) for line in self.lines() if _LANDED not in line)
 
+    def credits_spent(self) -> int:
+        """How many credits they answer for; no row is read whole."""
+        return sum(_SPENT in line for line in self.lines())
+
     def merged(self) -> Iterator[Row]:
         """The rows of photos that are merged from exposures; the others are not read whole."""
         return (Row.from_line(line) for line in self.lines() if b'"exposures": []' not in line)
@@ -418,8 +422,10 @@ _COMMON = Row(
 ).to_line()
 
 
-#: Part of the line of what has landed. Within a text its quotes would have backslashes.
+# Parts of a row's line. Within a text their quotes would have backslashes.
+
 _LANDED = b'"status": "landed"'
+_SPENT = b'"credit_spent": true'
 
 
 def _pack(line: bytes) -> bytes:

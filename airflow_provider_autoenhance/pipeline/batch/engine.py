@@ -245,17 +245,22 @@ class Batch:
 
         :returns: how many were deleted.
         """
+        unpaid: dict[str, str] = {}
+        for order_id in folder.own.orders:
+            seen = self._watcher.unpaid.get(order_id)
+            if seen is None and order_id in folder.orders:
+                seen = unpaid_marks(folder.orders[order_id])
+            unpaid |= seen or {}
+        if not unpaid:
+            return 0
         rows = folder.rows()
         landed = {fingerprint: row.image_id for fingerprint, row in rows.items() if row.status == "landed"}
         named = {row.image_id for record in folder.records for row in record.rows.values()}
-        deleted: set[str] = set()
-        for order_id in folder.own.orders:
-            unpaid = self._watcher.unpaid.get(order_id)
-            if unpaid is None:
-                unpaid = unpaid_marks(folder.orders[order_id]) if order_id in folder.orders else {}
-            for image_id, fingerprint in unpaid.items():
-                if landed.get(fingerprint) and image_id not in named and self._delete_unpaid(image_id):
-                    deleted.add(image_id)
+        deleted = {
+            image_id
+            for image_id, fingerprint in unpaid.items()
+            if landed.get(fingerprint) and image_id not in named and self._delete_unpaid(image_id)
+        }
         for order_id, order in folder.orders.items():  # the records are closed by what is there
             left = tuple(image for image in order.images if image.image_id not in deleted)
             folder.orders[order_id] = replace(order, images=left)

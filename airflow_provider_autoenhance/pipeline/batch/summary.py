@@ -164,7 +164,7 @@ def _counts(folders: Iterable[FolderPlan]) -> dict[str, Any]:
             if row.status == "failed":
                 transient += row.transient
                 failures.append({"photo": clean_text(decision.photo.path), "reason": row.reason})
-        credits += sum(row.credit_spent for row in folder.own.rows.values())
+        credits += folder.own.rows.credits_spent()
     return {
         "order_ids": orders,
         **counts,
