@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from io import BytesIO
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 640
 #: Content-Type of a thumbnail.
 MIME = "image/webp"
+#: Bytes. A bigger file is not copied for its thumbnail's sake.
+MOST_COPIED = 96 << 20
 
 _QUALITIES = (70, 40)  # the second one for grainy pictures
 _EFFORT = 1  # 0 makes files a third bigger, 4 takes thrice the time
 _USUAL_BYTES = 60_000
-#: A bigger file is not copied for its thumbnail's sake.
-_MOST_COPIED = 96 << 20
 _KINDS = (sniff.JPEG, sniff.PNG, sniff.WEBP, sniff.TIFF, sniff.HEIC, sniff.AVIF, sniff.BMP, sniff.GIF)
 _HEAD = 4096
 
@@ -77,6 +78,8 @@ def _made(source: Path | BinaryIO, about: str) -> Thumbnail:
         reduced, width, height = decode.decode_reduced(source, side=LONGEST_SIDE, about=about)
         return Thumbnail(_encoded(reduced), width, height)
     header = decode.read_header(source, about=about)
+    if max(header.width, header.height) <= LONGEST_SIDE and (data := _plain_webp(source)):
+        return Thumbnail(data, header.width, header.height)
     with process_budget().reserve(megabytes_for(header, [OutputSpec(format="webp", max_width=LONGEST_SIDE)])):
         return thumbnail_of_picture(decode.decode(source, about=about))
 
@@ -97,11 +100,16 @@ class Copy:
         with Copy() as copy:
             destination.write(CheckedReader(download, name=name, size=size, checks=[copy.begun()]), ...)
             picture = copy.thumbnail("kitchen.jpg")
+
+    :param most: bytes; of a longer file there is not a copy.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_COPIED) -> None:
+        self._most = most
+        self._too_big = f"it has more than {most >> 20} MB"
         self._file: IO[bytes] | None = None
-        self._length = 0
+        #: Bytes that have passed.
+        self.length = 0
         self._whole = False
         self._made: Thumbnail | None = None
         #: Why there is not a thumbnail, in words.
@@ -113,10 +121,15 @@ class Copy:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def begun(self) -> Self:
-        """Begin anew: another try sends the file from its start."""
+    def begun(self, size: int | None = None) -> Self:
+        """Begin anew: another try sends the file from its start.
+
+        :param size: bytes, where that is known.
+        """
         self._close()
-        self._length, self._whole, self._made, self.problem = 0, False, None, None
+        self.length, self._whole, self._made, self.problem = 0, False, None, None
+        if size is not None and size > self._most:
+            self._give_up(self._too_big)
         return self
 
     def feed(self, block: bytes, /) -> None:
@@ -130,9 +143,9 @@ class Copy:
                     self.problem = f"{kind.name if kind else 'what it is'} is not decoded here"
                     return
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the copy
-            self._length += len(block)
-            if self._length > _MOST_COPIED:
-                self._give_up(f"it has more than {_MOST_COPIED >> 20} MB")
+            self.length += len(block)
+            if self.length > self._most:
+                self._give_up(self._too_big)
             else:
                 self._file.write(block)
         except OSError as error:  # a full disk, most likely
@@ -189,6 +202,16 @@ def _kind(source: Path | BinaryIO) -> sniff.ImageFormat | None:
             return sniff.sniff(file.read(_HEAD))
     source.seek(0)
     return sniff.sniff(source.read(_HEAD))
+
+
+def _plain_webp(source: Path | BinaryIO) -> bytes | None:
+    """Return a file that is as a thumbnail is: WEBP in its simple form, which has neither EXIF nor profile."""
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+        file.seek(0)
+        data = file.read(_USUAL_BYTES + 1)
+    length = int.from_bytes(data[16:20], "little")
+    simple = data[8:16] == b"WEBPVP8 " and 0 <= len(data) - 20 - length <= 1  # chunks are filled up to even lengths
+    return data if simple and len(data) <= _USUAL_BYTES else None
 
 
 def _encoded(picture: Picture) -> bytes:

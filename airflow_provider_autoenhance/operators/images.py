@@ -351,7 +351,7 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     :param output_spec: an ``OutputSpec``, an object of its fields, or just a format; a list of them for several files from one purchase,
         into a folder (templated).
     :param thumbnails: also write what people look at: a small picture of the image before and after, the gallery's row (``gallery``) and a
-        contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and a call of the API for the image's upload.
+        contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and up to two free calls of the API.
     :raises NoCreditsError: no credit is left; the enhanced image waits.
     :raises DestinationError: not writable; nothing was spent.
     :raises SettingsError: an original, or another photo's file, would be written over; nothing was spent.

@@ -243,7 +243,7 @@ class AutoenhanceDownloadOrderOperator(AutoenhanceBaseOperator):
         of each image (templated).
     :param concurrency: downloads at a time.
     :param thumbnails: also write what people look at: a small picture of each image before and after, the gallery's rows (``gallery``) and
-        a contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and a call of the API for each image's upload.
+        a contact sheet (``contact_sheet``). Needs the extra ``imaging`` for the pictures, and up to two free API calls for each image.
     :raises NoCreditsError: no credit is left; the enhanced images wait.
     :raises DestinationError: not writable; nothing was spent.
     :raises SettingsError: an original, or another photo's file, would be written over; nothing was spent.

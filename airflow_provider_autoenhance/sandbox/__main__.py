@@ -77,7 +77,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--latency-ms", type=float, metavar="MS", help="delay added to each API call (0)")
     what.add_argument("--upload-url-seconds", type=int, metavar="S", help="life of upload URLs (3600)")
     what.add_argument(
-        "--render", choices=("enhance", "copy"), help="copy: leave pixels alone, for load tests (enhance)"
+        "--render",
+        choices=("enhance", "copy", "copy-big"),
+        help="copy, copy-big: leave pixels alone, for load tests (enhance)",
     )
     what.add_argument("--webhook-url", metavar="URL", help="where to post events")
     what.add_argument(

@@ -122,6 +122,18 @@ def test_transparency_is_laid_on_white() -> None:
     assert close_to(shown.getpixel((10, 10)), (255, 255, 255), by=4)
 
 
+def test_what_is_a_thumbnail_already_is_taken_as_it_is() -> None:
+    data = saved(halves((640, 426)), "WEBP", quality=70)
+    made = thumbnail_of(BytesIO(data), about="photo")
+    assert (made.data, made.width, made.height) == (data, 640, 426)
+
+
+@pytest.mark.parametrize("tail", [b"EXIF\4\0\0\0SECR", b"SECRET"])
+def test_what_stands_behind_a_small_picture_is_left_out(tail: bytes) -> None:
+    data = saved(halves((640, 426)), "WEBP", quality=70) + tail
+    assert b"SECR" not in thumbnail_of(BytesIO(data), about="photo").data
+
+
 def test_a_small_picture_is_not_blown_up() -> None:
     assert opened(thumbnail_of(BytesIO(saved(halves((160, 120)))), about="photo").data).size == (160, 120)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ import pytest
 from PIL import Image
 
 from airflow_provider_autoenhance.api import errors
+from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+from airflow_provider_autoenhance.imaging.thumbnail import thumbnail_of
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
 from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
@@ -21,6 +24,7 @@ from airflow_provider_autoenhance.pipeline.gallery.thumbnails import THUMBNAILS_
 from airflow_provider_autoenhance.storage.s3 import S3Destination
 from tests.support.batch import Enhance, enhance_to, fill, manifest, outputs
 from tests.support.photos import exposure, photo
+from tests.support.pins import pin_version
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run
 
@@ -348,3 +352,143 @@ def test_the_images_of_an_order_are_shown(enhance: Enhance, s3: SimpleNamespace,
     assert result["landed"] == 2
     assert s3.get(result["contact_sheet"].removeprefix("s3://enhanced/")).decode().count("data:image") == 4
     assert outputs(s3)
+
+
+@pytest.fixture
+def big(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
+    """Return what makes a photo that Autoenhance is asked to render small, as it is of photos of a few megabytes."""
+    most = 150_000
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.gallery.thumbnails.MOST_DECODED", most)
+
+    def made(shade: int = 120) -> bytes:
+        grain = Image.effect_noise((1200, 800), 80).convert("RGB")
+        data = BytesIO()
+        Image.blend(grain, Image.new("RGB", grain.size, (shade, 90, 60)), 0.3).save(data, "JPEG", quality=95)
+        assert len(data.getvalue()) > 2 * most
+        return data.getvalue()
+
+    return made
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of the files that the tasks decode for thumbnails."""
+    sizes: list[int] = []
+
+    def noted(source: Any, *, about: str) -> Any:
+        sizes.append(source.seek(0, 2))
+        return thumbnail_of(source, about=about)
+
+    monkeypatch.setattr("airflow_provider_autoenhance.imaging.thumbnail.thumbnail_of", noted)
+    return sizes
+
+
+def downloads(autoenhance: Sandbox) -> dict[str, int]:
+    """Return how often each kind of download was asked for."""
+    asked = autoenhance.ledger()["requests"]
+    return {kind: asked.get(f"GET /v3/images/{{id}}/{kind}", 0) for kind in ("enhanced", "original")}
+
+
+@pytest.mark.parametrize(
+    ("version", "deferrable"), [("2024-10-01", False), ("2025-05-08", True), (DEFAULT_VERSION, False)]
+)
+def test_autoenhance_renders_big_photos_small_for_no_second_credit(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    big: Callable[..., bytes],
+    decoded: list[int],
+    version: str,
+    deferrable: bool,
+) -> None:
+    pin_version(version)
+    s3.put("maple/big.jpg", big())
+    s3.put("maple/small.jpg", photo(size=(900, 600)))
+    assert enhance(deferrable=deferrable)["credits"] == 2
+    for entry in gallery(s3)["photos"]:
+        before, after = pictures(s3, entry)
+        assert before.size == after.size == (640, 427)
+        assert before.resize((1, 1)).getpixel((0, 0)) != after.resize((1, 1)).getpixel((0, 0))
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+    assert downloads(autoenhance) == {"enhanced": 2 + 1, "original": 1}
+    assert max(decoded) < 150_000
+
+
+@pytest.mark.parametrize(
+    ("faults", "settings"),
+    [
+        ([{"endpoint": "download_original_image", "kind": "422"}], {}),
+        ([{"endpoint": "download_enhanced_image", "kind": "404", "skip": 1}], {}),
+        ([], {"render": "copy"}),
+    ],
+    ids=["refused", "not there", "as big as ever"],
+)
+def test_what_autoenhance_does_not_render_small_is_decoded_here(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    big: Callable[..., bytes],
+    faults: list[dict[str, Any]],
+    settings: dict[str, Any],
+) -> None:
+    s3.put("maple/a.jpg", big())
+    autoenhance.settings(**settings)
+    autoenhance.faults(faults)
+    assert enhance()["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert [picture.size for picture in pictures(s3, entry)] == [(640, 427)] * 2
+    assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+def test_nothing_more_is_asked_of_an_api_that_does_not_render_small(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, big: Callable[..., bytes]
+) -> None:
+    autoenhance.settings(render="copy")
+    for number in range(4):
+        s3.put(f"maple/{number}.jpg", big(shade=60 + number))
+    assert enhance(concurrency=1)["landed"] == 4
+    assert all(all(pictures(s3, entry)) for entry in gallery(s3)["photos"])
+    assert downloads(autoenhance) == {"enhanced": 4 + 1, "original": 0}
+
+
+def test_a_preview_is_never_bought_for_its_picture(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, big: Callable[..., bytes]
+) -> None:
+    s3.put("maple/a.jpg", big())
+    assert enhance(preview=True)["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert all(pictures(s3, entry))
+    assert autoenhance.ledger()["credits"]["spent"] == 0
+
+
+def test_a_big_photo_that_fails_is_shown_as_it_was(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, big: Callable[..., bytes]
+) -> None:
+    s3.put("maple/bad.jpg", big())
+    autoenhance.settings(fail_images={"*bad*": "too dark"})
+    assert enhance(max_failures=1)["failed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert (entry["state"], entry["reason"], entry["after"]) == ("failed", "too dark", None)
+    assert Image.open(BytesIO(s3.get(f"maple/{THUMBNAILS_FOLDER}{entry['before']}"))).size == (640, 427)
+
+
+def test_a_big_exposure_is_shown_as_it_was_taken(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, big: Callable[..., bytes]
+) -> None:
+    for number, shade in enumerate((10, 120, 250)):
+        s3.put(f"maple/{number}.jpg", big(shade))
+    assert enhance(brackets=3)["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert all(pictures(s3, entry))
+    assert downloads(autoenhance)["original"] == 0
+
+
+def test_a_big_download_is_shown(
+    s3: SimpleNamespace, autoenhance: Sandbox, big: Callable[..., bytes], enhance: Enhance
+) -> None:
+    s3.put("maple/a.jpg", big())
+    (order_id,) = enhance(thumbnails=False)["order_ids"]
+    _, found = download(AutoenhanceDownloadOrderOperator, s3, order_id=order_id)
+    assert [picture.size for picture in pictures(s3, found["photos"][0], "elm")] == [(640, 427)] * 2
+    assert downloads(autoenhance) == {"enhanced": 2 + 1, "original": 1}
+    assert autoenhance.ledger()["credits"]["spent"] == 1

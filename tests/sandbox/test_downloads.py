@@ -199,3 +199,12 @@ def test_simultaneous_downloads_cost_one_credit(api: Api, image_id: str, sandbox
         answers = list(pool.map(lambda _: api.bytes(image_id, preview=False, quality=80), range(16)))
     assert len(set(answers)) == 1
     assert sandbox.ledger()["credits"]["spent"] == 1
+
+
+def test_a_load_test_gets_its_upload_back_and_small_pictures_when_it_asks_for_them(api: Api, sandbox: Sandbox) -> None:
+    sandbox.settings(render="copy-big")
+    data = photo(width=900, height=600)
+    image_id = api.finished(data)["image_id"]
+    assert api.bytes(image_id, preview=False) == data
+    small = opened(api.bytes(image_id, preview=False, format="webp", max_width=640))
+    assert (small.format, small.width) == ("WEBP", 640)

@@ -111,7 +111,7 @@ def bench_service(folder: Path, conditions: Conditions) -> Iterator[BenchService
     :param folder: gets its log, its files and its certificate.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    options = [f"--latency-ms={conditions.latency_ms}", f"--data-dir={folder / 'sandbox'}", "--render=copy"]
+    options = [f"--latency-ms={conditions.latency_ms}", f"--data-dir={folder / 'sandbox'}", "--render=copy-big"]
     options += ["--daily-limit=0", "--credits=1000000", "--set=upload_digests=false", "--set=requests_per_second=0"]
     trust: dict[str, str] = {}
     if conditions.tls:
@@ -122,7 +122,7 @@ def bench_service(folder: Path, conditions: Conditions) -> Iterator[BenchService
     with Children() as children:
         low, high = conditions.processing_seconds
         service = start_local_service(children, folder, processing_seconds=f"{low},{high}", more=options)
-        process = next(each for each in psutil.Process().children() if "--render=copy" in each.cmdline())
+        process = next(each for each in psutil.Process().children() if "--render=copy-big" in each.cmdline())
         os.environ.update(trust)
         try:
             made = BenchService(_trusting(service, trust), process, trust)

@@ -68,7 +68,7 @@ class Batch:
         self.plan = plan
         self.in_flight = InFlight()
         self._delivery = delivery
-        self._pictures = {part.job.destination: Pictures(part.job) for part in plan.parts}
+        self._pictures = {part.job.destination: Pictures(hook, part.job) for part in plan.parts}
         self._watcher = Watcher(hook, self.in_flight)
         self._books = Books(job, plan, self._steps)
         self._claims = Claims(job, self._books)
@@ -359,11 +359,12 @@ class Batch:
         return pause
 
     def _after(self, look: Look) -> list[Callable[[], Outcome]]:
-        """Note what has ended; return the work of downloading what is enhanced."""
+        """Note what has ended; return the work that is left with it: to download what is enhanced."""
         for awaited, reason in look.ended:
             self._books.note(awaited.folder, self._steps(awaited.folder).unenhanced(awaited.decision, reason))
+        shown = [partial(self._show, awaited) for awaited, _ in look.ended]
         again = [partial(self._enhance_again, awaited) for awaited in look.restyled]
-        return [*again, *map(self._to_download, look.enhanced)]
+        return [*shown, *again, *map(self._to_download, look.enhanced)]
 
     def _to_download(self, awaited: Awaited) -> Callable[[], Outcome]:
         self.in_flight.downloads[awaited.decision.photo.fingerprint] = awaited
@@ -381,6 +382,11 @@ class Batch:
                 self._may_edit(row)
 
         return Outcome(sum(output["size"] for output in row.outputs), row.status != "landed", note)
+
+    def _show(self, awaited: Awaited) -> Outcome:
+        """Let people see a photo that was not enhanced."""
+        self._pictures[awaited.folder.job.destination].ended(awaited.decision.photo, awaited.decision.image_id)
+        return Outcome(0, True, lambda: None)
 
     def _check_styles(self, threads: Workers[Outcome]) -> None:
         """Look once more at the images of what has landed: somebody may have had one enhanced with other settings meanwhile. It is enhanced

@@ -138,7 +138,7 @@ class Transfer:
             places = [open_destination(target, conn_id=self._job.destination_conn_id) for target in photo.targets]
             with self._pictures.coming_down() as copy:
                 outputs = self._delivery.deliver(self._hook, image_id, places, about=f"photo {photo.path!r}", copy=copy)
-                self._pictures.came_down(photo, copy)
+                self._pictures.came_down(photo, image_id, copy, outputs)
         except Exception as error:
             if isinstance(error, FATAL) and not self._is_about(photo, error):
                 raise

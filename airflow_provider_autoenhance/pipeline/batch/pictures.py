@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.gallery.rows import Entry, Gallery, entry
 from airflow_provider_autoenhance.pipeline.gallery.sheet import write_sheet
-from airflow_provider_autoenhance.pipeline.gallery.thumbnails import Thumbnails, after_name, before_name
+from airflow_provider_autoenhance.pipeline.gallery.thumbnails import Thumbnails, after_name, before_name, stored
 from airflow_provider_autoenhance.pipeline.job import Job
 from airflow_provider_autoenhance.pipeline.photo import Photo
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
@@ -32,7 +33,8 @@ class Pictures:
     Nothing that goes wrong here fails a photo or the task.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, hook: AutoenhanceHook, job: Job) -> None:
+        self._hook = hook
         self._job = job
         wanted = job.thumbnails and job.durable
         self._kept = Thumbnails(job.destination, job.destination_conn_id) if wanted else None
@@ -45,31 +47,38 @@ class Pictures:
         shown = _shown(of or photo)
         if self._kept is None or shown is None or shown.source != photo.source or self._kept.has(_before(photo)):
             return nullcontext()
-        return self._kept.copy() or nullcontext()
+        return self._kept.copy(whole=of is not None) or nullcontext()
 
     def went_up(self, photo: Photo, copy: Copy | None) -> None:
-        """Keep the thumbnail of a file that has been uploaded."""
-        if self._kept is not None and copy is not None:
+        """Keep the thumbnail of a file that has been uploaded. What is not decoded here is shown once it is enhanced."""
+        if self._kept is not None and copy is not None and not copy.problem:
             self._kept.keep(_before(photo), copy, about=f"photo {photo.path!r}")
 
     def coming_down(self) -> AbstractContextManager[Copy | None]:
         """Return what copies a file while it is downloaded."""
         return (self._kept.copy() if self._kept else None) or nullcontext()
 
-    def came_down(self, photo: Photo, copy: Copy | None) -> None:
-        """Keep the thumbnail of a file that has been downloaded; and that of its source, where a worker died before that was there."""
+    def came_down(self, photo: Photo, image_id: str, copy: Copy | None, outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the thumbnail of a photo that has landed; and that of its source, where that is big, or a worker died before it was there.
+
+        :param outputs: the facts of its files.
+        """
         if self._kept is None or copy is None:
             return
-        self._kept.keep(after_name(photo.fingerprint), copy, about=f"photo {photo.path!r}")
+        small = self._kept.rendered(self._hook, image_id, variant="enhanced", preview=self._job.preview)
+        file = stored(min(outputs, key=lambda each: each["size"])["uri"], conn_id=self._job.destination_conn_id)
+        self._kept.keep(after_name(photo.fingerprint), copy, small, file, about=f"photo {photo.path!r}")
+        self.ended(photo, image_id)
+
+    def ended(self, photo: Photo, image_id: str | None) -> None:
+        """Keep the thumbnail of the source of a photo that Autoenhance is done with, where there is not any."""
         shown = _shown(photo)
-        if shown is not None and not self._kept.has(_before(shown)):
-            self._kept.keep_read(
-                _before(shown),
-                shown.origin.given,
-                conn_id=shown.origin.conn_id,
-                access=self._job.sources.access,
-                about=f"photo {shown.path!r}",
-            )
+        if self._kept is None or shown is None or self._kept.has(_before(shown)):
+            return
+        ways = [stored(shown.origin.given, conn_id=shown.origin.conn_id, access=self._job.sources.access)]
+        if image_id and not photo.exposures and self._kept.renders:  # of a bracket, Autoenhance shows another picture
+            ways.insert(0, self._kept.rendered(self._hook, image_id, variant="original"))
+        self._kept.keep(_before(shown), None, *ways, about=f"photo {shown.path!r}")
 
     def write(self, part: PartPlan, manifest: str, *, again: bool) -> dict[str, str | None]:
         """Write the gallery's JSON and the contact sheet.

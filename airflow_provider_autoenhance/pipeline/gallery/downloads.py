@@ -16,17 +16,12 @@ from airflow_provider_autoenhance.pipeline.gallery.sheet import write_sheet
 from airflow_provider_autoenhance.pipeline.gallery.thumbnails import Thumbnails, after_name
 from airflow_provider_autoenhance.pipeline.job import Run
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
-from airflow_provider_autoenhance.storage.base import BLOCK
 from airflow_provider_autoenhance.storage.naming import split_conn_id
 
 if TYPE_CHECKING:
-    from airflow_provider_autoenhance.hooks.download import Download
     from airflow_provider_autoenhance.imaging.thumbnail import Copy
 
 log = logging.getLogger(__name__)
-
-#: What Autoenhance renders of an upload for its thumbnail: small, and free as each preview and each original is.
-_SMALL = {"format": "jpeg", "max_width": "640"}
 
 
 class Downloads:
@@ -59,19 +54,29 @@ class Downloads:
         return self._kept.copy() or nullcontext()
 
     def landed(
-        self, image: Image, copy: Copy | None, outputs: Sequence[dict[str, Any]], *, credits: int, original: bool
+        self,
+        image: Image,
+        copy: Copy | None,
+        outputs: Sequence[dict[str, Any]],
+        *,
+        credits: int,
+        original: bool,
+        preview: bool,
     ) -> None:
         """Take an image that has landed.
 
         :param outputs: the facts of its files.
         :param credits: what it has cost.
         :param original: the upload was downloaded, which has no other picture to be held against.
+        :param preview: the small free rendering was downloaded; the image may not be bought.
         """
         before, after = self._name(image, "before"), self._name(image, "after")
         if copy is not None:
-            self._kept.keep(after, copy, about=image.label)
+            upload = self._kept.rendered(self._hook, image.image_id, variant="original")
+            bought = self._kept.rendered(self._hook, image.image_id, variant="enhanced", preview=preview)
+            self._kept.keep(after, copy, upload if original else bought, about=image.label)
             if not original and not self._kept.has(before):
-                self._keep_upload(image, before)
+                self._kept.keep(before, None, upload, about=image.label)
         self._entries[image.image_id] = self._entry(image, "landed") | Entry(
             before=before if not original and self._kept.has(before) else None,
             after=after if self._kept.has(after) else None,
@@ -98,26 +103,6 @@ class Downloads:
             log.warning("The gallery and the contact sheet cannot be written: %s", clean_text(str(error)))
             return {}
         return self._gallery.uris()
-
-    def _keep_upload(self, image: Image, name: str) -> None:
-        """Have Autoenhance render the upload small: here it is not at hand."""
-        with self.copying() as copy:
-            if copy is None:
-                return
-            looks_on = copy
-
-            def receive(download: Download) -> None:
-                looks_on.begun()
-                while (block := download.read(BLOCK)) and not looks_on.problem:
-                    looks_on.feed(block)
-                looks_on.finish()
-
-            try:
-                self._hook.download_image(image.image_id, receive, variant="original", preview=True, rendering=_SMALL)
-            except Exception as error:  # noqa: BLE001 - never the image's problem
-                log.info("Without a picture from before: %s: %s", image.label, clean_text(str(error)))
-            else:
-                self._kept.keep(name, copy, about=image.label)
 
     def _entry(self, image: Image, state: str) -> Entry:
         return Entry(

@@ -9,25 +9,37 @@ import hashlib
 import json
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from airflow_provider_autoenhance.api.errors import SourceError
+from airflow_provider_autoenhance.api.errors import NotFoundError, SourceError
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, list_files, open_destination, open_source
 from airflow_provider_autoenhance.storage.base import BLOCK
 
 if TYPE_CHECKING:
+    from airflow_provider_autoenhance.api.calls import Variant
+    from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
+    from airflow_provider_autoenhance.hooks.download import Download
     from airflow_provider_autoenhance.imaging.thumbnail import Copy, Thumbnail
-    from airflow_provider_autoenhance.storage import SourceAccess
+    from airflow_provider_autoenhance.storage import Source, SourceAccess
+
+    #: Lets a file pass by a copy, from its start.
+    Feed = Callable[[Copy], None]
 
 log = logging.getLogger(__name__)
 
 #: Below the folder of the manifest.
 THUMBNAILS_FOLDER = f"{RECORDS_FOLDER}/thumbnails/"
 
+#: Bytes. Of a bigger photo Autoenhance makes a small one, for a call: to decode it here takes many times the processor time of that.
+MOST_DECODED = 2 << 20
+#: What is asked for of an upload, or of an image that is bought: small, free, and kept as it comes.
+_SMALL = {"format": "webp", "quality": "70", "max_width": "640"}
 #: A bigger file is not a thumbnail of ours.
 _MOST_BYTES = 1 << 20
 #: Bytes of fresh thumbnails that are kept for the contact sheet, which need not read them again then.
@@ -69,6 +81,8 @@ class Thumbnails:
         self._fresh: dict[str, bytes] = {}
         self._room = _MOST_KEPT
         self._failed = 0
+        #: Whether Autoenhance has rendered small what it was asked for so far.
+        self.renders = True
 
     def has(self, name: str) -> bool:
         """Whether there is such a thumbnail; by a listing call before the first answer, or a look at each."""
@@ -79,40 +93,66 @@ class Thumbnails:
                 self._known.add(name)
             return name in self._known
 
-    def copy(self) -> Copy | None:
-        """Return what copies a photo as it passes; ``None`` where thumbnails cannot be made here."""
+    def copy(self, *, whole: bool = False) -> Copy | None:
+        """Return what copies a photo as it passes; ``None`` where thumbnails cannot be made here.
+
+        :param whole: of a big one too, since Autoenhance cannot render it.
+        """
         if not can_be_made():
             return None
-        from airflow_provider_autoenhance.imaging.thumbnail import Copy
+        from airflow_provider_autoenhance.imaging.thumbnail import MOST_COPIED, Copy
 
-        return Copy()
+        return Copy(MOST_COPIED if whole or not self.renders else MOST_DECODED)
 
-    def keep(self, name: str, copy: Copy, *, about: str) -> None:
-        """Make a thumbnail of what has passed, and write it."""
-        made = copy.thumbnail(about)
+    def keep(self, name: str, copy: Copy | None, *others: Feed, about: str) -> None:
+        """Make a thumbnail of what has passed, and write it.
+
+        :param others: tried in turn where nothing has passed that one can be made of.
+        """
+        made = copy.thumbnail(about) if copy else None
+        problem = copy.problem if copy else None
+        for feed in others:
+            if made is None:
+                made, problem = self._fed(feed, about)
         if made is not None:
             self._write(name, made, about)
-        elif copy.problem:
-            self._say(about, copy.problem)
+        elif problem:
+            self._say(about, problem)
 
-    def keep_read(
-        self, name: str, uri: str, *, conn_id: str | None, access: SourceAccess = EVERYWHERE, about: str
-    ) -> None:
-        """Make a thumbnail of a file that has to be read for it, and write it."""
-        copy = self.copy()
+    def rendered(self, hook: AutoenhanceHook, image_id: str, *, variant: Variant, preview: bool = True) -> Feed:
+        """Have Autoenhance render an image small. If that fails, or it comes back big, the others are decoded here from then on.
+
+        :param preview: ``False`` only of what is bought.
+        """
+
+        def receive(copy: Copy, download: Download) -> None:
+            copy.begun()
+            _pass(download, copy)
+            self.renders &= copy.length <= MOST_DECODED
+
+        def feed(copy: Copy) -> None:
+            try:
+                take = partial(receive, copy)
+                hook.download_image(image_id, take, variant=variant, preview=preview, rendering=_SMALL)
+            except NotFoundError:  # of this image alone
+                raise
+            except Exception:
+                self.renders = False
+                raise
+
+        return feed
+
+    def _fed(self, feed: Feed, about: str) -> tuple[Thumbnail | None, str | None]:
+        copy = self.copy(whole=True)
         if copy is None:
-            return
+            return None, None
         with copy:
             try:
-                with open_source(uri, conn_id=conn_id, access=access) as source:
-                    copy.begun()
-                    while (block := source.read(BLOCK)) and not copy.problem:
-                        copy.feed(block)
+                feed(copy)
                 copy.finish()
             except Exception as error:  # noqa: BLE001 - never the photo's problem
-                self._say(about, str(error))
-            else:
-                self.keep(name, copy, about=about)
+                return None, str(error)
+            return copy.thumbnail(about), copy.problem
 
     def read(self, name: str) -> bytes | None:
         """Read a thumbnail; ``None`` where that cannot be."""
@@ -169,6 +209,21 @@ class Thumbnails:
             first = self._failed == 1
         if first:
             log.info("Without a thumbnail: %s: %s", about, clean_text(problem))
+
+
+def stored(uri: str, *, conn_id: str | None, access: SourceAccess = EVERYWHERE) -> Feed:
+    """Read a file for its thumbnail."""
+
+    def feed(copy: Copy) -> None:
+        with open_source(uri, conn_id=conn_id, access=access) as source:
+            _pass(source, copy)
+
+    return feed
+
+
+def _pass(source: Download | Source, copy: Copy) -> None:
+    while (block := source.read(BLOCK)) and not copy.problem:
+        copy.feed(block)
 
 
 def can_be_made() -> bool:

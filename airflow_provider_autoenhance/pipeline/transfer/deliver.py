@@ -82,7 +82,9 @@ class Delivery:
     ) -> dict[str, Any]:
         def publish(download: Download) -> dict[str, Any]:
             size = copy.size_of(download.peek()) if copy else {}
-            stored, kind = publish_download(download, destination, output.format, *([copy.begun()] if copy else []))
+            stored, kind = publish_download(
+                download, destination, output.format, *([copy.begun(download.size)] if copy else [])
+            )
             return _facts(stored) | {"content_type": kind.mime, **size}
 
         return self._download(hook, image_id, publish, output.query(preview=self.preview), about)

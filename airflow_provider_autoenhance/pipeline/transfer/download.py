@@ -108,7 +108,8 @@ def land(hook: AutoenhanceHook, target: PhotoTarget, image: Image, shown: Downlo
         outputs = delivery.deliver(hook, image.image_id, destinations, about=image.label, copy=copy)
         if shown:
             credits = int(spent or image.downloaded)
-            shown.landed(image, copy, outputs, credits=credits, original=target.variant == "original")
+            original = target.variant == "original"
+            shown.landed(image, copy, outputs, credits=credits, original=original, preview=target.preview)
     for output in outputs:
         log.info("%s landed at %s (%s bytes)", image.label, output["uri"], output["size"])
     if spent:

@@ -107,7 +107,7 @@ class PhotoSource:
                 from airflow_provider_autoenhance.imaging.convert import check_source
 
                 check_source(source.peek(), self.converted, about=source.uri)
-            with upload_body(source, *([self.copy.begun()] if self.copy else [])) as body:
+            with upload_body(source, *([self.copy.begun(source.size)] if self.copy else [])) as body:
                 yield source.file, body
 
     @contextmanager

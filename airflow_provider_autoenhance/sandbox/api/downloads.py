@@ -14,7 +14,7 @@ from airflow_provider_autoenhance.sandbox.errors import ApiError, invalid, redir
 from airflow_provider_autoenhance.sandbox.http.call import Call
 from airflow_provider_autoenhance.sandbox.photo.decoding import media_type
 from airflow_provider_autoenhance.sandbox.photo.files import Asset
-from airflow_provider_autoenhance.sandbox.photo.rendering import Rendering, render
+from airflow_provider_autoenhance.sandbox.photo.rendering import Rendering, render, stand_in
 from airflow_provider_autoenhance.sandbox.state.models import Image
 from airflow_provider_autoenhance.sandbox.state.world import World
 from airflow_provider_autoenhance.sandbox.store.assets import asset_url
@@ -109,6 +109,9 @@ async def _rendered(call: Call, image: Image, source: Asset, wanted: Wanted) -> 
     """Render once per revision of an image and rendering. Later and simultaneous calls share the file."""
     if wanted.rendering is None or call.world.settings.render == "copy":
         return source
+    if call.world.settings.render == "copy-big":
+        width = wanted.rendering.max_width
+        return stand_in(call.world.folder / "renders", width, wanted.rendering) if width else source
     if wanted.rendering.format == "jxl":
         raise invalid("query", {"format": ["The sandbox has no JPEG XL encoder; ask for another format."]})
     renders = call.world.renders

@@ -71,6 +71,18 @@ def _write(image: Image.Image, icc: bytes | None, target: Path, wanted: Renderin
     return measured(target, f"image/{kind}")
 
 
+def stand_in(folder: Path, width: int, wanted: Rendering) -> Asset:
+    """Return a grey picture in place of an image, for load tests: it is made once.
+
+    :param folder: keeps it for the next who asks.
+    """
+    kind = wanted.format or "jpeg"
+    target = folder / f"grey-{width}-{wanted.quality}.{kind}"
+    if target.exists():
+        return measured(target, f"image/{kind}")
+    return _write(Image.effect_noise((width, width * 2 // 3 or 1), 6).convert("RGB"), None, target, wanted)
+
+
 def measured(path: Path, content_type: str) -> Asset:
     """Describe a finished file.
 

@@ -71,7 +71,7 @@ class Processing:
             settings=dict(image.settings),
             target=world.folder / "masters" / uuid.uuid4().hex,
             max_megapixels=world.settings.max_megapixels,
-            copy=world.settings.render == "copy",
+            copy=world.settings.render != "enhance",
         )
         return await asyncio.get_running_loop().run_in_executor(self._pixels, develop, job)
 

@@ -19,7 +19,8 @@ class Settings(BaseModel):
     :param daily_limit: enhancements per account and UTC day; what is over it ends in ``error``. 0 = no limit.
     :param processing_seconds: shortest and longest enhancement, in seconds, drawn uniformly.
     :param merging_seconds: the same for grouping an order's exposures.
-    :param render: ``enhance`` works on the pixels; ``copy`` hands the upload back, for load tests.
+    :param render: ``enhance`` works on the pixels; ``copy`` hands the upload back, for load tests; ``copy-big`` does so
+        too, but for what is asked for with ``max_width``, which is a grey picture.
     :param upload_url_seconds: life of an upload URL; an image never uploaded by then is ``expired``.
     :param upload_url_names_type: whether an upload URL names the Content-Type in its query, as the vendor's do.
     :param upload_flag_lag_seconds: how long ``is_uploaded`` of an exposure lags its upload.
@@ -69,7 +70,7 @@ class Settings(BaseModel):
     daily_limit: int = Field(500, ge=0)
     processing_seconds: Range = (1.0, 3.0)
     merging_seconds: Range = (0.2, 0.5)
-    render: Literal["enhance", "copy"] = "enhance"
+    render: Literal["enhance", "copy", "copy-big"] = "enhance"
     upload_url_seconds: int = Field(3600, ge=1)
     upload_url_names_type: bool = True
     upload_flag_lag_seconds: float = Field(0.0, ge=0)
