@@ -26,6 +26,7 @@ class Head:
     :param taken: by the camera's own clock.
     :param place: degrees north and east, to some hundred metres.
     :param pixels: width and height as people see it; not of camera RAW.
+    :param camera: a digest of make, model and serial number: one clock.
     :param damage: why it is no whole picture; ``None`` where nothing shows that.
     """
 
@@ -34,6 +35,7 @@ class Head:
     place: tuple[float, float] | None = None
     pixels: tuple[int, int] | None = None
     damage: str | None = None
+    camera: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a record keeps it: what is not known is left out."""
@@ -43,6 +45,7 @@ class Head:
             "place": self.place and list(self.place),
             "pixels": self.pixels and list(self.pixels),
             "damage": self.damage,
+            "camera": self.camera,
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -50,13 +53,14 @@ class Head:
     def from_json(cls, kept: Mapping[str, Any]) -> Head | None:
         """Read back what :meth:`to_json` made; ``None`` where somebody has altered it."""
         try:
-            taken, place, pixels, damage = map(kept.get, ("taken", "place", "pixels", "damage"))
+            taken, place, pixels, damage, camera = map(kept.get, ("taken", "place", "pixels", "damage", "camera"))
             return cls(
                 str(kept["digest"]),
                 datetime.fromisoformat(taken).replace(tzinfo=None) if taken else None,
                 (float(place[0]), float(place[1])) if place else None,
                 (int(pixels[0]), int(pixels[1])) if pixels else None,
                 str(damage) if damage else None,
+                str(camera) if camera else None,
             )
         except (LookupError, TypeError, ValueError, OverflowError):
             return None
@@ -81,7 +85,16 @@ def read_head(read_range: ReadRange, size: int, name: str) -> tuple[Head, Captur
         pixels = pixels[1], pixels[0]
     place = facts.place and (round(facts.place[0], _DIGITS), round(facts.place[1], _DIGITS))
     damage = _damage(form, first, size, has_frame=pixels is not None)
-    return Head(hashlib.sha256(first).hexdigest()[:16], facts.captured_at, place, pixels, damage), facts
+    return Head(_digest(first), facts.captured_at, place, pixels, damage, _camera(facts)), facts
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _camera(facts: CaptureFacts) -> str | None:
+    words = [facts.make or "", facts.model or "", facts.serial_number or ""]
+    return _digest("\0".join(words).encode()) if any(words) else None
 
 
 def _damage(form: sniff.ImageFormat | None, first: bytes, size: int, *, has_frame: bool) -> str | None:

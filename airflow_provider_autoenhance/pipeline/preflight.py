@@ -17,7 +17,7 @@ from statistics import median
 from airflow_provider_autoenhance.imaging.head import Head
 
 APART_HOURS = 4.0
-"""From here on a photo was not taken with the others. A shoot has pauses; its cameras may have two clocks."""
+"""From here on a photo was not taken with the others. A shoot has pauses."""
 
 APART_KILOMETRES = 3.0
 """Likewise. A phone indoors is off by some hundred metres."""
@@ -34,6 +34,7 @@ _MOST_STRAYS = 2  # more are no mistake, but the shots at dusk, or a second day
 _MAIN_PART = 0.75  # of the photos, that a folder's rest has at least
 _LEAST_BRACKETS, _USUAL_PART = 5, 0.8
 _EARTH_KILOMETRES = 6371.0
+_KILOMETRES_PER_HOUR = 150.0  # faster than anybody drives between two photos
 _DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
 DAMAGED, TWICE, SMALL, APART, BRACKET = "damaged", "twice", "small", "apart", "bracket"
@@ -160,28 +161,50 @@ def _small(photos: Iterable[SeenPhoto], width: int | None) -> Iterator[tuple[str
 
 
 def _strays(photos: Iterable[SeenPhoto]) -> Iterator[tuple[str, Doubt]]:
-    taken: dict[str, datetime] = {}
-    places: dict[str, tuple[float, float]] = {}
-    for photo in photos:
-        for head in (file.head for file in photo.files[:1] if file.head):
-            if head.taken and (head.taken.month, head.taken.day) != _CLOCKS_BEGIN:
-                taken[photo.key] = head.taken
-            if head.place:
-                places[photo.key] = head.place
+    heads = {photo.key: photo.files[0].head for photo in photos if photo.files[0].head}
+    yield from _strays_in_time(heads)
+    yield from _strays_in_space(heads)
+
+
+def _strays_in_time(heads: Mapping[str, Head]) -> Iterator[tuple[str, Doubt]]:
+    """Doubt what one camera, whose clock is the same, took apart from the rest."""
+    taken = {key: head.taken for key, head in heads.items() if head.taken and _is_set(head.taken)}
     rest = _rest_of(taken)
-    if rest:
-        begin, end = min(taken[key] for key in rest), max(taken[key] for key in rest)
-        for key, moment in taken.items():
-            if key not in rest:
-                apart = f"{_long(begin - moment)} before" if moment < begin else f"{_long(moment - end)} after"
-                yield key, Doubt(APART, f"taken {apart} the others")
-    if len(places) >= _LEAST_PHOTOS:
-        middle = median(north for north, _ in places.values()), median(east for _, east in places.values())
-        away = {key: _kilometres(middle, place) for key, place in places.items()}
-        far = {key: distance for key, distance in away.items() if distance > APART_KILOMETRES}
-        if len(far) <= _MOST_STRAYS and len(far) <= (1 - _MAIN_PART) * len(places):
-            for key, distance in far.items():
-                yield key, Doubt(APART, f"taken {distance:.0f} km from the others")
+    if not rest:
+        return
+    begin, end = min(taken[key] for key in rest), max(taken[key] for key in rest)
+    cameras = {heads[key].camera for key in rest}
+    for key, moment in taken.items():
+        at_dusk = moment > end and moment.date() == end.date()
+        if key not in rest and heads[key].camera in cameras and not at_dusk:
+            apart = f"{_long(begin - moment)} before" if moment < begin else f"{_long(moment - end)} after"
+            yield key, Doubt(APART, f"taken {apart} the others")
+
+
+def _strays_in_space(heads: Mapping[str, Head]) -> Iterator[tuple[str, Doubt]]:
+    places = {key: head.place for key, head in heads.items() if head.place}
+    if len(places) < _LEAST_PHOTOS:
+        return
+    middle = median(north for north, _ in places.values()), median(east for _, east in places.values())
+    away = {key: _kilometres(middle, place) for key, place in places.items()}
+    far = {key: distance for key, distance in away.items() if distance > APART_KILOMETRES}
+    if len(far) > min(_MOST_STRAYS, (1 - _MAIN_PART) * len(places)):
+        return
+    near = [heads[key] for key in away if key not in far]
+    for key, distance in far.items():
+        if not any(_is_too_fast(distance, heads[key], other) for other in near):
+            yield key, Doubt(APART, f"taken {distance:.0f} km from the others")
+
+
+def _is_too_fast(kilometres: float, one: Head, other: Head) -> bool:
+    """Whether one camera cannot have been at both places: then it noted where it was before, as it does until it finds itself."""
+    if one.taken is None or other.taken is None or one.camera != other.camera:
+        return False
+    return kilometres > _KILOMETRES_PER_HOUR * (abs(one.taken - other.taken) / timedelta(hours=1))
+
+
+def _is_set(clock: datetime) -> bool:
+    return (clock.month, clock.day) != _CLOCKS_BEGIN
 
 
 def _rest_of(taken: Mapping[str, datetime]) -> set[str]:
@@ -206,11 +229,17 @@ def _brackets(photos: Sequence[SeenPhoto]) -> Iterator[tuple[str, Doubt]]:
     """Name what its grouping doubts, and a bracket with fewer exposures than nearly all others have."""
     sizes = Counter(len(photo.files) for photo in photos if len(photo.files) > 1)
     (usual, number), total = (sizes.most_common(1) or [(0, 0)])[0], sizes.total()
+    often = number >= max(_LEAST_BRACKETS, _USUAL_PART * total)
     for photo in photos:
         if photo.bracket:
             yield photo.key, Doubt(BRACKET, photo.bracket)
-        elif 1 < len(photo.files) < usual and number >= max(_LEAST_BRACKETS, _USUAL_PART * total):
+        elif 1 < len(photo.files) < usual and not _is_chosen(len(photo.files)) and often:
             yield photo.key, Doubt(BRACKET, f"{len(photo.files)} exposures, where the others have {usual}")
+
+
+def _is_chosen(exposures: int) -> bool:
+    """Whether cameras are set to so many: a photographer takes 3 outdoors and 5 indoors."""
+    return exposures % 2 == 1
 
 
 def _about(photo: SeenPhoto, file: SeenFile, reason: str) -> str:

@@ -50,19 +50,23 @@ def shoot(
     exposures: int = 1,
     name: str = "IMG_{:04}.JPG",
     start: float = 0.0,
+    longest: float = 240,
     pixels: tuple[int, int] = (6000, 4000),
     noise: float = 0.2,
     same_size: bool = False,
+    camera: str = "a camera",
 ) -> Folder:
     """Photos of one camera in one house.
 
     :param start: hours from noon.
+    :param longest: seconds between two photos.
     :param noise: kilometres by which a place is off.
     :param same_size: files without compression.
+    :param camera: has a clock of its own.
     """
     found, clock, number = [], NOON + timedelta(hours=start), 0
     for _ in range(photos):
-        clock += timedelta(seconds=chance.uniform(5, 240))
+        clock += timedelta(seconds=chance.uniform(5, longest))
         files = []
         for _ in range(exposures):
             number += 1
@@ -73,6 +77,7 @@ def shoot(
                 taken=clock,
                 place=(place[0], place[1]),
                 pixels=pixels if chance.random() < 0.8 else pixels[::-1],
+                camera=camera,
             )
             size = 72_000_000 if same_size else chance.randrange(6_000_000, 12_000_000)
             files.append(SeenFile(name.format(number), size, f"{chance.getrandbits(128):032x}", head))
@@ -96,11 +101,28 @@ SCENES: dict[str, Callable[[random.Random], Folder]] = {
         *shoot(chance, 10, exposures=5),
         *shoot(chance, 6, exposures=3, name="DSC_{:04}.JPG"),
     ],
+    "brackets of 5, and two of 3 outdoors": lambda chance: [
+        *shoot(chance, 20, exposures=5),
+        *shoot(chance, 2, exposures=3, name="DSC_{:04}.JPG"),
+    ],
     "two cameras, clocks an hour apart": lambda chance: [
         *shoot(chance),
-        *shoot(chance, 8, name="DJI_{:04}.JPG", start=1, pixels=(4000, 3000)),
+        *shoot(chance, 8, name="DJI_{:04}.JPG", start=1, pixels=(4000, 3000), camera="a drone"),
     ],
     "a phone without a fix": lambda chance: shoot(chance, noise=0.5),
+    "two photos of a drone, its clock a day off": lambda chance: [
+        *shoot(chance),
+        *shoot(chance, 2, name="DJI_{:04}.JPG", start=chance.choice([-24, 24]), camera="a drone"),
+    ],
+    "a photo of a phone, the camera in another zone": lambda chance: [
+        *shoot(chance),
+        *shoot(chance, 1, name="PXL_{:04}.JPG", start=chance.uniform(-11, 14), camera="a phone"),
+    ],
+    "two photos at dusk": lambda chance: [*shoot(chance), *shoot(chance, 2, name="DUSK_{:04}.JPG", start=9)],
+    "a phone that has yet to find itself": lambda chance: [
+        _with_head(photo, place=(HOUSE[0] + 0.2, HOUSE[1])) if number < 2 else photo
+        for number, photo in enumerate(shoot(chance, longest=120))
+    ],
     "dusk, three photos": lambda chance: [*shoot(chance), *shoot(chance, 3, name="DUSK_{:04}.JPG", start=9)],
     "two days": lambda chance: [*shoot(chance, 12), *shoot(chance, 10, name="DSC_{:04}.JPG", start=24)],
     "some photos of other years": lambda chance: [
@@ -109,7 +131,9 @@ SCENES: dict[str, Callable[[random.Random], Folder]] = {
     ],
     "a drone whose clock was never set": lambda chance: [
         *shoot(chance),
-        *shoot(chance, 2, name="DJI_{:04}.JPG", start=(datetime(2000, 1, 1) - NOON) / timedelta(hours=1)),
+        *shoot(
+            chance, 2, name="DJI_{:04}.JPG", start=(datetime(2000, 1, 1) - NOON) / timedelta(hours=1), camera="a drone"
+        ),
     ],
     "files of one size": lambda chance: shoot(chance, name="IMG_{:04}.TIF", same_size=True),
     "few photos over years": lambda chance: [
@@ -142,13 +166,15 @@ FAULTS: dict[str, tuple[str, Callable[[random.Random, SeenPhoto], SeenPhoto]]] =
     "of another day": (
         APART,
         lambda chance, photo: _with_head(
-            photo, taken=NOON + timedelta(hours=chance.choice([-1, 1]) * chance.uniform(9, 4000))
+            photo, taken=NOON + timedelta(hours=chance.choice([-9, 14]) * chance.uniform(1, 200))
         ),
     ),
     "of another town": (
         APART,
         lambda chance, photo: _with_head(
-            photo, place=(HOUSE[0] + chance.uniform(5, 300) / DEGREE_KILOMETRES, HOUSE[1])
+            photo,
+            taken=NOON - timedelta(hours=3),
+            place=(HOUSE[0] + chance.uniform(5, 300) / DEGREE_KILOMETRES, HOUSE[1]),
         ),
     ),
     "a damaged head": (DAMAGED, lambda chance, photo: _with_head(photo, damage="its JPEG header is damaged")),
@@ -232,7 +258,7 @@ def test_damage_shows_in_a_head_of_each_format(form: str) -> None:
 
 
 def test_what_is_remembered_of_a_head_is_read_back() -> None:
-    head = replace(_head(_encoded("JPEG")), taken=NOON, place=(51.512, -7.25), damage="it is empty")
+    head = replace(_head(_encoded("JPEG")), taken=NOON, place=(51.512, -7.25), damage="it is empty", camera="ab")
     assert Head.from_json(head.to_json()) == head
     for altered in (
         {},
