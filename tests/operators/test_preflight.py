@@ -250,3 +250,66 @@ def test_copies_that_a_listing_shows_are_read_once(
     (warning,) = enhance(preflight="read", plan_only=True)["warnings"]
     assert warning.endswith("a (1).jpg (the same as a.jpg).")
     assert sorted(reads) == ["a (1).jpg", "a.jpg"]
+
+
+def test_each_file_is_named_that_autoenhance_has_yet_to_group(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    for number in range(5):
+        s3.put(f"maple/{number}.jpg", exposure(10.0 * number, 0, size=BIG))
+    for name, data in (
+        *(("x.jpg", photo(shade=90)), ("y.jpg", photo(size=BIG)[:20]), ("z.jpg", b"no picture")),
+        *(("0 (1).jpg", exposure(0, 0, size=BIG)), ("stray.jpg", exposure(0, 0, size=BIG, day=2))),
+    ):
+        s3.put(f"maple/{name}", data)
+    ahead = enhance(brackets="auto", preflight="hold", plan_only=True)
+    assert (ahead["held"], ahead["warnings"]) == (
+        0,
+        [
+            "maple: damaged, as the first kilobytes show: y.jpg (its JPEG header is damaged), z.jpg (it does not begin as a picture does).",
+            "maple: the same content twice: 0 (1).jpg (the same as 0.jpg).",
+            "maple: too small for what is asked: x.jpg (160 x 120 pixels).",
+            "maple: far from the rest of the folder: stray.jpg (taken 2 days before the others).",
+        ],
+    )
+
+
+def test_folders_that_share_an_order_are_looked_over_one_by_one(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace
+) -> None:
+    lobby = photo(size=BIG)
+    for flat in range(3):
+        s3.put(f"tower/{flat}/lobby.jpg", lobby)
+        s3.put(f"tower/{flat}/room.jpg", photo(size=BIG, shade=80 + flat))
+    s3.put("tower/0/lobby (1).jpg", lobby)
+    whole = {"source": "s3://listings/tower/", "destination": "s3://enhanced/tower/", "group_by": "all"}
+    summary = enhance(preflight="hold", **whole)
+    assert (summary["landed"], summary["held"]) == (6, 1)
+    assert "0/lobby (1).jpg (the same as 0/lobby.jpg)" in summary["warnings"][0]
+
+
+@pytest.mark.parametrize("preflight", ["hold", "warn"])
+def test_what_a_limit_holds_is_read_once_and_named_on_its_night(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str], preflight: str
+) -> None:
+    for number in range(6):
+        s3.put(f"maple/{number}.jpg", exposure(10.0 * number, 0, size=BIG, day=2 if number == 5 else 4))
+    limited = {"preflight": preflight, "brackets": "exif", "max_images": 3}
+    first = enhance(**limited)
+    assert (first["landed"], len(reads)) == (3, 6)
+    reads.clear()
+    second = enhance(run_id="night-2", **limited)
+    assert (second["landed"], reads) == (2 if preflight == "hold" else 3, [])
+    assert "5.jpg (taken 48 hours before the others)" in second["warnings"][0]
+
+
+@pytest.mark.parametrize("brackets", ["auto", "none"])
+def test_what_was_read_of_a_file_holds_for_whatever_is_made_of_it(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str], brackets: str
+) -> None:
+    for number in range(4):
+        s3.put(f"maple/{number}.jpg", exposure(0.3 * number, number - 2, size=BIG))
+    autoenhance.settings(processing_seconds=[0.3, 0.5])
+    assert enhance(brackets=brackets, preflight="read", deferrable=True)["failed"] == 0
+    assert enhance(preflight="read", settings={"enhance_type": "warm"}, run_id="night-2")["landed"] == 4
+    assert sorted(reads) == [f"{number}.jpg" for number in range(4)]

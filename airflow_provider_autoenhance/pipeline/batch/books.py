@@ -83,15 +83,17 @@ class Books:
         return self._changed or unfinished or any(self._newly_held(folder))
 
     def _newly_held(self, folder: FolderPlan) -> Iterator[Row]:
-        """Yield the rows of doubtful photos that no record says yet: what their first kilobytes showed is not read again then. A row that
-        says what landed, or was bought, is never given up for one."""
-        held = [each for each in folder.decisions if each.step is Step.HOLD and each.doubts]
+        """Yield the rows of held photos that no record says yet: what their first kilobytes showed is not read again then. A row that says
+        what landed, or was bought, is never given up for one; nor is any for that of a photo that only has to wait."""
+        held = [each for each in folder.decisions if each.step is Step.HOLD and (each.doubts or each.heads)]
         rows = folder.rows() if held else {}
         for decision in held:
             row = self._steps(folder).row(decision, "held", reason=decision.reason)
             known = rows.get(row.fingerprint)
             if known is None or not (
-                known.has_image or (known.status, known.reason, known.heads) == ("held", row.reason, row.heads)
+                (known.status != "held" and not decision.doubts)
+                or known.has_image
+                or (known.status, known.reason, known.heads) == ("held", row.reason, row.heads)
             ):
                 yield row
 

@@ -55,23 +55,28 @@ def _look_over(folder: FolderPlan) -> None:
     idle = {each.photo.fingerprint for each in folder.decisions if each.step in (Step.KEEP, Step.HOLD)}
     there = [photo for photo in photos if looked_at[photo.fingerprint].mine or photo.fingerprint not in idle]
     contents = _contents(job, there, heads)
-    seen = [
-        SeenPhoto(
-            photo.fingerprint,
-            [
-                SeenFile(file.path, file.size, file.etag, heads.get(file.source), contents.get(file.source))
-                for file in photo.files
-            ],
-            doubted=looked_at[photo.fingerprint].mine,
-            bracket=folder.doubts.get(photo.files[0].source),
-        )
-        for photo in photos
-    ]
-    found = find_doubts(seen, width=_width(job))
+    beside: dict[str, list[SeenPhoto]] = defaultdict(list)  # group_by="all" puts many folders into one
+    for photo in photos:
+        for key, files in _parts(photo):
+            seen = [
+                SeenFile(each.path, each.size, each.etag, heads.get(each.source), contents.get(each.source))
+                for each in files
+            ]
+            doubt, mine = folder.doubts.get(files[0].source), looked_at[photo.fingerprint].mine
+            beside[files[0].source.rpartition("/")[0]].append(SeenPhoto(key, seen, doubted=mine, bracket=doubt))
+    found = {key: all_ for seen in beside.values() for key, all_ in find_doubts(seen, width=_width(job)).items()}
     told = {key: [each for each in all_ if not _is_told(folder, each)] for key, all_ in found.items()}
-    names = {photo.fingerprint: photo.path for photo in photos}
+    names = {key: files[0].path for photo in photos for key, files in _parts(photo)}
     folder.warnings += [f"{folder.folder.name}: {line}" for line in lines_of(told, names)]
     _apply(folder, found, heads)
+
+
+def _parts(photo: Photo) -> Iterator[tuple[str, Sequence[Photo]]]:
+    """Yield what is looked at as one photo, with its key: each exposure by itself where Autoenhance has yet to group them."""
+    if photo.ungrouped:
+        yield from ((file.fingerprint, (file,)) for file in photo.files)
+    else:
+        yield photo.fingerprint, photo.files
 
 
 def _reads(job: Job) -> bool:
@@ -125,8 +130,25 @@ def _heads(folder: FolderPlan, looked_at: Mapping[str, _Look]) -> dict[str, Head
             heads.update((file.source, head) for file, head in found if head is not None)
         elif _reads(folder.job) and look.new and not photo.gone:
             unread += [file for file in photo.files if file.source not in heads and not _is_on_web(file)]
+    unread = _unremembered(folder, unread, heads)
     read = read_heads(folder.job, unread, unread="is not looked over before it is sent")
     return heads | {source: head for source, (head, _) in read.items()}
+
+
+def _unremembered(folder: FolderPlan, files: list[Photo], heads: dict[str, Head]) -> list[Photo]:
+    """Take heads of files from the rows of other photos that were made of them: in other settings, or with other exposures.
+
+    :param heads: gets what is found.
+    :returns: the files of which nothing is.
+    """
+    wanted = {(file.source, file.etag, file.size) for file in files}
+    for row in folder.rows().values() if files else ():
+        made = row.exposures or [{"source": row.source, "etag": row.etag, "size": row.size}]
+        for each, kept in zip(made, row.heads, strict=False):
+            head = Head.from_json(kept) if (each["source"], each.get("etag"), each["size"]) in wanted else None
+            if head is not None:
+                heads[each["source"]] = head
+    return [file for file in files if file.source not in heads]
 
 
 def _is_on_web(file: Photo) -> bool:
@@ -181,13 +203,19 @@ def _apply(folder: FolderPlan, found: Mapping[str, list[Doubt]], heads: Mapping[
         photo = decision.photo
         if photo.original in held and decision.step is Step.EDIT:
             folder.decisions[number] = replace(decision, step=Step.HOLD, reason=_ORIGINAL_HELD)
-        if photo.original or not decision.works:
-            continue
+        if photo.original or not (decision.works or decision.step is Step.HOLD):
+            continue  # what a limit holds is made another night, and not read again then
         known = [heads[file.source].to_json() for file in photo.files if file.source in heads]
-        reasons = tuple(each.reason for each in found.get(photo.fingerprint, ()))
+        reasons = tuple(_reasons(photo, found))
         kept = json.dumps(known) if len(known) == len(photo.files) else ""
         folder.decisions[number] = looked = replace(decision, heads=kept, doubts=reasons)
         if reasons and decision.creates and folder.job.preflight == "hold" and not photo.ungrouped:
             held.add(photo.fingerprint)
             reason = f"held by preflight: {'; '.join(reasons)}"
             folder.decisions[number] = replace(looked, step=Step.HOLD, reason=reason)
+
+
+def _reasons(photo: Photo, found: Mapping[str, list[Doubt]]) -> Iterator[str]:
+    for key, files in _parts(photo):
+        for each in found.get(key, ()):
+            yield f"{files[0].path}: {each.reason}" if photo.ungrouped else each.reason
