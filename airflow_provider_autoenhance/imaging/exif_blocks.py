@@ -26,6 +26,7 @@ _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _MAX_WALK_READS = 4  # a JPEG can carry megabytes of extended XMP before its picture
 _MAX_STEPS = 4096
+_MOST_BETWEEN = 4096  # bytes between two segments that belong to none; decoders pass over them
 
 
 @dataclass
@@ -83,8 +84,14 @@ def _segments(file: RangedFile, start: int) -> Iterator[tuple[int, int, int]]:
     at = start + 2 if file.read(start, 2) == b"\xff\xd8" else file.size
     for _ in range(_MAX_STEPS):
         head = file.read(at, 4)
-        if len(head) < 2 or head[0] != 0xFF:
+        if len(head) < 2:
             return
+        if head[0] != 0xFF or not head[1]:
+            further = file.read(at + 1, _MOST_BETWEEN).find(b"\xff")
+            if further < 0:
+                return
+            at += 1 + further
+            continue
         kind = head[1]
         if kind == 0xFF:  # padding
             at += 1

@@ -113,16 +113,17 @@ def _damage(form: sniff.ImageFormat | None, first: bytes, size: int, *, has_fram
 
 
 def _stops_short(first: bytes, size: int) -> bool:
-    """Whether the segments of a JPEG lead, within what was read, to what is not a segment, or to its end."""
+    """Whether the segments of a JPEG lead, within what was read, to pixels without a frame, to its end, or nowhere. What lies between two of
+    them is passed over, as decoders do."""
     at = 2
-    while at + 4 <= len(first):
-        if first[at] != 0xFF or first[at + 1] in (0x00, 0xD9, 0xDA):
+    while 0 <= at and at + 4 <= len(first):
+        if first[at] != 0xFF or first[at + 1] in (0x00, 0xFF):
+            at = first.find(b"\xff", at + 1)
+        elif first[at + 1] in (0xD9, 0xDA):
             return True
-        if first[at + 1] == 0xFF:
-            at += 1
         else:
             at += 2 + max(2, int.from_bytes(first[at + 2 : at + 4], "big"))
-    return at + 4 > size
+    return at < 0 or at + 4 > size
 
 
 def _pixels(form: sniff.ImageFormat | None, first: bytes) -> tuple[int, int] | None:

@@ -257,6 +257,16 @@ def test_damage_shows_in_a_head_of_each_format(form: str) -> None:
         assert "missing" in str(_head(data[: len(data) // 2]).damage)
 
 
+@pytest.mark.parametrize("between", [b"\0" * 4, b"left over", b"\xff" * 9, b"\xff\0"])
+def test_what_lies_between_two_segments_is_passed_over_as_decoders_do(between: bytes) -> None:
+    data = _encoded("JPEG")
+    odd = data[:20] + between + data[20:]  # behind the first segment
+    with Image.open(BytesIO(odd)) as image:
+        image.load()
+    assert (_head(odd).damage, _head(odd).pixels) == (None, (2400, 1600))
+    assert _head(data[:20] + bytes(len(data))).damage
+
+
 def test_what_is_remembered_of_a_head_is_read_back() -> None:
     head = replace(_head(_encoded("JPEG")), taken=NOON, place=(51.512, -7.25), damage="it is empty", camera="ab")
     assert Head.from_json(head.to_json()) == head
