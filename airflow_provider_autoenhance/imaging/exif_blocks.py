@@ -22,7 +22,7 @@ _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 _CANON_UUID = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _RAF_JPEG_AT = 84
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
-_STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _MAX_WALK_READS = 4  # a JPEG can carry megabytes of extended XMP before its picture
 _MAX_STEPS = 4096
@@ -70,7 +70,7 @@ def _jpeg(file: RangedFile, start: int) -> ExifBlocks:
                 found.starts.append(at + 6)
             elif mark == _XMP_MARK:
                 found.panorama = found.panorama or GPANO_MARK in file.read(at, length)
-        elif kind in _STARTS_OF_FRAME:
+        elif kind in STARTS_OF_FRAME:
             frame = file.read(at, 5)
             found.pixels = int.from_bytes(frame[3:5], "big"), int.from_bytes(frame[1:3], "big")
             break

@@ -12,9 +12,11 @@ from typing import Any
 
 from airflow_provider_autoenhance.imaging import sniff
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, capture_facts
+from airflow_provider_autoenhance.imaging.exif_blocks import STARTS_OF_FRAME
 from airflow_provider_autoenhance.imaging.integrity import missing_by_head
 from airflow_provider_autoenhance.imaging.ranges import FIRST_READ, RangedFile, ReadRange
 
+_END_OF_IMAGE, _START_OF_SCAN, _TABLES = 0xD9, 0xDA, 0xDB
 _DIGITS = 3  # of degrees: some hundred metres
 
 
@@ -84,7 +86,7 @@ def read_head(read_range: ReadRange, size: int, name: str) -> tuple[Head, Captur
     if pixels and (facts.orientation or 1) >= 5:  # on its side
         pixels = pixels[1], pixels[0]
     place = facts.place and (round(facts.place[0], _DIGITS), round(facts.place[1], _DIGITS))
-    damage = _damage(form, first, size, has_frame=pixels is not None)
+    damage = _damage(form, first, size)
     return Head(_digest(first), facts.captured_at, place, pixels, damage, _camera(facts)), facts
 
 
@@ -97,7 +99,7 @@ def _camera(facts: CaptureFacts) -> str | None:
     return _digest("\0".join(words).encode()) if any(words) else None
 
 
-def _damage(form: sniff.ImageFormat | None, first: bytes, size: int, *, has_frame: bool) -> str | None:
+def _damage(form: sniff.ImageFormat | None, first: bytes, size: int) -> str | None:
     if not size:
         return "it is empty"
     if form is None:
@@ -107,21 +109,23 @@ def _damage(form: sniff.ImageFormat | None, first: bytes, size: int, *, has_fram
     if form is sniff.PNG and zlib.crc32(first[12:29]) != int.from_bytes(first[29:33], "big"):
         return "its PNG header is damaged"
     # What stands before the picture can be longer than what was read.
-    if form is sniff.JPEG and not has_frame and _stops_short(first, size):
+    if form is sniff.JPEG and _stops_short(first, size):
         return "its JPEG header is damaged"
     return missing_by_head(form, first, size)
 
 
 def _stops_short(first: bytes, size: int) -> bool:
-    """Whether the segments of a JPEG lead, within what was read, to pixels without a frame, to its end, or nowhere. What lies between two of
-    them is passed over, as decoders do."""
-    at = 2
-    while 0 <= at and at + 4 <= len(first):
-        if first[at] != 0xFF or first[at + 1] in (0x00, 0xFF):
+    """Whether the segments of a JPEG lead, within what was read, to pixels without a frame and its tables, to the end, or nowhere. Bytes
+    between two segments are passed over, as decoders do."""
+    at, kinds = 2, set[int]()
+    while at >= 0 and at + 4 <= len(first):
+        kind = first[at + 1]
+        if first[at] != 0xFF or kind in (0x00, 0xFF):
             at = first.find(b"\xff", at + 1)
-        elif first[at + 1] in (0xD9, 0xDA):
-            return True
+        elif kind in (_END_OF_IMAGE, _START_OF_SCAN):
+            return kind == _END_OF_IMAGE or _TABLES not in kinds or kinds.isdisjoint(STARTS_OF_FRAME)
         else:
+            kinds.add(kind)
             at += 2 + max(2, int.from_bytes(first[at + 2 : at + 4], "big"))
     return at < 0 or at + 4 > size
 

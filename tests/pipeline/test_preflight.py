@@ -264,7 +264,12 @@ def test_what_lies_between_two_segments_is_passed_over_as_decoders_do(between: b
     with Image.open(BytesIO(odd)) as image:
         image.load()
     assert (_head(odd).damage, _head(odd).pixels) == (None, (2400, 1600))
-    assert _head(data[:20] + bytes(len(data))).damage
+    for wrong in (
+        data[:20] + bytes(len(data)),
+        data.replace(b"\xff\xdb", b"\xff\xec"),
+        data.replace(b"\xff\xc0", b"\xff\xec"),
+    ):
+        assert _head(wrong).damage, "nothing follows, or no tables, or no frame"
 
 
 def test_what_is_remembered_of_a_head_is_read_back() -> None:
