@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from airflow_provider_autoenhance.api.errors import SettingsError
+from airflow_provider_autoenhance.api.redact import redact_url
 from airflow_provider_autoenhance.api.shown import last_part, quoted
 
 #: Reads an argument: whose it is, its name, and the value.
@@ -239,21 +240,22 @@ def places(owner: str, name: str, value: Any) -> str | list[str]:
 
 def file_or_folder(owner: str, name: str, value: Any) -> str:
     """Return the URI of a file, or of a folder, which ends in a slash. A path object has lost its own: it gets one where the folder is
-    there, or its name has no extension. A text gets one where the folder is there.
+    there, or its name has no extension. A text gets one where the folder is there, or it names a bucket alone.
 
-    :raises SettingsError: as :func:`required`.
+    :raises SettingsError: as :func:`required`, and where it is a list, an object or on the web.
     """
-    found = required(owner, name, value)
+    found = _place(owner, name, value)
     nameless = is_path(value) and not re.search(r"[^/]\.[a-z][a-z0-9]{1,4}\Z", found, re.IGNORECASE)
-    return found.rstrip("/") + "/" if nameless or is_local_folder(found) else found
+    bucket = re.fullmatch(r"[^/]+://[^/]+", found)
+    return found.rstrip("/") + "/" if nameless or bucket or is_local_folder(found) else found
 
 
 def folder(owner: str, name: str, value: Any) -> str:
     """Return the URI of a folder, which ends in a slash.
 
-    :raises SettingsError: as :func:`required`, and where it is named like an image, and is not a folder on this disk.
+    :raises SettingsError: as :func:`file_or_folder`, and where it is named like an image, and is not a folder on this disk.
     """
-    found = required(owner, name, value)
+    found = _place(owner, name, value)
     if names_image(found):
         raise SettingsError(
             f"{owner}: {name} {quoted(last_part(found))} is named like one image, and several go there. Give a folder, ending in '/'."
@@ -462,6 +464,20 @@ def from_text(value: Any) -> Any:
 TEXTS: frozenset[Reader] = frozenset(
     {text, required, identifier, required_id, texts, paths, places, file_or_folder, folder, groups}
 )
+
+
+def _place(owner: str, name: str, value: Any) -> str:
+    """Return one place as text. A text template makes text of a list, too, and that would be an odd folder of the worker's current one."""
+    found = required(owner, name, value)
+    if not isinstance(from_text(found), str):
+        raise SettingsError(
+            f"{owner}: {name} takes one place, not {quoted(value)}. Write ./ before it if it is a folder's name."
+        )
+    if re.match("https?://", found, re.IGNORECASE):
+        raise SettingsError(
+            f"{owner}: {name} {redact_url(found)}: the web can be a source only. Write to s3://, gs://, abfs:// or a local path."
+        )
+    return found
 
 
 def _there(owner: str, name: str, found: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,10 +16,10 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_autoenhance.api.coerce import is_list, is_path, settled
+from airflow_provider_autoenhance.api.coerce import is_list, is_path, names_image, settled
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import quoted, shown
-from airflow_provider_autoenhance.operators.base import push, task_run
+from airflow_provider_autoenhance.operators.base import HANDED_OVER, named_place, outputs, push, task_run
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
     def check_literals(cls, given: Mapping[str, Any]) -> None:
         """As every operator; but the function names the source, and may name the destination."""
         left = {name: value for name, value in given.items() if name != "source" and value != ""}
+        if any(names_image(str(each)) for each in (left.get("destination"), named_place(left.get("output_spec")))):
+            left["source"] = cls._call  # whether a single photo goes to this file, shows when the function has named it
         super().check_literals(
             {name: value for name, value in left.items() if name != "destination" or value is not None}
         )
@@ -116,9 +118,19 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
         :raises SettingsError: when that is not what to enhance.
         """
         asked = self._read(returned)
+        if named_place(asked.get("output_spec")) or asked.get("destination"):
+            self._forget_place()
         for argument, value in asked.items():
             setattr(self, argument, value)
         return asked
+
+    def _forget_place(self) -> None:
+        """Leave out the decorator's destination, which it may name itself or in its outputs."""
+        self.destination = None
+        if named_place(self.output_spec):
+            self.output_spec = [
+                replace(each, destination=None) for each in outputs(_NAME, "output_spec", self.output_spec)
+            ]
 
     def _to_keep(self, asked: dict[str, Any]) -> dict[str, Any]:
         if shown(asked) == asked:
@@ -158,7 +170,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
             plain: dict[str, Any] = json.loads(json.dumps(asked, default=_plain))
         except TypeError as error:
             raise SettingsError(f"{about} returned what cannot be kept through a wait: {error}.") from None
-        for name, empty in (("paths", []), ("destination", "")):
+        for name, empty in HANDED_OVER.items():
             if name in plain and plain[name] is None:
                 plain[name] = empty  # was handed over, not left out
         source = plain.get("source")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_autoenhance.api import calls, errors
+from airflow_provider_autoenhance.api import calls, coerce, errors
+from airflow_provider_autoenhance.api.shown import quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 from airflow_provider_autoenhance.hooks.config import read_connection
 from airflow_provider_autoenhance.hooks.download import Download
@@ -103,7 +104,7 @@ class AutoenhanceHook(BaseHook):
             ensure_expiring(locate_folder(folder))
         return folder
 
-    def temporary_url(self, uri: str, *, seconds: int = 24 * 60 * 60) -> str:
+    def temporary_url(self, uri: coerce.Place, *, seconds: coerce.Duration = 24 * 60 * 60) -> str:
         """Return a presigned address of a file in the connection's ``temporary_folder``, made now. Who has it may read the file: do not
         log it, and hand it over in no XCom.
 
@@ -112,20 +113,24 @@ class AutoenhanceHook(BaseHook):
             AutoenhanceHook().temporary_url(landed["uri"], seconds=3600)
 
         :param uri: of the file, as the task that wrote it returns it.
-        :param seconds: how long the address is valid, up to a day; with passing credentials, not longer than these.
+        :param seconds: how long the address is valid, as a number or a ``timedelta``, up to a day; with passing credentials, not longer
+            than these.
         :raises SettingsError: the file lies elsewhere, or the time is out of range.
         """
+        from airflow_provider_autoenhance.storage import path_in_store
         from airflow_provider_autoenhance.storage.expiry import DAY, presigned_address
         from airflow_provider_autoenhance.storage.location import locate, locate_folder
 
-        folder = self.config.extra.temporary_folder
+        owner, folder = "temporary_url", self.config.extra.temporary_folder
         root = locate_folder(folder) if folder else None
-        file = locate(uri, conn_id=root.conn_id if root else None, error=errors.SettingsError)
-        if root is None or not file.place.startswith(root.place) or file.place == root.place:
+        given = coerce.required(owner, "uri", uri)
+        file = locate(given, conn_id=root.conn_id if root else None, error=errors.SettingsError)
+        if root is None or not path_in_store(file, root):
             raise errors.SettingsError(f"{file.uri} does not lie in the connection's extra 'temporary_folder'.")
-        if not 1 <= seconds <= DAY:
-            raise errors.SettingsError(f"temporary_url: seconds takes a number from 1 to {DAY}, not {seconds!r}.")
-        return presigned_address(file, seconds)
+        valid = int(coerce.seconds(owner, "seconds", seconds))
+        if not 1 <= valid <= DAY:
+            raise errors.SettingsError(f"{owner}: seconds takes 1 to {DAY}, not {quoted(seconds)}.")
+        return presigned_address(file, valid)
 
     @cached_property
     def _bucket(self) -> TokenBucket:

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from airflow_provider_autoenhance.api.coerce import Place, is_literal, is_path, is_place
 from airflow_provider_autoenhance.api.errors import SettingsError
@@ -124,7 +124,7 @@ class OutputSpec:
             self._check_format(self.format)
 
     @classmethod
-    def of(cls, value: OutputSpec | Mapping[str, Any] | str | None) -> OutputSpec:
+    def of(cls, value: OutputSpec | Mapping[str, Any] | Place | None) -> OutputSpec:
         """Take an OutputSpec, a mapping of its fields (also as JSON text), or just a format or a destination.
 
         :raises SettingsError: on an unknown field or a value out of range.
@@ -135,6 +135,8 @@ class OutputSpec:
             return value
         if value in _NOTHING:
             return cls()
+        if is_path(value):
+            return cls(destination=cast("Place", value))
         if isinstance(value, str):
             return cls(destination=value) if is_place(value) else cls(format=value)
         if not isinstance(value, Mapping):
@@ -308,7 +310,12 @@ def named_output(outputs: tuple[OutputSpec, ...], name: str) -> OutputSpec:
     (output,) = outputs
     by_name = format_of_extension(name)
     wanted = output.format or by_name
-    if wanted is None or (by_name or wanted) != wanted:
+    if wanted is None:
+        raise SettingsError(
+            f"destination {last_part(name)!r} is neither a folder, which ends in '/', nor has it an extension of a format: "
+            f"{', '.join(EXTENSIONS.values())}."
+        )
+    if (by_name or wanted) != wanted:
         raise SettingsError(
             f"destination {last_part(name)!r} does not fit output format {output.format!r}; there are {', '.join(EXTENSIONS)}."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -19,7 +20,7 @@ from airflow_provider_autoenhance.api import coerce, errors
 from airflow_provider_autoenhance.api.fields import STORAGE
 from airflow_provider_autoenhance.api.quiet import quiet_logs
 from airflow_provider_autoenhance.api.redact import clean_text
-from airflow_provider_autoenhance.api.shown import shown
+from airflow_provider_autoenhance.api.shown import last_part, quoted, shown
 from airflow_provider_autoenhance.dag_helpers.errors import fail_fast
 from airflow_provider_autoenhance.hooks import DEFAULT_CONN_ID
 
@@ -49,6 +50,9 @@ WAITING: Mapping[str, coerce.Reader] = {
 
 #: Arguments of what writes photos.
 _PLACED = frozenset({"destination", "output_spec"})
+
+#: Arguments without which a task does something else. So an empty one that was handed over to it must not count as left out.
+HANDED_OVER: Mapping[str, Any] = {"destination": "", "paths": []}
 
 #: Makes text of whatever a native template would take for a number.
 _TEXT_MARK = "\N{WORD JOINER}"
@@ -154,6 +158,8 @@ def outputs(owner: str, name: str, value: Any) -> Any:
 def named_place(output_spec: Any) -> Any:
     """Return the destination that an output names, or one of several, template or not; ``None`` where it names none."""
     output_spec = coerce.from_text(output_spec)
+    if coerce.is_path(output_spec):
+        return output_spec
     if isinstance(output_spec, str):
         return output_spec.strip() if coerce.is_place(output_spec) else None
     if isinstance(output_spec, Mapping):
@@ -163,26 +169,48 @@ def named_place(output_spec: Any) -> Any:
     return getattr(output_spec, "destination", None)
 
 
+def _spelled(place: Any) -> str:
+    """What tells a destination from another, as text or as a path object, which has lost the slash at its end."""
+    return str(place).strip().rstrip("/") or "/"
+
+
 def _take_place(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Take the destination out of the outputs that name it: a task writes to one place.
 
     :raises SettingsError: the outputs, or an output and the argument, name different places.
     """
     specs = outputs(owner, "output_spec", given.get("output_spec")) or ()
-    named = {each.destination for each in specs}
-    if not any(named):
+    places = [each.destination for each in specs]
+    if not any(places):
         return dict(given)
-    beside = given.get("destination")
-    if len(named) > 1 or not (coerce.is_void(beside) or all(beside == each for each in named)):
+    if not coerce.is_void(given.get("destination")):
+        places.append(given["destination"])
+    if len(spelled := dict.fromkeys("none" if each is None else _spelled(each) for each in places)) > 1:
         raise errors.SettingsError(
-            f"{owner}: the outputs, or an output and the argument, do not name the same destination. A task writes to one place; "
-            "name_template gives each output a folder there. For another place, add a task that downloads the images: they are bought once."
+            f"{owner}: the outputs, or an output and the argument, do not name the same destination: {', '.join(map(quoted, spelled))}. "
+            "A task writes to one place; name_template gives each output a folder there. For another place, add a task that downloads the "
+            "images: they are bought once."
         )
     return {
         **given,
-        "destination": named.pop(),
+        "destination": max(places, key=lambda each: len(str(each))),  # the one with the slash
         "output_spec": tuple(replace(each, destination=None) for each in specs),
     }
+
+
+def _refuse_one_file(owner: str, given: Mapping[str, Any]) -> None:
+    """Refuse one file for several mapped tasks: it is named, and its template, if it is one, does not tell them apart.
+
+    :raises ArgumentError: naming the file.
+    """
+    place = given.get("destination")
+    place = named_place(given.get("output_spec")) if place is None else place
+    text = str(place) if isinstance(place, str) or coerce.is_path(place) else ""
+    if coerce.names_image(text) and not re.search(r"{[{%].*\b(map_index|task|ti|task_instance)\b", text):
+        raise ArgumentError(
+            f"{owner}: all mapped tasks would write to {last_part(text)!r}, each over the other. Give a folder, ending in '/', or map the "
+            "destination too."
+        )
 
 
 class _Covered:
@@ -257,16 +285,24 @@ class AutoenhanceMixin:
     def kept(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments of which Airflow makes tasks later, checked, and as lists where they can be gone through only once.
 
-        What is left out here is ``None``; so an empty tuple that a mapped task gets was handed over by another task.
+        What is left out here is ``None``, or not among them; so an empty tuple, and ``None`` as a place, that a mapped task gets was handed
+        over by another task.
         """
         readers = cls.readers()
         kept = {name: coerce.settled(value) if name in readers else value for name, value in given.items()}
         cls.check_literals(kept)
-        return {name: None if name in readers and coerce.is_left_out(value) else value for name, value in kept.items()}
+        left_out = {name for name, value in kept.items() if name in readers and coerce.is_left_out(value)}
+        return {
+            name: None if name in left_out else value
+            for name, value in kept.items()
+            if name not in HANDED_OVER or name not in left_out
+        }
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Airflow's own, which makes no task before it runs; so what is literal is checked here."""
+        """Airflow's own, which makes no task before it runs; so what is literal is checked here, and that one file is not for all."""
+        if cls.readers().keys() >= _PLACED:
+            _refuse_one_file(_owner(cls), kwargs)
         return super().partial(**cls.kept(kwargs))  # type: ignore[misc]
 
     def check_arguments(self) -> None:
@@ -279,6 +315,10 @@ class AutoenhanceMixin:
             setattr(self, name, [] if mapped and value is not None and coerce.is_left_out(value) else value)
         if not mapped:
             self.check_literals(vars(self))
+            if self.readers().keys() >= _PLACED and any(
+                True for _ in cast("BaseOperator", self).iter_mapped_task_groups()
+            ):
+                _refuse_one_file(_owner(type(self)), vars(self))
 
     def read_arguments(self) -> None:
         """Make of all arguments what they are, before anything is done.
@@ -342,18 +382,24 @@ class AutoenhanceMixin:
                 if rendered is given and not coerce.is_literal(given):
                     # Airflow before 3.3 keeps a template that renders to nothing.
                     rendered = self.render_template(given, context, jinja_env, seen_oids)
-                read = self.readers().get(name)
-                if read is coerce.paths and coerce.is_left_out(rendered) and rendered is not given:
-                    rendered = []  # was handed over, not left out
-                elif name == "destination" and rendered is None and given is not None:
-                    rendered = ""  # the same
-                elif read is coerce.settings:
+                if (
+                    name in HANDED_OVER
+                    and coerce.is_left_out(rendered)
+                    and (rendered is not given or self._is_handed_over(name))
+                ):
+                    rendered = HANDED_OVER[name]
+                elif self.readers().get(name) is coerce.settings:
                     rendered = self._rendered_settings(given, rendered, context, jinja_env)
                 setattr(self, name, coerce.settled(rendered))
             self._rendering = None
             if set(template_fields) >= _PLACED and coerce.is_void(self.destination):
                 # Airflow stores it, and the gallery asks for it there.
                 self.destination = named_place(vars(self)["output_spec"]) or ("" if placed else self.destination)
+
+    def _is_handed_over(self, name: str) -> bool:
+        """Whether an argument was handed over to one of several mapped tasks."""
+        mapped = getattr(self, "_BaseOperator__from_mapped", False)
+        return bool(mapped) and name in getattr(self, "_BaseOperator__init_kwargs", ())
 
     def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
         """As Airflow, but for what it cannot render or would misread."""

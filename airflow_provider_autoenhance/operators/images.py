@@ -6,7 +6,6 @@ For whole folders, a batch operator does the same with fewer tasks and calls.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,9 +19,7 @@ from airflow_provider_autoenhance.api.shown import last_part, quoted
 from airflow_provider_autoenhance.hooks import DEFAULT_POLL_INTERVAL
 from airflow_provider_autoenhance.operators.base import (
     WAITING,
-    ArgumentError,
     AutoenhanceBaseOperator,
-    named_place,
     outputs,
     push_result,
     task_run,
@@ -314,16 +311,6 @@ class AutoenhanceReprocessImageOperator(AutoenhanceBaseOperator):
         return image
 
 
-def _refuse_one_file(destination: Any) -> None:
-    """Refuse one file for several mapped tasks: it is named, and its template, if it is one, does not tell them apart."""
-    text = str(destination) if isinstance(destination, str) or coerce.is_path(destination) else ""
-    if coerce.names_image(text) and not re.search(r"{[{%].*\b(map_index|task|ti|task_instance)\b", text):
-        raise ArgumentError(
-            f"AutoenhanceDownloadImageOperator: all mapped tasks would write to {last_part(text)!r}, each over the other. Give a folder, "
-            "ending in '/', or map the destination too."
-        )
-
-
 class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
     """Stream an image from Autoenhance to a file, whole or not at all.
 
@@ -392,15 +379,6 @@ class AutoenhanceDownloadImageOperator(LineageMixin, AutoenhanceBaseOperator):
         self.output_spec = output_spec
         self.thumbnails = thumbnails
         self.check_arguments()
-        if any(True for _ in self.iter_mapped_task_groups()):
-            _refuse_one_file(named_place(output_spec) if destination is None else destination)
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """As of each operator; and what stands here is the destination of all mapped tasks."""
-        place = kwargs.get("destination")
-        _refuse_one_file(named_place(kwargs.get("output_spec")) if place is None else place)
-        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, then download."""

@@ -35,8 +35,11 @@ def ensure_expiring(folder: Location) -> None:
             raise _without_rule(store, "files lie there already, which a rule made by this task would delete")
     if rules is None:
         _make_rule(store)
-    elif not any(_deletes(rule, folder.key) for rule in rules):
+    elif not (days := [rule["Expiration"]["Days"] for rule in rules if _deletes(rule, folder.key)]):
         raise _without_rule(store, "the bucket has other rules, and a task changes none of them")
+    elif min(days) > 1:
+        reason = f"the bucket's own keeps it for {min(days)} days, and of several rules S3 follows the one that deletes first"
+        raise _without_rule(store, reason)
 
 
 def presigned_address(file: Location, seconds: int) -> str:

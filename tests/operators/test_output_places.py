@@ -4,12 +4,13 @@ live for a day."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.decorators.autoenhance import autoenhance_task
@@ -166,6 +167,102 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
     assert autoenhance.ledger()["requests"] == {}
 
 
+def test_one_place_is_not_a_list_nor_on_the_web(autoenhance: Sandbox) -> None:
+    for place, told in [
+        ("['/data/out/']", "takes one place"), ('{"uri": "/data/out/"}', "takes one place"),
+        ("https://host.example/a.jpg?X-Amz-Signature=5ec2e7", "https://host.example/a.jpg: the web can be a source only"),
+    ]:  # fmt: skip
+        for make in (
+            batch,
+            lambda **given: AutoenhanceDownloadImageOperator(task_id="one", image_id="some", **given),
+            lambda **given: AutoenhanceDownloadOrderOperator(task_id="all", order_id="some", **given),
+        ):
+            for given in ({"destination": place}, {"output_spec": {"destination": place}}):
+                with pytest.raises(errors.SettingsError, match=told) as refused:
+                    make(**given)
+                assert "5ec2e7" not in str(refused.value)
+            with pytest.raises(AirflowFailException, match=told):
+                rendered(make(destination="{{ params.place }}"), place=place)
+    assert autoenhance.ledger()["requests"] == {}
+
+
+def test_one_place_may_be_spelled_in_several_ways(s3: SimpleNamespace, tmp_path: Path) -> None:
+    fill(s3, 1)
+    folder = tmp_path / "out"
+    for number, given in enumerate([
+        {"output_spec": folder}, {"output_spec": {"destination": folder}, "destination": f"{folder}/"},
+        {"output_spec": [{"destination": folder}, {"destination": f"{folder}/", "format": "webp"}]},
+    ]):  # fmt: skip
+        assert rendered(batch(**given), f"night-{number}")["manifest"] == f"{folder}/autoenhance-manifest.jsonl"
+    assert sorted(each.name for each in folder.glob("000*")) == ["000.jpg", "000.jpg.webp"]
+    with pytest.raises(errors.SettingsError, match="same destination: 's3://enhanced/a', 'none'"):
+        batch(output_spec=[{"destination": "s3://enhanced/a/"}, "webp"])
+
+
+def test_a_download_into_a_bucket_or_an_odd_name(enhanced: str) -> None:
+    about = {"task_id": "download", "image_id": enhanced}
+    assert (
+        run(AutoenhanceDownloadImageOperator(**about, destination="s3://enhanced"))["uri"]
+        == "s3://enhanced/maple/kitchen.jpg"
+    )
+    with pytest.raises(AirflowFailException, match="'out' is neither a folder"):
+        run(AutoenhanceDownloadImageOperator(**about, destination="s3://enhanced/out"))
+
+
+def test_what_a_mapped_task_gets_is_not_left_out(autoenhance: Sandbox, airflow_db: None) -> None:
+    made: list[tuple[Any, str, str]] = [
+        (AutoenhanceDownloadImageOperator, "image_id", "destination is empty; check"),
+        (AutoenhanceDownloadOrderOperator, "order_id", "destination is empty; check"),
+        (AutoenhanceEnhanceOperator, "source", "destination is empty; check"),
+    ]
+    with DAG("nightly", schedule=None):
+        for operator, name, told in made:
+            about = {"source": SOURCE, "durable": False} if name == "source" else {name: "some"}
+            mapped = operator.partial(task_id=name, **about).expand(destination=[None, "s3://enhanced/a/"])
+            with pytest.raises(AirflowFailException, match=told):
+                rendered(mapped.unmap({"destination": None}))
+        listed = AutoenhanceEnhanceOperator.partial(task_id="paths", source=SOURCE, destination="s3://enhanced/")
+        with pytest.raises(AirflowFailException, match="paths is an empty list"):
+            rendered(listed.expand(paths=[None, ["000.jpg"]]).unmap({"paths": None}))
+    assert autoenhance.ledger()["requests"] == {}
+
+
+def test_several_mapped_batches_do_not_share_one_file() -> None:
+    one = "s3://enhanced/{{ ds }}/kitchen.jpg"
+    for given in ({"destination": one}, {"output_spec": one}, {"output_spec": {"destination": one}}):
+        with pytest.raises(errors.SettingsError, match="all mapped tasks would write to 'kitchen.jpg'"):
+            AutoenhanceEnhanceOperator.partial(task_id="mapped", durable=False, **given)
+    with DAG("nightly", schedule=None):
+        apart = AutoenhanceEnhanceOperator.partial(task_id="mapped", destination="s3://enhanced/{{ ti.map_index }}.jpg")
+        apart.expand(source=["s3://listings/a.jpg"])
+
+
+def test_where_a_function_says_counts_instead_of_what_the_decorator_says(s3: SimpleNamespace, airflow_db: None) -> None:
+    fill(s3, 1)
+    photo_uri, here, there = f"{SOURCE}000.jpg", "s3://enhanced/here/", "s3://enhanced/there/"
+
+    def landed(number: int, asked: dict[str, Any], **given: Any) -> str:
+        def tonight() -> dict[str, Any]:
+            return {"source": photo_uri, **asked}
+
+        with DAG("nightly", schedule=None):
+            it = autoenhance_task(preview=False, poll_interval=0.1, **given)(tonight)().operator
+        return str(rendered(it, f"night-{number}")["manifest"]).removesuffix("autoenhance-manifest.jsonl")
+
+    for number, (asked, given, place) in enumerate([
+        ({"destination": there}, {"output_spec": {"destination": here}}, there),
+        ({"output_spec": {"destination": there}}, {"output_spec": [{"destination": here}, {"destination": here, "format": "png"}]}, there),
+        ({"output_spec": {"destination": there}}, {"destination": here}, there),
+        ({"output_spec": "png"}, {"output_spec": {"destination": here}}, here),
+        ({}, {"output_spec": {"destination": f"{here}{{{{ ds }}}}/kitchen.jpg"}}, f"{here}2026-02-01/"),
+        ({}, {"destination": f"{there}kitchen.jpg"}, there),
+    ]):  # fmt: skip
+        assert landed(number, asked, **given) == place
+    assert {"here/2026-02-01/kitchen.jpg", "there/kitchen.jpg"} <= set(outputs(s3))
+    with pytest.raises(AirflowFailException, match="same destination: 's3://enhanced/here', 's3://enhanced/there'"):
+        landed(9, {"destination": there, "output_spec": here}, output_spec=here)
+
+
 def test_an_output_spec_refuses_a_template_which_nobody_would_render() -> None:
     for name in ("destination", "name_template", "color_profile"):
         with pytest.raises(errors.SettingsError, match=f"output {name} is a template"):
@@ -215,7 +312,7 @@ def test_a_partial_task_gets_its_destination_later(airflow_db: None) -> None:
         ):
             about = {"task_id": f"mapped_{number}", "source": SOURCE} | given
             AutoenhanceEnhanceOperator.partial(**about).expand(**{later: ["s3://enhanced/a/", "s3://enhanced/b/"]})
-        with pytest.raises(errors.SettingsError, match="named like one image"):  # which all photos would go to
+        with pytest.raises(errors.SettingsError, match="all mapped tasks would write to 'kitchen.jpg'"):
             AutoenhanceEnhanceOperator.partial(task_id="one", destination=FILE, output_spec="{{ params.output }}")
         about = {"task_id": "downloads", "output_spec": "{{ 'png' }}", "destination": None}
         AutoenhanceDownloadImageOperator.partial(**about).expand(image_id=["a", "b"])
@@ -252,7 +349,7 @@ class TestWithoutDestination:
         found = s3.client.get_bucket_lifecycle_configuration(Bucket="enhanced")["Rules"]
         return [(each["Filter"]["Prefix"], each["Expiration"]["Days"], each["Status"]) for each in found]
 
-    def test_results_live_for_a_day_and_have_an_address(self, s3: SimpleNamespace) -> None:
+    def test_results_live_for_a_day_and_have_an_address(self, s3: SimpleNamespace, other_store: Any) -> None:
         fill(s3, 1)
         summary = run(batch(destination="s3://enhanced/kept/"))
         (order_id,) = summary["order_ids"]
@@ -265,10 +362,15 @@ class TestWithoutDestination:
         of_order = run(AutoenhanceDownloadOrderOperator(task_id="order", order_id=order_id))
         assert of_order["destination"].startswith("s3://enhanced/day/nightly/order/")
         assert self.rules(s3) == [("day/", 1, "Enabled")]
-        address = AutoenhanceHook().temporary_url(landed["uri"], seconds=60)
-        assert len(requests.get(address, timeout=10).content) == landed["size"]
-        for uri, seconds in (("s3://enhanced/kept/000.jpg", 60), (landed["uri"], 90_000)):
-            with pytest.raises(errors.SettingsError):
+        for uri, seconds in ((landed["uri"], 60), (ObjectStoragePath(landed["uri"]), "0:01:00")):
+            address = AutoenhanceHook().temporary_url(uri, seconds=seconds)
+            assert len(requests.get(address, timeout=10).content) == landed["size"]
+        for uri, seconds, told in [
+            ("s3://enhanced/kept/000.jpg", 60, "does not lie in"), ("s3://enhanced/day", 60, "does not lie in"),
+            ("s3://other@enhanced/day/a.jpg", 60, "does not lie in"), (None, 60, "uri is empty"),
+            *((landed["uri"], wrong, "seconds takes") for wrong in (90_000, 0, 0.5, -1, "1_0", "soon", None, True, float("nan"))),
+        ]:  # fmt: skip
+            with pytest.raises(errors.SettingsError, match=told):
                 AutoenhanceHook().temporary_url(uri, seconds=seconds)
 
     def test_a_batch_goes_there_where_it_has_to_remember_nothing(
@@ -302,10 +404,11 @@ class TestWithoutDestination:
             with pytest.raises(AirflowFailException, match="prefix 'day/' that expires objects after 1 day"):
                 run(it)
         assert autoenhance.ledger()["requests"] == {}
-        rules = [others, {**others, "ID": "all", "Filter": {"Prefix": ""}, "Expiration": {"Days": 2}}]
-        s3.client.put_bucket_lifecycle_configuration(Bucket="enhanced", LifecycleConfiguration={"Rules": rules})
-        with pytest.raises(AirflowFailException, match="some"):  # which Autoenhance does not know
-            run(it)
+        for days, told in ((365, "keeps it for 365 days"), (1, "some")):
+            rules = [others, {**others, "ID": "all", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}]
+            s3.client.put_bucket_lifecycle_configuration(Bucket="enhanced", LifecycleConfiguration={"Rules": rules})
+            with pytest.raises(AirflowFailException, match=told):  # some: which Autoenhance does not know
+                run(it)
 
     def test_the_marker_that_a_console_makes_of_a_folder_is_not_a_file(self, s3: SimpleNamespace) -> None:
         s3.client.put_object(Bucket="enhanced", Key="day/", Body=b"")
