@@ -34,6 +34,9 @@ _PRINTED_OBJECT = (
 #: How a list of paths is spelled in text.
 _PRINTED_PATH = r"\b(?:Pure)?(?:Posix|Windows)Path\((('|\").*?\2)\)"
 
+#: A bucket, or a storage of the connection, without anything in it.
+_BUCKET = re.compile(r"[^/]+://[^/]+")
+
 #: How the files end that downloads are written to.
 _IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".avif", ".jxl")
 
@@ -246,8 +249,7 @@ def file_or_folder(owner: str, name: str, value: Any) -> str:
     """
     found = _place(owner, name, value)
     nameless = is_path(value) and not re.search(r"[^/]\.[a-z][a-z0-9]{1,4}\Z", found, re.IGNORECASE)
-    bucket = re.fullmatch(r"[^/]+://[^/]+", found)
-    return found.rstrip("/") + "/" if nameless or bucket or is_local_folder(found) else found
+    return found.rstrip("/") + "/" if nameless or _BUCKET.fullmatch(found) or is_local_folder(found) else found
 
 
 def folder(owner: str, name: str, value: Any) -> str:
@@ -265,7 +267,7 @@ def folder(owner: str, name: str, value: Any) -> str:
 
 def names_image(place: str) -> bool:
     """Whether a destination, or a template of one, is the name of an image file."""
-    return place.lower().endswith(_IMAGES) and not is_local_folder(place)
+    return place.lower().endswith(_IMAGES) and not (_BUCKET.fullmatch(place) or is_local_folder(place))
 
 
 def groups(owner: str, name: str, value: Any) -> list[list[str]] | None:

@@ -16,11 +16,11 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_autoenhance.api.coerce import is_list, is_path, names_image, settled
+from airflow_provider_autoenhance.api.coerce import is_list, is_literal, is_path, names_image, settled
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.api.shown import quoted, shown
 from airflow_provider_autoenhance.operators.base import HANDED_OVER, named_place, outputs, push, task_run
-from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator, take_source
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
@@ -164,6 +164,7 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
                 f"{about} returned {', '.join(map(quoted, unknown))}; allowed are {', '.join(sorted(allowed))}. "
                 "Everything else is an argument of the decorator."
             )
+        asked = take_source(asked)
         try:
             # Plain values, because they wait in Airflow's database; found out before anything is sent.
             asked["source"] = self.with_slashes(settled(asked.get("source")), asked.get("source_conn_id"))
@@ -173,6 +174,12 @@ class AutoenhanceDecoratedOperator(DecoratedOperator, AutoenhanceEnhanceOperator
         for name, empty in HANDED_OVER.items():
             if name in plain and plain[name] is None:
                 plain[name] = empty  # was handed over, not left out
+        for name in ("destination", "output_spec"):
+            if not is_literal(plain.get(name)):
+                raise SettingsError(
+                    f"{about} returned a template as {name}, which nobody renders: {quoted(plain[name])}. Let it take what it needs, "
+                    "such as ds or params, as an argument."
+                )
         source = plain.get("source")
         if isinstance(source, str) or (isinstance(source, list) and all(isinstance(each, str) for each in source)):
             return plain

@@ -363,7 +363,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         from airflow_provider_autoenhance.dag_helpers.listings import group_name, listing_names
 
         try:
-            given = _take_source(dict(vars(self)))  # alone: an output may be a template still
+            given = take_source(dict(vars(self)))  # alone: an output may be a template still
             source = coerce.places(_OWNER, "source", given["source"] or given["destination"])
             together = isinstance(source, list) and boolean(_OWNER, "listings", self.listings)
             return ", ".join(listing_names(source)) if together else group_name(source)
@@ -376,7 +376,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         checked = dict(given)
         if coerce.is_literal(given.get("source")):
             try:
-                checked = _take_source(checked)
+                checked = take_source(checked)
             except errors.SettingsError as error:
                 raise ArgumentError(str(error)) from None
         known = all(coerce.is_literal(given.get(name)) for name in ("source", "output_spec"))
@@ -393,7 +393,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
     @classmethod
     def unfolded(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Also of a source that is an object, and of a destination that is a file."""
-        return _take_file(_take_source(super().unfolded(given)))
+        return _take_file(take_source(super().unfolded(given)))
 
     def temporary_place(self) -> str:
         """As of each operator, where nothing has to be remembered for longer than a temporary place does."""
@@ -687,7 +687,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return bool(self.outlets) and not again and any(each["status"] == "ok" for each in summary.get("listings", ()))
 
 
-def _take_source(given: dict[str, Any]) -> dict[str, Any]:
+def take_source(given: dict[str, Any]) -> dict[str, Any]:
     """Take apart a source that is an object, as Image I/O's input of a batch.
 
     :raises SettingsError: it holds something else than ``source`` and ``recursive``.
@@ -726,10 +726,9 @@ def _take_file(given: dict[str, Any]) -> dict[str, Any]:
         raise errors.SettingsError(
             f"{about} Beside destination_template, name_template or dusk, give a folder, ending in '/'."
         )
-    if (plain := file_name(name, str(output.format))) != name:
+    if (plain := re.sub("[{}]", "_", file_name(name, str(output.format)))) != name:
         raise errors.SettingsError(f"{about} A result has no such characters in its name; call it {quoted(plain)}.")
-    template = name.replace("{", "{{").replace("}", "}}")
-    return {**given, "destination": folder + slash or "./", "destination_template": template, "output_spec": (output,)}
+    return {**given, "destination": folder + slash or "./", "destination_template": name, "output_spec": (output,)}
 
 
 def _is_photo(given: Mapping[str, Any]) -> bool:

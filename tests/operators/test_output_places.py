@@ -154,6 +154,7 @@ def test_what_does_not_go_together_is_told_when_the_file_is_parsed(autoenhance: 
         ({**one, "destination": FILE, "dusk": ["kitchen.png"]}, "destination names a file, 'kitchen.jpg'"),
         ({**one, "output_spec": {**OUTPUT, "name_template": "{stem}_print"}}, "destination names a file, 'kitchen.jpg'"),
         ({**one, "destination": "s3://enhanced/kitchen #1.jpg"}, "call it 'kitchen _1.jpg'"),
+        ({**one, "destination": "s3://enhanced/{kitchen}.jpg"}, "call it '_kitchen_.jpg'"),
         ({"output_spec": {"destination": 3}}, "output destination takes a URI"),
         ({"output_spec": "png"}, "a temporary place forgets"),
         ({"output_spec": "image/jpeg", "destination": "s3://enhanced/"}, "format"),
@@ -205,6 +206,7 @@ def test_a_download_into_a_bucket_or_an_odd_name(enhanced: str) -> None:
         run(AutoenhanceDownloadImageOperator(**about, destination="s3://enhanced"))["uri"]
         == "s3://enhanced/maple/kitchen.jpg"
     )
+    batch(destination="s3://photos.jpg", source=f"{SOURCE}kitchen.png")  # a bucket may be called so
     with pytest.raises(AirflowFailException, match="'out' is neither a folder"):
         run(AutoenhanceDownloadImageOperator(**about, destination="s3://enhanced/out"))
 
@@ -261,6 +263,31 @@ def test_where_a_function_says_counts_instead_of_what_the_decorator_says(s3: Sim
     assert {"here/2026-02-01/kitchen.jpg", "there/kitchen.jpg"} <= set(outputs(s3))
     with pytest.raises(AirflowFailException, match="same destination: 's3://enhanced/here', 's3://enhanced/there'"):
         landed(9, {"destination": there, "output_spec": here}, output_spec=here)
+
+
+def test_a_function_returns_an_object_as_the_source_but_no_template(
+    s3: SimpleNamespace, autoenhance: Sandbox, airflow_db: None
+) -> None:
+    s3.put("maple/deep/a.jpg", photo())
+
+    def photos(**asked: Any) -> int:
+        def tonight() -> dict[str, Any]:
+            return {"destination": "s3://enhanced/", **asked}
+
+        with DAG("nightly", schedule=None):
+            return int(rendered(autoenhance_task(plan_only=True)(tonight)().operator)["photos"])
+
+    for deep in (False, True):
+        for source in ({"source": SOURCE, "recursive": deep}, json.dumps({"source": SOURCE, "recursive": deep})):
+            assert photos(source=source) == int(deep)
+    for asked, told in [
+        ({"source": {"source": SOURCE, "deep": True}}, "'source' and 'recursive'"),
+        ({"source": SOURCE, "destination": "s3://enhanced/{{ ds }}/"}, "a template as destination, which nobody renders"),
+        ({"source": SOURCE, "output_spec": ["{{ params.output }}"]}, "a template as output_spec, which nobody renders"),
+    ]:  # fmt: skip
+        with pytest.raises(AirflowFailException, match=told):
+            photos(**asked)
+    assert autoenhance.ledger()["requests"] == {}
 
 
 def test_an_output_spec_refuses_a_template_which_nobody_would_render() -> None:
