@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -336,6 +336,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
 
         with task_run(self, context, label=self.listing):
             batch = self._batch = Batch.planned(self.hook, self._job(context))
+            self._refuse_to_forget(_written_to(batch))
             ahead = self._tell(batch)
             if boolean(_OWNER, "plan_only", self.plan_only):
                 return self._hand_on(context, ahead)
@@ -437,7 +438,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             raise errors.SettingsError(
                 f"{_OWNER}: dusk needs API version {versions.WINDOW_PULL_TYPE} or newer, but the connection pins api_version {version}."
             )
-        self._refuse_to_forget()
+        self._refuse_to_forget([self.destination])
         ti = context["ti"]
         destination, destination_conn_id = split_conn_id(self.destination, self.destination_conn_id)
         job = Job(
@@ -477,20 +478,24 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             log.info("on_existing='reenhance': every photo gets a new image in this run, paid for again")
         return job
 
-    def _refuse_to_forget(self) -> None:
-        """Refuse a destination below the temporary folder, where a rule of the bucket would delete what says that photos are bought."""
+    def _refuse_to_forget(self, places: Iterable[str]) -> None:
+        """Refuse to write below the temporary folder, where a rule of the bucket would delete what says that photos are bought."""
         from airflow_provider_autoenhance.storage import same_store
         from airflow_provider_autoenhance.storage.location import locate_folder
 
         folder = self.hook.config.extra.temporary_folder
         if not self.durable or folder is None:
             return
-        given, temporary = locate_folder(self.destination, conn_id=self.destination_conn_id), locate_folder(folder)
-        if given.place.startswith(temporary.place) and same_store(given, temporary):
-            raise errors.SettingsError(
-                f"{_OWNER}: {given.uri} lies in the connection's 'temporary_folder', where what a batch remembers is deleted after a day: "
-                "another run would buy the photos again. Choose another destination, or durable=False."
-            )
+        conn_id, temporary = (
+            locate_folder(self.destination, conn_id=self.destination_conn_id).conn_id,
+            locate_folder(folder),
+        )
+        for given in (locate_folder(place, conn_id=conn_id) for place in places):
+            if given.place.startswith(temporary.place) and same_store(given, temporary):
+                raise errors.SettingsError(
+                    f"{_OWNER}: {given.uri} lies in the connection's 'temporary_folder', where what a batch remembers is deleted after a "
+                    "day: another run would buy the photos again. Choose another destination, or durable=False."
+                )
 
     def _tell(self, batch: Batch) -> dict[str, Any]:
         from airflow_provider_autoenhance.pipeline.batch.summary import forecast, merges
@@ -685,6 +690,13 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         ti = context["ti"]
         again = error.retryable and ti.try_number <= (getattr(ti, "max_tries", 0) or 0)
         return bool(self.outlets) and not again and any(each["status"] == "ok" for each in summary.get("listings", ()))
+
+
+def _written_to(batch: Batch) -> set[str]:
+    """The folders that a batch would write photos and records to."""
+    photos = (each.photo for folder in batch.plan.folders for each in folder.decisions)
+    files = {target.rpartition("/")[0] + "/" for photo in photos for target in photo.targets}
+    return files | {folder.own.folder for folder in batch.plan.folders}
 
 
 def take_source(given: dict[str, Any]) -> dict[str, Any]:

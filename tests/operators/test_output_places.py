@@ -413,10 +413,15 @@ class TestWithoutDestination:
 
     def test_a_batch_that_has_to_remember_is_refused_there(self, s3: SimpleNamespace, autoenhance: Sandbox) -> None:
         fill(s3, 1)
-        for place in ("s3://enhanced/day", "s3a://aws_default@enhanced/day/elm/"):
+        s3.put("day/a.jpg", photo())
+        for given in (
+            {"destination": "s3://enhanced/day"}, {"destination": "s3a://aws_default@enhanced/day/elm/"},
+            {"source": "s3://listings/", "destination": "s3://enhanced/"},
+            {"destination": "s3://enhanced/", "destination_template": "day/{name}"},
+        ):  # fmt: skip
             with pytest.raises(AirflowFailException, match="would buy the photos again"):
-                run(batch(destination=place))
-        assert autoenhance.ledger()["requests"] == {}
+                run(batch(**given))
+        assert autoenhance.ledger()["images_created"] == 0
         assert run(batch(destination="s3://enhanced/days/"))["landed"] == 1
         assert run(batch(destination="s3://enhanced/day/elm/", durable=False))["landed"] == 1
 
