@@ -35,7 +35,7 @@ _PRINTED_OBJECT = (
 _PRINTED_PATH = r"\b(?:Pure)?(?:Posix|Windows)Path\((('|\").*?\2)\)"
 
 #: A bucket, or a storage of the connection, without anything in it.
-_BUCKET = re.compile(r"[^/]+://[^/]+")
+_BUCKET = r"[^/]+://[^/]+"
 
 #: How the files end that downloads are written to.
 _IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".avif", ".jxl")
@@ -249,7 +249,7 @@ def file_or_folder(owner: str, name: str, value: Any) -> str:
     """
     found = _place(owner, name, value)
     nameless = is_path(value) and not re.search(r"[^/]\.[a-z][a-z0-9]{1,4}\Z", found, re.IGNORECASE)
-    return found.rstrip("/") + "/" if nameless or _BUCKET.fullmatch(found) or is_local_folder(found) else found
+    return found.rstrip("/") + "/" if nameless or re.fullmatch(_BUCKET, found) or is_local_folder(found) else found
 
 
 def folder(owner: str, name: str, value: Any) -> str:
@@ -267,7 +267,7 @@ def folder(owner: str, name: str, value: Any) -> str:
 
 def names_image(place: str) -> bool:
     """Whether a destination, or a template of one, is the name of an image file."""
-    return place.lower().endswith(_IMAGES) and not (_BUCKET.fullmatch(place) or is_local_folder(place))
+    return place.lower().endswith(_IMAGES) and not (re.fullmatch(_BUCKET, place) or is_local_folder(place))
 
 
 def groups(owner: str, name: str, value: Any) -> list[list[str]] | None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
+from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.thumbnail import thumbnail_of
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
@@ -451,14 +452,33 @@ def test_nothing_more_is_asked_of_an_api_that_does_not_render_small(
     assert downloads(autoenhance) == {"enhanced": 4 + 1, "original": 0}
 
 
-def test_a_preview_is_never_bought_for_its_picture(
-    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, big: Callable[..., bytes]
+@pytest.mark.parametrize("preview", [True, False])
+def test_nothing_is_bought_for_its_picture(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    big: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    preview: bool,
 ) -> None:
+    asked: list[tuple[str, bool]] = []
+    download_image = AutoenhanceHook.download_image
+
+    def noted(hook: AutoenhanceHook, image_id: str, take: Any, **about: Any) -> Any:
+        asked.append((about["variant"], about["preview"]))
+        return download_image(hook, image_id, take, **about)
+
+    monkeypatch.setattr(AutoenhanceHook, "download_image", noted)
     s3.put("maple/a.jpg", big())
-    assert enhance(preview=True)["landed"] == 1
+    assert enhance(preview=preview)["landed"] == 1
+    assert asked == [
+        ("enhanced", preview),
+        ("enhanced", preview),
+        ("original", True),
+    ]  # of a bought one, each more is free
     (entry,) = gallery(s3)["photos"]
     assert all(pictures(s3, entry))
-    assert autoenhance.ledger()["credits"]["spent"] == 0
+    assert autoenhance.ledger()["credits"]["spent"] == int(not preview)
 
 
 def test_a_big_photo_that_fails_is_shown_as_it_was(

@@ -273,7 +273,7 @@ def test_memory(store: Store, record_property: Callable[[str, Any], None]) -> No
     for number in range(8):
         store.put(f"{store.root}in/{number}.jpg", big)
     sandbox = Sandbox.start(
-        "--no-s3", "--set", 'render="copy"', "--set", "upload_digests=false", "--set", "daily_limit=0"
+        "--no-s3", "--set", 'render="copy-big"', "--set", "upload_digests=false", "--set", "daily_limit=0"
     )
     try:
         from tests.support.tasks import connection_of
