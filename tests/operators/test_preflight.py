@@ -313,3 +313,22 @@ def test_what_was_read_of_a_file_holds_for_whatever_is_made_of_it(
     assert enhance(brackets=brackets, preflight="read", deferrable=True)["failed"] == 0
     assert enhance(preflight="read", settings={"enhance_type": "warm"}, run_id="night-2")["landed"] == 4
     assert sorted(reads) == [f"{number}.jpg" for number in range(4)]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_autoenhance_does_not_group_is_named_with_its_own_faults(
+    enhance: Enhance, autoenhance: Sandbox, s3: SimpleNamespace, reads: list[str], deferrable: bool
+) -> None:
+    for number in range(3):
+        s3.put(f"maple/{number}.jpg", exposure(10.0 * number, 0, size=BIG))
+    s3.put("maple/cut.jpg", photo(size=BIG)[:20])
+    s3.put("maple/empty.jpg", b"")
+    s3.put("maple/tables.jpg", photo(size=BIG, shade=90).replace(b"\xff\xdb", b"\xff\xec"))
+    autoenhance.settings(processing_seconds=[0.3, 0.5])
+    summary = enhance(brackets="auto", preflight="read", deferrable=deferrable, max_failures=3)
+    damaged = {"cut": "its JPEG header is damaged", "empty": "it is empty", "tables": "its JPEG header is damaged"}
+    named = ", ".join(f"{name}.jpg ({reason})" for name, reason in damaged.items())
+    assert summary["warnings"] == [f"maple: damaged, as the first kilobytes show: {named}."]
+    assert (summary["landed"], summary["failed"], len(reads)) == (3, 3, len({*reads}))
+    told = {row["source"].rpartition("/")[2]: row["warnings"] for row in manifest(s3) if row["status"] == "failed"}
+    assert told == {f"{name}.jpg": [reason] for name, reason in damaged.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
@@ -137,8 +136,8 @@ class Merge:
             if passing or len(failed) == len(photo.files):
                 found.append((decision, passing or next(iter(failed.values()))))
             else:
-                alone = ((merged_photo(self._job, [file], ungrouped=True), error) for file, error in failed.items())
-                found += [(replace(decision, photo=file), error) for file, error in alone]
+                alone = ((file, merged_photo(self._job, [file], ungrouped=True)) for file in failed)
+                found += [(decision.of_one(file, photo), failed[file]) for file, photo in alone]
         return found
 
     def _make_images(self, decisions: Sequence[Decision]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -146,6 +147,16 @@ class Decision:
     def buys_again(self) -> bool:
         """Whether an image is made of a photo that was bought before."""
         return self.creates and self.bought
+
+    def of_one(self, file: Photo, alone: Photo) -> Decision:
+        """The decision about a set that Autoenhance has yet to group, about one of its files.
+
+        :param alone: the file as a photo of its own.
+        """
+        at, about = self.photo.files.index(file), f"{file.path}: "
+        heads = json.dumps(json.loads(self.heads)[at : at + 1]) if self.heads else ""
+        doubts = tuple(each.removeprefix(about) for each in self.doubts if each.startswith(about))
+        return replace(self, photo=alone, heads=heads, doubts=doubts)
 
     def cost(self, job: Job) -> int:
         """Credits that the photo will cost when it gets through; at most one per exposure where Autoenhance has yet to group them."""

@@ -109,10 +109,12 @@ def _looked_at(folder: FolderPlan) -> Iterator[tuple[str, _Look]]:
     if not folder.own.rows and not any(decision.works for decision in folder.decisions):
         return
     rows = folder.rows()
+    # What Autoenhance has grouped and cannot enhance has failed before there was a photo to write of.
+    begun = {Step.WAIT, Step.DOWNLOAD, *([Step.KEEP] if folder.job.brackets == "auto" else [])}
     for decision in folder.decisions:
         if decision.step is not Step.OMIT and not decision.photo.original:
             row = rows.get(decision.photo.fingerprint)
-            new = decision.creates or (row is None and decision.step in (Step.WAIT, Step.DOWNLOAD))
+            new = decision.creates or (row is None and decision.step in begun)
             mine = new or (row is not None and row.run == folder.own.run)
             yield decision.photo.fingerprint, _Look(mine, new, row.heads if row is not None else ())
 
@@ -203,7 +205,7 @@ def _apply(folder: FolderPlan, found: Mapping[str, list[Doubt]], heads: Mapping[
         photo = decision.photo
         if photo.original in held and decision.step is Step.EDIT:
             folder.decisions[number] = replace(decision, step=Step.HOLD, reason=_ORIGINAL_HELD)
-        if photo.original or not (decision.works or decision.step is Step.HOLD):
+        if photo.original or not (decision.works or decision.step in (Step.HOLD, Step.KEEP)):
             continue  # what a limit holds is made another night, and not read again then
         known = [heads[file.source].to_json() for file in photo.files if file.source in heads]
         reasons = tuple(_reasons(photo, found))
@@ -218,4 +220,4 @@ def _apply(folder: FolderPlan, found: Mapping[str, list[Doubt]], heads: Mapping[
 def _reasons(photo: Photo, found: Mapping[str, list[Doubt]]) -> Iterator[str]:
     for key, files in _parts(photo):
         for each in found.get(key, ()):
-            yield f"{files[0].path}: {each.reason}" if photo.ungrouped else each.reason
+            yield f"{files[0].path}: {each.reason}" if files != photo.files else each.reason
