@@ -146,7 +146,7 @@ def _unremembered(folder: FolderPlan, files: list[Photo], heads: dict[str, Head]
     wanted = {(file.source, file.etag, file.size) for file in files}
     for row in folder.rows().values() if files else ():
         made = row.exposures or [{"source": row.source, "etag": row.etag, "size": row.size}]
-        for each, kept in zip(made, row.heads, strict=False):
+        for each, kept in zip(made, row.heads, strict=True) if len(made) == len(row.heads) else ():
             head = Head.from_json(kept) if (each["source"], each.get("etag"), each["size"]) in wanted else None
             if head is not None:
                 heads[each["source"]] = head
