@@ -452,6 +452,13 @@ def test_nothing_more_is_asked_of_an_api_that_does_not_render_small(
     assert downloads(autoenhance) == {"enhanced": 4 + 1, "original": 0}
 
 
+def test_a_camera_raw_is_shown_once_it_is_enhanced(enhance: Enhance, s3: SimpleNamespace) -> None:
+    s3.put("maple/a.CR2", b"II*\0\x10\0\0\0CR\2\0" + bytes(500) + photo(size=(900, 600)) + bytes(5000))
+    assert enhance()["landed"] == 1
+    (entry,) = gallery(s3)["photos"]
+    assert [picture.size for picture in pictures(s3, entry)] == [(640, 427)] * 2
+
+
 @pytest.mark.parametrize("preview", [True, False])
 def test_nothing_is_bought_for_its_picture(
     enhance: Enhance,
