@@ -233,6 +233,30 @@ class OutputsNight(Night):
                 assert (len(data), sha256(data).hexdigest()) == (each["size"], each["sha256"])
 
 
+class FileNight(Night):
+    """A batch of a single photo whose output names the file that it lands in."""
+
+    def __init__(self, worker: Worker, sandbox: Sandbox, store: Files | Objects, **options: Any) -> None:
+        super().__init__(worker, sandbox, store, 1, **options)
+        self.choose(source=f"{store.source}000.jpg", destination=None)
+        self.name_file("kitchen.jpg")
+
+    def name_file(self, name: str) -> None:
+        """Choose the file."""
+        self._name = name
+        self.choose(output_spec={"destination": self._store.destination + name})
+
+    def check(self) -> None:
+        """One live image, one credit, and the file that the manifest names."""
+        ledger = self._sandbox.ledger()
+        (live,) = (image["image_id"] for image in ledger["images"] if not image["deleted"])
+        assert ledger["credits"]["by_image"] == {live: 1}
+        (row,) = (json.loads(line) for line in self._store.read(MANIFEST).splitlines())
+        assert (row["status"], row["image_id"]) == ("landed", live)
+        assert [each["uri"] for each in row["outputs"]] == [self._store.destination + self._name]
+        assert self._store.read(self._name) == self.photos["000.jpg"]
+
+
 class DuskNight(Night):
     """A batch that has a premium edit made of each photo, and lands it beside the photo."""
 

@@ -13,7 +13,17 @@ from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
-from tests.crash.night import BracketNight, DuskNight, Files, Night, Objects, OutputsNight, ShownNight, Worker
+from tests.crash.night import (
+    BracketNight,
+    DuskNight,
+    FileNight,
+    Files,
+    Night,
+    Objects,
+    OutputsNight,
+    ShownNight,
+    Worker,
+)
 from tests.support.sandbox import Sandbox
 
 #: The matrix is cut into slices that run side by side.
@@ -122,6 +132,20 @@ def test_killed_with_four_threads(worker: Worker, copying_sandbox: Sandbox, tmp_
     ):
         assert night.run("night-1", last=last, before=last % 2 == 0)["end"] == "success"
         night.check()
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_killed_on_the_way_to_one_file(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
+) -> None:
+    """What another night wants in another file beside it is downloaded, and not bought again."""
+    for last in range(2, 26, 4):
+        copying_sandbox.reset(**{"processing_seconds": UNDER_WAY} if deferrable else {})
+        night = FileNight(worker, copying_sandbox, Files(tmp_path / str(last)), deferrable=deferrable)
+        for run_id, name in (("night-1", "kitchen.jpg"), ("night-2", "hall.jpg")):
+            night.name_file(name)
+            assert night.run(run_id, last=last if run_id == "night-1" else 0)["end"] == "success"
+            night.check()
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
