@@ -17,8 +17,9 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch import lease, photo_steps
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims
+from airflow_provider_autoenhance.pipeline.plan.listing import list_present
 from airflow_provider_autoenhance.storage.s3 import S3Destination
-from tests.support.batch import Enhance, enhanced_by, event_of, fill, fill_up_destination, operator, outputs
+from tests.support.batch import Enhance, enhanced_by, event_of, fill, fill_up_destination, manifest, operator, outputs
 from tests.support.elsewhere import Begin
 from tests.support.photos import photo
 from tests.support.sandbox import Sandbox
@@ -45,6 +46,29 @@ def test_a_run_waits_for_the_one_at_work_and_finds_everything_done(
     assert autoenhance.ledger()["images_created"] == 3
     assert "nightly/enhance elsewhere works on the same folder" in caplog.text
     assert leases(s3) == [] and [each["claim"] for each in records(s3)] == [None]
+
+
+def test_what_lands_after_the_files_were_listed_is_not_fetched_again(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 1)
+    assert enhance(run_id="there")["landed"] == 1
+    fill(s3, 3)
+    begun: list[dict[str, Any]] = []
+
+    def listed(job: Any) -> Any:
+        found = list_present(job)
+        if not begun:
+            begun.append({})
+            begun.append(enhance(run_id="there"))  # cleared, it goes on
+        return found
+
+    monkeypatch.setattr("airflow_provider_autoenhance.pipeline.plan.plan.list_present", listed)
+    summary = enhance(run_id="here")
+    assert begun[1]["landed"] == 3
+    assert (summary["landed"], summary["skipped"], summary["credits"]) == (0, 3, 0)
+    assert autoenhance.ledger()["credits"]["spent"] == 3
+    assert {row["credit_spent"] for row in manifest(s3)} == {True}
 
 
 def test_a_run_that_waits_too_long_names_the_other_and_can_be_retried(

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import defaultdict, deque
-from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Container, Iterable, Iterator, MutableMapping
 from dataclasses import replace
 
 from airflow_provider_autoenhance.api.errors import DestinationError, SettingsError, SourceError
@@ -81,7 +81,7 @@ def is_asked_for(job: Job, found: Found) -> bool:
     return below and taken and not matches(found.file, found.root, (*NEVER_PHOTOS, *job.exclude))
 
 
-def list_present(job: Job) -> Mapping[str, StoredFile]:
+def list_present(job: Job) -> dict[str, StoredFile]:
     """The files under the destination, by URI; none where it does not exist yet.
 
     :raises DestinationError: when it cannot be written, or not be read whole: "unknown" is not "absent".
@@ -98,7 +98,7 @@ def list_present(job: Job) -> Mapping[str, StoredFile]:
         ) from None
 
 
-def _listed(job: Job) -> Mapping[str, StoredFile]:
+def _listed(job: Job) -> dict[str, StoredFile]:
     # Only sources are limited to some folders.
     found = list_files(
         job.destination, conn_id=job.destination_conn_id, access=EVERYWHERE, strict=True, exclude=_THUMBNAILS

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from airflow_provider_autoenhance.api.errors import DestinationError
+from airflow_provider_autoenhance.api.errors import AutoenhanceError, DestinationError
 from airflow_provider_autoenhance.api.models import Image, Order
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.job import Job
@@ -33,7 +34,7 @@ from airflow_provider_autoenhance.pipeline.records import (
 )
 from airflow_provider_autoenhance.pipeline.remote.brackets import BracketOrder, merged_images, read_brackets
 from airflow_provider_autoenhance.pipeline.remote.images import find_image, images_by_fingerprint, read_order
-from airflow_provider_autoenhance.storage import StoredFile
+from airflow_provider_autoenhance.storage import StoredFile, open_destination
 
 
 @dataclass
@@ -116,16 +117,17 @@ class FolderState:
 
 
 def read_state(
-    job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: Mapping[str, StoredFile]
+    job: Job, hook: AutoenhanceHook, folders: Sequence[Folder], present: MutableMapping[str, StoredFile]
 ) -> list[FolderState]:
     """Read what is known of each folder: one read per record, and one per order that is still open, or that holds an image which has to
     be looked at again.
 
-    :param present: the files at the destination, by URI.
+    :param present: the files at the destination, by URI; gets what has landed since they were listed.
     :raises DestinationError: when each folder has a damaged record. Where only some have, the others go on.
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
-        records = _read_records(job, folders, present, pool)
+        records = list(_read_records(job, folders, present, pool))
+        present.update(_landed_since(job, chain.from_iterable(records), present, pool))
         known = _Known({job.key(folder.source, folder.destination) for folder in folders}, job.api_version)
         found = [_state(job, folder, listed, present, known) for folder, listed in zip(folders, records, strict=True)]
         damages = [each.damage for each in found if each.damage]
@@ -217,6 +219,29 @@ def _read_records(
     uris = list(dict.fromkeys(chain.from_iterable(listed)))
     records = dict(zip(uris, pool.map(read, uris), strict=True))
     return ([records[uri] for uri in each] for each in listed)
+
+
+def _landed_since(
+    job: Job,
+    records: Iterable[Record | DestinationError],
+    present: Mapping[str, StoredFile],
+    pool: ThreadPoolExecutor,
+) -> dict[str, StoredFile]:
+    """Find what records say to have landed that were written after the files were listed: nobody has to fetch it once more."""
+    written = (
+        record
+        for record in records
+        if isinstance(record, Record) and record.uri in present and present[record.uri].etag != record.etag
+    )
+    outputs = (output for record in written for row in record.rows.values() for output in row.outputs)
+    missed = list(dict.fromkeys(output["uri"] for output in outputs if not lies_there(output, present)))
+
+    def look(uri: str) -> StoredFile | None:
+        with suppress(AutoenhanceError):  # it may be listed, and no more
+            return open_destination(uri, conn_id=job.destination_conn_id).stat()
+        return None
+
+    return {uri: file for uri, file in zip(missed, pool.map(look, missed), strict=True) if file}
 
 
 class _Known:
