@@ -14,6 +14,7 @@ from io import BytesIO
 from airflow_provider_autoenhance.api.errors import ConversionError, SourceError
 from airflow_provider_autoenhance.imaging.budget import process_budget
 from airflow_provider_autoenhance.imaging.decode import read_header
+from airflow_provider_autoenhance.imaging.exif_blocks import STARTS_OF_FRAME
 from airflow_provider_autoenhance.imaging.ranges import ReadRange
 
 _LEAST_BEHIND = 8  # bytes; less is the rest of what was cut
@@ -22,8 +23,7 @@ _MOST_SCANS = 100
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _END = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
-_STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SEGMENTS = frozenset({0xC4, 0xDB, 0xDA, 0xDD, 0xFE, *range(0xE0, 0xF0)}) | _STARTS_OF_FRAME
+_SEGMENTS = frozenset({0xC4, 0xDB, 0xDA, 0xDD, 0xFE, *range(0xE0, 0xF0)}) | STARTS_OF_FRAME
 _OTHER_PIXELS = b"\x55" * 64
 _TEXT = bytes((*b"\0\t\n\r", *range(0x20, 0x7F)))
 _BY_CHANCE = 4  # bytes of pixels in a row that look like text
@@ -67,7 +67,7 @@ def _last_scan(data: bytes) -> tuple[int, int] | None:
         content = data[place + 2 : at]
         if kind not in _SEGMENTS or at > len(data) or not content:
             break
-        if kind in _STARTS_OF_FRAME:
+        if kind in STARTS_OF_FRAME:
             missing = {(component, each) for component in content[6::3] for each in range(64)}
         elif kind == _START_OF_SCAN:
             begin, end, scans = at, 0, scans + 1

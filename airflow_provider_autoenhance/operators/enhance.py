@@ -486,10 +486,8 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         folder = self.hook.config.extra.temporary_folder
         if not self.durable or folder is None:
             return
-        conn_id, temporary = (
-            locate_folder(self.destination, conn_id=self.destination_conn_id).conn_id,
-            locate_folder(folder),
-        )
+        temporary = locate_folder(folder)
+        conn_id = locate_folder(self.destination, conn_id=self.destination_conn_id).conn_id
         for given in (locate_folder(place, conn_id=conn_id) for place in places):
             if given.place.startswith(temporary.place) and same_store(given, temporary):
                 raise errors.SettingsError(
@@ -692,11 +690,11 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
         return bool(self.outlets) and not again and any(each["status"] == "ok" for each in summary.get("listings", ()))
 
 
-def _written_to(batch: Batch) -> set[str]:
-    """The folders that a batch would write photos and records to."""
+def _written_to(batch: Batch) -> Iterator[str]:
+    """Yield the folders that a batch would write photos and records to."""
     photos = (each.photo for folder in batch.plan.folders for each in folder.decisions)
-    files = {target.rpartition("/")[0] + "/" for photo in photos for target in photo.targets}
-    return files | {folder.own.folder for folder in batch.plan.folders}
+    yield from {target.rpartition("/")[0] + "/" for photo in photos for target in photo.targets}
+    yield from {folder.own.folder for folder in batch.plan.folders}
 
 
 def take_source(given: dict[str, Any]) -> dict[str, Any]:
