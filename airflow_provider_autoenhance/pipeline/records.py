@@ -139,12 +139,17 @@ class Rows(MutableMapping[str, Row]):
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}
+        #: What most of them have in common, for the compressor: the first of them, above all.
+        self._common = _COMMON
 
     def __getitem__(self, fingerprint: str) -> Row:
-        return Row.from_line(_unpack(self._packed[fingerprint]))
+        return Row.from_line(self._unpack(self._packed[fingerprint]))
 
     def __setitem__(self, fingerprint: str, row: Row) -> None:
-        self._packed[fingerprint] = _pack(row.to_line())
+        line = row.to_line()
+        if not self._packed:
+            self._common = _COMMON + line
+        self._packed[fingerprint] = self._pack(line)
 
     def __delitem__(self, fingerprint: str) -> None:
         del self._packed[fingerprint]
@@ -161,11 +166,11 @@ class Rows(MutableMapping[str, Row]):
     def line(self, fingerprint: str) -> bytes | None:
         """A row as it is written, ``None`` where there is none."""
         packed = self._packed.get(fingerprint)
-        return None if packed is None else _unpack(packed)
+        return None if packed is None else self._unpack(packed)
 
     def lines(self) -> Iterator[bytes]:
         """All rows as they are written; those that there are now, whoever adds others meanwhile."""
-        return map(_unpack, list(self._packed.values()))
+        return map(self._unpack, list(self._packed.values()))
 
     def has_landed(self, fingerprint: str) -> bool:
         """Whether a photo has landed; its row is not read whole."""
@@ -185,9 +190,19 @@ class Rows(MutableMapping[str, Row]):
 
     def take_in(self, others: Rows) -> None:
         """Add other rows; of two about one photo the later stays, and in doubt the other."""
+        if not self._packed:
+            self._common = others._common
+        alike = self._common == others._common
         for fingerprint, packed in others._packed.items():
             if fingerprint not in self._packed or others[fingerprint].at >= self[fingerprint].at:
-                self._packed[fingerprint] = packed
+                self._packed[fingerprint] = packed if alike else self._pack(others._unpack(packed))
+
+    def _pack(self, line: bytes) -> bytes:
+        packing = zlib.compressobj(wbits=_WINDOW, memLevel=_MEMORY, zdict=self._common)
+        return packing.compress(line) + packing.flush()
+
+    def _unpack(self, packed: bytes) -> bytes:
+        return zlib.decompressobj(_WINDOW, zdict=self._common).decompress(packed)
 
 
 def latest_rows(records: Iterable[Record]) -> Rows:
@@ -389,7 +404,10 @@ def to_line(fields: Mapping[str, Any]) -> bytes:
     return _ENCODER.encode(fields).encode(errors="backslashreplace") + b"\n"
 
 
-#: What most rows have in common, for the compressor: two thirds of what it makes of a row without.
+#: No header, and a window of 8 kB: a compressor's own memory is what it takes longest to make.
+_WINDOW, _MEMORY = -13, 3
+
+#: What rows have in common, for the compressor.
 _COMMON = Row(
     source="s3://",
     etag="",
@@ -428,15 +446,6 @@ _COMMON = Row(
 
 _LANDED = b'"status": "landed"'
 _SPENT = b'"credit_spent": true'
-
-
-def _pack(line: bytes) -> bytes:
-    packing = zlib.compressobj(zdict=_COMMON)
-    return packing.compress(line) + packing.flush()
-
-
-def _unpack(packed: bytes) -> bytes:
-    return zlib.decompressobj(zdict=_COMMON).decompress(packed)
 
 
 def record_uri(folder: str, run: str) -> str:

@@ -45,7 +45,7 @@ class SourceFile:
     conn_id: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A file of a batch.
 

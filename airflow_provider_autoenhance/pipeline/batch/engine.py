@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Self
 
 from airflow_provider_autoenhance.api import errors
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 #: For so long before a deferral nobody looks again at what has landed: an order has but few calls, and no enhancement takes less.
 _UNSEEN_SECONDS = 5.0
+
+#: So many landed photos are worth a look before the rest has landed.
+_MANY_LANDED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,13 +362,15 @@ class Batch:
                 pause = wait.under_way(f"order {order_id} has {left} under way")
         return pause
 
-    def _after(self, look: Look) -> list[Callable[[], Outcome]]:
-        """Note what has ended; return the work that is left with it: to download what is enhanced."""
+    def _after(self, look: Look) -> Iterator[Callable[[], Outcome]]:
+        """Note what has ended, and that the rest is begun; return the work that is left with it: to download what is enhanced."""
         for awaited, reason in look.ended:
             self._books.note(awaited.folder, self._steps(awaited.folder).unenhanced(awaited.decision, reason))
-        shown = [partial(self._show, awaited) for awaited, _ in look.ended]
-        again = [partial(self._enhance_again, awaited) for awaited in look.restyled]
-        return [*shown, *again, *map(self._to_download, look.enhanced)]
+        shown = (partial(self._show, awaited) for awaited, _ in look.ended)
+        again = (partial(self._enhance_again, awaited) for awaited in look.restyled)
+        self.in_flight.downloads.update((each.decision.photo.fingerprint, each) for each in look.enhanced)
+        downloads = (partial(self._download, awaited) for awaited in look.enhanced)
+        return chain(shown, again, downloads, self._restyled_so_far())
 
     def _to_download(self, awaited: Awaited) -> Callable[[], Outcome]:
         self.in_flight.downloads[awaited.decision.photo.fingerprint] = awaited
@@ -392,11 +398,19 @@ class Batch:
         """Look once more at the images of what has landed: somebody may have had one enhanced with other settings meanwhile. It is enhanced
         again as asked, and waited for."""
         threads.work()
+        threads.add(self._restyled())
+        threads.work()
+
+    def _restyled_so_far(self) -> Iterator[Callable[[], Outcome]]:
+        """The same, without a wait for what is being downloaded; of many photos, so that they are not kept till the end."""
+        if len(self._landed) >= _MANY_LANDED:
+            yield from self._restyled()
+
+    def _restyled(self) -> Iterator[Callable[[], Outcome]]:
         landed, self._landed = self._landed, []
         for awaited, image in self._watcher.images_of(landed):
             if again := restyled(awaited.decision, image):
-                threads.add([partial(self._enhance_again, replace(awaited, decision=again))])
-        threads.work()
+                yield partial(self._enhance_again, replace(awaited, decision=again))
 
     def _enhance_again(self, awaited: Awaited) -> Outcome:
         """Have an image enhanced as asked once more, unless that was done too often already."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
@@ -75,7 +74,7 @@ class Transfer:
         try:
             if decision.step is Step.REPROCESS:
                 image_id, order_id = decision.image_id or "", decision.order_id or order_id
-                seen: Mapping[str, Any] = seen_settings(self._hook.process_image(image_id, settings=decision.settings))
+                seen = seen_settings(self._hook.process_image(image_id, settings=decision.settings))
                 if decision.reason:
                     log.info("Photo %r is enhanced again, which is free: %s", photo.path, decision.reason)
             else:

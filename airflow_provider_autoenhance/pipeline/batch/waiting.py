@@ -6,7 +6,6 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import Image, ImageStatus, Order
@@ -19,8 +18,6 @@ from airflow_provider_autoenhance.pipeline.remote.identity import FINGERPRINT_KE
 from airflow_provider_autoenhance.pipeline.remote.style import seen_settings
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: Looks in a row that have to agree before an order counts as empty. One proves nothing: right after a creation an order may lag.
 _LOOKS = 2
@@ -61,8 +58,7 @@ class Watcher:
         self._hook = hook
         self._in_flight = in_flight
         self._empty: Counter[str] = Counter()
-        self._last: dict[type, object] = {}
-        #: Of each order that was looked at: see :func:`unpaid_marks`. The order itself may be big.
+        #: Of each order that was looked at, without what is waited for: see :func:`unpaid_marks`. The order itself may be big.
         self.unpaid: dict[str, dict[str, str]] = {}
 
     def look(self, order_id: str) -> Look:
@@ -121,8 +117,8 @@ class Watcher:
                 look.ended.append((awaited, GONE if gone else REFUSED))
             return
         # Of a merged photo, this look may be the first that shows its image.
-        known, settings = awaited.decision, self._shared(seen_settings(image))
-        style = known.style if known.other or known.seen is not None else self._shared(known.style.taught(settings))
+        known, settings = awaited.decision, seen_settings(image)
+        style = known.style if known.other or known.seen is not None else known.style.taught(settings)
         decision = replace(known, image_id=image.image_id, paid=image.downloaded, style=style, seen=settings)
         seen = replace(awaited, decision=decision)
         self._in_flight.add(seen)
@@ -138,14 +134,6 @@ class Watcher:
                     look.enhanced.append(seen)
             else:
                 look.ended.append((seen, image.status_reason))
-
-    def _shared(self, value: T) -> T:
-        """Give thousands of photos the one value that they mostly have in common: each has it until it has landed."""
-        last = self._last.get(type(value))
-        if last == value:
-            return last
-        self._last[type(value)] = value
-        return value
 
     def images_of(self, awaited: Sequence[Awaited]) -> Iterator[tuple[Awaited, Image]]:
         """Read photos' images, one order after the other, which may be big; without those that cannot be read."""
@@ -168,7 +156,9 @@ class Watcher:
         except errors.NotFoundError:
             order = Order(order_id, None, "", is_merging=False, is_processing=False, is_deleted=True, images=())
         order = replace(order, images=()) if order.is_deleted else order
-        self.unpaid[order_id] = unpaid_marks(order)
+        waiting = {each.decision.image_id for each in self._in_flight.of(order_id)}
+        marks = unpaid_marks(order).items()
+        self.unpaid[order_id] = {image_id: made_for for image_id, made_for in marks if image_id not in waiting}
         return order
 
     def _brackets(self, order: Order, waiting: Sequence[Awaited]) -> BracketOrder:

@@ -6,9 +6,12 @@ newer AI where it has retired the one that was asked for. None of that is a diff
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_autoenhance.api.models import Image
@@ -36,7 +39,14 @@ _DOCUMENTED: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Style:
     """How an image should have been enhanced.
 
@@ -48,8 +58,8 @@ class Style:
         them.
     """
 
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    answered: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=_nothing)
+    answered: Mapping[str, Any] = field(default_factory=_nothing)
 
     def lacks(self, now: Mapping[str, Any]) -> WireSettings | None:
         """Return what an image has to be enhanced with so that it looks as it should; ``None``: it does.
@@ -75,7 +85,7 @@ class Style:
 
     def taught(self, seen: Mapping[str, Any]) -> Style:
         """Take the first answer after the image was asked for as what Autoenhance answers of it, spelled as it may be."""
-        return Style(self.asked, self.remembered(seen))
+        return Style(self.asked, _shared(self.remembered(seen)))
 
     def is_answered_by(self, seen: Mapping[str, Any]) -> bool:
         """Whether an answer holds all settings that were asked for."""
@@ -98,10 +108,20 @@ class Style:
         return _same(name, kept, now) or (now is not None and _same(name, asked, now, sure=False))
 
 
-def seen_settings(image: Image) -> dict[str, Any]:
+def seen_settings(image: Image) -> Mapping[str, Any]:
     """Return an image's settings, as far as an answer holds them."""
     names = (name for name in PREFERENCES if name in image.raw and name not in _NO_STYLE)
-    return _unfolded({name: image.raw[name] for name in names})
+    return _shared(_unfolded({name: image.raw[name] for name in names}))
+
+
+def _shared(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give thousands of photos the one object that they mostly have in common: each has it until it has landed."""
+    return _read(json.dumps(settings))
+
+
+@lru_cache(maxsize=64)
+def _read(settings: str) -> Mapping[str, Any]:
+    return MappingProxyType(json.loads(settings))
 
 
 def instead(
