@@ -25,8 +25,14 @@ for _name in list(os.environ):
     if _name.startswith("AIRFLOW_CONN_"):
         del os.environ[_name]
 
+from hypothesis import HealthCheck, settings  # noqa: E402
+
 from tests.support.sandbox import sandbox, sandbox_server  # noqa: E402
 from tests.support.tasks import airflow_db, autoenhance, aws_models, known_dags, no_news, s3, short_waits  # noqa: E402
+
+#: A busy machine is not a failure.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_unconfigure() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -119,7 +119,6 @@ class TestHeader:
             assert heif_blocks(file).starts == []
 
     @pytest.mark.parametrize("form", FORMS)
-    @settings(deadline=None)
     @given(st.data())
     def test_a_damaged_file_shows_a_size_or_none(self, form: str, data: st.DataObject) -> None:
         whole = bytearray(photo(form)[:2000])

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts, read_capture_facts
@@ -260,7 +260,6 @@ def test_what_is_no_picture_tells_nothing(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_file_never_raises(name: str, data: st.DataObject) -> None:
     whole = bytearray(BEGINNINGS[name])
@@ -273,7 +272,6 @@ def test_a_damaged_file_never_raises(name: str, data: st.DataObject) -> None:
     assert len(storage.reads) <= MAX_READS
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([b"II*\0\x08\0\0\0", b"\xff\xd8\xff\xe1", b"\0\0\0\x18ftypcrx ", b"\0\0\0\x18ftypheic", b""]),
     st.binary(),

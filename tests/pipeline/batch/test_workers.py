@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.pipeline.batch.workers import workers
@@ -28,7 +28,6 @@ def pieces(numbers: list[int]) -> list[Callable[[], int]]:
     return [partial(double, number) for number in numbers]
 
 
-@settings(deadline=None)
 @given(loads=st.lists(st.lists(st.integers(0, 1000), max_size=30), max_size=4), size=st.integers(1, 5))
 def test_all_is_done_once(loads: list[list[int]], size: int) -> None:
     told: list[int] = []
@@ -40,7 +39,6 @@ def test_all_is_done_once(loads: list[list[int]], size: int) -> None:
     assert sorted(told) == sorted(2 * number for load in loads for number in load)
 
 
-@settings(deadline=None)
 @given(before=st.lists(st.integers(0, 9), max_size=20), after=st.lists(st.integers(0, 9), min_size=30, max_size=60))
 def test_an_error_ends_it_and_nothing_that_was_done_goes_untold(before: list[int], after: list[int]) -> None:
     told: list[int] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoenhance.imaging.exif import CaptureFacts
@@ -36,7 +36,6 @@ def folders(draw: st.DrawFn) -> list[Shot]:
     return shots
 
 
-@settings(deadline=None)
 @given(folders(), st.sampled_from(["exif", "auto", "none", 2, 3, 9]), st.randoms())
 def test_every_photo_lands_in_one_place_whatever_the_order(
     shots: list[Shot], brackets: str | int, chance: random.Random
@@ -52,7 +51,6 @@ def test_every_photo_lands_in_one_place_whatever_the_order(
     assert group_shots(shuffled, brackets) == grouping
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -76,7 +74,6 @@ def test_brackets_apart_in_time_are_as_many_images(
     assert sizes(group_shots(shots, "exif")) == [len(exposures) for exposures, _, _ in brackets]
 
 
-@settings(deadline=None)
 @given(st.permutations([-4, -2, 0, 2, 4]), st.integers(1, 5), st.integers(1, 8), st.floats(0.1, 3))
 def test_a_bracket_repeated_without_a_pause_is_as_many_images(
     order: list[int], length: int, times: int, pause: float
