@@ -234,7 +234,6 @@ class Record:
     :param bought_before: images that others had bought, in the web app or by a download, before the run first looked, so that it does not
         answer for their credits. ``None``: it has not looked.
     :param folder: URI of the folder that it lies in, which it does not say itself.
-    :param etag: of the file, as it was read.
     """
 
     run: str
@@ -248,7 +247,6 @@ class Record:
     claim: dict[str, str] | None = None
     bought_before: list[str] | None = None
     folder: str = field(default="", compare=False)
-    etag: str | None = field(default=None, compare=False)
     rows: Rows = field(default_factory=Rows)
 
     @property
@@ -471,7 +469,6 @@ def read_record(uri: str, conn_id: str | None) -> Record:
     try:
         with open_source(uri, conn_id=conn_id, access=EVERYWHERE) as source:
             record = Record.from_lines(_lines(source))
-            record.etag = source.etag
     except NewerRecordError as error:
         raise DestinationError(
             f"{uri} was written by a newer version of this provider (format {error}; this version reads up to {VERSION}). "

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from airflow_provider_autoenhance.api.errors import (
     SourceError,
 )
 from airflow_provider_autoenhance.api.redact import one_line
-from airflow_provider_autoenhance.storage.base import BLOCK, OWN_FOLDER, Destination, Reader, Source, Store, StoredFile
+from airflow_provider_autoenhance.storage.base import BLOCK, Destination, Reader, Source, Store, StoredFile
 from airflow_provider_autoenhance.storage.streams import checked
 from airflow_provider_autoenhance.storage.temporary import new_part
 
@@ -67,7 +67,7 @@ class LocalStore(Store):
         return self.source(_stored(uri, status), file).on_close(file.close)
 
     def list(self, *, recursive: bool, strict: bool) -> Iterator[StoredFile]:
-        """Yield the files under a folder, sorted, but what is remembered of it first; a file's own path yields that file.
+        """Yield the files under a folder, sorted; a file's own path yields that file.
 
         What is not a file or cannot be read is left out, with a warning: a link that leads nowhere or in circles, a pipe, a folder
         without permission, a file that has gone meanwhile.
@@ -167,22 +167,8 @@ def _walk(root: Path, left_out: list[str], *, recursive: bool, strict: bool) -> 
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    return _records_first(folder, _scanned(folder))
-
-
-def _records_first(folder: str | Path, entries: Sequence[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    """Yield what is remembered of a folder before what lies in it, as object stores list it. That is looked for once more then: what a
-    record says to have landed meanwhile is there."""
-    records = [entry for entry in entries if entry.name == OWN_FOLDER]
-    if records:
-        yield from records
-        entries = _scanned(folder)
-    yield from (entry for entry in entries if entry.name != OWN_FOLDER)
-
-
-def _scanned(folder: str | Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+        return iter(sorted(entries, key=lambda entry: entry.name))
 
 
 def _unfit(entry: os.DirEntry[str]) -> str | None:

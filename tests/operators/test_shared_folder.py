@@ -18,6 +18,7 @@ from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch import lease, photo_steps
 from airflow_provider_autoenhance.pipeline.batch.claims import Claims
 from airflow_provider_autoenhance.pipeline.plan.listing import list_present
+from airflow_provider_autoenhance.pipeline.records import is_record
 from airflow_provider_autoenhance.storage.s3 import S3Destination
 from tests.support.batch import Enhance, enhanced_by, event_of, fill, fill_up_destination, manifest, operator, outputs
 from tests.support.elsewhere import Begin
@@ -48,11 +49,20 @@ def test_a_run_waits_for_the_one_at_work_and_finds_everything_done(
     assert leases(s3) == [] and [each["claim"] for each in records(s3)] == [None]
 
 
+@pytest.mark.parametrize("template", [None, "a/{stem}.jpg"])
+@pytest.mark.parametrize("records", ["before", "after"])
 def test_what_lands_after_the_files_were_listed_is_not_fetched_again(
-    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    template: str | None,
+    records: str,
 ) -> None:
+    """Records and outputs are listed one after the other: a record may be as it was before, or say already what has landed meanwhile."""
     fill(s3, 1)
-    assert enhance(run_id="there")["landed"] == 1
+    options = {"destination_template": template}
+    assert enhance(run_id="there", **options)["landed"] == 1
     fill(s3, 3)
     begun: list[dict[str, Any]] = []
 
@@ -60,11 +70,13 @@ def test_what_lands_after_the_files_were_listed_is_not_fetched_again(
         found = list_present(job)
         if not begun:
             begun.append({})
-            begun.append(enhance(run_id="there"))  # cleared, it goes on
+            begun.append(enhance(run_id="there", **options))  # cleared, it goes on
+            if records == "after":
+                found |= {uri: file for uri, file in list_present(job).items() if is_record(uri)}
         return found
 
     monkeypatch.setattr("airflow_provider_autoenhance.pipeline.plan.plan.list_present", listed)
-    summary = enhance(run_id="here")
+    summary = enhance(run_id="here", **options)
     assert begun[1]["landed"] == 3
     assert (summary["landed"], summary["skipped"], summary["credits"]) == (0, 3, 0)
     assert autoenhance.ledger()["credits"]["spent"] == 3

@@ -343,23 +343,6 @@ class TestAllowedFolders:
             list(list_files(f"{Path(path).parent}/"))
 
 
-def test_what_lands_while_records_are_listed_is_listed(tmp_path: Path) -> None:
-    records = tmp_path / ".autoenhance"
-    records.mkdir()
-    for name in ("+first.jpg", ".autoenhance/1.jsonl", ".autoenhance/2.jsonl", "later.jpg"):
-        (tmp_path / name).write_bytes(b"a")
-    found = list_files(str(tmp_path), recursive=True, strict=True)
-    names = [Path(next(found).uri).name, Path(next(found).uri).name]
-    (tmp_path / "landed.jpg").write_bytes(b"a")  # another run's, whose record was not as it is now
-    assert [*names, *(Path(file.uri).name for file in found)] == [
-        "1.jsonl",
-        "2.jsonl",
-        "+first.jpg",
-        "landed.jpg",
-        "later.jpg",
-    ]
-
-
 def test_what_a_task_remembers_is_listed_from_within_alone(tmp_path: Path) -> None:
     own = (".autoenhance/run.jsonl", ".autoenhance/thumbnails/a-after.webp", "up/.autoenhance/b.webp")
     for name in ("a.jpg", "not.autoenhance/c.jpg", *own):

@@ -80,20 +80,20 @@ class FolderState:
                         yield photo.fingerprint, row
                     break
 
-    def rows_with_images(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[Row]:
+    def rows_with_images(self, job: Job, present: Mapping[str, StoredFile]) -> Iterator[tuple[Row, bool]]:
         """Yield the rows whose images have to be looked at before anything is decided: of photos that landed and have to be downloaded
-        again, and of photos in other settings, whose image may be enhanced again."""
+        again, and of photos in other settings, whose image may be enhanced again. Say of each whether it is the photo's own."""
         for photo in self.files.photos:
             row = self.rows.get(photo.fingerprint)
             if row is not None and row.status == "landed":
                 if row.image_id and not is_up_to_date(job, row, self.own.run, present=is_present(photo, row, present)):
-                    yield row
+                    yield row, True
             elif job.on_existing == "reprocess":
-                yield from self.styles.earlier_rows(photo)
+                yield from ((each, False) for each in self.styles.earlier_rows(photo))
         for edit in self.edits(job):
             row = self.rows[edit.fingerprint]
             if row.image_id and not is_up_to_date(job, row, self.own.run, present=is_present(edit, row, present)):
-                yield row
+                yield row, True
 
     def gone(self) -> Iterator[Photo]:
         """Yield the photos, and the exposures that Autoenhance groups, whose bytes are gone."""
@@ -126,8 +126,7 @@ def read_state(
     :raises DestinationError: when each folder has a damaged record. Where only some have, the others go on.
     """
     with ThreadPoolExecutor(job.concurrency, thread_name_prefix="autoenhance-plan") as pool:
-        records = list(_read_records(job, folders, present, pool))
-        present.update(_landed_since(job, chain.from_iterable(records), present, pool))
+        records = _read_records(job, folders, present, pool)
         known = _Known({job.key(folder.source, folder.destination) for folder in folders}, job.api_version)
         found = [_state(job, folder, listed, present, known) for folder, listed in zip(folders, records, strict=True)]
         damages = [each.damage for each in found if each.damage]
@@ -155,21 +154,23 @@ def _read_images(
     hook: AutoenhanceHook,
     folders: Iterable[FolderState],
     orders: Mapping[str, Order],
-    present: Mapping[str, StoredFile],
+    present: MutableMapping[str, StoredFile],
     pool: ThreadPoolExecutor,
 ) -> dict[str, Image | None]:
-    """Read the images that rows name and that have to be looked at: order by order, and what its order does not list by its id.
+    """Read the images that rows name and that have to be looked at: order by order, and what its order does not list by its id. The files
+    that such rows name are looked at, too.
 
     A list may lag, and only an answer of 404 says that an image is gone.
 
     :param orders: what has been read already.
     """
-    wanted = {
-        str(row.image_id): row.order_id
-        for folder in folders
-        if not folder.damage
-        for row in folder.rows_with_images(job, present)
-    }
+    wanted: dict[str, str | None] = {}
+    missed: dict[str, None] = {}
+    for row, own in chain.from_iterable(each.rows_with_images(job, present) for each in folders if not each.damage):
+        wanted[str(row.image_id)] = row.order_id
+        if own:
+            missed.update((output["uri"], None) for output in row.outputs if not lies_there(output, present))
+    present.update(_landed_since(job, missed, pool))
     closed = [order_id for order_id in dict.fromkeys(wanted.values()) if order_id and order_id not in orders]
     listed = chain(orders.values(), filter(None, pool.map(partial(read_order, hook, whole=False), closed)))
     images: dict[str, Image | None] = {image.image_id: image for order in listed for image in order.images}
@@ -221,27 +222,17 @@ def _read_records(
     return ([records[uri] for uri in each] for each in listed)
 
 
-def _landed_since(
-    job: Job,
-    records: Iterable[Record | DestinationError],
-    present: Mapping[str, StoredFile],
-    pool: ThreadPoolExecutor,
-) -> dict[str, StoredFile]:
-    """Find what records say to have landed that were written after the files were listed: nobody has to fetch it once more."""
-    written = (
-        record
-        for record in records
-        if isinstance(record, Record) and record.uri in present and present[record.uri].etag != record.etag
-    )
-    outputs = (output for record in written for row in record.rows.values() for output in row.outputs)
-    missed = list(dict.fromkeys(output["uri"] for output in outputs if not lies_there(output, present)))
+def _landed_since(job: Job, uris: Iterable[str], pool: ThreadPoolExecutor) -> Iterator[tuple[str, StoredFile]]:
+    """Yield which files are there that rows say to have landed, and that were not when they were listed: another run has written them
+    since, and nobody has to fetch them once more. Where outputs lie apart from their records, either may be listed first."""
 
     def look(uri: str) -> StoredFile | None:
         with suppress(AutoenhanceError):  # it may be listed, and no more
             return open_destination(uri, conn_id=job.destination_conn_id).stat()
         return None
 
-    return {uri: file for uri, file in zip(missed, pool.map(look, missed), strict=True) if file}
+    uris = list(uris)
+    return ((uri, file) for uri, file in zip(uris, pool.map(look, uris), strict=True) if file)
 
 
 class _Known:
