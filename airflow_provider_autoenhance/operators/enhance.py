@@ -453,6 +453,7 @@ class AutoenhanceEnhanceOperator(LineageMixin, AutoenhanceBaseOperator):
             destination_conn_id=destination_conn_id,
             settings=wire_settings(self.settings, version=version),
             api_version=version,
+            dev_mode=self.hook.config.extra.dev_mode,
             outputs=outputs_of(self.output_spec),
             preview=self.preview,
             include=self.include,

@@ -70,6 +70,7 @@ class Job:
 
     :param destination: folder, without a connection id.
     :param api_version: what the connection pins; empty leaves it to the account.
+    :param dev_mode: the connection spends no credits, and its full-size downloads carry a watermark.
     :param listings: each source folder is planned, limited and written down for itself: see :attr:`parts`.
     :param packed: of such a part, which others share its task: a digest.
     :param edit: the premium edit that photos get, as ``restage.environment`` spells it.
@@ -84,6 +85,7 @@ class Job:
     destination_conn_id: str | None = None
     settings: WireSettings = field(default_factory=WireSettings)
     api_version: str = ""
+    dev_mode: bool = False
     outputs: tuple[OutputSpec, ...] = (OutputSpec(),)
     preview: bool = True
     include: Sequence[str] = ()
@@ -139,6 +141,11 @@ class Job:
     def converted(self) -> tuple[OutputSpec, ...]:
         """The outputs that are encoded here."""
         return plan_outputs(self.outputs).converted
+
+    @property
+    def buys(self) -> bool:
+        """Whether the first download of an image costs a credit."""
+        return not (self.preview or self.dev_mode)
 
     @cached_property
     def request(self) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Row:
     :param targets: URIs of the files to come, while it is pending.
     :param outputs: ``uri``, ``size`` (bytes), ``etag``, ``sha256`` and ``content_type`` of each file.
     :param request: what was asked of the outputs.
+    :param watermark: the connection's ``dev_mode`` has put a watermark on them.
     :param credits: what the image has cost so far, 0 or 1.
     :param credit_spent: whether this run answers for it: it bought the image, or found it bought by a try that died too soon to say so.
     :param seconds: by phase: ``upload``, ``download``.
@@ -80,6 +81,7 @@ class Row:
     targets: list[str] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     request: dict[str, Any] = field(default_factory=dict)
+    watermark: bool = False
     credits: int = 0
     credit_spent: bool = False
     seconds: dict[str, float] = field(default_factory=dict)

@@ -145,8 +145,9 @@ class Transfer:
         row = self.row(decision, "landed")
         row.outputs = outputs
         row.request = self._job.request
-        row.credits = int(decision.paid or self._buys)
-        row.credit_spent = self._buys and self._own.answers_for(image_id)
+        row.watermark = self._job.dev_mode
+        row.credits = int(decision.paid or self._job.buys)
+        row.credit_spent = self._job.buys and self._own.answers_for(image_id)
         if not photo.original:  # an edit's settings say nothing of what the account has by itself
             row.answered = dict(decision.style.answered if decision.seen is None else decision.seen)
         row.seconds = {"upload": round(upload_seconds, 3), "download": round(time.monotonic() - began, 3)}
@@ -155,16 +156,12 @@ class Transfer:
     def failed_download(self, decision: Decision, error: Exception) -> Row:
         """A row for an image that may be bought, though no file of it has landed."""
         row = self.failure(decision, error)
-        bought = decision.paid or (self._buys and self._is_bought(decision.image_id or ""))
-        row.credit_spent = self._buys and bought and self._own.answers_for(decision.image_id)
+        bought = decision.paid or (self._job.buys and self._is_bought(decision.image_id or ""))
+        row.credit_spent = self._job.buys and bought and self._own.answers_for(decision.image_id)
         row.credits = int(bought)
         if bought and str(error).endswith(BOUGHT):
             row.reason = f"{row.reason} {BOUGHT}"
         return row
-
-    @property
-    def _buys(self) -> bool:
-        return not self._job.preview and not self._hook.config.extra.dev_mode
 
     def _is_about(self, photo: Photo, error: Exception) -> bool:
         """Whether it is the name of a photo's own file that the destination does not take, while it takes others."""

@@ -27,10 +27,11 @@ def forecast(plan: Plan, job: Job, extra: Extra) -> dict[str, Any]:
     works = [decision for decision in photos if decision.works]
     size = sum(decision.photo.size for decision in works)
     credits = plan.credits_ahead(job)
-    full = sum(map(_full_size, plan.parts)) if job.preview else credits
+    full = credits if job.buys else sum(map(_full_size, plan.parts))
     at_most = "at most " if any(decision.photo.ungrouped for decision in works) else ""
-    price = "0 credits" if job.preview else f"{at_most}{extra.priced(credits)}"
-    later = f" ({at_most}{extra.priced(full)} with preview=False)" if job.preview else ""
+    price = f"{at_most}{extra.priced(credits)}" if job.buys else "0 credits"
+    without = "preview=False" if job.preview else "dev_mode off"
+    later = "" if job.buys else f" ({at_most}{extra.priced(full)} with {without})"
     again = sum(decision.cost(job) for decision in works if decision.buys_again)
     replaced = sum(bool(decision.replaces) for decision in works)
     changed = sum(decision.changed for decision in works)

@@ -160,7 +160,7 @@ class Decision:
 
     def cost(self, job: Job) -> int:
         """Credits that the photo will cost when it gets through; at most one per exposure where Autoenhance has yet to group them."""
-        if job.preview or self.paid:
+        if self.paid or not job.buys:
             return 0
         return len(self.photo.exposures) if self.photo.ungrouped else 1
 
@@ -171,6 +171,8 @@ def is_up_to_date(job: Job, row: Row | None, own: str, *, present: bool) -> bool
     :param present: the output is there, as the row says.
     """
     if row is None or row.status != "landed" or row.request != job.request or not present:
+        return False
+    if row.watermark and not job.dev_mode:
         return False
     # Within a run, "redownload" is done once the run itself has landed the photo.
     return job.on_existing != "redownload" or row.run == own

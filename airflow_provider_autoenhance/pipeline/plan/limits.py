@@ -40,7 +40,7 @@ def hold_back(plan: Plan, job: Job) -> None:
 
 def _costs(folder: FolderPlan, job: Job) -> int:
     """Credits that what was chosen before has cost this run, or will. Images that others have bought cost nothing."""
-    if job.preview:
+    if not job.buys:
         return 0
     decisions = {decision.photo.fingerprint: decision for decision in folder.decisions}
 

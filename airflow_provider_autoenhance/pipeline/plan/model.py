@@ -158,7 +158,7 @@ class Plan:
             "enhanced again with the settings that are asked for now, from the image that there is of it, which is free": [
                 decision for decision in works if decision.restyles and decision.reason != OTHER_SETTINGS
             ],
-            f"bought before and {'made again' if job.preview else 'bought again'}, because {_WHY[job.on_existing]}": [
+            f"bought before and {'bought again' if job.buys else 'made again'}, because {_WHY[job.on_existing]}": [
                 decision for decision in works if decision.buys_again
             ],
             "written over the file of an earlier style; for both, give each style a destination_template or a destination": [
