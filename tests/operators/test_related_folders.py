@@ -232,3 +232,28 @@ def test_what_a_task_has_landed_from_further_above_is_not_written_over(
         again = enhance_to("s3://listings/day/", place, group_by="all", preview=True, run_id="night-2")
         assert (again["skipped"], again["failed"]) == (1, 0)
         assert autoenhance.ledger()["images_created"] == made
+
+
+@pytest.mark.parametrize("task_id", ["enhance", "other"])
+@pytest.mark.parametrize("settings", [None, {"enhance_type": "warm"}], ids=["same settings", "other settings"])
+def test_what_was_bought_from_further_above_is_not_bought_again(
+    enhance: Enhance, s3: SimpleNamespace, autoenhance: Sandbox, task_id: str, settings: dict[str, str] | None
+) -> None:
+    fill_day(s3)
+    enhance(run_id="night-1", group_by="all", **DAY)
+    before = {key: s3.get(key) for key in outputs(s3)}
+    listing = {"source": "s3://listings/day/oak/", "destination": "s3://enhanced/day/oak/", "task_id": task_id}
+    refusal = (
+        "in other settings"
+        if settings and task_id == "other"
+        else r"with destination s3://enhanced/day/, and it would be bought again"
+    )
+    with pytest.raises(AirflowFailException, match=refusal):
+        enhance(run_id="night-2", settings=settings, **listing)
+    assert {key: s3.get(key) for key in outputs(s3)} == before
+    assert autoenhance.ledger()["images_created"] == 4
+    s3.put("day/oak/bath.jpg", photo(shade=200))
+    summary = enhance(run_id="night-3", max_failures=1, **listing)
+    assert (summary["landed"], summary["failed"], summary["credits"]) == (1, 1, 1)
+    summary = enhance(run_id="night-4", on_existing="reenhance", **listing)
+    assert (summary["landed"], summary["credits"]) == (2, 2)

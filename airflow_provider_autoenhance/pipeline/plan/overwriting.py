@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from airflow_provider_autoenhance.api.errors import SettingsError
 from airflow_provider_autoenhance.pipeline.job import Job
-from airflow_provider_autoenhance.pipeline.photo import Photo
+from airflow_provider_autoenhance.pipeline.photo import Photo, bytes_of
 from airflow_provider_autoenhance.pipeline.plan.decide import Decision, Step
 from airflow_provider_autoenhance.pipeline.plan.listing import Places, originals_beside
 from airflow_provider_autoenhance.pipeline.plan.model import FolderPlan
-from airflow_provider_autoenhance.pipeline.records import KEPT, Record, Row, differ, records_in
+from airflow_provider_autoenhance.pipeline.records import KEPT, Record, Row, differ, made_of, records_in
 from airflow_provider_autoenhance.storage import StoredFile
 from airflow_provider_autoenhance.storage.location import locate
 
@@ -24,7 +24,7 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
     """Keep a plan from writing over what another photo, or another task, has landed or waits for, as the records say.
 
     Where the file is the same task's, its photo fails, and the others go on. A task may write over its own photos: what changed, or was
-    asked for in another style.
+    asked for in another style. But it buys none of them again that was bought under another destination, whose records are not its own.
 
     :param present: the files under the destination, by URI.
     :raises SettingsError: the file is another task's; names both.
@@ -41,12 +41,15 @@ def spare_others(job: Job, folders: Sequence[FolderPlan], present: Mapping[str, 
     def spare(records: Mapping[str, Record]) -> None:
         for uri, record in records.items():
             for row in record.rows.values():
-                for target, folder, photo in written.by(row, present, kept_since, own=record.run in taken):
+                for target, folder, decision in written.by(row, present, kept_since, own=record.run in taken):
                     named.add(target)
                     if uri in related and record.run != folder.own.run and record.run not in folder.others:
                         continue
-                    if reason := _conflict(job, folder, record, row, photo, target):
-                        taken[folder.own.run][photo.fingerprint] = reason
+                    reason = _conflict(job, folder, record, row, decision.photo, target)
+                    if uri not in related:
+                        reason = reason or _bought(job, record, row, decision, target)
+                    if reason:
+                        taken[folder.own.run][decision.photo.fingerprint] = reason
 
     spare(related)
     spare({uri: record for uri, record in above.items() if uri not in related})
@@ -66,7 +69,7 @@ class _Written:
 
     def __init__(self, folders: Iterable[FolderPlan]) -> None:
         self.targets = {
-            target: (folder, each.photo)
+            target: (folder, each)
             for folder in folders
             for each in folder.decisions
             if each.works
@@ -78,7 +81,7 @@ class _Written:
 
     def by(
         self, row: Row, present: Mapping[str, StoredFile], kept_since: str, *, own: bool
-    ) -> Iterator[tuple[str, FolderPlan, Photo]]:
+    ) -> Iterator[tuple[str, FolderPlan, Decision]]:
         """Yield which of the files a row names, and which are there, or will be.
 
         :param own: it is this run's. What it waits for is in its plan, or nobody's.
@@ -194,6 +197,18 @@ def _conflict(job: Job, folder: FolderPlan, record: Record, row: Row, photo: Pho
             f"{photo.source} would become {target}, which {record.origin} makes in other settings; {_WAY_OUT}."
         )
     return None
+
+
+def _bought(job: Job, record: Record, row: Row, decision: Decision, target: str) -> str | None:
+    """Say why a photo is not made that was bought under another destination; ``None`` where it was not, or would be bought there too."""
+    photo = decision.photo
+    known = row.fingerprint == photo.fingerprint or (job.on_existing == "reprocess" and made_of(row) == bytes_of(photo))
+    if not (known and row.credits and decision.creates and job.buys):
+        return None
+    return (
+        f"{photo.source} would become {target}, which {record.origin} has bought of it already, with destination {record.folder}, and it "
+        "would be bought again. Give that destination, or delete the file if you want that"
+    )
 
 
 def _differs(row: Row, job: Job) -> bool:
