@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from airflow_provider_autoenhance.pipeline.batch.manifest import MANIFEST
 from airflow_provider_autoenhance.pipeline.gallery.thumbnails import THUMBNAILS_FOLDER
-from tests.support.photos import exposure, photo
+from tests.support.photos import exposure, grainy_photo, photo
 from tests.support.sandbox import ROOT, Sandbox
 from tests.support.tasks import connection_of
 
@@ -100,6 +100,9 @@ class Night:
     :param options: further arguments of the operator.
     """
 
+    #: Bytes. Of a bigger photo Autoenhance renders the thumbnails.
+    most_decoded = 2 << 20
+
     def __init__(
         self,
         worker: Worker,
@@ -143,7 +146,7 @@ class Night:
             order = {
                 "method": method, "options": self._options, "about": {"run_id": run_id, "try_number": number},
                 "last": max(0, last - effects), "before": before, "environment": self._environment(),
-                "patience": self._patience, **carried,
+                "patience": self._patience, "most_decoded": self.most_decoded, **carried,
             }  # fmt: skip
             told = self._worker.ask(order)
             assert told["end"] != "crash", told
@@ -205,6 +208,27 @@ class ShownNight(Night):
             for side in ("before", "after"):
                 assert self._store.read(f"{THUMBNAILS_FOLDER}{each[side]}")[8:12] == b"WEBP"
         assert self._store.read("autoenhance-contact-sheet.html").count(b"data:image/webp") == 2 * len(shown)
+
+
+class RenderedNight(ShownNight):
+    """A batch whose pictures Autoenhance renders, as of photos of a few megabytes: two calls for each, once it has landed."""
+
+    most_decoded = 50_000
+
+    def __init__(
+        self, worker: Worker, sandbox: Sandbox, store: Files | Objects, photos: int = 2, **options: Any
+    ) -> None:
+        super().__init__(worker, sandbox, store, 0, **options)
+        for number in range(photos):
+            self.photos[f"{number}.jpg"] = grainy_photo(size=(640, 480), shade=40 + number)
+            store.put(f"{number}.jpg", self.photos[f"{number}.jpg"])
+
+    def check(self) -> None:
+        """As of photos that are decoded here; and none was decoded, but by Autoenhance."""
+        assert min(map(len, self.photos.values())) > self.most_decoded
+        super().check()
+        asked = self._sandbox.ledger()["requests"]
+        assert asked["GET /v3/images/{id}/original"] >= len(self.photos)
 
 
 class OutputsNight(Night):

@@ -21,6 +21,7 @@ from tests.crash.night import (
     Night,
     Objects,
     OutputsNight,
+    RenderedNight,
     ShownNight,
     Worker,
 )
@@ -100,6 +101,17 @@ def test_killed_while_photos_are_shown(
     for last, night in zip(range(4, 72, 7), fresh, strict=False):
         assert night.run("night-1", last=last)["end"] == "success"
         night.check()
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_killed_while_autoenhance_renders_the_pictures(
+    worker: Worker, copying_sandbox: Sandbox, tmp_path: Path, deferrable: bool
+) -> None:
+    """They are asked for beside the transfers, and the last of them when all rows are written."""
+    fresh = nights(
+        worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=RenderedNight, switches={"render": "copy-big"}
+    )
+    kill_everywhere(zip(count(1 + deferrable, 2), fresh, strict=False), effects=45)
 
 
 def test_killed_while_photos_are_looked_over(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_autoenhance.api import errors, exchange
 from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.pipeline.batch import claims, lease
+from airflow_provider_autoenhance.pipeline.gallery import thumbnails
 from airflow_provider_autoenhance.pipeline.remote import edits
 from airflow_provider_autoenhance.triggers import orders
 from tests.crash.effects import Effects
@@ -41,6 +42,7 @@ LOADED_LATE = (
 def attempt(order: dict[str, Any]) -> dict[str, Any]:
     """Run one process's share of a try: ``execute``, the trigger, or ``execute_complete``."""
     lease.PATIENCE_SECONDS, lease.RENEW_SECONDS = order["patience"], order["patience"] / 5
+    thumbnails.MOST_DECODED = order["most_decoded"]
     effects = Effects(lambda: os.kill(os.getpid(), signal.SIGKILL))
     effects.arm(order["last"], before=order["before"])
     with effects.watching():

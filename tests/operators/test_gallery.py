@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -18,13 +19,14 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.versions import DEFAULT_VERSION
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.imaging.thumbnail import thumbnail_of
+from airflow_provider_autoenhance.operators.enhance import AutoenhanceEnhanceOperator
 from airflow_provider_autoenhance.operators.images import AutoenhanceDownloadImageOperator
 from airflow_provider_autoenhance.operators.orders import AutoenhanceDownloadOrderOperator
 from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
 from airflow_provider_autoenhance.pipeline.gallery.thumbnails import THUMBNAILS_FOLDER
 from airflow_provider_autoenhance.storage.s3 import S3Destination
 from tests.support.batch import Enhance, enhance_to, fill, manifest, outputs
-from tests.support.photos import exposure, photo
+from tests.support.photos import exposure, grainy_photo, photo
 from tests.support.pins import pin_version
 from tests.support.sandbox import Sandbox
 from tests.support.tasks import run
@@ -362,11 +364,9 @@ def big(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
     monkeypatch.setattr("airflow_provider_autoenhance.pipeline.gallery.thumbnails.MOST_DECODED", most)
 
     def made(shade: int = 120) -> bytes:
-        grain = Image.effect_noise((1200, 800), 80).convert("RGB")
-        data = BytesIO()
-        Image.blend(grain, Image.new("RGB", grain.size, (shade, 90, 60)), 0.3).save(data, "JPEG", quality=95)
-        assert len(data.getvalue()) > 2 * most
-        return data.getvalue()
+        data = grainy_photo(size=(1200, 800), shade=shade)
+        assert len(data) > 2 * most
+        return data
 
     return made
 
@@ -519,3 +519,91 @@ def test_a_big_download_is_shown(
     assert [picture.size for picture in pictures(s3, found["photos"][0], "elm")] == [(640, 427)] * 2
     assert downloads(autoenhance) == {"enhanced": 2 + 1, "original": 1}
     assert autoenhance.ledger()["credits"]["spent"] == 1
+
+
+@pytest.fixture
+def small_ones(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Return what has something happen before each picture that Autoenhance is asked for, and not before the downloads of files."""
+    download_image = AutoenhanceHook.download_image
+
+    def before(happens: Callable[[], None]) -> None:
+        def watched(hook: AutoenhanceHook, image_id: str, take: Any, **about: Any) -> Any:
+            if "max_width" in about["rendering"]:
+                happens()
+            return download_image(hook, image_id, take, **about)
+
+        monkeypatch.setattr(AutoenhanceHook, "download_image", watched)
+
+    return before
+
+
+def test_photos_land_while_pictures_are_waited_for(
+    enhance: Enhance, s3: SimpleNamespace, big: Callable[..., bytes], small_ones: Callable[[Callable[[], None]], None]
+) -> None:
+    for number in range(3):
+        s3.put(f"maple/{number}.jpg", big(shade=60 + number))
+    landed_first: list[bool] = []
+
+    def wait() -> None:
+        until = time.monotonic() + 20
+        while len(outputs(s3)) < 3 and time.monotonic() < until:
+            time.sleep(0.02)
+        landed_first.append(len(outputs(s3)) == 3)
+
+    small_ones(wait)
+    assert enhance(concurrency=1)["landed"] == 3
+    assert landed_first == [True] * 6
+    assert all(all(pictures(s3, entry)) for entry in gallery(s3)["photos"])
+
+
+def test_what_a_stopped_try_has_not_shown_is_shown_by_the_next(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    big: Callable[..., bytes],
+    small_ones: Callable[[Callable[[], None]], None],
+) -> None:
+    def stop() -> None:
+        raise errors.StoppedError("Airflow has stopped this task.")
+
+    s3.put("maple/a.jpg", big())
+    s3.put("maple/b.jpg", photo(size=(900, 600)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pictures, "write", lambda *_, **__: stop())
+        small_ones(stop)
+        with pytest.raises(errors.StoppedError):
+            enhance()
+    assert len(for_people(s3)) == 2, "of the small one"
+    small_ones(lambda: None)
+    assert enhance(try_number=2)["landed"] == 2
+    for entry in gallery(s3)["photos"]:
+        assert [picture.size for picture in pictures(s3, entry)] == [(640, 427)] * 2
+    assert downloads(autoenhance) == {"enhanced": 2 + 1, "original": 1}, "no file is downloaded again"
+    assert autoenhance.ledger()["credits"]["spent"] == 2
+
+
+def test_a_task_is_deferred_with_its_pictures_made(
+    enhance: Enhance,
+    s3: SimpleNamespace,
+    autoenhance: Sandbox,
+    big: Callable[..., bytes],
+    small_ones: Callable[[Callable[[], None]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are of files that are landed anew: a worker that goes on after the wait could not tell an old picture from none."""
+    for number in range(2):
+        s3.put(f"maple/{number}.jpg", big(shade=60 + number))
+    enhance(preview=True, run_id="night-0")
+    autoenhance.settings(processing_seconds=[3, 3])
+    s3.put("maple/new.jpg", photo())
+    asked: list[int] = []
+    small_ones(lambda: (time.sleep(0.2), asked.append(len(outputs(s3))))[0])
+    defer = AutoenhanceEnhanceOperator.defer
+
+    def deferring(self: AutoenhanceEnhanceOperator, **about: Any) -> None:
+        assert len(asked) == 2
+        defer(self, **about)
+
+    monkeypatch.setattr(AutoenhanceEnhanceOperator, "defer", deferring)
+    assert enhance(deferrable=True, concurrency=1)["landed"] == 3
+    assert asked == [2, 2]

@@ -23,6 +23,14 @@ def photo(form: str = "JPEG", *, size: tuple[int, int] = (160, 120), shade: int 
     return data.getvalue()
 
 
+def grainy_photo(*, size: tuple[int, int], shade: int = 120) -> bytes:
+    """Return a picture of which each pixel takes about a byte, as in a photo."""
+    grain = Image.effect_noise(size, 80).convert("RGB")
+    data = BytesIO()
+    Image.blend(grain, Image.new("RGB", size, (shade, 90, 60)), 0.3).save(data, "JPEG", quality=95)
+    return data.getvalue()
+
+
 def exposure(
     second: float, stop: float, *, camera: str = "Canon EOS R6", size: tuple[int, int] = (160, 120), day: int = 4
 ) -> bytes:

@@ -25,7 +25,7 @@ from airflow_provider_autoenhance.pipeline.batch.claims import Claims, wait_for_
 from airflow_provider_autoenhance.pipeline.batch.in_flight import Awaited, InFlight
 from airflow_provider_autoenhance.pipeline.batch.merge import Merge
 from airflow_provider_autoenhance.pipeline.batch.photo_steps import Submitted, Transfer
-from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures
+from airflow_provider_autoenhance.pipeline.batch.pictures import Pictures, PictureThreads
 from airflow_provider_autoenhance.pipeline.batch.progress import Progress
 from airflow_provider_autoenhance.pipeline.batch.summary import summarize
 from airflow_provider_autoenhance.pipeline.batch.waiting import Look, Watcher, unpaid_marks
@@ -72,7 +72,8 @@ class Batch:
         self.plan = plan
         self.in_flight = InFlight()
         self._delivery = delivery
-        self._pictures = {part.job.destination: Pictures(hook, part.job) for part in plan.parts}
+        self._threads = PictureThreads(job.concurrency)
+        self._pictures = {part.job.destination: Pictures(hook, part.job, self._threads) for part in plan.parts}
         self._watcher = Watcher(hook, self.in_flight)
         self._books = Books(job, plan, self._steps)
         self._claims = Claims(job, self._books)
@@ -96,6 +97,7 @@ class Batch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._threads.close()
         try:
             self._claims.release()
         except errors.AutoenhanceError as error:
@@ -174,6 +176,8 @@ class Batch:
             self._make_edits(threads)
             if len(self.in_flight) > waiting:  # what is enhanced again, or edited, shows in a new look alone
                 orders = {}
+        if self.in_flight:
+            self._threads.wait()  # while Autoenhance is at work; else it is done in the end
         return {
             order_id: self._watcher.expected(orders.get(order_id) or self._watcher.read(order_id))
             for order_id in self.in_flight.orders()
@@ -220,6 +224,9 @@ class Batch:
             if self._books.is_open(folder):
                 self._books.note_orphans(folder, self._read_merges(folder))
         self.checkpoint()
+        for part in self.plan.parts:
+            self._pictures[part.job.destination].catch_up(part)
+        self._threads.wait()
         written = self._books.write_manifests(self._pictures)
         self._books.close(self._claims.holds)
         return summarize(self.plan, written, twins, self.hook.config.extra)

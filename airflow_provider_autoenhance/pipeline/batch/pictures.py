@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,15 +28,43 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class PictureThreads:
+    """The threads of a batch in which pictures are made that are not at hand: a photo's transfer does not wait for its picture.
+
+    :param size: how many are made at a time.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="autoenhance-pictures")
+        self._left: set[Future[None]] = set()
+
+    def add(self, make: Callable[[], None]) -> None:
+        """Have something made."""
+        future = self._pool.submit(make)
+        self._left.add(future)
+        future.add_done_callback(self._left.discard)
+
+    def wait(self) -> None:
+        """Wait until all is made. Called while nobody adds anything."""
+        wait(self._left.copy())
+
+    def close(self) -> None:
+        """Make nothing more than what is begun."""
+        self._pool.shutdown(cancel_futures=True)
+
+
 class Pictures:
     """The thumbnails of a batch, or of one of its listings. Safe to use from many threads.
 
     Nothing that goes wrong here fails a photo or the task.
+
+    :param threads: of the batch.
     """
 
-    def __init__(self, hook: AutoenhanceHook, job: Job) -> None:
+    def __init__(self, hook: AutoenhanceHook, job: Job, threads: PictureThreads) -> None:
         self._hook = hook
         self._job = job
+        self._threads = threads
         wanted = job.thumbnails and job.durable
         self._kept = Thumbnails(job.destination, job.destination_conn_id) if wanted else None
 
@@ -65,20 +94,42 @@ class Pictures:
         """
         if self._kept is None or copy is None:
             return
-        small = self._kept.rendered(self._hook, image_id, variant="enhanced", preview=self._job.preview)
-        file = stored(min(outputs, key=lambda each: each["size"])["uri"], conn_id=self._job.destination_conn_id)
-        self._kept.keep(after_name(photo.fingerprint), copy, small, file, about=f"photo {photo.path!r}")
-        self.ended(photo, image_id)
+        made = self._kept.keep(after_name(photo.fingerprint), copy, about=f"photo {photo.path!r}")
+        self._have_made(photo, image_id, () if made else outputs)
 
     def ended(self, photo: Photo, image_id: str | None) -> None:
         """Keep the thumbnail of the source of a photo that Autoenhance is done with, where there is not any."""
+        self._have_made(photo, image_id, ())
+
+    def catch_up(self, part: PartPlan) -> None:
+        """Keep the thumbnails of what an earlier try of this run has landed, where there are not any: it was stopped before."""
+        for folder in part.folders if self._kept is not None else ():
+            for photo in (each.photo for each in folder.decisions if each.step is Step.SKIP and folder.own.rows):
+                if row := folder.own.rows.get(photo.fingerprint):
+                    there = self._named(after_name(photo.fingerprint))
+                    self._have_made(photo, row.image_id, () if there else row.outputs)
+
+    def _have_made(self, photo: Photo, image_id: str | None, outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Have made what is not at hand: the thumbnail of the source, where there is not any, and that of a file.
+
+        :param outputs: the facts of the files that one of is shown; none: that one is shown already.
+        """
         shown = _shown(photo)
-        if self._kept is None or shown is None or self._kept.has(_before(shown)):
-            return
-        ways = [stored(shown.origin.given, conn_id=shown.origin.conn_id, access=self._job.sources.access)]
-        if image_id and not photo.exposures and self._kept.renders:  # of a bracket, Autoenhance shows another picture
-            ways.insert(0, self._kept.rendered(self._hook, image_id, variant="original"))
-        self._kept.keep(_before(shown), None, *ways, about=f"photo {shown.path!r}")
+        if self._kept is not None and (outputs or (shown and not self._kept.has(_before(shown)))):
+            self._threads.add(partial(self._make, self._kept, photo, image_id or "", outputs))
+
+    def _make(self, kept: Thumbnails, photo: Photo, image_id: str, outputs: Sequence[Mapping[str, Any]]) -> None:
+        about, shown = f"photo {photo.path!r}", _shown(photo)
+        if outputs:
+            ways = [stored(min(outputs, key=lambda each: each["size"])["uri"], conn_id=self._job.destination_conn_id)]
+            if kept.renders:
+                ways.insert(0, kept.rendered(self._hook, image_id, variant="enhanced", preview=self._job.preview))
+            kept.make(after_name(photo.fingerprint), *ways, about=about)
+        if shown is not None and not kept.has(_before(shown)):
+            ways = [stored(shown.origin.given, conn_id=shown.origin.conn_id, access=self._job.sources.access)]
+            if image_id and not photo.exposures and kept.renders:  # of a bracket, Autoenhance shows another picture
+                ways.insert(0, kept.rendered(self._hook, image_id, variant="original"))
+            kept.make(_before(shown), *ways, about=about)
 
     def write(self, part: PartPlan, manifest: str, *, again: bool) -> dict[str, str | None]:
         """Write the gallery's JSON and the contact sheet.

@@ -74,9 +74,10 @@ class Downloads:
         if copy is not None:
             upload = self._kept.rendered(self._hook, image.image_id, variant="original")
             bought = self._kept.rendered(self._hook, image.image_id, variant="enhanced", preview=preview)
-            self._kept.keep(after, copy, upload if original else bought, about=image.label)
+            if not self._kept.keep(after, copy, about=image.label):
+                self._kept.make(after, upload if original else bought, about=image.label)
             if not original and not self._kept.has(before):
-                self._kept.keep(before, None, upload, about=image.label)
+                self._kept.make(before, upload, about=image.label)
         self._entries[image.image_id] = self._entry(image, "landed") | Entry(
             before=before if not original and self._kept.has(before) else None,
             after=after if self._kept.has(after) else None,

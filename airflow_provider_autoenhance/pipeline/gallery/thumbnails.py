@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from airflow_provider_autoenhance.api.errors import NotFoundError, SourceError
+from airflow_provider_autoenhance.api.errors import NotFoundError, SourceError, StoppedError
 from airflow_provider_autoenhance.api.redact import clean_text
 from airflow_provider_autoenhance.pipeline.job import RECORDS_FOLDER
 from airflow_provider_autoenhance.storage import EVERYWHERE, list_files, open_destination, open_source
@@ -104,19 +104,31 @@ class Thumbnails:
 
         return Copy(MOST_COPIED if whole or not self.renders else MOST_DECODED)
 
-    def keep(self, name: str, copy: Copy | None, *others: Feed, about: str) -> None:
+    def keep(self, name: str, copy: Copy, *, about: str) -> bool:
         """Make a thumbnail of what has passed, and write it.
 
-        :param others: tried in turn where nothing has passed that one can be made of.
+        :returns: whether it could be made of that.
         """
-        made = copy.thumbnail(about) if copy else None
-        problem = copy.problem if copy else None
-        for feed in others:
-            if made is None:
-                made, problem = self._fed(feed, about)
+        made = copy.thumbnail(about)
         if made is not None:
             self._write(name, made, about)
-        elif problem:
+        return made is not None
+
+    def make(self, name: str, *ways: Feed, about: str) -> None:
+        """Make a thumbnail of what is not at hand, and write it.
+
+        :param ways: tried in turn.
+        """
+        problem: str | None = None
+        for feed in ways:
+            try:
+                made, problem = self._fed(feed, about)
+            except StoppedError:  # the task ends
+                return
+            if made is not None:
+                self._write(name, made, about)
+                return
+        if problem:
             self._say(about, problem)
 
     def rendered(self, hook: AutoenhanceHook, image_id: str, *, variant: Variant, preview: bool = True) -> Feed:
@@ -134,7 +146,7 @@ class Thumbnails:
             try:
                 take = partial(receive, copy)
                 hook.download_image(image_id, take, variant=variant, preview=preview, rendering=_SMALL)
-            except NotFoundError:  # of this image alone
+            except (NotFoundError, StoppedError):  # of this image alone, or of a task that ends
                 raise
             except Exception:
                 self.renders = False
@@ -150,6 +162,8 @@ class Thumbnails:
             try:
                 feed(copy)
                 copy.finish()
+            except StoppedError:
+                raise
             except Exception as error:  # noqa: BLE001 - never the photo's problem
                 return None, str(error)
             return copy.thumbnail(about), copy.problem
