@@ -237,7 +237,7 @@ def _check_size(width: int, height: int, about: str) -> None:
 def _opened(source: Path | BinaryIO, about: str) -> Iterator[Image.Image]:
     from PIL import Image
 
-    _accept_big_photos()
+    _prepare_pillow()
     if not isinstance(source, Path):
         source.seek(0)
     with Image.open(source, formats=_FORMATS) as image:
@@ -246,11 +246,12 @@ def _opened(source: Path | BinaryIO, about: str) -> Iterator[Image.Image]:
 
 
 @functools.cache
-def _accept_big_photos() -> None:
-    """Pillow warns from 89 megapixels on, as of a bomb; up to our own bound it is a photo."""
+def _prepare_pillow() -> None:
+    """Pillow warns from 89 megapixels on, as of a bomb; up to our own bound it is a photo. And it would load all of its 40 formats to find
+    one of those that it does not begin with."""
     import warnings
 
-    from PIL import Image
+    from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
