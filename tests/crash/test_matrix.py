@@ -111,7 +111,7 @@ def test_killed_while_autoenhance_renders_the_pictures(
     fresh = nights(
         worker, copying_sandbox, tmp_path, deferrable=deferrable, kind=RenderedNight, switches={"render": "copy-big"}
     )
-    kill_everywhere(zip(count(1 + deferrable, 2), fresh, strict=False), effects=45)
+    kill_everywhere(zip(count(1 + deferrable, 3), fresh, strict=False), effects=45)
 
 
 def test_killed_while_photos_are_looked_over(worker: Worker, copying_sandbox: Sandbox, tmp_path: Path) -> None:
