@@ -123,12 +123,16 @@ def pictures_come_soon(page: Page) -> None:
 def it_scrolls(page: Page) -> None:
     page.goto(SAMPLES)
     expect(cards(page).first).to_be_visible()
-    frames = page.evaluate(_SCROLL)
-    print(
-        f"frames while scrolling: p50 {frames['p50']:.0f} ms, p95 {frames['p95']:.0f} ms, worst {frames['worst']:.0f} ms"
-    )
+    memory = [megabytes_of(page)]
+    for _ in range(3):
+        frames = page.evaluate(_SCROLL)
+        print(
+            f"frames while scrolling: p50 {frames['p50']:.0f} ms, p95 {frames['p95']:.0f} ms, worst {frames['worst']:.0f} ms"
+        )
+        page.wait_for_timeout(500)
+        memory.append(megabytes_of(page))
+    print(f"memory of the tab: {', '.join(f'{each:.0f}' for each in memory)} MB, before and after each time")
     assert cards(page).count() < 150
-    page.wait_for_timeout(500)
     shot(page, "end")
 
 
@@ -169,7 +173,14 @@ def the_divider_moves(page: Page) -> None:
     page.wait_for_function(
         "() => document.querySelector('#autoenhance-photos').shadowRoot.querySelector('img.full')?.naturalWidth > 1000"
     )
+    pane = page.get_by_role("region", name="Full size")
+    expect(pane.get_by_role("status")).to_have_count(0)
+    assert pane.evaluate("pane => pane.scrollLeft > 0 && pane.scrollTop > 0"), "its middle is shown, not a corner"
     shot(page, "full-size")
+    pane.locator("img").click(position={"x": 1500, "y": 1000})
+    assert pane.evaluate("pane => pane.scrollWidth <= pane.clientWidth"), "a click fits it in"
+    pane.locator("img").click(position={"x": 20, "y": 20})
+    assert pane.evaluate("pane => pane.scrollLeft + pane.scrollTop") == 0, "another shows what was clicked at"
 
 
 def a_link_opens_its_photo(page: Page) -> None:
@@ -245,6 +256,15 @@ def without_barriers(page: Page) -> None:
     assert not found, json.dumps(
         [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found], indent=1
     )
+
+
+def megabytes_of(page: Page) -> float:
+    """What the processes hold that show pages; there is one tab."""
+    browser = page.context.browser
+    assert browser is not None
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    statuses = (Path(f"/proc/{each['id']}/status").read_text() for each in found if each["type"] == "renderer")
+    return sum(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses) / 1024
 
 
 def cards(page: Page) -> Any:

@@ -88,8 +88,9 @@ class SampleOperator(AutoenhanceEnhanceOperator):
             ("gallery", uri),
             ("manifest", uri),
             ("photos", len(photos)),
-            ("landed", len(photos)),
-            ("credits", 0),
+            ("landed", sum(each["credits"] for each in photos)),
+            ("failed", sum(each["state"] == "failed" for each in photos)),
+            ("credits", sum(each["credits"] for each in photos)),
         ):
             ti.xcom_push(key=name, value=value)
         return {"gallery": uri}

@@ -684,9 +684,14 @@ class Viewer {
     const back = element("button", { type: "button", className: "back", onclick: () => (this.compare(), this.stage.querySelector("[role=slider]")?.focus()) }, "Back to before and after");
     const picture = element("img", { className: "full", alt: `${this.photo.name}, full size`, src: addressOf(this.photo, output) });
     const pane = element("div", { className: "pane", tabIndex: 0, role: "region", ariaLabel: "Full size" }, element("p", { className: "none", role: "status" }, "Loading the full size…"), picture);
-    picture.addEventListener("load", () => pane.firstChild.remove());
+    const center = (x, y) => pane.scrollTo(x * picture.width - pane.clientWidth / 2, y * picture.height - pane.clientHeight / 2);
+    picture.addEventListener("load", () => (pane.firstChild.remove(), center(0.5, 0.5)));
     picture.addEventListener("error", () => (picture.remove(), (pane.firstChild.textContent = "The file is not at the destination any more, or cannot be read.")));
-    picture.addEventListener("click", () => picture.classList.toggle("fitted"));
+    picture.addEventListener("click", (event) => {
+      const at = [event.offsetX / picture.width, event.offsetY / picture.height];
+      picture.classList.toggle("fitted");
+      center(...at);
+    });
     this.stage.replaceChildren(back, pane);
     pane.focus();
   }
@@ -874,8 +879,8 @@ header button { min-width: 38px; font-size: 18px; line-height: 1; }
 .tag { position: absolute; bottom: 8px; padding: 2px 8px; border-radius: 4px; background: #000b; color: #fff; font-size: 12px; pointer-events: none; }
 .left { left: 8px; } .right { right: 8px; }
 .pane { flex: 1; align-self: stretch; min-height: 0; overflow: auto; }
-.full { cursor: zoom-in; display: block; margin: auto; }
-.full.fitted { max-width: 100%; max-height: 100%; cursor: zoom-out; }
+.full { cursor: zoom-out; display: block; margin: auto; }
+.full.fitted { max-width: 100%; max-height: 100%; cursor: zoom-in; }
 .back { align-self: flex-start; }
 aside { width: 330px; flex: none; overflow: auto; padding: 12px 16px; border-left: 1px solid var(--line); overflow-wrap: anywhere; }
 dl { margin: 8px 0; }
