@@ -40,7 +40,11 @@ class PictureThreads:
 
     def add(self, make: Callable[[], None]) -> None:
         """Have something made."""
-        future = self._pool.submit(make)
+        try:
+            future = self._pool.submit(make)
+        except RuntimeError as error:  # the system gives no more threads
+            log.info("Without a thumbnail: %s", error)
+            return
         self._left.add(future)
         future.add_done_callback(self._left.discard)
 
