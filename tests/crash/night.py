@@ -224,7 +224,7 @@ class RenderedNight(ShownNight):
             store.put(f"{number}.jpg", self.photos[f"{number}.jpg"])
 
     def check(self) -> None:
-        """As of photos that are decoded here; and none was decoded, but by Autoenhance."""
+        """As of photos that are decoded here; and Autoenhance was asked for what each had been."""
         assert min(map(len, self.photos.values())) > self.most_decoded
         super().check()
         asked = self._sandbox.ledger()["requests"]
