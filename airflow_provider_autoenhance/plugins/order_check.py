@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.waiting import OrderWait
 from airflow_provider_autoenhance.plugins.throttled_log import ThrottledLog
-from airflow_provider_autoenhance.triggers.wakeup import LOOK_SECONDS, variable_of
+from airflow_provider_autoenhance.triggers.wakeup import DESCRIPTION, LOOK_SECONDS, variable_of
 
 if TYPE_CHECKING:
     from airflow_provider_autoenhance.api.models import Order
@@ -136,4 +136,4 @@ class OrderCheck:
         from airflow.models.variable import Variable
 
         now = datetime.now(UTC).isoformat()
-        Variable.set(variable_of(self.conn_id), now, description="When the Autoenhance webhook last named an order")
+        Variable.set(variable_of(self.conn_id), now, description=DESCRIPTION)

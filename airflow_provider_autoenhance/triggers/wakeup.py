@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 #: How often a waiting watcher looks for a hint; also the shortest time between two looks at the orders.
 LOOK_SECONDS = 5.0
 
+#: Of the Variable.
+DESCRIPTION = "When the Autoenhance webhook last named an order"
+
 
 def variable_of(conn_id: str) -> str:
     """Return the name of the Variable that holds a connection's hint."""
@@ -59,4 +62,7 @@ class Wakeup:
         from asgiref.sync import sync_to_async
 
         held = await sync_to_async(Variable.get)(self._variable, default=None)
-        return None if held is None else str(held)
+        if held is None:
+            # Airflow 3.0 and 3.1 log an error at each look for a Variable that is not there.
+            await sync_to_async(Variable.set)(self._variable, "", description=DESCRIPTION)
+        return str(held) if held else None

@@ -353,6 +353,33 @@ def test_a_waiting_watcher_wakes_with_each_new_hint(monkeypatch: pytest.MonkeyPa
     assert asyncio.run(watch()) == [False, True, False, False, True]
 
 
+def test_a_watcher_looks_but_once_for_a_hint_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow 3.0 and 3.1 log an error at each such look."""
+    held: dict[str, str] = {}
+    missing: list[str] = []
+
+    def get(key: str, default: Any) -> Any:
+        if key not in held:
+            missing.append(key)
+        return held.get(key, default)
+
+    def put(key: str, value: str, description: str) -> None:
+        held[key] = value
+
+    monkeypatch.setattr(wakeup, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("airflow.sdk.Variable.get", get)
+    monkeypatch.setattr("airflow.sdk.Variable.set", put)
+
+    async def watch() -> list[bool]:
+        waiting = Wakeup("an_account")
+        told = [await waiting.wait(0.2)]
+        held[variable_of("an_account")] = "10:00"
+        return [*told, await waiting.wait(60)]
+
+    assert asyncio.run(watch()) == [False, True]
+    assert missing == [variable_of("an_account")]
+
+
 def test_from_the_call_to_one_event(
     api: Api, sandbox: Sandbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
