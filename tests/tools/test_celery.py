@@ -15,6 +15,7 @@ from tools.celery.cluster import LASTING
 from tools.celery.compose import Compose
 from tools.celery.door import Door
 from tools.celery.scenarios import BRIEFLY, SCENARIOS
+from tools.celery.triggerers import wrong
 from tools.processes import ProcessError
 
 HERE = {
@@ -83,6 +84,13 @@ def test_nights_have_names_and_days_of_their_own() -> None:
         == len(SCENARIOS)
     )
     assert set(BRIEFLY) <= {scenario.name for scenario in SCENARIOS}
+
+
+def test_a_task_without_its_own_event_is_named() -> None:
+    found = {"0": "of order 0", "1": "of order 0"}
+    assert wrong(found, {0: "of order 0"}) == []
+    problems = wrong(found, {0: "of order 0", 1: "of order 1", 2: "of order 2"})
+    assert problems == ["task 1 has of order 0, not of order 1", "task 2 has None, not of order 2"]
 
 
 class _Hello(http.server.BaseHTTPRequestHandler):

