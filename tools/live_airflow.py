@@ -44,7 +44,7 @@ class LiveAirflow:
         """Start a component, or start it again."""
         # Not from the working directory: what an editable install leaves there doubles the package's plugin, and Airflow then drops all
         # plugins that come after a double.
-        command = [str(self.home.python), "-P", "-m", "airflow", *self.command_of(name)]
+        command = [*self.prefix_of(name), str(self.home.python), "-P", "-m", "airflow", *self.command_of(name)]
         environment = self.environment_of(name)
         self.components[name] = self.children.start(
             name, command, environment=environment, log=self.folder / f"{name}.log"
@@ -53,6 +53,10 @@ class LiveAirflow:
     def command_of(self, name: str) -> list[str]:
         """What Airflow's command line is given for a component."""
         return COMPONENTS[name]
+
+    def prefix_of(self, name: str) -> list[str]:
+        """What a component's program is started by, where something has to be done before."""
+        return []
 
     def environment_of(self, name: str) -> dict[str, str]:
         """A component's whole environment."""

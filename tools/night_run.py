@@ -96,11 +96,12 @@ class NightRun:
         """Name of a mapped task in the UI."""
         return next(str(task["rendered_map_index"]) for task in self.mapped() if task["map_index"] == index)
 
-    def clear(self, index: int) -> None:
-        """Clear one listing's task and what comes after: the report has to be made again too."""
+    def clear(self, *indexes: int) -> None:
+        """Clear listings' tasks and what comes after, at once: the report has to be made again too."""
         body = {"dry_run": False, "dag_run_id": self._run_id, "reset_dag_runs": True, "only_failed": False}
         self.airflow.api.post(
-            f"dags/{DAG_ID}/clearTaskInstances", body | {"task_ids": [[_TASK, index]], "include_downstream": True}
+            f"dags/{DAG_ID}/clearTaskInstances",
+            body | {"task_ids": [[_TASK, each] for each in indexes], "include_downstream": True},
         )
 
     def mark_failed(self, index: int) -> None:
@@ -112,11 +113,21 @@ class NightRun:
         entry = self.airflow.api.get(f"{self._path}/taskInstances/report/xcomEntries/return_value?deserialize=true")
         return dict(entry["value"])
 
+    def said(self, words: str) -> int:
+        """How many listings' tasks have these words in the log of a try."""
+        logs = self.airflow.home.logs / f"dag_id={DAG_ID}" / f"run_id={self._run_id}" / f"task_id={_TASK}"
+        return sum(any(words in log.read_text() for log in task.glob("*.log")) for task in logs.glob("map_index=*"))
+
     def uploads(self) -> int:
         """Photos of the day that Autoenhance has received."""
         books = self.service.ledger()
         mine = {image["image_id"] for image in books["images"] if self._is_mine(image)}
         return sum(upload.get("image_id") in mine for upload in books["uploads"])
+
+    def processed(self) -> int:
+        """Photos of the day that Autoenhance has enhanced."""
+        images = self.service.ledger()["images"]
+        return sum(image["status"] == "processed" for image in images if self._is_mine(image))
 
     def purchases(self) -> int:
         """Photos of the day that were paid for."""

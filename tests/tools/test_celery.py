@@ -14,7 +14,7 @@ import pytest
 from tools.celery.cluster import LASTING
 from tools.celery.compose import Compose
 from tools.celery.door import Door
-from tools.celery.scenarios import BRIEFLY, SCENARIOS
+from tools.celery.scenarios import BRIEFLY, NIGHTS, scenarios
 from tools.celery.triggerers import wrong
 from tools.processes import ProcessError
 
@@ -78,12 +78,18 @@ def test_every_lasting_part_of_airflow_is_started(compose: Compose) -> None:
 
 
 def test_nights_have_names_and_days_of_their_own() -> None:
-    assert (
-        len({scenario.name for scenario in SCENARIOS})
-        == len({scenario.day for scenario in SCENARIOS})
-        == len(SCENARIOS)
-    )
-    assert set(BRIEFLY) <= {scenario.name for scenario in SCENARIOS}
+    nights = scenarios(NIGHTS, times=3)
+    assert len({night.name for night in nights}) == len({night.day for night in nights}) == len(nights)
+    assert {night.name for night in nights} >= {"Redis killed", "Redis killed (3)", *BRIEFLY}
+
+
+@pytest.mark.parametrize("can", [False, True])
+def test_a_disk_fills_up_where_one_can_be_mounted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], can: bool
+) -> None:
+    monkeypatch.setattr("tools.celery.scenarios.can_mount", lambda: can)
+    assert [night.name for night in scenarios(["disk full", "undisturbed"])] == ["undisturbed", *["disk full"] * can]
+    assert ("left out: disk full" in capsys.readouterr().out) is not can
 
 
 def test_a_task_without_its_own_event_is_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from tools.celery.cluster import CeleryAirflow
 from tools.celery.door import Door
 from tools.celery.examples import NAME as EXAMPLES
 from tools.celery.examples import play_examples
-from tools.celery.scenarios import BRIEFLY, SCENARIOS
+from tools.celery.scenarios import BRIEFLY, NIGHTS, scenarios
 from tools.console import problem, step
 from tools.e2e import Scenario
 from tools.kitchen import Kitchen
@@ -53,8 +54,11 @@ def _play_on_cluster(
         processing = "{},{}".format(*_PROCESSING)
         service = start_local_service(children, FOLDER, processing_seconds=processing, more=options)
         s3.leads_to = urlsplit(service.s3().meta.endpoint_url).port or 0
-        e2e.fill(service, list(scenarios))
-        airflow = CeleryAirflow.started(Kitchen(ours, temporary, FOLDER), FOLDER, service, s3)
+        with ThreadPoolExecutor(1) as beside:  # Airflow takes its time to start
+            filled = beside.submit(e2e.fill, service, list(scenarios))
+            kitchen = Kitchen(ours, temporary, FOLDER)
+            airflow = CeleryAirflow.started(kitchen, FOLDER, service, s3, scheduling=e2e_events.NAME in more)
+            filled.result()
         with airflow.kept_running():
             rows, outcomes = play_nights(airflow, service, scenarios)
             for name, play in _MORE.items():
@@ -106,13 +110,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make e2e-celery", description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="what has this in its name; may be repeated")
     parser.add_argument("--briefly", action="store_true", help=f"only: {', '.join(BRIEFLY)}")
+    parser.add_argument("--times", type=int, default=1, metavar="N", help="play each night so often")
     arguments = parser.parse_args()
-    names = [*(scenario.name for scenario in SCENARIOS), *_MORE, triggerers.NAME]
+    names = [*NIGHTS, *_MORE, triggerers.NAME]
     wanted = arguments.only or [""]
     chosen = [name for name in (BRIEFLY if arguments.briefly else names) if any(word in name for word in wanted)]
     if not chosen:
         parser.error(f"there is no such night; there are: {', '.join(names)}")
-    nights = [scenario for scenario in SCENARIOS if scenario.name in chosen]
+    nights = scenarios(chosen, arguments.times)
     return run_command(FOLDER, lambda children: play_all(children, nights, chosen))
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Self
 from tools.airflow_home import ADMIN, DAGS, AirflowHome, clean_environment, free_port
 from tools.celery.compose import Compose
 from tools.celery.door import Door
-from tools.celery.servers import PYTHON, Postgres, Redis, fake_clock, install_environment
+from tools.celery.servers import PYTHON, Postgres, Redis, install_environment
+from tools.celery.small_disk import SmallDisk
 from tools.console import detail, step
 from tools.kitchen import Kitchen
 from tools.live_airflow import LiveAirflow
@@ -52,14 +53,16 @@ class CeleryAirflow(LiveAirflow):
 
     :param compose: where commands and environments come from.
     :param s3: the door to S3.
-    :param clocks: by how many seconds a component's clock is ahead, from its next start on.
+    :param more: variables that a component has beside its service's, from its next start on.
+    :param disks: small disks for the temporary files of a component, likewise.
     """
 
     compose: Compose
     s3: Door
     postgres: Postgres
     redis: Redis
-    clocks: dict[str, int] = field(default_factory=dict)
+    more: dict[str, dict[str, str]] = field(default_factory=dict)
+    disks: dict[str, SmallDisk] = field(default_factory=dict)
 
     def command_of(self, name: str) -> list[str]:
         """What Airflow's command line is given for a component: the service's command."""
@@ -72,8 +75,11 @@ class CeleryAirflow(LiveAirflow):
 
     def environment_of(self, name: str) -> dict[str, str]:
         """A component's whole environment: the service's, and where folders and ports are here."""
-        clock = fake_clock(self.clocks[name]) if name in self.clocks else {}
-        return {**self.environment, **self.compose.environment(_service(name)), **clock}
+        return {**self.environment, **self.compose.environment(_service(name)), **self.more.get(name, {})}
+
+    def prefix_of(self, name: str) -> list[str]:
+        """What mounts a component's small disk, where it has one."""
+        return self.disks[name].prefix() if name in self.disks else []
 
     def finish(self, name: str) -> None:
         """Stop a component as ``docker compose stop`` does: its first process alone is asked, and may finish what it has begun.
@@ -114,6 +120,16 @@ class CeleryAirflow(LiveAirflow):
             over.set()
             watcher.join()
 
+    def restore(self) -> None:
+        """Kill the components that differ from their services, and start them as these are."""
+        changed = list(self.more)
+        self.more.clear()
+        self.disks.clear()
+        for name in changed:
+            if name in self.components:
+                self.kill(name)
+            self.start(name)
+
     def mend(self) -> None:
         """Bring back what a night that went wrong has left dead, frozen or shut, and end its run: it keeps the next one waiting."""
         self.s3.set("open")
@@ -122,6 +138,7 @@ class CeleryAirflow(LiveAirflow):
                 server.start()
         for name in list(self.components):
             self.thaw(name)
+        self.restore()
         for name in LASTING:
             if name not in self.components:
                 self.start(name)
@@ -138,27 +155,28 @@ class CeleryAirflow(LiveAirflow):
         self.children.run(service, command, environment=environment, log=log, seconds=_COMMAND_SECONDS)
 
     @classmethod
-    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door) -> Self:
+    def started(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door, *, scheduling: bool) -> Self:
         """Install what is needed, make everything afresh, start it, and return when it is usable.
 
         :param folder: gets logs, home and secrets.
         :param s3: the door through which tasks go to the service's S3.
+        :param scheduling: let DAGs run by the clock and by events too. Else no nightly of its own keeps the first night waiting.
         """
         step(f"Installing Airflow with Celery, PostgreSQL and Redis from PyPI into {PYTHON.parents[1]}")
         install_environment(kitchen)
         step("Starting PostgreSQL, Redis, and what docker-compose.yaml starts, with two workers")
-        airflow = cls.made(kitchen, folder, service, s3)
+        airflow = cls.made(kitchen, folder, service, s3, {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(scheduling)})
         airflow.postgres.create()
         airflow.redis.start()
-        for name in ("migrate", "pool"):
-            airflow.run(name)
+        airflow.run("migrate")
         for name in LASTING:
             airflow.start(name)
+        airflow.run("pool")  # while the others start: nothing needs it before they have
         airflow.wait_until_usable()
         return airflow
 
     @classmethod
-    def made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door) -> Self:
+    def made(cls, kitchen: Kitchen, folder: Path, service: LocalService, s3: Door, more: Mapping[str, str]) -> Self:
         ports = {name: free_port() for name in ("api", "health", "postgres", "redis")}
         home, secrets, data = folder / "airflow", folder / "secrets", folder / "redis"
         for path in (home, data):
@@ -173,7 +191,7 @@ class CeleryAirflow(LiveAirflow):
             kitchen.children,
             AirflowHome(home, folder / "dags", ports["api"], PYTHON, password),
             folder,
-            clean_environment() | _native(home, folder / "dags", ports) | _QUICK,
+            clean_environment() | _native(home, folder / "dags", ports) | _QUICK | more,
             compose=compose,
             s3=s3,
             postgres=Postgres(kitchen, ports["postgres"], secrets / "postgres" / "password"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import date, timedelta
 
 from tools import e2e
-from tools.celery import outages, parts, people, workers
+from tools.celery import limits, outages, parts, people, workers
+from tools.celery.small_disk import can_mount
+from tools.console import detail
 from tools.e2e import Scenario
 from tools.night_run import NightRun
 
+DISK_FULL = "disk full"
 #: What happens, by the night's name.
-_NIGHTS: dict[str, Callable[[NightRun], None]] = {
+NIGHTS: dict[str, Callable[[NightRun], None]] = {
     "undisturbed": e2e.undisturbed,
     "worker killed at upload": workers.killed_at_upload,
     "worker killed at download": workers.killed_at_download,
@@ -32,6 +36,8 @@ _NIGHTS: dict[str, Callable[[NightRun], None]] = {
     "S3 answers nothing": outages.s3_silent,
     "Autoenhance answers 503": outages.vendor_unavailable,
     "Autoenhance answers nothing": outages.vendor_silent,
+    "deadline passed": limits.deadline_passed,
+    DISK_FULL: limits.disk_full,
     "DAG file changed": parts.dag_file_changed,
     "cleared while queued": people.cleared_while_queued,
     "cleared while running": people.cleared_while_running,
@@ -40,12 +46,29 @@ _NIGHTS: dict[str, Callable[[NightRun], None]] = {
     "failed while running, then cleared": people.failed_while_running_then_cleared,
     "failed while deferred, then cleared": e2e.deferred_task_failed_then_cleared,
 }
+_FIRST_DAY = date(2026, 3, 1)
 _LISTINGS = 2
 _PHOTOS = 40
 _SECONDS = 420
 
-SCENARIOS = tuple(
-    Scenario(name, f"2026-03-{number:02}", _LISTINGS, act, _PHOTOS, _SECONDS)
-    for number, (name, act) in enumerate(_NIGHTS.items(), start=1)
-)
 BRIEFLY = ("undisturbed", "worker killed at upload")
+
+
+def scenarios(names: Collection[str], times: int = 1) -> list[Scenario]:
+    """Return the nights of these names, one after the other, and all of them again; each has a day of its own."""
+    chosen = [name for name in NIGHTS if name in names]
+    if DISK_FULL in chosen and not can_mount():
+        detail(f"left out: {DISK_FULL}. This machine's users may not mount a disk (unshare --map-root-user --mount)")
+        chosen.remove(DISK_FULL)
+    nights = [(name, turn) for turn in range(1, times + 1) for name in chosen]
+    return [
+        Scenario(
+            name if turn == 1 else f"{name} ({turn})",
+            (_FIRST_DAY + timedelta(days=number)).isoformat(),
+            _LISTINGS,
+            NIGHTS[name],
+            _PHOTOS,
+            _SECONDS,
+        )
+        for number, (name, turn) in enumerate(nights)
+    ]

@@ -49,7 +49,7 @@ def play(children: Children, folder: Path) -> list[str]:
     with bench_service(folder / "service", Conditions()) as bench, ExitStack() as temporary, Door() as s3:
         kitchen = Kitchen(children, temporary, folder)
         install_environment(kitchen)
-        airflow = CeleryAirflow.made(kitchen, folder, bench.service, s3)
+        airflow = CeleryAirflow.made(kitchen, folder, bench.service, s3, {})
         shutil.rmtree(airflow.home.dags)
         airflow.home.dags.mkdir()
         shutil.copy(_DAG, airflow.home.dags)

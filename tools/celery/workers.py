@@ -8,6 +8,7 @@ from typing import cast
 import psutil
 
 from tools.celery.cluster import WORKERS, CeleryAirflow
+from tools.celery.servers import fake_clock
 from tools.console import detail
 from tools.night_run import NightRun
 from tools.processes import ProcessError
@@ -84,14 +85,12 @@ def clocks_apart(run: NightRun) -> None:
     detail(
         f"killed both workers; {run.uploads()} photos are uploaded. {name} starts 20 minutes ahead, {other} 20 behind"
     )
-    cluster(run).clocks |= {name: _CLOCK_SECONDS, other: -_CLOCK_SECONDS}
+    cluster(run).more |= {name: fake_clock(_CLOCK_SECONDS), other: fake_clock(-_CLOCK_SECONDS)}
     run.service.settings(latency_ms=0)
     for each in (name, other):
         run.airflow.start(each)
     run.wait_for_end()
-    cluster(run).clocks.clear()
-    for each in (name, other):
-        cluster(run).restart(each)
+    cluster(run).restore()
 
 
 def drained(run: NightRun) -> None:
