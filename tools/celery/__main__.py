@@ -117,7 +117,11 @@ def main() -> int:
     chosen = [name for name in (BRIEFLY if arguments.briefly else names) if any(word in name for word in wanted)]
     if not chosen:
         parser.error(f"there is no such night; there are: {', '.join(names)}")
+    if arguments.times < 1:
+        parser.error("--times takes a number from 1 on")
     nights = scenarios(chosen, arguments.times)
+    if not nights and not _MORE.keys() & set(chosen):  # the only one that was wanted is left out
+        return 0
     return run_command(FOLDER, lambda children: play_all(children, nights, chosen))
 
 

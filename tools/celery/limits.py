@@ -49,7 +49,9 @@ def disk_full(run: NightRun) -> None:
     run.wait_until(lambda: run.said("set TMPDIR") == run.listings, what="out of room")
     if more := run.purchases() - bought:
         raise ProcessError(f"{more} photos were bought, for which there was no room")
-    detail(f"both tasks failed for want of room, and bought nothing; {bought} photos were bought before. There is room again")
+    detail(
+        f"both tasks failed for want of room, and bought nothing; {bought} photos were bought before. There is room again"
+    )
     for name in WORKERS:
         airflow.disks[name].empty(airflow.components[name].pid)
     run.wait_for_end()
