@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -220,8 +221,10 @@ class S3Destination(Destination):
 
 
 def _stored(uri: str, answer: dict[str, Any], *, size: int) -> StoredFile:
-    etag = clean_etag(answer.get("ETag"))
-    return StoredFile(uri, size, etag=etag, md5=_md5(answer, etag), modified=answer.get("LastModified"))
+    etag, changed = clean_etag(answer.get("ETag")), answer.get("LastModified")
+    # botocore gives each time a time zone of its own, which takes more memory than all else of a listed file.
+    modified = changed.astimezone(UTC) if changed else None
+    return StoredFile(uri, size, etag=etag, md5=_md5(answer, etag), modified=modified)
 
 
 def _md5(answer: dict[str, Any], etag: str | None) -> str | None:

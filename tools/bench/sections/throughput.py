@@ -27,7 +27,7 @@ _LEGS = {
 }
 
 _OBSTORE = (
-    "obstore, a compiled client, was tried for the two legs to S3 (100 photos of 8 MB, 16 at a time, over TLS, on a busy machine: "
+    "obstore, a compiled client, was tried for the two legs to S3 (100 photos of 8 MB, 16 at a time, over TLS, beside other work: "
     "only the ratios hold) and is not taken. It took 3.4 CPU s/GB to read where botocore, as it is used here, took 2.2; and to "
     "write 1.9 in one PUT, for which it holds the whole photo in memory, or 3.0 in parts, where botocore took 2.9 and streams. At "
     "best that is a fifth off these two legs, and less off the whole; and its puts take no MD5 that the store would check.\n"
