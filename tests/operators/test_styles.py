@@ -16,6 +16,7 @@ from airflow_provider_autoenhance.api import errors
 from airflow_provider_autoenhance.api.models import ImageStatus
 from airflow_provider_autoenhance.hooks.autoenhance import AutoenhanceHook
 from airflow_provider_autoenhance.pipeline.batch import engine
+from airflow_provider_autoenhance.pipeline.job import Job
 from tests.support.batch import Enhance, event_of, fill, manifest, operator, outputs
 from tests.support.photos import exposure, photo
 from tests.support.sandbox import Sandbox
@@ -483,6 +484,28 @@ def test_a_restyle_while_a_run_is_at_it_is_taken_back(
     delete_outputs(s3)
     assert to_its_end("night-2", **options)["landed"] == 2
     assert {key: s3.get(key) for key in outputs(s3)} == files, "as asked, all the time"
+
+
+def test_of_many_photos_a_restyle_is_taken_back_before_the_last_has_landed(
+    s3: SimpleNamespace, autoenhance: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3, 4)
+    monkeypatch.setattr(Job.__init__, "__kwdefaults__", {**Job.__init__.__kwdefaults__, "max_order_size": 2})
+    monkeypatch.setattr(engine, "_MANY_LANDED", 1)
+    struck = meddle(monkeypatch, "download_image", 1)
+    landed: list[int] = []
+    process_image = AutoenhanceHook.process_image
+
+    def seen(self: AutoenhanceHook, *given: Any, **options: Any) -> Any:
+        if options.get("settings") == WARM:
+            landed.append(len(outputs(s3)))
+        return process_image(self, *given, **options)
+
+    monkeypatch.setattr(AutoenhanceHook, "process_image", seen)
+    summary = to_its_end(settings=WARM, concurrency=1)
+    assert (struck(), summary["landed"], summary["failed"], books(autoenhance)) == (1, 4, 0, (4, 4))
+    assert [image["settings"]["enhance_type"] for image in live(autoenhance)] == ["warm"] * 4
+    assert len(landed) == 1 and landed[0] < 4
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
