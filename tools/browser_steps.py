@@ -187,13 +187,13 @@ def a_link_opens_its_photo(page: Page) -> None:
     page.goto(SAMPLES)
     cards(page).nth(1).locator(".open").click()
     title = page.locator("dialog h2").inner_text()
-    link = page.url
+    link = page.evaluate("location.href")
     page.goto("about:blank")
     page.goto(link)
     expect(page.locator("dialog h2")).to_have_text(title)
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
-    until(lambda: "#" not in page.url, 60)
+    page.wait_for_function("() => !location.hash")  # page.url is as new as the last thing that was asked of the page
 
 
 def keys_alone_do(page: Page) -> None:
