@@ -141,7 +141,7 @@ class Rows(MutableMapping[str, Row]):
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}
-        #: What most of them have in common, for the compressor: the first of them, above all.
+        #: What most of them have in common, for the compressor: the first of them, above all. It stays, whoever reads them meanwhile.
         self._common = _COMMON
 
     def __getitem__(self, fingerprint: str) -> Row:
@@ -149,7 +149,7 @@ class Rows(MutableMapping[str, Row]):
 
     def __setitem__(self, fingerprint: str, row: Row) -> None:
         line = row.to_line()
-        if not self._packed:
+        if self._common is _COMMON:
             self._common = _COMMON + line
         self._packed[fingerprint] = self._pack(line)
 
@@ -192,7 +192,7 @@ class Rows(MutableMapping[str, Row]):
 
     def take_in(self, others: Rows) -> None:
         """Add other rows; of two about one photo the later stays, and in doubt the other."""
-        if not self._packed:
+        if self._common is _COMMON:
             self._common = others._common
         alike = self._common == others._common
         for fingerprint, packed in others._packed.items():

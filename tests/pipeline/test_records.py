@@ -25,6 +25,7 @@ from airflow_provider_autoenhance.pipeline.records import (
     Joined,
     Record,
     Row,
+    Rows,
     _lines,
     latest_rows,
     read_record,
@@ -287,6 +288,28 @@ def test_a_grouping_that_names_other_files_is_made_anew() -> None:
     damaged = replace(REAL, grouping=json.loads(json.dumps(REAL.grouping).replace("s3://a/b.jpg", "s3://a/z.jpg")))
     assert damaged.grouping != REAL.grouping
     assert group_files(JOB, SHOTS, [damaged], {}) == group_files(JOB, SHOTS, [], {})
+
+
+def test_rows_are_read_while_the_only_one_goes_and_others_come() -> None:
+    """As a lease is renewed: its thread writes the record while the task's own changes it."""
+    first, *others = REAL.rows.values()
+    rows = Rows()
+    rows[first.fingerprint] = first
+    lines = rows.lines()
+    del rows[first.fingerprint]
+    for row in others:
+        rows[row.fingerprint] = row
+    assert list(lines) == [first.to_line()]
+    assert list(rows.values()) == others
+
+
+def test_rows_of_records_that_have_little_in_common_are_put_together() -> None:
+    one, other, both = Rows(), Rows(), Rows()
+    for number, row in enumerate(REAL.rows.values()):
+        (one, other)[number % 2][row.fingerprint] = row
+    both.take_in(one)
+    both.take_in(other)
+    assert dict(both) == dict(REAL.rows)
 
 
 # Lines and blocks
